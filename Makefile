@@ -1,0 +1,48 @@
+# make run    set everything up, train mnist-cnn on its bundled sample, show the result
+# make test   set everything up, run all tests
+# make lint types bench    ruff; mypy --strict on the installed wheel; the measurements
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(shell for v in 3.12 3.11 3.10 3.9; do \
+	for p in python$$v python3 python; do \
+	found=$$(command -v $$p) && "$$found" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != ($$(echo $$v | tr . ,)))" 2>/dev/null \
+	&& echo "$$found" && exit; done; done)
+
+.PHONY: run test lint types bench clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/installed
+	$(BIN)/algoshelf train mnist-cnn
+
+test: $(VENV)/developing
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/developing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/developing
+	$(BIN)/python tests/project/check_types.py
+
+bench: $(VENV)/developing
+	$(BIN)/python benchmarks/mnist_accuracy.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/python:
+ifeq ($(PYTHON),)
+	@echo "algoshelf needs Python 3.9, 3.10, 3.11 or 3.12 with its venv module; none was found." >&2
+	@echo "Debian, Ubuntu: apt-get install python3 python3-venv; otherwise https://www.python.org/downloads/" >&2
+	@exit 1
+endif
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/python pyproject.toml setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]'
+	@touch $@
+
+$(VENV)/developing: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,plot,dev]'
+	@touch $@

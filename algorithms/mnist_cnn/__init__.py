@@ -1,0 +1,120 @@
+"""mnist-cnn: handwritten digits, told apart by a small convolutional network.
+
+Read top-down: what it is told, what it learns from, what it learns, how it answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+from pydantic import Field
+
+from ...core import (
+    Algorithm,
+    ArrayDataset,
+    Classifier,
+    ContentType,
+    Dataset,
+    Model,
+    PublishedResult,
+    TrainingHyperparameters,
+    UnfitPayloadError,
+    codecs,
+    hookimpl,
+    mx,
+)
+from ...core.artifact import Example
+from ...core.channels import TEST, TRAIN, supervised_channels
+from ...core.types import Array, HybridBlock
+from . import digits
+
+SAMPLE = Path(__file__).parent / "sample"
+
+
+class MnistHyperparameters(TrainingHyperparameters):
+    epochs: int = Field(12, ge=1, le=1000, description="passes over the training data")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="part of the features left out in each step"
+    )
+
+
+class MnistCnn(Classifier[MnistHyperparameters]):
+    name = "mnist-cnn"
+    task = "image-classification"
+    summary = "Tells handwritten digits apart, from grey images of 28 x 28 pixels."
+    Hyperparameters = MnistHyperparameters
+    channels = supervised_channels(*digits.FORMATS)
+    accepts = (
+        ContentType(codecs.PNG, "one image, read as grey and scaled to 28 x 28; white on black"),
+        ContentType(codecs.JPEG, "the same"),
+        ContentType(
+            codecs.JSON,
+            "images of 28 x 28 (or 784) intensities, from 0 to 1 or from 0 to 255",
+            '{"instances": [[[0, 0, 84, …], …]]}',
+        ),
+        ContentType(codecs.JSONLINES, "the same, a line an image", "[[0, 0, 84, …], …]"),
+        ContentType(codecs.CSV, "a line an image: 784 intensities, row by row", "0,0,84,185,159,…"),
+        ContentType(codecs.NPY, "images (N, 28, 28), (N, 1, 28, 28) or (N, 784)"),
+    )
+    published = (
+        PublishedResult(
+            "test:accuracy",
+            0.9905,
+            "MNIST, 10,000 test images",
+            "LeNet-5: LeCun et al., Gradient-based learning applied to document recognition, 1998",
+        ),
+    )
+
+    def sample(self) -> dict[str, Path]:
+        return {TRAIN: SAMPLE, TEST: SAMPLE}
+
+    def dataset(
+        self, path: Path, channel: str, classes: Sequence[str] | None = None
+    ) -> ArrayDataset:
+        return digits.read(path, channel)
+
+    def network(self, hyperparameters: MnistHyperparameters, data: Any) -> HybridBlock:
+        nn = mx.gluon.nn
+        net = nn.HybridSequential()
+        net.add(
+            nn.Conv2D(32, 5, activation="relu"),
+            nn.MaxPool2D(2),
+            nn.Conv2D(64, 5, activation="relu"),
+            nn.MaxPool2D(2),
+            nn.Dense(256, activation="relu"),
+            nn.Dropout(hyperparameters.dropout),
+            nn.Dense(len(data.classes)),
+        )
+        return net
+
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
+        """Images (N, 1, 28, 28) float32 in [0, 1]."""
+        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        if content_type in (codecs.PNG, codecs.JPEG):
+            return digits.from_picture(request_body)
+        return digits.from_numbers(
+            codecs.decode_array(request_body, content_type), UnfitPayloadError
+        )
+
+    def example(self, data: Dataset) -> Example:
+        image = data.take(np.zeros(1, int))[0][0, 0]
+        pixels = (image * 255).round().astype(int)
+        return Example(content_type=codecs.JSON, body=codecs.encode_json([pixels]).decode())
+
+    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+        data = digits.read(path, TEST)
+        chosen = np.linspace(0, len(data) - 1, count).astype(int)
+        images, labels = data.take(chosen)
+        answers = self.predict_fn(images, model).best()
+        captions = [
+            f"{label} ({probability:.1%})" + ("" if label == str(true) else f", is {true}")
+            for (label, probability), true in zip(answers, labels)
+        ]
+        return digits.sketch(images, captions, width)
+
+
+@hookimpl
+def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
+    return [MnistCnn]

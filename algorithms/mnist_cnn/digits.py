@@ -1,0 +1,198 @@
+"""Images of digits: read from files and request bodies, all brought to one form.
+
+The form is (N, 1, 28, 28) float32 in [0, 1], white on black, with labels (N,) int32.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import numpy as np
+
+from ...core import ArrayDataset, DataError, InputError, UnfitPayloadError, codecs
+from ...core.channels import TRAIN
+from ...core.files import (
+    class_folders,
+    entries,
+    open_bytes,
+    read_arrays,
+    read_image,
+    read_labelled_csv,
+    with_suffix,
+)
+from ...core.types import Array
+
+CLASSES = tuple("0123456789")
+SIDE = 28
+PIXELS = SIDE * SIDE
+FORMATS = (
+    "a folder with MNIST's IDX files, gz or not: train-* serves training, t10k-* the rest",
+    "CSV, a file or a folder of files: the label first, then 784 intensities, 0 to 255 or 0 to 1",
+    "npz, a file or a folder of files: x (N, 28, 28) and y (N,)",
+    "a folder with a subfolder for each digit (0 to 9) that holds PNG or JPEG images",
+)
+
+
+def read(path: Path, channel: str) -> ArrayDataset:
+    """The digits at ``path``, in whichever of FORMATS it holds. Raises DataError."""
+    parts: list[ArrayDataset] = []
+    if path.is_dir():
+        parts = list(_idx(path, "train" if channel == TRAIN else "t10k"))
+    parts = parts or [_npz(file) for file in with_suffix(path, ".npz")]
+    parts = parts or [_csv(file) for file in with_suffix(path, ".csv", ".csv.gz")]
+    if path.is_dir() and not parts:
+        parts = list(_folders(path))
+    if not parts:
+        raise DataError(f"{path}: holds no digits. Expected {'; or '.join(FORMATS)}")
+    return _joined(parts)
+
+
+def from_numbers(array: Array, error: type[InputError], source: str = "") -> Array:
+    """Images (N, 1, 28, 28) float32 in [0, 1] from numbers of any such shape and scale.
+
+    Whole numbers of 8 bits count from 0 to 255. Of others, an image that holds a value above 1
+    does. One image (28, 28) is a batch of one. Raises ``error``, which starts with ``source``.
+    """
+    if array.shape == (SIDE, SIDE):
+        array = array[np.newaxis]
+    if len(array) == 0 or array.size != len(array) * PIXELS:
+        raise error(
+            f"{source}expected images of 28 x 28 intensities, such as (N, 784) or (N, 28, 28); "
+            f"got the shape {array.shape}"
+        )
+    images = array.reshape(-1, 1, SIDE, SIDE).astype(np.float32)
+    lowest, highest = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
+    wrong = np.flatnonzero(~((lowest >= 0) & (highest <= 255)))
+    if len(wrong):
+        first = wrong[0]
+        raise error(
+            f"{source}image {first + 1} has intensities from {lowest[first]:g} to "
+            f"{highest[first]:g}; expected 0 to 255, or 0 to 1"
+        )
+    in_bytes = np.full(len(images), True) if array.dtype == np.uint8 else highest > 1
+    images[in_bytes] /= 255
+    return images
+
+
+def from_picture(body: bytes) -> Array:
+    """The image (1, 1, 28, 28) in a PNG or JPEG body."""
+    return from_numbers(codecs.decode_image(body, mode="L", size=(SIDE, SIDE)), UnfitPayloadError)
+
+
+def sketch(images: Array, captions: Sequence[str], width: int) -> str:
+    """Images (N, 1, 28, 28) side by side in ``width`` columns of text, as many as fit.
+
+    The outer 4 pixels, which are empty in MNIST, are left out; a character is two pixels high.
+    """
+    columns = SIDE - 8
+    fitting = max(1, (width + 2) // (columns + 2))
+    images, captions = images[:fitting, 0, 4:-4, 4:-4], captions[:fitting]
+    tones = images.reshape(len(images), columns // 2, 2, columns).mean(axis=2)
+    lines = [
+        "  ".join("".join(_SHADES[int(t * 4.99)] for t in row) for row in rows)
+        for rows in tones.transpose(1, 0, 2)
+    ]
+    lines.append("  ".join(caption.center(columns) for caption in captions))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_SHADES = " ░▒▓█"
+
+
+def _dataset(images: Array, labels: Array, source: str) -> ArrayDataset:
+    if len(images) != len(labels):
+        raise DataError(f"{source}: {len(images):,} images, but {len(labels):,} labels")
+    if len(labels) == 0:
+        raise DataError(f"{source}: holds no images")
+    wrong = np.flatnonzero(~np.isin(labels, np.arange(len(CLASSES))))
+    if len(wrong):
+        raise DataError(
+            f"{source}: the label of example {wrong[0] + 1} is {labels[wrong[0]]}, "
+            "no digit from 0 to 9"
+        )
+    return ArrayDataset(
+        from_numbers(images, DataError, f"{source}: "), labels.astype(np.int32), CLASSES
+    )
+
+
+def _joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
+    if len(parts) == 1:
+        return parts[0]
+    return ArrayDataset(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        CLASSES,
+    )
+
+
+def _idx(folder: Path, prefix: str) -> Iterator[ArrayDataset]:
+    """MNIST's official files, in the format that http://yann.lecun.com/exdb/mnist/ describes."""
+    images = _idx_file(folder, f"{prefix}-images")
+    labels = _idx_file(folder, f"{prefix}-labels")
+    if images is None and labels is None:
+        return
+    if images is None or labels is None:
+        missing = "images" if images is None else "labels"
+        raise DataError(f"{folder}: {images or labels} has no {prefix}-{missing}-* beside it")
+    pixels, digits = _read_idx(images, dimensions=3), _read_idx(labels, dimensions=1)
+    yield _dataset(pixels, digits, f"{images} and {labels.name}")
+
+
+def _idx_file(folder: Path, start: str) -> Path | None:
+    return next((entry for entry in entries(folder) if entry.name.startswith(start)), None)
+
+
+def _read_idx(path: Path, dimensions: int) -> Array:
+    """Unsigned bytes in ``dimensions`` dimensions, after a big-endian header that states them."""
+    with open_bytes(path) as stream:
+        content = stream.read()
+    header = 4 + 4 * dimensions
+    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
+        raise DataError(
+            f"{path}: not an IDX file of unsigned bytes in {dimensions} dimension(s): "
+            f"it starts with {content[:4].hex(' ') or 'nothing'}"
+        )
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    promised = int(np.prod(shape, dtype=object))
+    if len(content) - header != promised:
+        kind = "cut short" if len(content) - header < promised else "too long"
+        raise DataError(
+            f"{path}: {kind}: its header promises {promised:,} bytes of data, "
+            f"it holds {len(content) - header:,}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _npz(path: Path) -> ArrayDataset:
+    images, labels = read_arrays(path, ("x", "y"))
+    if images.dtype.kind not in "buif" or labels.dtype.kind not in "bui" or labels.ndim != 1:
+        raise DataError(
+            f"{path}: expected x (N, 28, 28) of numbers and y (N,) of whole numbers, "
+            f"got x {images.shape} {images.dtype} and y {labels.shape} {labels.dtype}"
+        )
+    return _dataset(images, labels, str(path))
+
+
+def _csv(path: Path) -> ArrayDataset:
+    images, labels = read_labelled_csv(path, features=PIXELS, labels=len(CLASSES))
+    return _dataset(images, labels, str(path))
+
+
+def _folders(path: Path) -> Iterator[ArrayDataset]:
+    found: dict[str, list[Path]] = class_folders(path)
+    strangers = sorted(found.keys() - set(CLASSES))
+    if strangers:
+        raise DataError(
+            *(
+                f"{path / name}: a subfolder of images is named by its digit, 0 to 9"
+                for name in strangers
+            )
+        )
+    pairs: list[tuple[Path, int]] = [
+        (file, int(name)) for name, files in found.items() for file in files
+    ]
+    if pairs:
+        images = np.stack([read_image(file, mode="L", size=(SIDE, SIDE)) for file, _ in pairs])
+        yield _dataset(images, np.array([digit for _, digit in pairs]), str(path))

@@ -1,0 +1,29 @@
+"""The hooks by which a distribution adds to the catalog; the built-in algorithms use them too.
+
+A plugin is a module named in its distribution's entry points of the group ``algoshelf``:
+
+    [project.entry-points.algoshelf]
+    my-plugin = "my_plugin"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Iterable
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
+
+GROUP = "algoshelf"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def algoshelf_algorithms() -> Iterable[type[Algorithm[Any]]]:  # type: ignore[empty-body]
+    """The algorithm classes that this plugin adds to the catalog.
+
+    Called once, when the catalog is read: import no mxnet here or at the top of the module.
+    """

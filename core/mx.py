@@ -1,0 +1,131 @@
+"""mxnet, imported when it is first used, with the gaps closed that its retirement left open.
+
+    from algoshelf.core import mx
+    block = mx.gluon.nn.Dense(10)          # mxnet is imported here, not at the top
+
+mxnet 1.9.1 is the last release. Every repair that it needs stands in this module, and each
+has a test in ``tests/core/test_mx.py`` that fails on the day it is no longer needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .errors import MissingDependencyError
+
+INSTALL_HINT = (
+    "training and predicting need mxnet, which is not installed: "
+    "pip install 'algoshelf[cpu]', or 'algoshelf[gpu]' on a machine with an NVIDIA GPU"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):  # import machinery and inspection must not import mxnet
+        raise AttributeError(name)
+    return getattr(load(), name)
+
+
+def load() -> ModuleType:
+    """Import mxnet with all repairs, once.
+
+    Raises MissingDependencyError, which says what to install.
+    """
+    loaded = sys.modules.get("mxnet")
+    if loaded is not None and hasattr(loaded, "gluon"):
+        return loaded
+    _set_threads()
+    _restore_numpy_bool()
+    _preload_nvidia_libraries()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of mxnet's own, some dozen
+            return importlib.import_module("mxnet")
+    except ModuleNotFoundError as error:
+        if error.name == "mxnet":
+            raise MissingDependencyError(INSTALL_HINT) from None
+        if error.name == "distutils":
+            raise MissingDependencyError(
+                "mxnet needs distutils, which Python 3.12 left out: pip install setuptools"
+            ) from None
+        raise MissingDependencyError(f"mxnet does not import: {error}") from error
+    except OSError as error:  # a shared library of the GPU wheel is missing
+        raise MissingDependencyError(
+            f"mxnet's libraries do not load: {error}. The GPU wheel needs an NVIDIA driver and "
+            "pip install 'algoshelf[gpu]'; on a machine without one, pip uninstall mxnet-cu112 "
+            "and pip install 'algoshelf[cpu]'"
+        ) from error
+
+
+def threads() -> int:
+    """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core."""
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    return int(setting) if setting.isdigit() and int(setting) > 0 else _cores()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _set_threads() -> None:
+    """Use every core, and share them; what the user has set stands.
+
+    mxnet takes every second core for a hyper-thread, and leaves half of the machine idle. Its
+    OpenMP threads wait for one another by spinning 300,000 times: beside another busy process
+    training ran 40 times slower. 10,000 times cost nothing on an idle machine, and make that 5
+    (docs/decisions/0004-threads.md).
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _restore_numpy_bool() -> None:
+    """numpy 1.24 removed the alias ``numpy.bool``, which mxnet uses at import and later."""
+    import numpy
+
+    if "bool" not in vars(numpy):
+        numpy.bool = numpy.bool_  # type: ignore[attr-defined, unused-ignore]
+
+
+def _preload_nvidia_libraries() -> None:
+    """Make the CUDA 11 libraries of the ``nvidia-*-cu11`` wheels known to the dynamic loader.
+
+    It takes a library that is already loaded for the one of the same soname that libmxnet needs,
+    so no LD_LIBRARY_PATH is. Exact sonames: those of CUDA 12 in the same folder never match.
+    """
+    try:
+        metadata.distribution("mxnet-cu112")
+    except metadata.PackageNotFoundError:
+        return  # the CPU wheel, or an image that brings its own libraries
+    for soname in _CUDA_LIBRARIES:
+        for entry in sys.path:
+            found = sorted(Path(entry or os.curdir, "nvidia").glob(f"*/lib/{soname}"))
+            if found:
+                with contextlib.suppress(OSError):  # the import of mxnet says which one is missing
+                    ctypes.CDLL(str(found[0].resolve()))
+                break
+
+
+# Dependencies first.
+_CUDA_LIBRARIES = (
+    "libcudart.so.11.0",
+    "libnvToolsExt.so.1",
+    "libnvrtc.so.11.2",
+    "libcublasLt.so.11",
+    "libcublas.so.11",
+    "libcufft.so.10",
+    "libcurand.so.10",
+    "libcusolver.so.11",
+    "libnccl.so.2",
+    "libcudnn.so.8",
+)

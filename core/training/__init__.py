@@ -1,0 +1,10 @@
+"""training: the loop, its data, its devices and what it reports.
+
+May import the rest of core, never serving, a container, or an algorithm.
+"""
+
+from .data import ArrayDataset, Dataset
+from .reporting import LogReporter, Reporter
+from .run import Run, train
+
+__all__ = ["ArrayDataset", "Dataset", "LogReporter", "Reporter", "Run", "train"]

@@ -1,0 +1,184 @@
+"""Examples to learn from: a Dataset gives any of them by index, and everything else is order.
+
+The order is a function of (seed, epoch) only, so that a run can be repeated, resumed in the
+middle of an epoch, and divided among hosts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import queue
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    Protocol,
+    Sequence,
+    TypeVar,
+)
+
+import numpy as np
+
+from ..errors import DataError
+from ..types import Array
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Dataset(Protocol):
+    """Examples by index, in memory or read when asked for."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that labels count through; empty where labels are no classes."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        """The batch ``(x, y)`` of the examples at ``indices`` (B,) int64: x (B, …), y (B, …)."""
+
+    def labels(self) -> Array:
+        """The labels of all examples, (N,) int32: what a stratified split goes by."""
+
+    def digest(self) -> str:
+        """The SHA-256 of all examples in hexadecimal: the same data, the same digest."""
+
+
+@dataclass(frozen=True)
+class ArrayDataset:
+    """Examples in memory: ``x`` (N, …) and ``y`` (N,) int32."""
+
+    x: Array
+    y: Array
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.x[indices], self.y[indices]
+
+    def labels(self) -> Array:
+        return self.y
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for array in (self.x, self.y):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The examples of ``whole`` at ``indices`` (N,) int64."""
+
+    whole: Dataset
+    indices: Array
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.whole.classes
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.whole.take(self.indices[indices])
+
+    def labels(self) -> Array:
+        labels: Array = self.whole.labels()[self.indices]
+        return labels
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
+
+
+def hold_out(
+    dataset: Dataset, fraction: float, rng: np.random.Generator
+) -> tuple[Dataset, Dataset]:
+    """``dataset`` without, and only, a random ``fraction`` of each class (at least one of each).
+
+    Raises DataError where a class has fewer than two examples.
+    """
+    labels = dataset.labels()
+    held: list[Array] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            name = dataset.classes[label] if dataset.classes else str(label)
+            raise DataError(
+                f"class {name!r} has one example: too few to hold one out for validation. "
+                "Add examples, or give a validation channel"
+            )
+        count = min(len(members) - 1, max(1, round(fraction * len(members))))
+        held.append(rng.permutation(members)[:count])
+    inside = np.zeros(len(dataset), dtype=bool)
+    inside[np.concatenate(held)] = True
+    return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+
+
+def shuffled_batches(size: int, batch_size: int, rng: np.random.Generator) -> list[Array]:
+    """One epoch: the indices of full batches in random order.
+
+    What is left over is dropped, other examples in every epoch, because a batch of another size
+    makes a static graph plan its memory anew.
+    """
+    order = rng.permutation(size)
+    return [
+        order[start : start + batch_size] for start in range(0, size - batch_size + 1, batch_size)
+    ]
+
+
+def prefetched(produce: Callable[[K], V], keys: Sequence[K], depth: int = 4) -> Iterator[V]:
+    """``produce(key)`` for every key in order, made up to ``depth`` ahead by a thread of its own.
+
+    An exception in ``produce`` is raised here. The thread ends when the iterator is closed.
+    """
+    made: queue.Queue[Callable[[], Any]] = queue.Queue(depth)
+    closed = threading.Event()
+
+    def put(result: Callable[[], Any]) -> bool:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                made.put(result, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        for key in keys:
+            try:
+                value = produce(key)
+            except BaseException as error:
+                put(partial(_raise, error))
+                return
+            if not put(partial(_identity, value)):
+                return
+
+    thread = threading.Thread(target=work, name="algoshelf-prefetch", daemon=True)
+    thread.start()
+    try:
+        for _ in keys:
+            yield made.get()()
+    finally:
+        closed.set()
+        thread.join()
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def _identity(value: V) -> V:
+    return value
+
+
+def chunks(size: int, length: int) -> Iterable[slice]:
+    """Slices of at most ``length`` that cover ``range(size)``."""
+    return (slice(start, min(start + length, size)) for start in range(0, size, length))

@@ -1,0 +1,66 @@
+"""The command line: ``algoshelf``.
+
+Results go to stdout, or with ``--json`` exactly one JSON document; whatever else people read goes
+to stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import metadata
+from typing import NoReturn
+
+import click
+
+from ...core.errors import AlgoshelfError
+from . import browse, models, training
+from .output import DebugHint, SuggestingGroup, print_json
+
+__all__ = ["cli", "main"]
+
+
+@click.group(cls=SuggestingGroup)
+@click.version_option(metadata.version("algoshelf"), prog_name="algoshelf")
+def cli() -> None:
+    """Deep-learning use-cases by name: pick one, train it, ask it, measure it, add your own."""
+
+
+for command in (browse.list_, browse.info, training.train, models.evaluate, models.predict):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        cli.main(arguments, prog_name="algoshelf", standalone_mode=False)
+        sys.stdout.flush()
+    except AlgoshelfError as error:
+        _fail(error.exit_code, error.code, str(error), arguments, getattr(error, "faults", None))
+    except click.UsageError as error:
+        usage = f"\n\n{error.ctx.get_usage()}" if error.ctx else ""
+        _fail(2, "wrong_usage", error.format_message() + usage, arguments)
+    except click.ClickException as error:
+        _fail(error.exit_code, "failed", error.format_message(), arguments)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(130, "interrupted", "interrupted", arguments)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if DebugHint.wanted():
+            raise
+        _fail(1, "internal_error", f"{type(error).__name__}: {error}\n{DebugHint.text}", arguments)
+    sys.exit(0)
+
+
+def _fail(
+    exit_code: int, code: str, message: str, arguments: list[str], faults: object | None = None
+) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if "--json" in arguments:
+        print_json({"error": {"code": code, "message": message, "faults": faults or [message]}})
+    sys.exit(exit_code)

@@ -1,0 +1,107 @@
+"""``list`` and ``info``: look around in the catalog. No mxnet is imported here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..catalog import Catalog, catalog
+from ..describe import describe, summarize
+from .output import console, json_option, print_json, print_table
+
+
+@click.command(name="list")
+@click.option("--task", metavar="TASK", help="Only the algorithms for this task.")
+@json_option
+def list_(task: str | None, as_json: bool) -> None:
+    """Show the algorithms of the catalog."""
+    everything = catalog()
+    rows = [summarize(entry) for entry in everything if task in (None, entry.algorithm.task)]
+    report_problems(everything)
+    if as_json:
+        problems = [vars(problem) for problem in everything.problems]
+        print_json({"algorithms": rows, "problems": problems})
+        return
+    if not rows:
+        tasks = sorted({entry.algorithm.task for entry in everything})
+        click.echo(f"no algorithm for the task {task!r}; there are {', '.join(tasks)}", err=True)
+        return
+    columns = ("name", "task", "summary", "distribution")
+    print_table(console(), columns, [[row[column] for column in columns] for row in rows])
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def info(name: str, as_json: bool) -> None:
+    """Show what the algorithm NAME learns, from what, and how it is asked."""
+    details = describe(catalog().get(name))
+    if as_json:
+        print_json(details)
+    else:
+        _print_details(details)
+
+
+def report_problems(everything: Catalog) -> None:
+    for problem in everything.problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+def _print_details(details: dict[str, Any]) -> None:
+    out = console()
+
+    def section(title: str) -> None:
+        out.print(f"\n[bold]{title}[/bold]")
+
+    out.print(
+        f"[bold]{details['name']}[/bold]  {details['task']}, version {details['version']}, "
+        f"from {details['distribution']}"
+    )
+    out.print(details["summary"])
+    section("Hyperparameters")
+    rows: list[list[Any]] = [
+        [
+            f"--{info['name'].replace('_', '-')}",
+            info["type"],
+            info["default"],
+            info["range"],
+            info["description"],
+        ]
+        for info in details["hyperparameters"]
+    ]
+    print_table(out, ("flag", "type", "default", "range", "meaning"), rows)
+    section("Channels")
+    print_table(
+        out,
+        ("flag", "", "what"),
+        [
+            [
+                f"--{channel['name']}",
+                "required" if channel["required"] else "",
+                channel["description"],
+            ]
+            for channel in details["channels"]
+        ],
+    )
+    formats = dict.fromkeys(text for channel in details["channels"] for text in channel["formats"])
+    section("File formats")
+    for text in formats:
+        out.print(f"- {text}", markup=False)
+    if details["sample"]:
+        out.print(f"A sample is bundled for {', '.join(details['sample'])}.")
+    for title, key in (("Accepts", "accepts"), ("Answers", "answers")):
+        section(title)
+        rows = [
+            [content["name"], content["description"], content["example"]]
+            for content in details[key]
+        ]
+        print_table(out, ("content type", "what", "example"), rows)
+    section("Metrics")
+    print_table(out, ("name", "what"), list(details["metrics"].items()))
+    aim = "highest" if details["objective"]["maximize"] else "lowest"
+    out.print(f"The objective is the {aim} {details['objective']['metric']}.")
+    if details["published"]:
+        section("Published results")
+        rows = [[r["metric"], r["value"], r["data"], r["source"]] for r in details["published"]]
+        print_table(out, ("metric", "value", "data", "source"), rows)

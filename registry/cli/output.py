@@ -1,0 +1,106 @@
+"""How the command line speaks: tables and progress for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+import click
+
+from ...core.errors import did_you_mean
+from ...core.training.reporting import LogReporter, Reporter, metrics_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+class DebugHint:
+    """An unforeseen error shows one line; this shows where it comes from."""
+
+    variable = "ALGOSHELF_TRACEBACK"
+    text = f"this is a fault of algoshelf or of a plugin; {variable}=1 shows where it comes from"
+
+    @classmethod
+    def wanted(cls) -> bool:
+        return bool(os.environ.get(cls.variable))
+
+
+class SuggestingGroup(click.Group):
+    """A group that answers a mistyped command with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            near = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise click.UsageError(f"no such command {name!r}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def print_json(document: Any) -> None:
+    """The one JSON document on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read: coloured on a terminal, plain and unwrapped in a file or a pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 160
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns without a frame; the last one wraps."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for position, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=position < len(headings) - 1)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    where.print(table)
+
+
+def reporter() -> Reporter:
+    """A progress display on a terminal, plain lines anywhere else; both on stderr."""
+    return ProgressReporter() if sys.stderr.isatty() else LogReporter(sys.stderr)
+
+
+class ProgressReporter(Reporter):
+    """A bar that moves with every step, under the lines of metrics."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+
+    def message(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def begin(self, steps: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        columns = ("training", BarColumn(), MofNCompleteColumn(), "steps", TimeRemainingColumn())
+        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.progress.start()
+        self.task = self.progress.add_task("training", total=steps)
+
+    def step(self, step: int) -> None:
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=step)
+
+    def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
+        self.message(metrics_line(values, epoch=epoch, step=step))
+
+    def end(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()

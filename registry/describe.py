@@ -1,0 +1,36 @@
+"""What the catalog says of an algorithm, in JSON types: what ``list`` and ``info`` show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from .catalog import Entry
+
+
+def summarize(entry: Entry) -> dict[str, Any]:
+    """A row of ``algoshelf list``."""
+    algorithm = entry.algorithm
+    return {
+        "name": algorithm.name,
+        "task": algorithm.task,
+        "summary": algorithm.summary,
+        "version": algorithm.version,
+        "distribution": f"{entry.distribution} {entry.version}",
+    }
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """All that ``algoshelf info`` shows."""
+    algorithm = entry.algorithm
+    return {
+        **summarize(entry),
+        "hyperparameters": [asdict(info) for info in algorithm.Hyperparameters.describe()],
+        "channels": [asdict(channel) for channel in algorithm.channels],
+        "accepts": [asdict(content_type) for content_type in algorithm.accepts],
+        "answers": [asdict(content_type) for content_type in algorithm.answers],
+        "metrics": dict(algorithm.metrics),
+        "objective": asdict(algorithm.objective),
+        "published": [asdict(result) for result in algorithm.published],
+        "sample": sorted(algorithm.sample()),
+    }

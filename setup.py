@@ -1,0 +1,28 @@
+"""What pyproject.toml cannot say: the folders are the packages, each algorithm an entry point."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+FOLDERS = ("core", "algorithms", "registry")
+
+packages = [
+    package
+    for folder in FOLDERS
+    for package in [
+        f"algoshelf.{folder}",
+        *(f"algoshelf.{folder}.{name}" for name in find_packages(str(HERE / folder))),
+    ]
+]
+algorithms = find_packages(str(HERE / "algorithms"), exclude=["*.*"])
+
+setup(
+    packages=packages,
+    package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
+    package_data={"": ["py.typed", "sample/*.gz", "sample/*.md"]},
+    entry_points={
+        "console_scripts": ["algoshelf = algoshelf.registry.cli:main"],
+        "algoshelf": [f"{name} = algoshelf.algorithms.{name}" for name in sorted(algorithms)],
+    },
+)

@@ -1,0 +1,90 @@
+"""What the tests share: the real command line as a process, and a model trained once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class Algoshelf:
+    """The command ``algoshelf`` of one environment, run in one folder."""
+
+    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+        self.folder = folder
+        self.python = python
+
+    def __call__(self, *arguments: object, stdin: bytes = b"", **environment: str) -> Result:
+        done = subprocess.run(
+            [str(Path(self.python).parent / "algoshelf"), *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "100", **environment},
+            input=stdin,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+@pytest.fixture
+def algoshelf(tmp_path: Path) -> Algoshelf:
+    return Algoshelf(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mnist-cnn after one epoch on the bundled sample."""
+    folder = tmp_path_factory.mktemp("model")
+    result = Algoshelf(folder)("train", "mnist-cnn", "--epochs", 1, "--output", "m")
+    assert result.code == 0, result.stderr
+    return folder / "m"
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """100 images (100, 28, 28) uint8 and labels (100,) of the bundled sample, ten of each digit."""
+    images = np.frombuffer(_gunzip("t10k-images-idx3-ubyte.gz"), np.uint8, offset=16)
+    labels = np.frombuffer(_gunzip("t10k-labels-idx1-ubyte.gz"), np.uint8, offset=8)
+    chosen = np.concatenate([np.flatnonzero(labels == digit)[:10] for digit in range(10)])
+    return images.reshape(-1, 28, 28)[chosen], labels[chosen]
+
+
+def _gunzip(name: str) -> bytes:
+    return gzip.decompress((SAMPLE / name).read_bytes())
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """``array`` (uint8) as an IDX file, gzipped where the name says so."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    content = header + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
