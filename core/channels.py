@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
-from .errors import DataError
+from .errors import DataError, did_you_mean
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -45,8 +45,8 @@ def check_channels(
     paths = {name: path for name, path in given.items() if path is not None}
     known = {channel.name for channel in channels}
     faults = [
-        f"no channel {name!r}; there are {', '.join(sorted(known))}"
-        for name in paths.keys() - known
+        f"no channel {name!r}{did_you_mean(name, known) or f'; there are {sorted(known)}'}"
+        for name in sorted(paths.keys() - known)
     ]
     faults += [
         f"the channel {channel.name!r} is required: {channel.description}"

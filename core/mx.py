@@ -47,7 +47,7 @@ def load() -> ModuleType:
     _preload_nvidia_libraries()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of mxnet's own, some dozen
+            warnings.simplefilter("ignore")  # some dozen deprecations of mxnet's own
             return importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
         if error.name == "mxnet":

@@ -20,6 +20,7 @@ from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
 from .artifact import Example, InputSignature, Model
 from .channels import TEST, TRAIN, VALIDATION
+from .errors import UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
@@ -54,6 +55,11 @@ class SupervisedAlgorithm(Algorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well the network's ``outputs`` (N, …) for all of ``data`` fit its labels."""
 
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
+        """Numbers, a row or an array an example: (N, …). Override it for anything else."""
+        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        return codecs.decode_array(request_body, content_type)
+
     def augment(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         """A training batch (B, …) changed at random; by default as it is."""
         return x
@@ -75,7 +81,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         def figures(data: Dataset) -> Mapping[str, float]:
             return self.score(outputs(network, data, run.devices[0]), data).metrics
 
-        loop.fit(
+        steps = loop.fit(
             run,
             network,
             self.loss(run.hyperparameters),
@@ -84,7 +90,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             validate=lambda: figures(validation),
         )
         if test is not None:
-            run.metrics.update((f"test:{name}", value) for name, value in figures(test).items())
+            final = {f"test:{name}": value for name, value in figures(test).items()}
+            run.report(final, epoch=run.hyperparameters.epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]
         run.save(
             network,
@@ -173,8 +180,16 @@ class Classifier(SupervisedAlgorithm[H]):
         return evaluate_classes(softmax(outputs), data.labels(), data.classes)
 
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
-        """Probabilities for ``input_data`` (N, …), the network's own input."""
-        logits = loop.predict(model.block, input_data, model.device)
+        """Probabilities for ``input_data`` (N, …), the network's own input.
+
+        Raises UnfitPayloadError where an example has another shape than the network takes.
+        """
+        signature = model.metadata.input
+        if input_data.shape[1:] != signature.shape[1:]:
+            raise UnfitPayloadError(
+                f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
+            )
+        logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
         return ClassProbabilities(tuple(model.metadata.classes or ()), softmax(logits))
 
     def output_fn(self, prediction: ClassProbabilities, accept: str) -> bytes:

@@ -110,7 +110,10 @@ def catalog() -> Catalog:
             for algorithm in _algorithms(point):
                 entry = Entry(algorithm, _name(distribution), distribution.version)
                 found.setdefault(algorithm.name, []).append(entry)
-        except Exception as error:  # whatever a stranger's code raises is reported by its name
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever a stranger's code raises is reported by its name
             reason = (
                 str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             )
@@ -150,7 +153,10 @@ def _algorithms(point: EntryPoint) -> list[AnyAlgorithm]:
     _check_hook_names(manager, plugin)
     manager.register(plugin, name=point.name)
     manager.check_pending()
-    offered = [cls for classes in manager.hook.algoshelf_algorithms() for cls in classes]
+    answers = manager.hook.algoshelf_algorithms()
+    if not answers:
+        raise PluginError("its hook 'algoshelf_algorithms' returned nothing; expected a list")
+    offered = [cls for classes in answers for cls in classes]
     for cls in offered:
         _check_class(cls)
     return [cls() for cls in offered]

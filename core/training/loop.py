@@ -32,12 +32,12 @@ def fit(
     *,
     augment: Callable[[NDArray, np.random.Generator], NDArray],
     validate: Callable[[], Mapping[str, float]],
-) -> None:
+) -> int:
     """Train ``network`` in place under ``run.hyperparameters``, and report after each epoch.
 
     ``augment`` changes a batch (B, …) on its device, drawing from the generator it is given;
-    ``validate`` returns the metrics of the validation channel. Raises TrainingError when the
-    loss is no longer finite.
+    ``validate`` returns the metrics of the validation channel. Returns the number of steps.
+    Raises TrainingError when the loss is no longer finite.
     """
     options = run.hyperparameters
     batch_size = min(options.batch_size, len(train))
@@ -72,6 +72,7 @@ def fit(
         speed = len(losses) * batch_size / (time.monotonic() - started)
         values = {"train:loss": mean, **{f"validation:{k}": v for k, v in validate().items()}}
         run.report(values, epoch=epoch + 1, step=step, measured={"train:throughput": speed})
+    return steps
 
 
 def predict(network: HybridBlock, x: Array, device: Context) -> Array:

@@ -6,6 +6,7 @@ to stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 14
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -34,6 +35,9 @@ for command in (browse.list_, browse.info, training.train, models.evaluate, mode
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without blocks or dashes is no error
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         cli.main(arguments, prog_name="algoshelf", standalone_mode=False)

@@ -53,9 +53,13 @@ def console(*, stderr: bool = False) -> Console:
     """Where people read: coloured on a terminal, plain and unwrapped in a file or a pipe."""
     from rich.console import Console
 
+    class PipeConsole(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with 1
+            raise BrokenPipeError
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 160
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
+    return PipeConsole(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
 
 
 def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

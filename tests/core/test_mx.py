@@ -1,0 +1,92 @@
+"""Each repair of mxnet 1.9.1: needed, and sufficient. A test that fails here retires a repair."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PLAIN = "import mxnet\n"
+OURS = "from algoshelf.core import mx; mx.load()\n"
+
+
+def run(
+    code: str, *, path: str = "", interpreter: tuple[str, ...] = (sys.executable,), **changes: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not re.match(r"OMP_|GOMP_|KMP_", k)}
+    environment.update(changes)
+    if path:
+        environment["PYTHONPATH"] = path
+    return subprocess.run(
+        [*interpreter, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_numpy_bool() -> None:
+    if tuple(map(int, np.__version__.split(".")[:2])) >= (1, 24):
+        plain = run(PLAIN)
+        assert "module 'numpy' has no attribute 'bool'" in plain.stderr
+    assert run(OURS + "assert mx.nd.ones(2).asnumpy().sum() == 2").returncode == 0
+
+
+def test_every_core_is_used() -> None:
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2:
+        pytest.skip("a machine with one core has no half to leave idle")
+    count = "\nimport ctypes; print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads())"
+    plain = run("import numpy; numpy.bool = numpy.bool_\n" + PLAIN + count)
+    assert int(plain.stdout) < cores
+    assert int(run(OURS + count).stdout) == cores
+    assert int(run(OURS + count, OMP_NUM_THREADS="1").stdout) == 1
+
+
+def test_the_threads_that_were_set_are_told() -> None:
+    code = OURS + "print(mx.threads())"
+    assert run(code, OMP_NUM_THREADS="3").stdout == "3\n"
+    assert int(run(code).stdout) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python before 3.12 has distutils")
+def test_distutils_that_python_3_12_left_out_is_asked_for() -> None:
+    code = "import sys; sys.modules['distutils'] = None\n" + OURS
+    assert "pip install setuptools" in run(code).stderr
+
+
+def test_the_import_is_lazy_and_quiet() -> None:
+    code = "import sys\nfrom algoshelf.core import mx\nassert 'mxnet' not in sys.modules\n"
+    done = run(code + "hasattr(mx, '__wrapped__')\nassert 'mxnet' not in sys.modules\nmx.nd")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    strict = run(OURS, interpreter=(sys.executable, "-W", "error"))
+    assert strict.returncode == 0, strict.stderr
+
+
+def test_without_mxnet_it_says_what_to_install() -> None:
+    done = run("import sys; sys.modules['mxnet'] = None\n" + OURS)
+    assert "MissingDependencyError" in done.stderr
+    assert "pip install 'algoshelf[cpu]'" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc, to make a library to load")
+def test_the_gpu_wheel_finds_nvidias_libraries_without_ld_library_path(tmp_path: Path) -> None:
+    """A stand-in for the library; docs/decisions/0003 tells how the real ones were tried."""
+    library = tmp_path / "nvidia" / "cuda_runtime" / "lib" / "libcudart.so.11.0"
+    other = library.with_name("libcudart.so.12")
+    library.parent.mkdir(parents=True)
+    (tmp_path / "empty.c").touch()
+    for path in (library, other):
+        subprocess.run(["gcc", "-shared", "-o", path, tmp_path / "empty.c"], check=True)
+    maps = OURS + "print(open('/proc/self/maps').read())"
+    assert library.name not in run(maps, path=str(tmp_path)).stdout
+    info = tmp_path / "mxnet_cu112-1.9.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mxnet-cu112\nVersion: 1.9.1\n")
+    loaded = run(maps, path=str(tmp_path)).stdout
+    assert library.name in loaded
+    assert other.name not in loaded

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from algoshelf.core import ArrayDataset, DataError
+from algoshelf.core.training.data import Subset, hold_out, prefetched, shuffled_batches
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def dataset(labels: list[int]) -> ArrayDataset:
+    y = np.array(labels, np.int32)
+    names = tuple(f"class {label}" for label in range(max(labels) + 1))
+    return ArrayDataset(np.arange(len(y), dtype=np.float32)[:, None], y, names)
+
+
+@settings(derandomize=True)
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=200).map(lambda y: y + y),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+)
+def test_hold_out_divides_every_class(labels: list[int], fraction: float, seed: int) -> None:
+    data = dataset(labels)
+    kept, held = hold_out(data, fraction, np.random.default_rng(seed))
+    together = np.concatenate([part.take(np.arange(len(part)))[0][:, 0] for part in (kept, held)])
+    assert sorted(together) == list(range(len(data)))
+    for label in set(labels):
+        of, out = labels.count(label), int((held.labels() == label).sum())
+        assert 1 <= out <= of - 1
+        assert abs(out - fraction * of) <= 1
+    again = hold_out(data, fraction, np.random.default_rng(seed))[1]
+    assert isinstance(again, Subset)
+    assert isinstance(held, Subset)
+    np.testing.assert_array_equal(again.indices, held.indices)
+
+
+def test_hold_out_names_the_class_that_is_too_small() -> None:
+    with pytest.raises(DataError, match="class 'class 1' has one example"):
+        hold_out(dataset([0, 0, 1]), 0.1, np.random.default_rng(0))
+
+
+@settings(derandomize=True)
+@given(st.integers(0, 100), st.integers(1, 30), st.integers(0, 9))
+def test_an_epoch_takes_full_batches_of_different_examples(
+    size: int, batch_size: int, seed: int
+) -> None:
+    batches = shuffled_batches(size, batch_size, np.random.default_rng(seed))
+    assert len(batches) == size // batch_size
+    assert all(len(batch) == batch_size for batch in batches)
+    taken = np.concatenate(batches) if batches else np.zeros(0)
+    assert len(set(taken)) == len(taken)
+
+
+def test_digests_tell_data_apart() -> None:
+    one, same, other = dataset([0, 1, 1]), dataset([0, 1, 1]), dataset([0, 1, 0])
+    assert one.digest() == same.digest()
+    assert one.digest() != other.digest()
+    assert ArrayDataset(one.x[::-1], one.y).digest() != one.digest()
+    assert ArrayDataset(one.x.T, one.y).digest() != one.digest()
+
+
+def test_prefetched_keeps_the_order() -> None:
+    assert list(prefetched(lambda n: n * n, range(100))) == [n * n for n in range(100)]
+
+
+def test_prefetched_works_ahead() -> None:
+    made = threading.Event()
+
+    def produce(n: int) -> int:
+        if n == 2:
+            made.set()
+        return n
+
+    stream = prefetched(produce, range(10))
+    assert next(stream) == 0
+    assert made.wait(10)
+    stream.close()
+
+
+def test_prefetched_raises_what_the_producer_raised_in_its_place() -> None:
+    def produce(n: int) -> int:
+        if n == 3:
+            raise DataError("picture.png: damaged")
+        return n
+
+    stream = prefetched(produce, range(10))
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DataError, match=r"picture\.png"):
+        next(stream)
+    assert not [t for t in threading.enumerate() if t.name == "algoshelf-prefetch"]
+
+
+def test_prefetched_ends_its_thread_when_the_consumer_leaves() -> None:
+    stream = prefetched(lambda n: n, range(1_000_000))
+    next(stream)
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name == "algoshelf-prefetch"]

@@ -1,0 +1,129 @@
+"""The wheel in clean environments: what a user gets, not what lies in this checkout."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Algoshelf
+
+PLUGIN = ROOT / "tests" / "registry" / "acme-tabular"
+QUICK = ("--epochs", 1, "--batch-size", 500)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that nothing is left in this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".git", ".venv*", "models", "build", "*.egg-info", ".*_cache")
+    shutil.copytree(ROOT, folder / "source", ignore=ignored)
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "source"]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def environment(folder: Path, python: str, *requirements: object) -> str:
+    """The interpreter of a new environment that holds ``requirements``."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    inside = str(folder / "bin" / "python")
+    pip = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, *map(str, requirements)], check=True, capture_output=True)
+    return inside
+
+
+@pytest.fixture(scope="session")
+def with_cpu(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("with_cpu") / "env"
+    return environment(folder, sys.executable, f"{wheel}[cpu]", PLUGIN)
+
+
+def test_the_wheel_holds_every_package_sample_and_marker(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ("core", "algorithms", "registry"):
+        assert f"algoshelf/{folder}/py.typed" in inside
+        for path in (ROOT / folder).rglob("*"):
+            wanted = path.suffix in (".py", ".gz") and path.name != "make_sample.py"
+            if wanted:
+                assert f"algoshelf/{path.relative_to(ROOT)}" in inside
+    strangers = {name.split("/")[0] for name in inside} - {"algoshelf"}
+    assert all(name.endswith(".dist-info") for name in strangers)
+    assert wheel.stat().st_size < 8 * 2**20
+
+
+def test_the_wheel_trains_evaluates_and_predicts(with_cpu: str, tmp_path: Path) -> None:
+    algoshelf = Algoshelf(tmp_path, with_cpu)
+    assert algoshelf("train", "mnist-cnn", *QUICK).code == 0
+    assert algoshelf("evaluate", "models/mnist-cnn", "--json").json["metrics"]["accuracy"] > 0.7
+    assert algoshelf("predict", "models/mnist-cnn").json["label"]
+
+
+def test_a_third_party_distribution_trains_and_predicts(with_cpu: str, tmp_path: Path) -> None:
+    algoshelf = Algoshelf(tmp_path, with_cpu)
+    listed = {a["name"]: a for a in algoshelf("list", "--json").json["algorithms"]}
+    assert listed["acme-tabular"]["distribution"] == "acme-tabular 0.3"
+    rows = [f"{i % 3},{i % 3 == 0:d},{i % 3 == 1:d},{i % 3 == 2:d},0" for i in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    trained = algoshelf(
+        "train", "acme-tabular", "--train", "rows.csv", "--batch-size", 8, "--epochs", 30,
+        "--learning-rate", 0.01,
+    )  # fmt: skip
+    assert trained.code == 0, trained.stderr
+    (tmp_path / "ask.csv").write_text("0,0,1,0\n")
+    assert algoshelf("predict", "models/acme-tabular", "ask.csv").json["label"] == "blue"
+
+
+def test_a_plot_without_matplotlib_says_what_to_install(with_cpu: str, tmp_path: Path) -> None:
+    algoshelf = Algoshelf(tmp_path, with_cpu)
+    assert algoshelf("train", "mnist-cnn", *QUICK).code == 0
+    result = algoshelf("evaluate", "models/mnist-cnn", "--plot", "x.png")
+    assert result.code == 1
+    assert "pip install 'algoshelf[plot]'" in result.stderr
+
+
+def test_without_mxnet_the_catalog_is_open_and_train_says_what_to_install(
+    wheel: Path, tmp_path: Path
+) -> None:
+    python = environment(tmp_path / "env", sys.executable, wheel)
+    algoshelf = Algoshelf(tmp_path, python)
+    assert "mnist-cnn" in algoshelf("list").text
+    assert "--learning-rate" in algoshelf("info", "mnist-cnn").text
+    result = algoshelf("train", "mnist-cnn")
+    assert result.code == 1
+    assert "pip install 'algoshelf[cpu]'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def python_3_8() -> str | None:
+    """A Python 3.8 of this machine that can make environments."""
+    pyenv = Path.home() / ".pyenv" / "versions"
+    candidates = [shutil.which("python3.8"), *sorted(pyenv.glob("3.8.*/bin/python"))]
+    check = "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))"
+    for candidate in filter(None, candidates):
+        if (
+            subprocess.run([candidate, "-c", check], capture_output=True, check=False).returncode
+            == 0
+        ):
+            return str(candidate)
+    return None
+
+
+def test_the_same_wheel_trains_and_predicts_on_python_3_8(wheel: Path, tmp_path: Path) -> None:
+    """As in AWS's MXNet image: Python 3.8."""
+    interpreter = python_3_8()
+    if interpreter is None:
+        pytest.skip("no Python 3.8 on this machine")
+    python = environment(tmp_path / "env", interpreter, f"{wheel}[cpu]")
+    algoshelf = Algoshelf(tmp_path, python)
+    trained = algoshelf("train", "mnist-cnn", *QUICK, "--json")
+    assert trained.code == 0, trained.stderr
+    assert trained.json["metrics"]["test:accuracy"] > 0.7
+    assert algoshelf("predict", "models/mnist-cnn").json["label"]
+    wrong = algoshelf("train", "mnist-cnn", "--epochs", "banana", "--lerning-rate", "1")
+    assert wrong.code == 2
+    assert "'--learning-rate'" in wrong.stderr
