@@ -195,6 +195,7 @@ class TrainingHyperparameters(Hyperparameters):
         1e-3, gt=0, le=100, description="the highest step size of the schedule"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and nag")
+    beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam for squared gradients")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight towards zero")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="of the learning rate, after the warm-up: falling to zero, or level"

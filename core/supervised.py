@@ -60,7 +60,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         content_type = codecs.check_content_type(request_content_type, self.accepted())
         return codecs.decode_array(request_body, content_type)
 
-    def augment(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+    def augment(self, x: NDArray, hyperparameters: H, rng: np.random.Generator) -> NDArray:
         """A training batch (B, …) changed at random; by default as it is."""
         return x
 
@@ -75,7 +75,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Learn, validate after each epoch, measure on test where it is given, save."""
         train, validation, test = self._datasets(run)
         network = self.network(run.hyperparameters, train)
-        network.initialize(mx.init.Xavier(magnitude=2), ctx=list(run.devices))
+        network.initialize(_he_initializer(), ctx=list(run.devices))
         network.hybridize(static_alloc=True, static_shape=True)
 
         def figures(data: Dataset) -> Mapping[str, float]:
@@ -86,7 +86,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             network,
             self.loss(run.hyperparameters),
             train,
-            augment=self.augment,
+            augment=lambda x, rng: self.augment(x, run.hyperparameters, rng),
             validate=lambda: figures(validation),
         )
         if test is not None:
@@ -209,6 +209,11 @@ class Classifier(SupervisedAlgorithm[H]):
         if content_type == codecs.JSONLINES:
             return codecs.encode_jsonlines(rows)
         return codecs.encode_json({"predictions": rows})
+
+
+def _he_initializer() -> Any:
+    """K. He et al., "Delving deep into rectifiers", ICCV 2015: for layers followed by relu."""
+    return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
 
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:

@@ -80,6 +80,8 @@ def _parts(array: Array, count: int) -> list[Array]:
 
 def _optimizer(hyperparameters: TrainingHyperparameters) -> Any:
     options = {"learning_rate": hyperparameters.learning_rate, "wd": hyperparameters.weight_decay}
-    if hyperparameters.optimizer != "adam":
+    if hyperparameters.optimizer == "adam":
+        options["beta2"] = hyperparameters.beta2
+    else:
         options["momentum"] = hyperparameters.momentum
     return mx.optimizer.create(hyperparameters.optimizer, **options)

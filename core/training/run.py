@@ -115,6 +115,8 @@ def train(
             folder=folder,
             reporter=reporter,
         )
+        where = ", ".join(map(str, run.devices))
+        reporter.message(f"seed {seed}, on {where}, {mx.threads()} threads an operator")
         try:
             # names of blocks and operators count from 0 again: the same training, the same bytes
             with mx.name.NameManager():

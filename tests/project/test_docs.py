@@ -1,0 +1,75 @@
+"""The documents tell the truth: every command runs, every excerpt is the file it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, SAMPLE, Algoshelf
+
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+# Commands that set an environment up are run where that is tested.
+ELSEWHERE = {
+    "make run": "tests/project/test_make.py",
+    "make test": ".ci/run",
+    "python3 -m venv .venv": "tests/project/test_make.py",
+    ".venv/bin/pip install '.[cpu]'": "tests/project/test_make.py",
+}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(path: Path) -> list[str]:
+    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_every_command_of_a_document_runs(
+    document: Path, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    shutil.copytree(SAMPLE, tmp_path / "digits")
+    Image.fromarray(digits[0][70]).save(tmp_path / "seven.png")
+    for command in commands(document):
+        if command in ELSEWHERE:
+            continue
+        name, *arguments = shlex.split(command)
+        assert name == "algoshelf", f"{command}: run by no test"
+        stdin = b""
+        if "<" in arguments:
+            arguments, source = arguments[: arguments.index("<")], arguments[-1]
+            stdin = (tmp_path / source).read_bytes()
+        result = Algoshelf(tmp_path)(*arguments, stdin=stdin)
+        assert result.code == 0, f"{command}\n{result.stderr}"
+
+
+def test_the_readme_shows_the_third_party_plugin_of_the_tests() -> None:
+    readme = ROOT / "README.md"
+    plugin = ROOT / "tests" / "registry" / "acme-tabular"
+    (shown,) = blocks(readme, "toml")
+    assert shown == (plugin / "pyproject.toml").read_text()
+    assert (plugin / "acme_tabular.py").read_text() in blocks(readme, "python")
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    import sys
+
+    code = next(block for block in blocks(ROOT / "README.md", "python") if "catalog()" in block)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "models" / "tried" / "algorithm.json").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_within_the_repository_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (document.parent / target).exists(), target
