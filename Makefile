@@ -44,5 +44,5 @@ $(VENV)/installed: $(VENV)/python pyproject.toml setup.py
 	@touch $@
 
 $(VENV)/developing: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,plot,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,dev]'
 	@touch $@

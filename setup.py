@@ -20,9 +20,13 @@ algorithms = find_packages(str(HERE / "algorithms"), exclude=["*.*"])
 setup(
     packages=packages,
     package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
-    package_data={"": ["py.typed", "sample/*.gz", "sample/*.md"]},
+    package_data={"": ["py.typed", "sample/*"]},
+    exclude_package_data={"": ["sample/make_sample.py"]},
     entry_points={
         "console_scripts": ["algoshelf = algoshelf.registry.cli:main"],
-        "algoshelf": [f"{name} = algoshelf.algorithms.{name}" for name in sorted(algorithms)],
+        "algoshelf": [
+            "tensorboard = algoshelf.registry.tensorboard",
+            *(f"{name} = algoshelf.algorithms.{name}" for name in sorted(algorithms)),
+        ],
     },
 )

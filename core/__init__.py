@@ -3,10 +3,10 @@
 May import numpy, pydantic, pluggy, Pillow, and mxnet (lazily, through ``core.mx``) only.
 """
 
-from . import codecs, mx
+from . import codecs, files, mx
 from .algorithm import Algorithm, ContentType, Objective, PublishedResult
-from .artifact import Artifact, Model
-from .channels import Channel
+from .artifact import Artifact, Example, InputSignature, Metadata, Model
+from .channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
 from .errors import (
     AlgoshelfError,
     ArtifactError,
@@ -19,6 +19,7 @@ from .errors import (
     OutputError,
     PayloadError,
     PluginError,
+    Stopped,
     TrainingError,
     UnfitPayloadError,
     UnknownNameError,
@@ -28,11 +29,16 @@ from .evaluation import Evaluation
 from .hooks import hookimpl, hookspec
 from .hyperparameters import Hyperparameters, TrainingHyperparameters
 from .supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
-from .training import ArrayDataset, Dataset, Reporter, Run, train
+from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
+from .types import Array, Context, HybridBlock, NDArray
 
 __all__ = [
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
     "Algorithm",
     "AlgoshelfError",
+    "Array",
     "ArrayDataset",
     "Artifact",
     "ArtifactError",
@@ -40,15 +46,21 @@ __all__ = [
     "ClassProbabilities",
     "Classifier",
     "ContentType",
+    "Context",
     "DataError",
     "Dataset",
     "Evaluation",
+    "Example",
+    "HybridBlock",
     "HyperparameterError",
     "Hyperparameters",
     "InputError",
+    "InputSignature",
     "MalformedPayloadError",
+    "Metadata",
     "MissingDependencyError",
     "Model",
+    "NDArray",
     "NotAcceptableError",
     "Objective",
     "OutputError",
@@ -57,6 +69,8 @@ __all__ = [
     "PublishedResult",
     "Reporter",
     "Run",
+    "RunOptions",
+    "Stopped",
     "SupervisedAlgorithm",
     "TrainingError",
     "TrainingHyperparameters",
@@ -64,8 +78,10 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedContentTypeError",
     "codecs",
+    "files",
     "hookimpl",
     "hookspec",
     "mx",
+    "supervised_channels",
     "train",
 ]

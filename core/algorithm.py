@@ -20,7 +20,7 @@ from typing import (
 
 from .artifact import Artifact, Model
 from .channels import Channel
-from .errors import InputError
+from .errors import ArtifactError, InputError
 from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -93,8 +93,18 @@ class Algorithm(ABC, Generic[H]):
         """The body that holds the answers; raises NotAcceptableError."""
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
-        """The model in ``model_dir``, loaded on ``device``; raises ArtifactError."""
-        return Artifact.open(Path(model_dir)).load(device)
+        """The model in ``model_dir``, loaded on ``device``.
+
+        Raises ArtifactError where it is damaged, or made by another algorithm or version.
+        """
+        artifact = Artifact.open(Path(model_dir))
+        made_by = f"{artifact.metadata.algorithm} {artifact.metadata.algorithm_version}"
+        if made_by != f"{self.name} {self.version}":
+            raise ArtifactError(
+                f"{model_dir}: made by {made_by} ({artifact.metadata.distribution or 'unknown'}), "
+                f"but {self.name} {self.version} is to load it: install the one, or train again"
+            )
+        return artifact.load(device)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""

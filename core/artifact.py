@@ -7,17 +7,20 @@ algorithm.json       what made it, and how to ask it: see Metadata
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
-import tempfile
+import signal
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import Literal
 
 from . import mx
 from .errors import ArtifactError, OutputError
@@ -41,7 +44,7 @@ class InputSignature(BaseModel):
 
     name: str = "data"
     shape: Tuple[int, ...]
-    dtype: str = "float32"
+    dtype: Literal["float32", "float16", "int32", "int64", "int8", "uint8"] = "float32"
 
 
 class Metadata(BaseModel):
@@ -49,24 +52,40 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
-    layout_version: int = LAYOUT_VERSION
+    layout_version: int = Field(default=LAYOUT_VERSION, ge=1)
     algorithm: str
     algorithm_version: str
+    distribution: str = Field(
+        default="", description="what the algorithm was installed by, with version"
+    )
     hyperparameters: Dict[str, Any]
     seed: int
     input: InputSignature
     example: Example
-    classes: Optional[List[str]] = None
+    encoding: Dict[str, Any] = Field(
+        default_factory=dict, description="how training numbered what it found: classes, vocabulary"
+    )
     metrics: Dict[str, float] = Field(default_factory=dict)
     data: Dict[str, str] = Field(
         default_factory=dict, description="channel to the SHA-256 of the examples read from it"
     )
     packages: Dict[str, str] = Field(default_factory=dict)
+    sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs; empty without any."""
+        return tuple(self.encoding.get("classes", ()))
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded artifact: what ``model_fn`` returns and ``predict_fn`` is given."""
+    """A loaded artifact: what ``model_fn`` returns and ``predict_fn`` is given.
+
+    For one thread at a time: mxnet gives wrong answers where threads share a static graph.
+    """
 
     block: HybridBlock
     metadata: Metadata
@@ -83,10 +102,14 @@ class Artifact:
     @classmethod
     def open(cls, folder: Path) -> Artifact:
         """The artifact in ``folder``. Raises ArtifactError, naming the file, if it is none."""
-        if not folder.exists():
-            raise ArtifactError(f"{folder}: no such model folder")
         path = folder / METADATA
-        if not path.is_file():
+        try:
+            if not folder.exists():
+                raise ArtifactError(f"{folder}: no such model folder")
+            found = path.is_file()
+        except OSError as error:
+            raise ArtifactError(f"{folder}: cannot be read: {error.strerror}") from None
+        if not found:
             raise ArtifactError(
                 f"{folder}: not a model folder: it holds no {METADATA}. "
                 "Give the folder that `algoshelf train` wrote"
@@ -118,6 +141,12 @@ class Artifact:
         Raises ArtifactError where the graph or the parameters are damaged.
         """
         device = device or mx.cpu()
+        for name, digest in self.metadata.sha256.items():
+            if _digest(self.folder / name) != digest:
+                raise ArtifactError(
+                    f"{self.folder / name}: does not load: it is not the file that {METADATA} "
+                    "describes; it is damaged, or of another model"
+                )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of input types, which the parameters decide
@@ -128,69 +157,114 @@ class Artifact:
                     ctx=device,
                 )
         except Exception as error:  # mxnet raises many kinds for a damaged file
-            reason = str(error).strip().splitlines()
             raise ArtifactError(
-                f"{self.folder}: the network does not load: "
-                f"{reason[-1] if reason else type(error).__name__}"
+                f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
         block.hybridize(static_alloc=True, static_shape=True)
         return Model(block, self.metadata, device)
 
 
 def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
-    """Write the artifact of a hybridized ``block`` that has run at least once into ``folder``."""
-    block.export(str(folder / "model"), epoch=0)
-    text = json.dumps(
-        metadata.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False
-    )
-    (folder / METADATA).write_text(text + "\n", encoding="utf-8")
+    """Write the artifact of a hybridized ``block`` that has run at least once into ``folder``.
+
+    Raises OutputError where the disk does not take it.
+    """
+    try:
+        block.export(str(folder / "model"), epoch=0)
+        digests = {name: _digest(folder / name) for name in (SYMBOL, PARAMETERS)}
+        document = metadata.model_copy(update={"sha256": digests}).model_dump(mode="json")
+        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (folder / METADATA).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+    except mx.base.MXNetError as error:
+        raise OutputError(f"{folder}: cannot be written: {_last_line(error)}") from None
 
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` that takes its place on success and vanishes on any error.
+    """A folder whose files take their place in ``target`` on success, and vanish on any error.
 
-    An earlier artifact at ``target`` is replaced; anything else there is refused. Raises
-    OutputError at once where ``target`` cannot be written, so that no training is lost to it.
+    An earlier artifact at ``target`` is replaced; a folder that holds anything else is refused.
+    Raises OutputError at once where ``target`` cannot be written, so that no training is lost.
     """
-    target = Path(os.path.abspath(target))
-    _check_replaceable(target)
-    created = [parent for parent in target.parents if not parent.exists()]
-    stage: Optional[Path] = None
+    target = target.resolve()  # through links, to where the files are to lie
+    created: list[Path] = []
     try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            stage = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=str(target.parent)))
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+        inside = _is_replaceable(target)
+        created = [parent for parent in target.parents if not parent.exists()]
+        stage = (target if inside else target.parent) / f".{target.name}.stage-{os.getpid()}"
+        _remove_leftovers(stage)
+        stage.mkdir(parents=True)
+    except OSError as error:
+        _remove_empty(created)
+        raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+    try:
         yield stage
-        _take_place(stage, target)
+        with _signals_deferred():
+            _take_place(stage, target)
     except BaseException:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
-        for parent in created:  # innermost first
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        shutil.rmtree(stage, ignore_errors=True)
+        _remove_empty(created)
         raise
 
 
-def _check_replaceable(target: Path) -> None:
+def _is_replaceable(target: Path) -> bool:
+    """Whether ``target`` is there, empty or an artifact; raises OutputError if it is other work."""
     if not target.exists():
-        return
+        return False
     if not target.is_dir():
         raise OutputError(f"{target}: a file is in the way: choose another --output")
-    if any(target.iterdir()) and not (target / METADATA).is_file():
+    ours = {METADATA, SYMBOL, PARAMETERS}
+    entries = {entry.name for entry in target.iterdir() if ".stage-" not in entry.name}
+    if not entries <= ours or (entries and METADATA not in entries):
+        stranger = min(entries - ours, default="no " + METADATA)
         raise OutputError(
-            f"{target}: holds files that are no model, and is left alone: choose another --output"
+            f"{target}: holds more than a model ({stranger}), and is left alone: "
+            "choose another --output"
         )
+    return True
 
 
 def _take_place(stage: Path, target: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    stage.chmod(0o777 & ~umask)  # mkdtemp keeps others out
-    old = stage.with_name(stage.name + "-old")
-    if target.exists():
-        target.rename(old)
-    stage.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    """Move the whole artifact: as a folder where there is none, else by file, metadata last."""
+    if not target.exists():
+        stage.rename(target)
+        return
+    for name in (PARAMETERS, SYMBOL, METADATA):
+        os.replace(stage / name, target / name)
+    stage.rmdir()
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Nothing interrupts between the first file and the last."""
+    asked = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _remove_leftovers(stage: Path) -> None:
+    """Remove the stages of processes that were killed."""
+    for leftover in stage.parent.glob(f"{stage.stem}.stage-*"):
+        process = leftover.suffix.rpartition("-")[2]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:  # innermost first
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

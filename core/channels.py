@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from .errors import DataError, did_you_mean
+from .files import exists
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -56,7 +57,7 @@ def check_channels(
     faults += [
         f"{path}: no such file or folder (channel {name!r})"
         for name, path in paths.items()
-        if not path.exists()
+        if not exists(path)
     ]
     if faults:
         raise DataError(*faults)

@@ -4,6 +4,7 @@ AlgoshelfError                    something failed                          exit
 ├── MissingDependencyError        a package that this work needs is absent
 ├── PluginError                   a plugin is broken, or two claim one name
 ├── TrainingError                 training could not go on
+├── Stopped                       a signal ended the training      exit 128 + its number
 └── InputError                    what was given is wrong                   exit 2
     ├── UnknownNameError          no algorithm, option or value of that name
     ├── HyperparameterError       one or more hyperparameters are wrong
@@ -43,6 +44,16 @@ class PluginError(AlgoshelfError):
 
 class TrainingError(AlgoshelfError):
     code = "training_failed"
+
+
+class Stopped(AlgoshelfError):  # noqa: N818 - it is no fault
+    """A signal ended the training, after a checkpoint."""
+
+    code = "stopped"
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number  # type: ignore[misc]
 
 
 class InputError(AlgoshelfError):

@@ -16,7 +16,6 @@ from .types import Array
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 CSV_BLOCK_BYTES = 16 * 2**20
-MOST_FAULTS = 10
 
 
 @contextmanager
@@ -29,6 +28,14 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: the compressed file is damaged or cut short: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def exists(path: Path) -> bool:
+    """Whether ``path`` is there; raises DataError where that may not be known."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def entries(folder: Path) -> list[Path]:
@@ -56,7 +63,7 @@ def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array,
     blocks: list[Array] = []
     line = 1
     for text in _blocks_of_lines(path):
-        if line == 1 and _is_header(text):
+        if line == 1 and _is_header(text, features + 1):
             text = text[text.index(b"\n") + 1 :] if b"\n" in text else b""
             line = 2
         if not text.strip():
@@ -68,12 +75,10 @@ def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array,
             (rows[:, 0] != np.floor(rows[:, 0])) | (rows[:, 0] < 0) | (rows[:, 0] >= labels)
         )
         if len(wrong):
+            row = wrong[0]
             raise DataError(
-                *(
-                    f"{path}: line {line + row}: the label {rows[row, 0]:g} is no whole number "
-                    f"from 0 to {labels - 1}"
-                    for row in wrong[:MOST_FAULTS]
-                )
+                f"{path}: line {line + row}: the label {rows[row, 0]:g} is no whole number from 0 "
+                f"to {labels - 1}" + (f" (nor are {len(wrong) - 1} more)" if len(wrong) > 1 else "")
             )
         blocks.append(rows)
         line += len(rows)
@@ -101,9 +106,9 @@ def _blocks_of_lines(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _is_header(text: bytes) -> bool:
+def _is_header(text: bytes, columns: int) -> bool:
     cells = text.split(b"\n", 1)[0].split(b",")
-    return not any(_is_number(cell) for cell in cells)
+    return len(cells) == columns and not any(_is_number(cell) for cell in cells)
 
 
 def _is_number(cell: bytes) -> bool:
@@ -117,9 +122,10 @@ def _is_number(cell: bytes) -> bool:
 def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
     """The arrays ``names`` of the npz file ``path``; nothing in it is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: not an npz file")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: holds one array (npy), not several by name (npz)")
+        with loaded as archive:
             missing = [name for name in names if name not in archive.files]
             if missing:
                 raise DataError(

@@ -8,12 +8,14 @@ A plugin is a module named in its distribution's entry points of the group ``alg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
 import pluggy
 
 if TYPE_CHECKING:
     from .algorithm import Algorithm
+    from .training.reporting import Reporter
 
 GROUP = "algoshelf"
 
@@ -26,4 +28,15 @@ def algoshelf_algorithms() -> Iterable[type[Algorithm[Any]]]:  # type: ignore[em
     """The algorithm classes that this plugin adds to the catalog.
 
     Called once, when the catalog is read: import no mxnet here or at the top of the module.
+    """
+
+
+@hookspec
+def algoshelf_reporter(
+    algorithm: str, hyperparameters: Mapping[str, Any], output: Path
+) -> Reporter | None:
+    """A listener to the metrics of the training that is about to begin; None to stay out of it.
+
+    ``algorithm`` is the name, ``output`` the model folder to be. A listener that raises is told
+    and dropped; the training goes on.
     """

@@ -65,7 +65,7 @@ class Hyperparameters(BaseModel):
             HyperparameterInfo(
                 name=name,
                 type=_type_name(field.annotation),
-                default=field.get_default(call_default_factory=True),
+                default=None if field.is_required() else field.get_default(),
                 required=field.is_required(),
                 range=_range(field),
                 description=field.description or "",
@@ -97,6 +97,21 @@ _ARTICLES = {
     "bool": "true or false",
     "str": "text",
     "choice": "one of",
+}
+
+
+# pydantic's kinds of faults that the type and the range of a field explain.
+_OF_TYPE_OR_RANGE = frozenset(
+    f"{kind}_{what}" for kind in ("int", "float", "bool", "string") for what in ("parsing", "type")
+) | {
+    "int_from_float",
+    "int_parsing_size",
+    "finite_number",
+    "literal_error",
+    "greater_than",
+    "greater_than_equal",
+    "less_than",
+    "less_than_equal",
 }
 
 
@@ -159,10 +174,10 @@ def _range(field: FieldInfo) -> str:
     for bound in field.metadata:
         for word, name in (("from", "ge"), ("above", "gt")):
             if getattr(bound, name, None) is not None:
-                low = f"{word} {getattr(bound, name):g}"
+                low = f"{word} {getattr(bound, name)}"
         for word, name in (("to", "le"), ("to below", "lt")):
             if getattr(bound, name, None) is not None:
-                high = f"{word} {getattr(bound, name):g}"
+                high = f"{word} {getattr(bound, name)}"
     if high and not low:
         high = high.replace("to below", "below").replace("to ", "up to ")
     return f"{low} {high}".strip()
@@ -171,14 +186,16 @@ def _range(field: FieldInfo) -> str:
 def _sentence(
     fault: Any, described: Mapping[str, HyperparameterInfo], label: Callable[[str], str]
 ) -> str:
-    name = str(fault["loc"][0]) if fault["loc"] else ""
-    if fault["type"] in ("value_error", "assertion_error"):
-        what = str(fault["ctx"]["error"])
-        return f"{label(name)}: {what}" if name else what
+    if not fault["loc"]:  # of the hyperparameters together
+        return str(fault["msg"]).replace("Value error, ", "", 1)
+    name = str(fault["loc"][0])
     info = described[name]
     if fault["type"] == "missing":
         return f"{label(name)}: required: {info.description}"
-    return f"{label(name)}: expected {info.expected}, got {str(fault['input'])!r}"
+    if fault["type"] in ("value_error", "assertion_error"):
+        return f"{label(name)}: {fault['ctx']['error']}"
+    expected = info.expected if fault["type"] in _OF_TYPE_OR_RANGE else fault["msg"]
+    return f"{label(name)}: expected {expected}, got {str(fault['input'])!r}"
 
 
 class TrainingHyperparameters(Hyperparameters):
@@ -188,13 +205,11 @@ class TrainingHyperparameters(Hyperparameters):
     batch_size: int = Field(
         128, ge=1, le=65_536, description="examples in one step of the whole job"
     )
-    optimizer: Literal["sgd", "nag", "adam"] = Field(
-        "adam", description="sgd with momentum, nag (the same with Nesterov's look-ahead), or adam"
-    )
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="sgd with momentum, or adam")
     learning_rate: float = Field(
         1e-3, gt=0, le=100, description="the highest step size of the schedule"
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and nag")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam for squared gradients")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight towards zero")
     schedule: Literal["cosine", "constant"] = Field(
@@ -205,6 +220,9 @@ class TrainingHyperparameters(Hyperparameters):
         ge=0,
         le=0.9,
         description="part of the training in which the learning rate rises from zero",
+    )
+    patience: int = Field(
+        0, ge=0, le=10_000, description="epochs without improvement that end the training; 0: never"
     )
     holdout: float = Field(
         0.1,

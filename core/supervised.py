@@ -10,7 +10,6 @@ from typing import (
     Any,
     Iterator,
     Mapping,
-    Sequence,
     TypeVar,
 )
 
@@ -20,7 +19,7 @@ from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
 from .artifact import Example, InputSignature, Model
 from .channels import TEST, TRAIN, VALIDATION
-from .errors import UnfitPayloadError
+from .errors import DataError, PayloadError, PluginError, UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
@@ -37,10 +36,17 @@ class SupervisedAlgorithm(Algorithm[H]):
     """An algorithm that learns from examples with labels, by gradient descent."""
 
     @abstractmethod
-    def dataset(self, path: Path, channel: str, classes: Sequence[str] | None = None) -> Dataset:
+    def dataset(
+        self,
+        path: Path,
+        channel: str,
+        hyperparameters: H,
+        encoding: Mapping[str, Any] | None = None,
+    ) -> Dataset:
         """The examples of ``channel`` at ``path``.
 
-        ``classes`` are those of the training, where labels must mean the same. Raises DataError.
+        ``encoding`` is that of the training's dataset, to be kept to, so that class 3 or word 17
+        is everywhere the same; None where it is this dataset that decides. Raises DataError.
         """
 
     @abstractmethod
@@ -60,60 +66,99 @@ class SupervisedAlgorithm(Algorithm[H]):
         content_type = codecs.check_content_type(request_content_type, self.accepted())
         return codecs.decode_array(request_body, content_type)
 
-    def augment(self, x: NDArray, hyperparameters: H, rng: np.random.Generator) -> NDArray:
-        """A training batch (B, …) changed at random; by default as it is."""
-        return x
+    def initializer(self, hyperparameters: H) -> Any:
+        """How parameters begin: K. He et al., "Delving deep into rectifiers", ICCV 2015."""
+        return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
+
+    def augment(
+        self, x: NDArray, y: NDArray, hyperparameters: H, rng: np.random.Generator
+    ) -> tuple[NDArray, NDArray]:
+        """A training batch x (B, …), y (B, …) changed at random; by default as it is."""
+        return x, y
 
     def example(self, data: Dataset) -> Example:
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
-        return Example(
-            content_type=codecs.JSON, body=codecs.encode_json({"instances": first}).decode()
-        )
+        writers = {
+            codecs.JSON: lambda: codecs.encode_json({"instances": first}),
+            codecs.JSONLINES: lambda: codecs.encode_jsonlines(first),
+            codecs.CSV: lambda: codecs.encode_csv(first.reshape(1, -1)),
+        }
+        for content_type in self.accepted():
+            if content_type in writers:
+                return Example(content_type=content_type, body=writers[content_type]().decode())
+        raise PluginError(f"{self.name} accepts no text: it has to define example() itself")
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
+        options = run.hyperparameters
         train, validation, test = self._datasets(run)
-        network = self.network(run.hyperparameters, train)
-        network.initialize(_he_initializer(), ctx=list(run.devices))
+        example = self.example(validation)
+        self._check_example(example)
+        network = self.network(options, train)
+        if not isinstance(network, mx.gluon.HybridBlock):
+            raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
+        network.initialize(self.initializer(options), ctx=list(run.devices))
         network.hybridize(static_alloc=True, static_shape=True)
 
         def figures(data: Dataset) -> Mapping[str, float]:
             return self.score(outputs(network, data, run.devices[0]), data).metrics
 
-        steps = loop.fit(
+        steps, epochs = loop.fit(
             run,
             network,
-            self.loss(run.hyperparameters),
+            self.loss(options),
             train,
-            augment=lambda x, rng: self.augment(x, run.hyperparameters, rng),
+            augment=lambda x, y, rng: self.augment(x, y, options, rng),
             validate=lambda: figures(validation),
         )
         if test is not None:
             final = {f"test:{name}": value for name, value in figures(test).items()}
-            run.report(final, epoch=run.hyperparameters.epochs, step=steps)
+            run.report(final, epoch=epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]
-        run.save(
-            network,
-            signature=InputSignature(shape=(0, *x.shape[1:]), dtype=str(x.dtype)),
-            example=self.example(validation),
-            classes=train.classes or None,
+        signature = InputSignature.model_validate(
+            {"shape": (0, *x.shape[1:]), "dtype": str(x.dtype)}
         )
+        run.save(network, signature=signature, example=example, encoding=train.encoding)
+
+    def _check_example(self, example: Example) -> None:
+        """Before anything is trained: a server is going to prove a model by its example."""
+        try:
+            self.input_fn(example.body.encode(), example.content_type)
+        except PayloadError as error:
+            raise PluginError(
+                f"{self.name}.example() gives a request that its input_fn() refuses: {error}"
+            ) from None
+
+    def _read(
+        self, path: Path, channel: str, hyperparameters: H, encoding: Mapping[str, Any] | None
+    ) -> Dataset:
+        data = self.dataset(path, channel, hyperparameters, encoding)
+        if len(data) == 0:
+            raise DataError(f"{path}: holds no examples (channel {channel!r})")
+        if encoding is not None and dict(data.encoding) != dict(encoding):
+            raise DataError(
+                f"{path}: its classes are not those of the training: "
+                f"{_names(data.encoding)} there, {_names(encoding)} in training"
+            )
+        return data
 
     def _datasets(self, run: Run[H]) -> tuple[Dataset, Dataset, Dataset | None]:
         """Train, validation and test; the digest of each channel is noted in ``run``."""
-        train = self.dataset(run.channels[TRAIN], TRAIN)
+        options = run.hyperparameters
+        train = self._read(run.channels[TRAIN], TRAIN, options, None)
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:
-                given[channel] = self.dataset(run.channels[channel], channel, train.classes)
+                path = run.channels[channel]
+                given[channel] = self._read(path, channel, options, train.encoding)
         run.data.update((channel, data.digest()) for channel, data in given.items())
         run.reporter.message(
             ", ".join(f"{channel}: {len(data):,} examples" for channel, data in given.items())
         )
         if VALIDATION in given:
             return train, given[VALIDATION], given.get(TEST)
-        part = run.hyperparameters.holdout
+        part = options.holdout
         learn, held = hold_out(train, part, run.rng(loop.HOLD_OUT))
         run.reporter.message(
             f"no validation channel: {len(held):,} examples of train, {part:.0%} of each class, "
@@ -122,8 +167,14 @@ class SupervisedAlgorithm(Algorithm[H]):
         return learn, held, given.get(TEST)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
-        data = self.dataset(path, TEST, model.metadata.classes)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
         return self.score(outputs(model.block, data, model.device), data)
+
+
+def _names(encoding: Mapping[str, Any]) -> str:
+    names = [str(name) for name in encoding.get("classes", ())]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 @dataclass(frozen=True)
@@ -154,6 +205,9 @@ class Classifier(SupervisedAlgorithm[H]):
         "validation:cross_entropy": "mean of -log(probability of the true class), in nats",
         "test:accuracy": "the same for the test channel, after training",
         "test:cross_entropy": "the same for the test channel, after training",
+        "train:throughput": "examples a second, without validation",
+        "train:data_wait": "part of the time in which the devices waited for data",
+        "train:peak_memory_mb": "the most memory that the process has held, in MiB",
     }
     objective = Objective("validation:accuracy", maximize=True)
     answers = (
@@ -177,7 +231,9 @@ class Classifier(SupervisedAlgorithm[H]):
         return mx.gluon.loss.SoftmaxCrossEntropyLoss()
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        return evaluate_classes(softmax(outputs), data.labels(), data.classes)
+        return evaluate_classes(
+            softmax(outputs), data.labels(), self._classes(outputs, data.encoding)
+        )
 
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input.
@@ -190,7 +246,17 @@ class Classifier(SupervisedAlgorithm[H]):
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
         logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
-        return ClassProbabilities(tuple(model.metadata.classes or ()), softmax(logits))
+        return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
+
+    def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the classes, one for each of ``logits`` (N, C)."""
+        names = tuple(encoding.get("classes", ()))
+        if logits.ndim != 2 or logits.shape[1] != len(names):
+            raise PluginError(
+                f"the network of {self.name} gives {logits.shape[1:]} outputs an example for "
+                f"{len(names)} classes ({', '.join(names[:10])})"
+            )
+        return names
 
     def output_fn(self, prediction: ClassProbabilities, accept: str) -> bytes:
         content_type = codecs.negotiate(accept, self.answered())
@@ -209,11 +275,6 @@ class Classifier(SupervisedAlgorithm[H]):
         if content_type == codecs.JSONLINES:
             return codecs.encode_jsonlines(rows)
         return codecs.encode_json({"predictions": rows})
-
-
-def _he_initializer() -> Any:
-    """K. He et al., "Delving deep into rectifiers", ICCV 2015: for layers followed by relu."""
-    return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
 
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:

@@ -3,6 +3,6 @@
 May import core. Knows no algorithm but through the hooks, and is never shipped into a container.
 """
 
-from .catalog import Catalog, Entry, catalog
+from .discovery import Catalog, Entry, catalog
 
 __all__ = ["Catalog", "Entry", "catalog"]

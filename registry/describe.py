@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .catalog import Entry
+from ..core.training.reporting import metric_definitions
+from .discovery import Entry
 
 
 def summarize(entry: Entry) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "accepts": [asdict(content_type) for content_type in algorithm.accepts],
         "answers": [asdict(content_type) for content_type in algorithm.answers],
         "metrics": dict(algorithm.metrics),
+        "metric_definitions": metric_definitions(algorithm.metrics),
         "objective": asdict(algorithm.objective),
         "published": [asdict(result) for result in algorithm.published],
         "sample": sorted(algorithm.sample()),

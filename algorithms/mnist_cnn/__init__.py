@@ -6,28 +6,33 @@ Read top-down: what it is told, what it learns from, what it learns, how it answ
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import Literal
 
 from ...core import (
+    TEST,
+    TRAIN,
     Algorithm,
+    Array,
     ArrayDataset,
     Classifier,
     ContentType,
     Dataset,
+    Example,
+    HybridBlock,
     Model,
+    NDArray,
     PublishedResult,
     TrainingHyperparameters,
     UnfitPayloadError,
     codecs,
     hookimpl,
     mx,
+    supervised_channels,
 )
-from ...core.artifact import Example
-from ...core.channels import TEST, TRAIN, supervised_channels
-from ...core.types import Array, HybridBlock, NDArray
 from . import digits
 
 SAMPLE = Path(__file__).parent / "sample"
@@ -36,8 +41,9 @@ SAMPLE = Path(__file__).parent / "sample"
 class MnistHyperparameters(TrainingHyperparameters):
     epochs: int = Field(12, ge=1, le=1000, description="passes over the training data")
     batch_size: int = Field(100, ge=1, le=65_536, description="examples in one step of the job")
-    learning_rate: float = Field(2e-3, gt=0, le=100, description="the highest of the schedule")
-    beta2: float = Field(0.99, ge=0, lt=1, description="memory of adam for squared gradients")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
+    learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="pull of every weight to zero")
     warmup: float = Field(0.15, ge=0, le=0.9, description="part of the training that warms up")
     dropout: float = Field(0.0, ge=0, lt=1, description="part of the features left out in a step")
     augmented: float = Field(0.7, ge=0, le=1, description="part of the images distorted in a step")
@@ -78,7 +84,11 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         return {TRAIN: SAMPLE, TEST: SAMPLE}
 
     def dataset(
-        self, path: Path, channel: str, classes: Sequence[str] | None = None
+        self,
+        path: Path,
+        channel: str,
+        hyperparameters: MnistHyperparameters,
+        encoding: Mapping[str, Any] | None = None,
     ) -> ArrayDataset:
         return digits.read(path, channel)
 
@@ -93,12 +103,16 @@ class MnistCnn(Classifier[MnistHyperparameters]):
                 net.add(nn.Conv2D(width, 3, padding=1, use_bias=False))
                 net.add(nn.BatchNorm(), nn.Activation("relu"))
         net.add(nn.GlobalAvgPool2D(), nn.Dropout(hyperparameters.dropout))
-        net.add(nn.Dense(len(data.classes)))
+        net.add(nn.Dense(len(digits.CLASSES)))
         return net
 
     def augment(
-        self, x: NDArray, hyperparameters: MnistHyperparameters, rng: np.random.Generator
-    ) -> NDArray:
+        self,
+        x: NDArray,
+        y: NDArray,
+        hyperparameters: MnistHyperparameters,
+        rng: np.random.Generator,
+    ) -> tuple[NDArray, NDArray]:
         """Images (B, 1, 28, 28), most of them turned, scaled, slanted and moved a little."""
         count = len(x)
 
@@ -117,7 +131,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         theta = mx.nd.array(affine, ctx=x.context)
         size = (digits.SIDE, digits.SIDE)
         grid = mx.nd.GridGenerator(theta, transform_type="affine", target_shape=size)
-        return mx.nd.BilinearSampler(x, grid)
+        return mx.nd.BilinearSampler(x, grid), y
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Images (N, 1, 28, 28) float32 in [0, 1]."""

@@ -52,8 +52,8 @@ def read(path: Path, channel: str) -> ArrayDataset:
 def from_numbers(array: Array, error: type[InputError], source: str = "") -> Array:
     """Images (N, 1, 28, 28) float32 in [0, 1] from numbers of any such shape and scale.
 
-    Whole numbers of 8 bits count from 0 to 255. Of others, an image that holds a value above 1
-    does. One image (28, 28) is a batch of one. Raises ``error``, which starts with ``source``.
+    An image that holds a value above 1 counts from 0 to 255, any other from 0 to 1, whatever its
+    dtype. One image (28, 28) is a batch of one. Raises ``error``, which starts with ``source``.
     """
     if array.shape == (SIDE, SIDE):
         array = array[np.newaxis]
@@ -71,8 +71,7 @@ def from_numbers(array: Array, error: type[InputError], source: str = "") -> Arr
             f"{source}image {first + 1} has intensities from {lowest[first]:g} to "
             f"{highest[first]:g}; expected 0 to 255, or 0 to 1"
         )
-    in_bytes = np.full(len(images), True) if array.dtype == np.uint8 else highest > 1
-    images[in_bytes] /= 255
+    images[highest > 1] /= 255
     return images
 
 
@@ -167,7 +166,12 @@ def _read_idx(path: Path, dimensions: int) -> Array:
 
 def _npz(path: Path) -> ArrayDataset:
     images, labels = read_arrays(path, ("x", "y"))
-    if images.dtype.kind not in "buif" or labels.dtype.kind not in "bui" or labels.ndim != 1:
+    if (
+        images.ndim < 2
+        or images.dtype.kind not in "buif"
+        or labels.dtype.kind not in "bui"
+        or labels.ndim != 1
+    ):
         raise DataError(
             f"{path}: expected x (N, 28, 28) of numbers and y (N,) of whole numbers, "
             f"got x {images.shape} {images.dtype} and y {labels.shape} {labels.dtype}"

@@ -5,6 +5,15 @@ May import the rest of core, never serving, a container, or an algorithm.
 
 from .data import ArrayDataset, Dataset
 from .reporting import LogReporter, Reporter
-from .run import Run, train
+from .run import Run, RunOptions, parse_duration, train
 
-__all__ = ["ArrayDataset", "Dataset", "LogReporter", "Reporter", "Run", "train"]
+__all__ = [
+    "ArrayDataset",
+    "Dataset",
+    "LogReporter",
+    "Reporter",
+    "Run",
+    "RunOptions",
+    "parse_duration",
+    "train",
+]

@@ -15,8 +15,9 @@ from functools import partial
 from typing import (
     Any,
     Callable,
+    Generator,
     Iterable,
-    Iterator,
+    Mapping,
     Protocol,
     Sequence,
     TypeVar,
@@ -35,8 +36,11 @@ class Dataset(Protocol):
     """Examples by index, in memory or read when asked for."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes that labels count through; empty where labels are no classes."""
+    def encoding(self) -> Mapping[str, Any]:
+        """How names became numbers, in JSON types: ``{"classes": […], "vocabulary": […]}``.
+
+        It is kept in the artifact, and given to ``dataset`` for every other channel.
+        """
 
     def __len__(self) -> int: ...
 
@@ -52,11 +56,20 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class ArrayDataset:
-    """Examples in memory: ``x`` (N, …) and ``y`` (N,) int32."""
+    """Examples in memory: ``x`` (N, …) and ``y`` (N,) int32; float64 becomes float32."""
 
     x: Array
     y: Array
     classes: tuple[str, ...] = ()
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return {"classes": list(self.classes)} if self.classes else {}
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            if getattr(self, name).dtype == np.float64:
+                object.__setattr__(self, name, getattr(self, name).astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -83,8 +96,8 @@ class Subset:
     indices: Array
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.whole.classes
+    def encoding(self) -> Mapping[str, Any]:
+        return self.whole.encoding
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -112,7 +125,7 @@ def hold_out(
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            name = dataset.classes[label] if dataset.classes else str(label)
+            name = dict(enumerate(dataset.encoding.get("classes", ()))).get(label, str(label))
             raise DataError(
                 f"class {name!r} has one example: too few to hold one out for validation. "
                 "Add examples, or give a validation channel"
@@ -136,7 +149,9 @@ def shuffled_batches(size: int, batch_size: int, rng: np.random.Generator) -> li
     ]
 
 
-def prefetched(produce: Callable[[K], V], keys: Sequence[K], depth: int = 4) -> Iterator[V]:
+def prefetched(
+    produce: Callable[[K], V], keys: Sequence[K], depth: int = 4
+) -> Generator[V, None, None]:
     """``produce(key)`` for every key in order, made up to ``depth`` ahead by a thread of its own.
 
     An exception in ``produce`` is raised here. The thread ends when the iterator is closed.

@@ -1,8 +1,17 @@
-"""The engine: the verbs that one training step is made of, over any number of devices."""
+"""The engine: the verbs that training is made of, over any number of devices.
+
+    engine = Engine(network, loss, hyperparameters, devices)
+    inputs, labels = engine.split(x), engine.split(y)
+    loss = engine.step(inputs, labels, rate)       # forward, backward, reduce, update
+    arrays = engine.state()                        # for a checkpoint; engine.restore(arrays, step)
+
+An author who writes an own loop uses these; the ready loop is built of nothing else.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+import math
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +21,7 @@ from ..types import Array, Context, HybridBlock, NDArray
 
 
 class Schedule:
-    """The learning rate of every step: a linear warm-up, then a cosine to zero or a level.
+    """The learning rate of every step: a linear warm-up, then a cosine to zero, or a level.
 
     Cosine: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     arXiv:1608.03983. A function of the step alone, so a resumed run goes on as it would have.
@@ -26,8 +35,6 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """The learning rate of step ``step``, the first being 0."""
-        import math
-
         if step < self.warmup:
             return self.highest * (step + 1) / (self.warmup + 1)
         if not self.cosine:
@@ -37,7 +44,13 @@ class Schedule:
 
 
 class Engine:
-    """A network with its parameters on ``devices``, and the optimizer that moves them."""
+    """A network with its parameters on ``devices``, and the optimizer that moves them.
+
+    The parameters must be initialized, their shapes known. With several devices each holds a
+    replica; gradients are summed through the KVStore ``kvstore``, and every replica makes the
+    same update. Replicas differ in one thing: the running statistics of batch normalization are
+    those of the part of the data that each has seen, and the first device's are kept.
+    """
 
     def __init__(
         self,
@@ -45,6 +58,7 @@ class Engine:
         loss: Any,
         hyperparameters: TrainingHyperparameters,
         devices: Sequence[Context],
+        kvstore: str | None = None,
     ) -> None:
         self.network = network
         self.loss = loss
@@ -53,18 +67,27 @@ class Engine:
         self.trainer = mx.gluon.Trainer(
             network.collect_params(),
             _optimizer(hyperparameters),
-            kvstore="device" if len(devices) > 1 else None,
+            kvstore=kvstore,
+            update_on_kvstore=False if kvstore else None,
         )
 
-    def split(self, array: Array) -> list[NDArray]:
+    def split(self, batch: Array | NDArray) -> list[NDArray]:
         """A batch (B, …) as one part a device, (B / devices, …) each."""
+        first = self.devices[0]
+        whole = batch if isinstance(batch, mx.nd.NDArray) else _on_device(batch, first)
+        if len(self.devices) == 1:
+            return [whole]
+        size = len(whole) // len(self.devices)
         return [
-            mx.nd.array(part, ctx=device, dtype=part.dtype)
-            for part, device in zip(_parts(array, len(self.devices)), self.devices)
+            whole[i * size : (i + 1) * size].as_in_context(device)
+            for i, device in enumerate(self.devices)
         ]
 
     def step(self, inputs: Sequence[NDArray], labels: Sequence[NDArray], rate: float) -> NDArray:
-        """Forward, backward, update at learning rate ``rate``; the summed loss, not waited for."""
+        """Forward, backward, reduce and update at learning rate ``rate``.
+
+        Returns the summed loss of the batch, (1,), without waiting for it.
+        """
         self.trainer.set_learning_rate(rate)
         with mx.autograd.record():
             losses = [self.loss(self.network(x), y) for x, y in zip(inputs, labels)]
@@ -73,9 +96,63 @@ class Engine:
         sums = [loss.sum().as_in_context(self.devices[0]) for loss in losses]
         return sum(sums[1:], sums[0])
 
+    def is_finite(self) -> bool:
+        """Whether every parameter is a number."""
+        arrays = [p.data(self.devices[0]) for p in self._parameters() if p.grad_req != "null"]
+        return bool(mx.nd.multi_all_finite(*arrays, num_arrays=len(arrays)).asscalar())
 
-def _parts(array: Array, count: int) -> list[Array]:
-    return [array] if count == 1 else np.split(array, count)
+    def state(self) -> dict[str, dict[str, NDArray]]:
+        """All that the next step depends on, as named arrays: ``network`` and ``optimizer``."""
+        network = {}
+        for parameter in self._parameters():
+            if parameter.grad_req == "null":  # running statistics, of each replica its own
+                for i, device in enumerate(self.devices):
+                    network[f"{parameter.name}@{i}"] = parameter.data(device)
+            else:
+                network[parameter.name] = parameter.data(self.devices[0])
+        memory = self.trainer._updaters[0].states
+        optimizer = {
+            f"{index}.{place}": slot
+            for index, state in memory.items()
+            for place, slot in enumerate(_slots(state))
+        }
+        return {"network": network, **({"optimizer": optimizer} if optimizer else {})}
+
+    def restore(self, arrays: Mapping[str, Mapping[str, NDArray]], step: int) -> None:
+        """Go on from ``arrays``, which ``state`` gave after ``step`` steps."""
+        for parameter in self._parameters():
+            for i, device in enumerate(self.devices):
+                name = parameter.name + (f"@{i}" if parameter.grad_req == "null" else "")
+                arrays["network"][name].copyto(parameter.data(device))
+        optimizer = self.trainer.optimizer
+        optimizer.begin_num_update = optimizer.num_update = step
+        saved = arrays.get("optimizer", {})
+        for updater, device in zip(self.trainer._updaters, self.devices):
+            for index, parameter in enumerate(self.trainer._params):
+                if parameter.grad_req == "null":
+                    continue
+                state = optimizer.create_state_multi_precision(index, parameter.data(device))
+                for place, slot in enumerate(_slots(state)):
+                    saved[f"{index}.{place}"].copyto(slot)
+                updater.states[index] = state
+                updater.states_synced[index] = True
+
+    def _parameters(self) -> list[Any]:
+        return list(self.network.collect_params().values())
+
+
+def _on_device(batch: Array, device: Context) -> NDArray:
+    array = np.ascontiguousarray(batch)
+    return mx.nd.array(array, ctx=device, dtype=array.dtype)
+
+
+def _slots(state: Any) -> Iterator[NDArray]:
+    """The arrays in one parameter's optimizer state, which may be none, one, or nested."""
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            yield from _slots(part)
+    elif state is not None:
+        yield state
 
 
 def _optimizer(hyperparameters: TrainingHyperparameters) -> Any:

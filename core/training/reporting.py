@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from typing import Mapping, Sequence, TextIO
+from pathlib import Path
+from typing import Callable, Iterable, Mapping, TextIO
+
+from ..errors import OutputError
 
 
 class Reporter:
@@ -28,8 +33,8 @@ class Reporter:
 class Reporters(Reporter):
     """Hands every event on to each of ``listeners``."""
 
-    def __init__(self, listeners: Sequence[Reporter]) -> None:
-        self.listeners = listeners
+    def __init__(self, listeners: Iterable[Reporter]) -> None:
+        self.listeners = list(listeners)
 
     def message(self, text: str) -> None:
         for listener in self.listeners:
@@ -52,6 +57,57 @@ class Reporters(Reporter):
             listener.end()
 
 
+class Guarded(Reporter):
+    """A stranger's listener: when it raises it is dropped, and ``complain`` is told why."""
+
+    def __init__(self, listener: Reporter, name: str, complain: Callable[[str], None]) -> None:
+        self.listener: Reporter | None = listener
+        self.name = name
+        self.complain = complain
+
+    def message(self, text: str) -> None:
+        self._tell(lambda listener: listener.message(text))
+
+    def begin(self, steps: int) -> None:
+        self._tell(lambda listener: listener.begin(steps))
+
+    def step(self, step: int) -> None:
+        self._tell(lambda listener: listener.step(step))
+
+    def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
+        self._tell(lambda listener: listener.metrics(values, epoch=epoch, step=step))
+
+    def end(self) -> None:
+        self._tell(lambda listener: listener.end())
+
+    def _tell(self, event: Callable[[Reporter], None]) -> None:
+        if self.listener is None:
+            return
+        try:
+            event(self.listener)
+        except Exception as error:
+            self.listener = None
+            self.complain(f"warning: {self.name} is dropped: {type(error).__name__}: {error}")
+
+
+class JsonLinesReporter(Reporter):
+    """``metrics.jsonl``: an object a line, ``{"epoch": 1, "step": 540, "train:loss": 0.03, …}``."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.stream = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
+        line = json.dumps({"epoch": epoch, "step": step, **values}, allow_nan=False)
+        print(line, file=self.stream, flush=True)
+
+    def end(self) -> None:
+        self.stream.close()
+
+
 class LogReporter(Reporter):
     """Plain lines, one an event, each written at once: for logs and pipes."""
 
@@ -70,3 +126,8 @@ def metrics_line(values: Mapping[str, float], *, epoch: int, step: int) -> str:
     figures: dict[str, str] = {"epoch": str(epoch), "step": str(step)}
     figures.update((name, f"{value:.6g}") for name, value in values.items())
     return " ".join(f"{name}={value}" for name, value in figures.items())
+
+
+def metric_definitions(names: Iterable[str]) -> list[dict[str, str]]:
+    """SageMaker's metric definitions: a regular expression for each metric in a log line."""
+    return [{"Name": name, "Regex": f"(?:^| ){re.escape(name)}=(\\S+)"} for name in names]

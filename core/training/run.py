@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import math
 import platform
 import random
+import re
+import time
 from dataclasses import dataclass, field
 from importlib import metadata as distributions
 from pathlib import Path
@@ -14,9 +19,13 @@ import numpy as np
 from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
+from ..errors import Stopped, TrainingError
 from ..hyperparameters import Hyperparameters
-from ..types import Context, HybridBlock
+from ..types import Context, HybridBlock, NDArray
+from .checkpoints import Checkpoint, Checkpoints
+from .devices import choose_kvstore, parse_devices
 from .reporting import LogReporter, Reporter
+from .stopping import Stop, stop_on_signals
 
 if TYPE_CHECKING:
     from ..algorithm import Algorithm
@@ -24,12 +33,37 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=Hyperparameters)
 
 
+def parse_duration(text: str) -> float:
+    """Seconds, from ``90``, ``90s``, ``10m`` or ``1.5h``. Raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise ValueError(f"no duration: {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; the hyperparameters say what is learned.
+
+    ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
+    ``target_metric`` is a value of the algorithm's objective that ends the training.
+    """
+
+    devices: str = "auto"
+    kvstore: str = "auto"
+    checkpoints: Path | None = None
+    checkpoint_every: float = 600.0
+    max_runtime: float | None = None
+    target_metric: float | None = None
+
+
 @dataclass
 class Run(Generic[H]):
     """What an algorithm's ``train`` is given, and the verbs by which it reports and saves.
 
-    ``devices`` are the mxnet contexts to compute on. ``metrics`` holds the last value of each
-    metric reported, ``data`` the digest of each channel read: both go into the artifact.
+    ``devices`` are the mxnet contexts to compute on, ``kvstore`` the store that sums over them
+    (None where there is nothing to sum). ``metrics`` holds the last value of each metric
+    reported, ``data`` the digest of each channel read: both go into the artifact.
     """
 
     algorithm: Algorithm[H]
@@ -38,9 +72,18 @@ class Run(Generic[H]):
     seed: int
     devices: Sequence[Context]
     folder: Path
+    options: RunOptions = field(default_factory=RunOptions)
+    kvstore: str | None = None
     reporter: Reporter = field(default_factory=LogReporter)
     metrics: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    stop: Stop = field(default_factory=Stop)
+    distribution: str = ""
+
+    def __post_init__(self) -> None:
+        self._started = self._saved = time.monotonic()
+        folder = self.options.checkpoints
+        self._checkpoints = None if folder is None else Checkpoints(folder)
 
     def rng(self, *key: int) -> np.random.Generator:
         """Random numbers that depend on the run's seed and ``key`` (purpose, epoch, …) alone."""
@@ -56,10 +99,75 @@ class Run(Generic[H]):
     ) -> None:
         """Tell everyone who listens, by full metric names (``validation:accuracy``).
 
+        Raises TrainingError for a value that is no number: a model of it is of no use.
         ``measured`` are figures of this machine, such as speed: they are told, not kept.
         """
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"after step {step}, {' and '.join(broken)} is no longer finite: look for outliers "
+                "in the data, or lower the learning rate"
+            )
         self.metrics.update(values)
         self.reporter.metrics({**values, **(measured or {})}, epoch=epoch, step=step)
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        return self._checkpoints is not None
+
+    def resume(self) -> Checkpoint | None:
+        """The newest whole checkpoint of this very run; None where there is none.
+
+        Raises CheckpointError where it is of another run, with each difference.
+        """
+        if self._checkpoints is None:
+            return None
+        self._checkpoints.prepare()
+        checkpoint = self._checkpoints.latest(self._identity(), self.reporter)
+        if checkpoint is not None:
+            self.reporter.message(f"resuming after step {checkpoint.step}")
+        return checkpoint
+
+    def wants_checkpoint(self) -> bool:
+        """Whether one is due by time, or because a signal asks the run to end."""
+        due = time.monotonic() - self._saved >= self.options.checkpoint_every
+        return self.keeps_checkpoints and (due or self.stop.signal is not None)
+
+    def checkpoint(
+        self,
+        step: int,
+        position: Mapping[str, Any],
+        arrays: Mapping[str, Mapping[str, NDArray]],
+    ) -> None:
+        """Keep ``position`` (a JSON object) and ``arrays``; raises Stopped if a signal asked."""
+        if self._checkpoints is None:
+            return
+        path = self._checkpoints.save(Checkpoint(step, self._identity(), position, arrays))
+        self._saved = time.monotonic()
+        if self.stop.signal is not None:
+            raise Stopped(
+                f"stopped after step {step}; the same command goes on from {path}",
+                self.stop.signal,
+            )
+
+    def is_over(self) -> bool:
+        """Whether the time that the run was given is over."""
+        limit = self.options.max_runtime
+        return limit is not None and time.monotonic() - self._started >= limit
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to be gone on from."""
+        hyperparameters = self.hyperparameters.model_dump(mode="json")
+        return {
+            "algorithm": f"{self.algorithm.name} {self.algorithm.version}",
+            "code": _source_digest(type(self.algorithm)),
+            **{f"hyperparameter {name}": value for name, value in hyperparameters.items()},
+            **{f"data of {channel}": digest for channel, digest in self.data.items()},
+            **{f"version of {name}": version for name, version in _packages().items()},
+            "seed": self.seed,
+            "devices": ", ".join(map(str, self.devices)),
+            "threads": mx.threads(),
+        }
 
     def save(
         self,
@@ -67,7 +175,7 @@ class Run(Generic[H]):
         *,
         signature: InputSignature,
         example: Example,
-        classes: Sequence[str] | None = None,
+        encoding: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the artifact of ``block``, hybridized and run at least once."""
         artifact.write(
@@ -80,7 +188,8 @@ class Run(Generic[H]):
                 seed=self.seed,
                 input=signature,
                 example=example,
-                classes=None if classes is None else list(classes),
+                encoding=dict(encoding or {}),
+                distribution=self.distribution,
                 metrics=self.metrics,
                 data=self.data,
                 packages=_packages(),
@@ -95,28 +204,40 @@ def train(
     output: Path,
     *,
     seed: int = 1,
+    options: RunOptions | None = None,
     reporter: Reporter | None = None,
+    distribution: str = "",
 ) -> tuple[Artifact, dict[str, float]]:
     """Train ``algorithm`` on ``channels`` (name to path) and leave the artifact at ``output``.
 
     Everything that can be wrong with the inputs is checked before the first step, and on any
-    error nothing is left at ``output``. Returns the artifact and its final metrics.
+    error nothing is left at ``output``. ``distribution`` (name and version) is noted in the
+    artifact as where ``algorithm`` comes from. Returns the artifact and its final metrics.
     """
     paths = check_channels(algorithm.channels, channels)
+    options = options or RunOptions()
     reporter = reporter or LogReporter()
-    with artifact.staged(output) as folder:
+    devices = parse_devices(options.devices)
+    kvstore, why = choose_kvstore(devices, options.kvstore)
+    resumable = options.checkpoints is not None
+    with artifact.staged(output) as folder, stop_on_signals(resumable) as stop:
         _seed(seed)
         run = Run(
             algorithm=algorithm,
             hyperparameters=hyperparameters,
             channels=paths,
             seed=seed,
-            devices=default_devices(),
+            devices=devices,
             folder=folder,
+            options=options,
+            kvstore=kvstore,
             reporter=reporter,
+            stop=stop,
+            distribution=distribution,
         )
-        where = ", ".join(map(str, run.devices))
+        where = ", ".join(map(str, devices))
         reporter.message(f"seed {seed}, on {where}, {mx.threads()} threads an operator")
+        reporter.message(why)
         try:
             # names of blocks and operators count from 0 again: the same training, the same bytes
             with mx.name.NameManager():
@@ -126,15 +247,17 @@ def train(
     return Artifact.open(output), run.metrics
 
 
-def default_devices() -> Sequence[Any]:
-    """The first GPU, or else the CPU."""
-    return [mx.gpu(0)] if mx.context.num_gpus() else [mx.cpu()]
-
-
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     mx.random.seed(seed)
+
+
+def _source_digest(cls: type) -> str:
+    """The SHA-256 of the source of the package, or the module, that ``cls`` is written in."""
+    path = Path(inspect.getfile(cls))
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _packages() -> dict[str, str]:

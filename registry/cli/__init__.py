@@ -35,10 +35,12 @@ for command in (browse.list_, browse.info, training.train, models.evaluate, mode
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without blocks or dashes is no error
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # clean up, as for Ctrl-C
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         cli.main(arguments, prog_name="algoshelf", standalone_mode=False)
         sys.stdout.flush()
@@ -59,6 +61,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         _fail(1, "internal_error", f"{type(error).__name__}: {error}\n{DebugHint.text}", arguments)
     sys.exit(0)
+
+
+def _open_closed_streams() -> None:
+    """A parent may have closed them (``algoshelf … >&-``); Python then has None in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - for the process
+            setattr(sys, name, stream)
 
 
 def _fail(

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..catalog import Catalog, catalog
 from ..describe import describe, summarize
+from ..discovery import Catalog, catalog
 from .output import console, json_option, print_json, print_table
 
 
@@ -49,15 +49,15 @@ def report_problems(everything: Catalog) -> None:
 
 
 def _print_details(details: dict[str, Any]) -> None:
+    from rich.text import Text
+
     out = console()
 
     def section(title: str) -> None:
-        out.print(f"\n[bold]{title}[/bold]")
+        out.print(Text(f"\n{title}", "bold"))
 
-    out.print(
-        f"[bold]{details['name']}[/bold]  {details['task']}, version {details['version']}, "
-        f"from {details['distribution']}"
-    )
+    origin = f"{details['task']}, version {details['version']}, from {details['distribution']}"
+    out.print(Text.assemble((details["name"], "bold"), f"  {origin}"))
     out.print(details["summary"])
     section("Hyperparameters")
     rows: list[list[Any]] = [
@@ -87,7 +87,7 @@ def _print_details(details: dict[str, Any]) -> None:
     formats = dict.fromkeys(text for channel in details["channels"] for text in channel["formats"])
     section("File formats")
     for text in formats:
-        out.print(f"- {text}", markup=False)
+        out.print(f"- {text}")
     if details["sample"]:
         out.print(f"A sample is bundled for {', '.join(details['sample'])}.")
     for title, key in (("Accepts", "accepts"), ("Answers", "answers")):

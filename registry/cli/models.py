@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import click
 
 from ...core import codecs
+from ...core.algorithm import Algorithm
 from ...core.artifact import Artifact
 from ...core.channels import TEST
-from ...core.errors import InputError, PayloadError
+from ...core.errors import InputError, PayloadError, UnknownNameError
 from ...core.evaluation import Evaluation
-from ..catalog import catalog
+from ...core.files import exists
+from ..discovery import catalog
 from .output import console, json_option, print_json, print_table
+from .plots import check_plot, save_confusion
 
 STDIN = "-"
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
@@ -33,28 +36,38 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 @json_option
 def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
-    artifact = Artifact.open(model)
-    algorithm = catalog().get(artifact.metadata.algorithm).algorithm
+    _artifact, algorithm = _opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder (--test)")
     if test is None:
         click.echo(
             "evaluating on the bundled sample; give --test PATH for your own data",
             err=True,
         )
+    if plot is not None:
+        check_plot(plot)
     evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
-        from .plots import save_confusion
-
         save_confusion(evaluation, plot)
         click.echo(f"confusion matrix drawn in {plot}", err=True)
     if as_json:
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
         _print_evaluation(evaluation)
+
+
+def _opened(model: Path) -> tuple[Artifact, Algorithm[Any]]:
+    """The artifact in ``model`` and the algorithm that made it, which must be installed."""
+    artifact = Artifact.open(model)
+    made_by = artifact.metadata.algorithm
+    try:
+        return artifact, catalog().get(made_by).algorithm
+    except UnknownNameError as error:
+        origin = artifact.metadata.distribution or "a distribution that it does not name"
+        raise UnknownNameError(f"{model}: made by {made_by!r} of {origin}: {error}") from None
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
@@ -85,13 +98,16 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 @click.argument("inputs", nargs=-1, metavar="[INPUT ...]")
 @click.option("--content-type", help="Of every INPUT [default: by the file's name]")
 @click.option(
-    "--accept", default=codecs.JSONLINES, show_default=True, help="The content type of the answers."
+    "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"
 )
-def predict(model: Path, inputs: tuple[str, ...], content_type: str | None, accept: str) -> None:
+def predict(
+    model: Path, inputs: tuple[str, ...], content_type: str | None, accept: str | None
+) -> None:
     """Ask MODEL about each INPUT: a file, or - for stdin; without any, about its own example."""
-    artifact = Artifact.open(model)
-    algorithm = catalog().get(artifact.metadata.algorithm).algorithm
-    answer_type = codecs.negotiate(accept, algorithm.answered())
+    artifact, algorithm = _opened(model)
+    answered = algorithm.answered()
+    usual = codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
+    answer_type = codecs.negotiate(accept or usual, answered)
     if len(inputs) > 1 and answer_type in ONE_DOCUMENT:
         raise InputError(
             f"--accept {answer_type} is one document an input: "

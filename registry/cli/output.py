@@ -45,12 +45,18 @@ class SuggestingGroup(click.Group):
 
 
 def print_json(document: Any) -> None:
-    """The one JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """The one JSON document on stdout: in ASCII, which every encoding of a terminal leaves alone.
+
+    Raises ValueError for NaN and infinity, which JSON has no form for.
+    """
+    click.echo(json.dumps(document, indent=2, allow_nan=False, default=str))
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where people read: coloured on a terminal, plain and unwrapped in a file or a pipe."""
+    """Where people read: coloured on a terminal, plain and unwrapped in a file or a pipe.
+
+    Every str is printed as it is, since most come from plugins; style needs a rich Text.
+    """
     from rich.console import Console
 
     class PipeConsole(Console):
@@ -59,7 +65,14 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 160
-    return PipeConsole(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
+    return PipeConsole(
+        stderr=stderr,
+        width=width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not stream.isatty(),
+    )
 
 
 def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -88,7 +101,7 @@ class ProgressReporter(Reporter):
         self.task: TaskID | None = None
 
     def message(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
     def begin(self, steps: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn

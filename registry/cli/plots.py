@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.evaluation import Evaluation
+
+
+def check_plot(path: Path) -> None:
+    """Find out before the work, not after it, whether ``path`` can be drawn.
+
+    Raises MissingDependencyError without matplotlib, OutputError where ``path`` is in no folder.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("--plot needs matplotlib: pip install 'algoshelf[plot]'")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: cannot be written: no such folder")
 
 
 def save_confusion(evaluation: Evaluation, path: Path) -> None:
@@ -13,14 +25,10 @@ def save_confusion(evaluation: Evaluation, path: Path) -> None:
 
     Colour is the share of the true class, so that a small class is as readable as a large one.
     """
+    from matplotlib.figure import Figure
+
     if evaluation.confusion is None:
         raise InputError("there is no confusion matrix to draw: this algorithm has no classes")
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            "--plot needs matplotlib: pip install 'algoshelf[plot]'"
-        ) from None
     names = [figures.name for figures in evaluation.classes]
     shares = [[n / max(1, sum(row)) for n in row] for row in evaluation.confusion]
     side = max(4.0, 0.45 * len(names) + 2)

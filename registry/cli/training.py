@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, Mapping
@@ -9,13 +11,27 @@ from typing import Any, Mapping
 import click
 
 from ...core.channels import TEST, check_channels
-from ...core.errors import InputError, did_you_mean
+from ...core.errors import AlgoshelfError, InputError, did_you_mean
+from ...core.training import RunOptions, parse_duration
 from ...core.training import train as run_training
-from ..catalog import Entry, catalog
+from ...core.training.devices import FORMS, STORES
+from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
+from ..discovery import Entry, catalog
 from .output import SuggestingGroup, json_option, print_json, reporter
 
 OUTPUT = Path("models")
 SKETCHED = 8
+
+
+RUN_FLAGS = (
+    ("--devices", "D", f"{FORMS} [default: auto]"),
+    ("--kvstore", "K", f"How devices sum gradients: {', '.join(STORES)} [default: auto]"),
+    ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
+    ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
+    ("--max-runtime", "TIME", "End the training after this time, and save what it has."),
+    ("--metrics", "FILE", "Also write each metric to FILE, a JSON object a line."),
+    ("--target-metric", "VALUE", "End the training when the objective reaches this value."),
+)
 
 
 class TrainGroup(SuggestingGroup):
@@ -73,6 +89,7 @@ def train_command(entry: Entry) -> click.Command:
             ["--seed"], metavar="N", default="1", help="The same seed, the same model [default: 1]"
         ),
     ]
+    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in RUN_FLAGS]
     parameters += [
         click.Option(
             [flag(info.name)],
@@ -110,15 +127,23 @@ def _limits(info: Any) -> str:
 def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: bool) -> None:
     algorithm = entry.algorithm
     sampled = not any(channel.name in given for channel in algorithm.channels)
-    channels, hyperparameters, seed = _checked(entry, given, ctx.args, sampled)
+    channels, hyperparameters, seed, options = _checked(entry, given, ctx.args, sampled)
     output = Path(given.get("output", OUTPUT / algorithm.name))
-    listener = reporter()
+    listener = Reporters([reporter()])
     if sampled:
         listener.message(
             f"training {algorithm.name} on its bundled sample; give --train PATH for your own data"
         )
+    listener.listeners += _listeners(given, algorithm.name, hyperparameters, output, listener)
     artifact, metrics = run_training(
-        algorithm, channels, hyperparameters, output, seed=seed, reporter=listener
+        algorithm,
+        channels,
+        hyperparameters,
+        output,
+        seed=seed,
+        options=options,
+        reporter=listener,
+        distribution=f"{entry.distribution} {entry.version}",
     )
     if as_json:
         print_json(
@@ -134,21 +159,45 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     _show(entry, output, channels.get(TEST), metrics)
 
 
+def _listeners(
+    given: Mapping[str, str], name: str, hyperparameters: Any, output: Path, shown: Reporter
+) -> list[Reporter]:
+    """Who listens besides the display: ``--metrics``, and what plugins offer by their hook."""
+    listeners: list[Reporter] = []
+    if "metrics" in given:
+        listeners.append(JsonLinesReporter(Path(given["metrics"])))
+    settings = hyperparameters.model_dump(mode="json")
+    for plugin, hook in catalog().reporters:
+        try:
+            offered = hook(algorithm=name, hyperparameters=settings, output=output)
+        except AlgoshelfError:
+            raise
+        except Exception as error:
+            shown.message(f"warning: {plugin} is dropped: {type(error).__name__}: {error}")
+            continue
+        if offered is not None:
+            listeners.append(Guarded(offered, plugin, shown.message))
+    return listeners
+
+
 def _checked(
     entry: Entry, given: Mapping[str, str], rest: list[str], sampled: bool
-) -> tuple[dict[str, Path], Any, int]:
-    """Channels, hyperparameters and seed; every fault of the command line in one InputError."""
+) -> tuple[dict[str, Path], Any, int, RunOptions]:
+    """What the command line says; every fault of it in one InputError."""
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
-    flags = [
+    flags = [name for name, _, _ in RUN_FLAGS]
+    flags += [
         flag(name) for name in (*names, *(c.name for c in algorithm.channels), "output", "seed")
     ]
-    faults = _unknown(rest, flags)
+    faults = _unknown(rest, [*flags, "--json", "--help"])
+    paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
+    faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
     channels: dict[str, Path] = {}
     hyperparameters = None
     try:
-        paths = {c.name: Path(given[c.name]) for c in algorithm.channels if c.name in given}
-        channels = check_channels(algorithm.channels, algorithm.sample() if sampled else paths)
+        own = {c.name: Path(given[c.name]) for c in algorithm.channels if given.get(c.name)}
+        channels = check_channels(algorithm.channels, algorithm.sample() if sampled else own)
     except InputError as error:
         faults += error.faults
     try:
@@ -157,11 +206,33 @@ def _checked(
     except InputError as error:
         faults += error.faults
     seed = given["seed"]
-    if not (seed.isdigit() and int(seed) < 2**31):
+    if not (re.fullmatch(r"[0-9]{1,10}", seed) and int(seed) < 2**31):
         faults.append(f"--seed: expected a whole number from 0 to {2**31 - 1}, got {seed!r}")
+    options, wrong = _run_options(given)
+    faults += wrong
     if faults:
         raise InputError(*faults)
-    return channels, hyperparameters, int(seed)
+    return channels, hyperparameters, int(seed), options
+
+
+def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
+    """How the run is carried out, and the faults of those flags."""
+    values: dict[str, Any] = {}
+    faults = []
+    for name, read, expected in (
+        ("devices", str, ""),
+        ("kvstore", str, ""),
+        ("checkpoints", Path, ""),
+        ("checkpoint_every", parse_duration, "a time such as 90s, 10m, 1h"),
+        ("max_runtime", parse_duration, "a time such as 90s, 10m, 1h"),
+        ("target_metric", float, "a number"),
+    ):
+        if name in given:
+            try:
+                values[name] = read(given[name])
+            except ValueError:
+                faults.append(f"{flag(name)}: expected {expected}, got {given[name]!r}")
+    return RunOptions(**values), faults
 
 
 def _unknown(rest: list[str], flags: list[str]) -> list[str]:
@@ -178,18 +249,29 @@ def _unknown(rest: list[str], flags: list[str]) -> list[str]:
 
 
 def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float]) -> None:
+    """The figures, a few examples drawn, where the model is, and what may come next."""
     algorithm = entry.algorithm
-    model = algorithm.model_fn(output)
     if test is not None:
-        width = shutil.get_terminal_size((100, 24)).columns
-        picture = algorithm.sketch(test, model, SKETCHED, width)
-        if picture:
-            click.echo(f"\n{picture}")
-    click.echo("")
+        _sketch(entry, output, test)
     for name, value in metrics.items():
         click.echo(f"{name:<28}{value:.4f}")
-    data = f" --test {test}" if test is not None and test not in algorithm.sample().values() else ""
+    own = test is not None and test not in algorithm.sample().values()
+    model = shlex.quote(str(output))
     click.echo(f"\nThe model is in {output}. Next:")
-    click.echo(f"  algoshelf evaluate {output}{data}")
-    click.echo(f"  algoshelf predict {output} FILE")
+    click.echo(
+        f"  algoshelf evaluate {model}" + (f" --test {shlex.quote(str(test))}" if own else "")
+    )
+    click.echo(f"  algoshelf predict {model} FILE")
     click.echo(f"  algoshelf info {algorithm.name}")
+
+
+def _sketch(entry: Entry, output: Path, test: Path) -> None:
+    width = shutil.get_terminal_size((100, 24)).columns
+    try:
+        model = entry.algorithm.model_fn(output)
+        picture = entry.algorithm.sketch(test, model, SKETCHED, width)
+    except Exception as error:  # a drawing that fails does not make the training one that failed
+        click.echo(f"warning: no examples can be shown: {error}", err=True)
+        return
+    if picture:
+        click.echo(f"\n{picture}\n")

@@ -13,12 +13,16 @@ from typing import Callable
 import numpy as np
 import pytest
 from algoshelf.algorithms.mnist_cnn import MnistCnn
-from algoshelf.core import DataError, UnfitPayloadError, codecs
+from algoshelf.core import ArrayDataset, DataError, UnfitPayloadError, codecs
 from PIL import Image
 
 from tests.conftest import SAMPLE, Algoshelf, write_idx
 
 Digits = tuple[np.ndarray, np.ndarray]
+
+
+def read(path: Path, channel: str) -> ArrayDataset:
+    return MnistCnn().dataset(path, channel, MnistCnn.Hyperparameters.parse({}))
 
 
 def write_csv(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
@@ -62,7 +66,7 @@ def test_every_format_reads_the_same_digits(
     write: Callable[..., Path], digits: Digits, tmp_path: Path
 ) -> None:
     images, labels = digits
-    data = MnistCnn().dataset(write(tmp_path, images, labels), "train")
+    data = read(write(tmp_path, images, labels), "train")
     assert data.x.dtype == np.float32
     assert data.x.shape == (100, 1, 28, 28)
     np.testing.assert_allclose(data.x[:, 0] * 255, images, atol=1e-4)
@@ -71,10 +75,9 @@ def test_every_format_reads_the_same_digits(
 
 
 def test_one_folder_of_idx_files_serves_every_channel() -> None:
-    algorithm = MnistCnn()
-    assert len(algorithm.dataset(SAMPLE, "train")) == 8000
-    assert len(algorithm.dataset(SAMPLE, "test")) == 2000
-    assert len(algorithm.dataset(SAMPLE, "validation")) == 2000
+    assert len(read(SAMPLE, "train")) == 8000
+    assert len(read(SAMPLE, "test")) == 2000
+    assert len(read(SAMPLE, "validation")) == 2000
 
 
 def cut_short(folder: Path) -> str:
@@ -246,7 +249,7 @@ def test_without_permission_the_file_is_named(tmp_path: Path, digits: Digits) ->
         path.read_bytes()
     except PermissionError:
         with pytest.raises(DataError, match=r"digits\.csv: cannot be read"):
-            MnistCnn().dataset(path, "train")
+            read(path, "train")
     else:
         pytest.skip("root may read everything")
 
@@ -279,7 +282,7 @@ def test_every_declared_content_type_gives_the_same_images(digits: Digits) -> No
         assert batch.dtype == np.float32
         assert batch.shape[1:] == (1, 28, 28)
         difference = np.abs(batch - images[: len(batch), None] / 255)
-        assert difference.mean() < (0.02 if content_type == codecs.JPEG else 1e-7)
+        assert difference.mean() < (0.05 if content_type == codecs.JPEG else 1e-7)
 
 
 def test_intensities_from_0_to_1_mean_the_same(digits: Digits) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 from algoshelf.core import Artifact, ArtifactError, OutputError
 from algoshelf.core.artifact import staged
 
+from tests.conftest import Algoshelf
+
 
 def test_the_artifact_says_what_made_it(model: Path) -> None:
     metadata = Artifact.open(model).metadata
     assert metadata.algorithm == "mnist-cnn"
     assert metadata.hyperparameters["epochs"] == 1
     assert metadata.seed == 1
-    assert metadata.classes == list("0123456789")
+    assert metadata.classes == tuple("0123456789")
     assert metadata.input.shape == (0, 1, 28, 28)
     assert metadata.input.dtype == "float32"
     assert set(metadata.data) == {"train", "test"}
@@ -80,21 +83,77 @@ def test_a_truncated_network_is_an_artifact_error(copy: Path, name: str, kept: f
         Artifact.open(copy).load()
 
 
+NAMES = ("algorithm.json", "model-0000.params", "model-symbol.json")
+
+
+def fill(stage: Path, text: str = "new") -> None:
+    for name in NAMES:
+        (stage / name).write_text(text)
+
+
+def holds(folder: Path, text: str = "new") -> bool:
+    assert sorted(path.name for path in folder.iterdir()) == list(NAMES)
+    return all((folder / name).read_text() == text for name in NAMES)
+
+
 def test_a_stage_takes_the_place_of_an_earlier_model_only_on_success(copy: Path) -> None:
-    before = (copy / "algorithm.json").read_bytes()
+    before = {name: (copy / name).read_bytes() for name in NAMES}
 
     def fail() -> None:
         with staged(copy) as stage:
-            (stage / "algorithm.json").write_text("half")
+            fill(stage)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert (copy / "algorithm.json").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     with staged(copy) as stage:
-        (stage / "algorithm.json").write_text("whole")
-    assert [path.name for path in copy.iterdir()] == ["algorithm.json"]
+        fill(stage)
+    assert holds(copy)
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_new_folder_an_empty_one_and_a_link_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("behind")
+    for name in ("a/b/new", "empty", "link"):
+        with staged(tmp_path / name) as stage:
+            fill(stage)
+        assert holds(tmp_path / name)
+    assert (tmp_path / "link").is_symlink()
+    assert holds(tmp_path / "behind")
+
+
+def test_a_mount_point_is_filled(tmp_path: Path) -> None:
+    """As SageMaker's /opt/ml/model may be one; a folder that cannot be renamed."""
+    (tmp_path / "model").mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(tmp_path / "model")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        with staged(tmp_path / "model") as stage:
+            fill(stage)
+        assert holds(tmp_path / "model")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "model")], check=True)
+
+
+def test_the_current_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with staged(Path()) as stage:
+        fill(stage)
+    assert holds(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "old"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".old.stage-999999999").mkdir()
+    (tmp_path / ".new.stage-999999999").mkdir()
+    for name in ("new", "old"):
+        with staged(tmp_path / name) as stage:
+            fill(stage)
+        assert holds(tmp_path / name)
 
 
 def test_a_stage_that_fails_leaves_no_new_folder(tmp_path: Path) -> None:
@@ -107,16 +166,48 @@ def test_a_stage_that_fails_leaves_no_new_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_peoples_files_are_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="no model"), staged(tmp_path):
-        pass
-    with pytest.raises(OutputError, match="in the way"), staged(tmp_path / "thesis.tex"):
-        pass
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+def test_other_peoples_files_are_never_replaced(tmp_path: Path, model: Path) -> None:
+    for place in (tmp_path / "plain", Path(shutil.copytree(model, tmp_path / "mixed"))):
+        place.mkdir(exist_ok=True)
+        (place / "thesis.tex").write_text("years of work")
+        with pytest.raises(OutputError, match=r"holds more than a model"), staged(place):
+            pass
+        with pytest.raises(OutputError, match="in the way"), staged(place / "thesis.tex"):
+            pass
+        assert (place / "thesis.tex").read_text() == "years of work"
 
 
-def test_an_empty_folder_is_used(tmp_path: Path) -> None:
-    with staged(tmp_path) as stage:
-        (stage / "x").touch()
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+def test_a_full_disk_is_an_output_error(tmp_path: Path, algoshelf: Algoshelf) -> None:
+    (tmp_path / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(tmp_path / "small")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        result = algoshelf("train", "mnist-cnn", "--epochs", 1, "--output", "small/model")
+        assert result.code == 2
+        assert "cannot be written" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert list((tmp_path / "small").iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path / "small")], check=True)
+
+
+def test_parameters_of_another_model_are_found_out(copy: Path) -> None:
+    content = bytearray((copy / "model-0000.params").read_bytes())
+    content[-5] ^= 1
+    (copy / "model-0000.params").write_bytes(content)
+    with pytest.raises(
+        ArtifactError, match=r"model-0000\.params: does not load: it is not the file"
+    ):
+        Artifact.open(copy).load()
+
+
+def test_another_algorithm_or_version_does_not_load_it(copy: Path) -> None:
+    from algoshelf.algorithms.mnist_cnn import MnistCnn
+
+    path = copy / "algorithm.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "algorithm_version": "99"}))
+    with pytest.raises(
+        ArtifactError, match=r"made by mnist-cnn 99 \(algoshelf .*\), but mnist-cnn"
+    ):
+        MnistCnn().model_fn(copy)

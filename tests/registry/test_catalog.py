@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import re
 from pathlib import Path
 
 import pytest
+from algoshelf.registry import catalog
+from algoshelf.registry.cli.output import print_json
+from algoshelf.registry.cli.training import train_command
+from algoshelf.registry.discovery import RESERVED
 
 from tests.conftest import ROOT, Algoshelf, Result
+from tests.registry.conftest import Site, install
 
 PLUGIN = (ROOT / "tests" / "registry" / "acme-tabular" / "acme_tabular.py").read_text()
-
-
-def install(folder: Path, name: str, source: str, version: str = "1.0") -> None:
-    """A distribution ``name`` with one module, as an installer leaves it in ``folder``."""
-    module = re.sub(r"\W", "_", name)
-    (folder / f"{module}.py").write_text(source)
-    info = folder / f"{module}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[algoshelf]\n{module} = {module}\n")
-
-
-class Site:
-    """A folder of distributions that the command line sees beside its own environment."""
-
-    def __init__(self, algoshelf: Algoshelf, folder: Path) -> None:
-        self.algoshelf = algoshelf
-        self.folder = folder
-        folder.mkdir()
-
-    def install(self, name: str, source: str, version: str = "1.0") -> None:
-        install(self.folder, name, source, version)
-
-    def __call__(self, *arguments: object) -> Result:
-        return self.algoshelf(*arguments, PYTHONPATH=str(self.folder) + os.pathsep + str(ROOT))
-
-
-@pytest.fixture
-def site(algoshelf: Algoshelf, tmp_path: Path) -> Site:
-    return Site(algoshelf, tmp_path / "site")
+PLUGIN = PLUGIN.replace("import (", "import (Channel, Objective, PublishedResult,", 1)
 
 
 def names(result: Result) -> list[str]:
@@ -64,6 +40,17 @@ def test_a_third_party_plugin_is_listed_with_its_distribution(site: Site) -> Non
     mine = next(a for a in result.json["algorithms"] if a["name"] == "acme-tabular")
     assert mine["distribution"] == "acme-tabular 0.3"
     assert mine["task"] == "tabular-classification"
+
+
+def with_hyperparameters(fields: str) -> str:
+    """The plugin, with ``fields`` added to its hyperparameters."""
+    own = f"class Own(TrainingHyperparameters):\n    {fields}\n\n\nclass Acme"
+    return PLUGIN.replace("class Acme", own).replace("= TrainingHyperparameters", "= Own")
+
+
+def with_attributes(lines: str) -> str:
+    """The plugin, with ``lines`` in the body of its class, after its own attributes."""
+    return PLUGIN.replace("    def dataset", f"    {lines}\n\n    def dataset")
 
 
 BROKEN = {
@@ -93,12 +80,47 @@ BROKEN = {
         "the name 'Acme Tabular' is not lower-case words joined by hyphens",
     ),
     "reserved": (
-        PLUGIN.replace(
-            "class Acme",
-            "class Own(TrainingHyperparameters):\n    seed: int = 1\n\n\nclass Acme",
-        ).replace("= TrainingHyperparameters", "= Own"),
-        "hyperparameters may not be called seed",
+        with_hyperparameters("seed: int = 1; as_json: int = 1; train: int = 1"),
+        "hyperparameters may not be called as_json, seed, train",
     ),
+    "reserved-channel": (
+        with_attributes("channels += (Channel('kvstore', 'x', ()),)"),
+        "channels may not be called kvstore: the command line has a flag of that name",
+    ),
+    "ill-named-flags": (
+        with_attributes("channels += (Channel('my-data', 'x', ()), Channel('Extra', 'x', ()))"),
+        "channels may not be called Extra, my-data: expected a lower-case letter, then",
+    ),
+    "ill-named-hyperparameter": (
+        with_hyperparameters("Rate: int = 1"),
+        "hyperparameters may not be called Rate: expected a lower-case letter, then",
+    ),
+    "one-flag-twice": (
+        with_attributes("channels += (channels[1], Channel('epochs', 'x', ()))"),
+        "channels and hyperparameters share the names epochs, validation",
+    ),
+    "task-a-list": (with_attributes("task = ['a']"), "task is ['a'], expected a str"),
+    "hyperparameters-an-instance": (
+        with_attributes("Hyperparameters = TrainingHyperparameters()"),
+        "expected a subclass of algoshelf.core.Hyperparameters",
+    ),
+    "channel-of-a-number": (
+        with_attributes("channels = (Channel(3, 'x', ()),)"),
+        "expected a tuple of Channel(name: str, description: str, formats: tuple[str, ...], req",
+    ),
+    "constructor-raises": (
+        with_attributes("def __init__(self): raise OSError('no disk')"),
+        "acme_broken.AcmeTabular() raised OSError: no disk; expected a constructor that takes no",
+    ),
+    "constructor-with-arguments": (
+        with_attributes("def __init__(self, size): pass"),
+        "missing 1 required positional argument: 'size'; expected a constructor that takes no",
+    ),
+    "speechless": (
+        "class Mute(Exception):\n    def __str__(self): return 1 / 0\n\n\nraise Mute",
+        "Mute, which cannot be shown: its __str__ raised ZeroDivisionError",
+    ),
+    "many-lines": ("raise RuntimeError('one\\ntwo\\r\\u2028three')", "RuntimeError: one two three"),
 }
 
 
@@ -112,8 +134,39 @@ def test_a_broken_plugin_is_reported_by_name_and_skipped(site: Site, kind: str) 
     assert problem["plugin"] == "acme_broken"
     assert problem["distribution"] == "acme-broken"
     assert reason in problem["error"]
-    assert "warning: plugin 'acme_broken' of acme-broken is skipped" in result.stderr
-    assert "Traceback" not in result.stderr
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("warning: plugin 'acme_broken' of acme-broken is skipped: ")
+
+
+def test_all_faults_of_a_class_come_at_once(site: Site) -> None:
+    wrong = {
+        "name": "3",
+        "version": "1",
+        "task": "None",
+        "summary": "b''",
+        "Hyperparameters": "int",
+        "channels": "('train',)",
+        "accepts": "(codecs.CSV,)",
+        "answers": "[]",
+        "metrics": "{'loss': 1}",
+        "objective": "'loss'",
+        "published": "(1,)",
+    }
+    lines = "\n    ".join(f"{name} = {value}" for name, value in wrong.items())
+    site.install("acme-broken", with_attributes(lines))
+    result = site("list", "--json")
+    assert names(result) == ["mnist-cnn"]
+    (problem,) = result.json["problems"]
+    assert problem["error"].startswith("acme_broken.AcmeTabular: name is 3, expected a str; ")
+    for name in wrong:
+        assert f"{name} is " in problem["error"]
+
+
+def test_the_flags_of_train_are_reserved() -> None:
+    entry = catalog().get("mnist-cnn")
+    flags = {parameter.name for parameter in train_command(entry).params}
+    own = {*entry.algorithm.Hyperparameters.model_fields, "train", "validation", "test"}
+    assert flags - own <= RESERVED
 
 
 def test_one_broken_plugin_leaves_the_others_alone(site: Site) -> None:
@@ -147,6 +200,111 @@ def test_a_copy_of_a_distribution_later_on_the_path_is_no_rival(site: Site, tmp_
     result = site.algoshelf("list", "--json", PYTHONPATH=path)
     assert names(result) == ["acme-tabular", "mnist-cnn"]
     assert result.json["algorithms"][0]["distribution"] == "acme-tabular 2.0"
+
+
+def test_distributions_are_one_where_pep_503_says_so(site: Site, tmp_path: Path) -> None:
+    site.install("Acme.X", PLUGIN, "2.0")
+    (tmp_path / "older").mkdir()
+    install(tmp_path / "older", "acme-x", PLUGIN, "1.0")
+    path = os.pathsep.join([str(site.folder), str(tmp_path / "older")])
+    result = site.algoshelf("list", "--json", PYTHONPATH=path)
+    assert names(result) == ["acme-tabular", "mnist-cnn"]
+    assert result.json["algorithms"][0]["distribution"] == "Acme.X 2.0"
+
+
+def test_distributions_without_a_name_go_by_their_folders(site: Site) -> None:
+    for name in ("acme-one", "acme-two"):
+        info = site.install(name, PLUGIN.replace("acme-tabular", name))
+        (info / "METADATA").write_text("Metadata-Version: 2.1\n")
+    result = site("list", "--json")
+    assert names(result) == ["acme-one", "acme-two", "mnist-cnn"]
+    assert result.json["problems"] == []
+    assert result.json["algorithms"][0]["distribution"] == "acme_one-1.0.dist-info (no version)"
+
+
+NOT_UTF8 = "Metadata-Version: 2.1\nName: caf\xe9\nVersion: 1\n".encode("latin-1")
+
+
+def test_the_metadata_of_strangers_is_no_concern_of_ours(site: Site) -> None:
+    info = site.install("stranger", "")
+    (info / "METADATA").write_bytes(NOT_UTF8)
+    (info / "entry_points.txt").write_text("[console_scripts]\nno equals sign\n")
+    result = site("list", "--json", PYDANTIC_DISABLE_PLUGINS="true")
+    assert names(result) == ["mnist-cnn"]
+    assert result.json["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("METADATA", NOT_UTF8),
+        ("entry_points.txt", b"[algoshelf]\nno equals sign\n"),
+        ("entry_points.txt", b"[algoshelf]\nx = caf\xe9\n"),
+    ],
+)
+def test_a_distribution_that_cannot_be_read_is_reported_and_skipped(
+    site: Site, file: str, content: bytes
+) -> None:
+    (site.install("acme-broken", PLUGIN) / file).write_bytes(content)
+    site.install("acme-tabular", PLUGIN)
+    result = site("list", "--json", PYDANTIC_DISABLE_PLUGINS="true")
+    assert names(result) == ["acme-tabular", "mnist-cnn"]
+    (problem,) = result.json["problems"]
+    assert problem["distribution"] == "acme_broken-1.0.dist-info"
+    folder = site.folder / "acme_broken-1.0.dist-info"
+    assert problem["error"].startswith(f"{folder}: its metadata cannot be read: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_plugins_say_is_shown_as_it_is(site: Site) -> None:
+    said = "x [/red] [bold] [x] :smile: y"
+    lines = f"""version = summary = task = "{said}"
+    channels = supervised_channels("{said}")
+    accepts = answers = (ContentType("{said}", "{said}", "{said}"),)
+    metrics = {{"{said}": "{said}"}}
+    objective = Objective("{said}", maximize=True)
+    published = (PublishedResult("{said}", 1.0, "{said}", "{said}"),)"""
+    site.install("acme-tabular", with_attributes(lines))
+    listed, shown = site("list"), site("info", "acme-tabular")
+    assert listed.code == shown.code == 0, listed.stderr + shown.stderr
+    assert listed.text.count(said) == 2
+    assert shown.text.count(said) == 3 + 1 + 2 * 3 + 2 + 1 + 3
+    assert "\nHyperparameters\n" in shown.text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('hello')\n" + PLUGIN,
+        PLUGIN.replace("return [Acme", "print('hello'); return [Acme"),
+        with_attributes("def __init__(self): print('hello')"),
+    ],
+    ids=["import", "hook", "constructor"],
+)
+def test_what_a_plugin_prints_stays_out_of_the_document(site: Site, source: str) -> None:
+    site.install("acme-tabular", source)
+    result = site("list", "--json")
+    assert names(result) == ["acme-tabular", "mnist-cnn"]
+    assert result.stderr == "hello\n"
+
+
+def test_the_document_is_the_same_in_every_encoding(site: Site) -> None:
+    site.install("acme-tabular", PLUGIN.replace("Tells rows", "Tells … rows"))
+    result = site("list", "--json", PYTHONIOENCODING="latin-1")
+    assert result.json["algorithms"][0]["summary"] == "Tells … rows of four numbers apart."
+    assert result.stdout.isascii()
+
+
+def test_the_document_holds_no_numbers_that_json_lacks() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        print_json({"loss": float("nan")})
+
+
+def test_the_function_and_the_module_have_names_of_their_own() -> None:
+    from algoshelf import registry
+
+    assert registry.catalog() is catalog()
+    assert importlib.util.find_spec("algoshelf.registry.catalog") is None
 
 
 def test_a_third_party_plugin_trains_evaluates_and_predicts(site: Site, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.conftest import SAMPLE, Algoshelf
 
-QUICK = ("--epochs", 1, "--batch-size", 500)
+QUICK = ("--epochs", 1)
 
 
 def test_list_and_info_import_no_mxnet() -> None:

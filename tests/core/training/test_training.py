@@ -35,13 +35,18 @@ class Rows(Classifier[TrainingHyperparameters]):
     channels = supervised_channels("CSV")
     accepts = (ContentType(codecs.CSV, "rows"),)
 
-    def dataset(self, path: Path, channel: str, classes: Any = None) -> ArrayDataset:
+    def dataset(
+        self, path: Path, channel: str, hyperparameters: Any, encoding: Any = None
+    ) -> ArrayDataset:
         return ArrayDataset(*read_labelled_csv(path, features=2, labels=2), ("minus", "plus"))
 
     def network(self, hyperparameters: TrainingHyperparameters, data: Any) -> Any:
         net = mx.gluon.nn.HybridSequential()
         net.add(mx.gluon.nn.Dense(4, activation="tanh"), mx.gluon.nn.Dense(2))
         return net
+
+
+OPTIMIZERS = TrainingHyperparameters.model_fields["optimizer"].annotation.__args__  # type: ignore
 
 
 class Recorder(Reporter):
@@ -83,7 +88,7 @@ def fit(rows: Path, listener: Reporter | None = None, **options: Any) -> dict[st
     return train(Rows(), {"train": rows}, hyperparameters, output, reporter=reporter)[1]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_it_learns(rows: Path, optimizer: str) -> None:
     metrics = fit(rows, epochs=60, learning_rate=0.05, optimizer=optimizer)
     assert metrics["validation:accuracy"] >= 0.9
@@ -93,11 +98,13 @@ def test_everything_is_reported_in_order(rows: Path) -> None:
     listener = Recorder()
     metrics = fit(rows, listener)
     assert listener.of("begin") == [12]  # 90 examples, 20 a batch, 3 epochs
-    assert listener.of("step") == list(range(1, 13))
+    assert listener.of("step") == list(range(13))
     reported = listener.of("metrics")
     assert [(epoch, step) for epoch, step, _ in reported] == [(1, 4), (2, 8), (3, 12)]
     last = reported[-1][2]
     assert last.pop("train:throughput") > 0
+    assert 0 <= last.pop("train:data_wait") < 1
+    assert last.pop("train:peak_memory_mb") > 10
     assert last == metrics
     assert set(metrics) == {"train:loss", "validation:accuracy", "validation:cross_entropy"}
     assert listener.events[-1] == ("end", None)

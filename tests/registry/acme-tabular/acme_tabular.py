@@ -6,11 +6,11 @@ from algoshelf.core import (
     ContentType,
     TrainingHyperparameters,
     codecs,
+    files,
     hookimpl,
     mx,
+    supervised_channels,
 )
-from algoshelf.core.channels import supervised_channels
-from algoshelf.core.files import read_labelled_csv
 
 
 class AcmeTabular(Classifier[TrainingHyperparameters]):
@@ -21,14 +21,14 @@ class AcmeTabular(Classifier[TrainingHyperparameters]):
     channels = supervised_channels("CSV: the class (0, 1 or 2) first, then four numbers")
     accepts = (ContentType(codecs.CSV, "a line an example: four numbers", "5.1,3.5,1.4,0.2"),)
 
-    def dataset(self, path, channel, classes=None):
-        features, labels = read_labelled_csv(path, features=4, labels=3)
+    def dataset(self, path, channel, hyperparameters, encoding=None):
+        features, labels = files.read_labelled_csv(path, features=4, labels=3)
         return ArrayDataset(features, labels, ("red", "green", "blue"))
 
     def network(self, hyperparameters, data):
         nn = mx.gluon.nn
         net = nn.HybridSequential()
-        net.add(nn.Dense(16, activation="relu"), nn.Dense(len(data.classes)))
+        net.add(nn.Dense(16, activation="relu"), nn.Dense(3))
         return net
 
 

@@ -1,0 +1,382 @@
+"""The catalog: every algorithm of every installed distribution, found through pluggy.
+
+Built-in algorithms come the same way as anyone's: by an entry point of the group ``algoshelf``.
+Each entry point is loaded by itself. A plugin that is broken becomes a Problem, named, and the
+others go on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import reprlib
+import sys
+from collections import Counter
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any, Callable, Iterable, Iterator, Mapping
+
+import pluggy
+
+from ..core import hooks
+from ..core.algorithm import Algorithm, ContentType, Objective, PublishedResult
+from ..core.channels import TEST, TRAIN, VALIDATION, Channel
+from ..core.errors import PluginError, UnknownNameError, did_you_mean
+from ..core.hyperparameters import Hyperparameters
+
+AnyAlgorithm = Algorithm[Any]
+ReporterHook = Callable[..., Any]
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+FLAG = re.compile(r"[a-z][a-z0-9_]*")
+HOOK_PREFIX = "algoshelf_"
+RAISED = (Exception, SystemExit)  # whatever a stranger's code raises is reported by its name
+# The command line's own flags: a channel or hyperparameter of that name could not be given there.
+RESERVED = frozenset(
+    [
+        "output",
+        "seed",
+        "json",
+        "as_json",
+        "help",
+        "devices",
+        "hosts",
+        "kvstore",
+        "gradient_compression",
+        "peer_timeout",
+        "checkpoints",
+        "checkpoint_every",
+        "target_metric",
+        "max_runtime",
+        "metrics",
+    ]
+)
+CHANNELS = frozenset([TRAIN, VALIDATION, TEST])  # flags of nearly every algorithm
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An algorithm in the catalog, and the distribution that it came from."""
+
+    algorithm: AnyAlgorithm
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a plugin, or a name that two plugins claim, is not in the catalog."""
+
+    plugin: str
+    distribution: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution} is skipped: {self.error}"
+
+
+class Catalog:
+    """Algorithms by name, and the problems of those that are missing."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, Entry],
+        problems: tuple[Problem, ...] = (),
+        disputed: Mapping[str, str] | None = None,
+        reporters: tuple[tuple[str, ReporterHook], ...] = (),
+    ) -> None:
+        self.entries = MappingProxyType(dict(sorted(entries.items())))
+        self.problems = problems
+        self.reporters = reporters
+        self._disputed = dict(disputed or {})
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+    def get(self, name: str) -> Entry:
+        """The entry ``name``.
+
+        Raises PluginError where two distributions claim the name, UnknownNameError, with the
+        nearest one, where none does.
+        """
+        if name in self.entries:
+            return self.entries[name]
+        if name in self._disputed:
+            raise PluginError(self._disputed[name])
+        near = (
+            did_you_mean(name, self.entries) or f"; there are {', '.join(self.entries) or 'none'}"
+        )
+        skipped = "".join(f"\n{problem}" for problem in self.problems)
+        raise UnknownNameError(f"no algorithm {name!r} in the catalog{near}{skipped}")
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """An entry point of the group, and the distribution that it came from."""
+
+    point: EntryPoint
+    distribution: str
+    version: str
+
+
+@lru_cache(maxsize=1)
+def catalog() -> Catalog:
+    """The catalog of everything that is installed, read once.
+
+    What plugins print meanwhile goes to stderr: stdout is for results.
+    """
+    found: dict[str, list[Entry]] = {}
+    problems: list[Problem] = []
+    reporters: list[tuple[str, ReporterHook]] = []
+    with redirect_stdout(sys.stderr):
+        for plugin in _plugins(problems):
+            try:
+                manager = _loaded(plugin.point)
+                reporters += [
+                    (f"plugin {plugin.point.name!r} of {plugin.distribution}", hook.function)
+                    for hook in manager.hook.algoshelf_reporter.get_hookimpls()
+                ]
+                for algorithm in _algorithms(manager):
+                    entry = Entry(algorithm, plugin.distribution, plugin.version)
+                    found.setdefault(algorithm.name, []).append(entry)
+            except RAISED as error:
+                reason = _one_line(_reason(error))
+                problems.append(Problem(plugin.point.name, plugin.distribution, reason))
+    disputed = {name: _dispute(name, claims) for name, claims in found.items() if len(claims) > 1}
+    problems += [
+        Problem(name, ", ".join(claim.distribution for claim in found[name]), text)
+        for name, text in disputed.items()
+    ]
+    return Catalog(
+        {name: claims[0] for name, claims in found.items() if len(claims) == 1},
+        tuple(dict.fromkeys(problems)),
+        disputed,
+        tuple(reporters),
+    )
+
+
+def _plugins(problems: list[Problem]) -> list[_Plugin]:
+    """The plugins of each distribution, once, in a fixed order; what cannot be read is a problem.
+
+    Of two distributions of one name, the first on the path is the one that Python imports.
+    """
+    seen: dict[str, list[_Plugin]] = {}
+    for distribution in distributions():
+        folder = str(getattr(distribution, "_path", "a distribution without a folder"))
+        label = PurePath(folder).name
+        try:
+            points = _entry_points(distribution)
+            if points:
+                name = _metadata(distribution, "Name") or label
+                version = _metadata(distribution, "Version") or "(no version)"
+                plugins = [_Plugin(point, name, version) for point in points]
+                seen.setdefault(_normalized(name), plugins)
+        except RAISED as error:
+            reason = f"{folder}: its metadata cannot be read: {_reason(error)}"
+            problems.append(Problem(label, label, _one_line(reason)))
+    return [plugin for _, plugins in sorted(seen.items()) for plugin in plugins]
+
+
+def _entry_points(distribution: Distribution) -> list[EntryPoint]:
+    """The entry points of the group; a file that does not speak of it is not even parsed."""
+    if hooks.GROUP not in (distribution.read_text("entry_points.txt") or ""):
+        return []
+    points = [point for point in distribution.entry_points if point.group == hooks.GROUP]
+    return sorted(points, key=lambda point: point.name)
+
+
+def _metadata(distribution: Distribution, field: str) -> str:
+    metadata = distribution.metadata
+    return _one_line(str(metadata[field])) if field in metadata else ""
+
+
+def _normalized(name: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, PluginError):
+        return str(error)
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception as worse:
+        return f"{kind}, which cannot be shown: its __str__ raised {type(worse).__name__}"
+
+
+def _loaded(point: EntryPoint) -> pluggy.PluginManager:
+    """A manager of one plugin, its hooks checked."""
+    manager = pluggy.PluginManager(hooks.GROUP)
+    manager.add_hookspecs(hooks)
+    plugin = point.load()
+    _check_hook_names(manager, plugin)
+    manager.register(plugin, name=point.name)
+    manager.check_pending()
+    return manager
+
+
+def _algorithms(manager: pluggy.PluginManager) -> list[AnyAlgorithm]:
+    """New instances of the algorithms that a plugin offers."""
+    answers = manager.hook.algoshelf_algorithms()
+    if not answers and manager.hook.algoshelf_algorithms.get_hookimpls():
+        raise PluginError("its hook 'algoshelf_algorithms' returned nothing; expected a list")
+    offered = [cls for classes in answers for cls in classes]
+    for cls in offered:
+        _check_class(cls)
+    return [_instance(cls) for cls in offered]
+
+
+def _instance(cls: type[AnyAlgorithm]) -> AnyAlgorithm:
+    try:
+        return cls()
+    except RAISED as error:
+        raise PluginError(
+            f"{_path(cls)}() raised {_reason(error)}; expected a constructor that takes no "
+            "arguments and does not fail"
+        ) from error
+
+
+def _check_hook_names(manager: pluggy.PluginManager, plugin: Any) -> None:
+    """A function that looks like a hook is one: spelt right, and marked."""
+    known = [name for name in vars(hooks) if name.startswith(HOOK_PREFIX)]
+    for name, value in vars(plugin).items():
+        if not inspect.isroutine(value):
+            continue
+        marked = manager.parse_hookimpl_opts(plugin, name) is not None
+        if (marked or name.startswith(HOOK_PREFIX)) and name not in known:
+            raise PluginError(f"there is no hook {name!r}{did_you_mean(name, known)}")
+        if name in known and not marked:
+            raise PluginError(f"the hook {name!r} lacks the decorator @hookimpl")
+    if not any(manager.parse_hookimpl_opts(plugin, name) for name in vars(plugin)):
+        raise PluginError(f"it implements no hook; there is {', '.join(known)}")
+
+
+# The annotations of Channel, ContentType, Objective and PublishedResult, as isinstance takes them.
+DECLARED: Mapping[str, Any] = {
+    "str": str,
+    "bool": bool,
+    "float": (int, float),
+    "tuple[str, ...]": tuple,
+}
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Whether it is a ``kind``, and if that is a dataclass, its fields are what they declare."""
+    declared = fields(kind) if is_dataclass(kind) else ()
+    return isinstance(value, kind) and all(
+        isinstance(getattr(value, field.name), DECLARED[str(field.type)]) for field in declared
+    )
+
+
+def _shown(kind: type) -> str:
+    """``Objective(metric: str, maximize: bool)``."""
+    return f"{kind.__name__}({', '.join(f'{field.name}: {field.type}' for field in fields(kind))})"
+
+
+def _tuple_of(kind: type) -> tuple[str, Callable[[Any], bool]]:
+    return (
+        f"a tuple of {_shown(kind)}",
+        lambda value: isinstance(value, tuple) and all(_is(item, kind) for item in value),
+    )
+
+
+# What each attribute of an algorithm is to be: in words, and as a check.
+ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(
+        ("name", "version", "task", "summary"), ("a str", lambda value: isinstance(value, str))
+    ),
+    "Hyperparameters": (
+        "a subclass of algoshelf.core.Hyperparameters",
+        lambda value: inspect.isclass(value) and issubclass(value, Hyperparameters),
+    ),
+    "channels": _tuple_of(Channel),
+    "accepts": _tuple_of(ContentType),
+    "answers": _tuple_of(ContentType),
+    "metrics": (
+        "a dict of str to str",
+        lambda value: (
+            isinstance(value, dict)
+            and all(isinstance(text, str) for item in value.items() for text in item)
+        ),
+    ),
+    "objective": (f"an {_shown(Objective)}", lambda value: _is(value, Objective)),
+    "published": _tuple_of(PublishedResult),
+}
+
+
+def _check_class(cls: type[AnyAlgorithm]) -> None:
+    """What the catalog itself relies on; ``algoshelf check`` looks at all the rest."""
+    if not (inspect.isclass(cls) and issubclass(cls, Algorithm)):
+        raise PluginError(f"{cls!r} is no subclass of algoshelf.core.Algorithm")
+    faults = [*_missing(cls), *_wrong_attributes(cls), *_wrong_names(cls)]
+    if faults:
+        raise PluginError(f"{_path(cls)}: {'; '.join(faults)}")
+
+
+def _missing(cls: type[AnyAlgorithm]) -> Iterator[str]:
+    if inspect.isabstract(cls):
+        yield f"it does not define {', '.join(sorted(cls.__abstractmethods__))}"
+    needed = [name for name in Algorithm.__annotations__ if not hasattr(cls, name)]
+    if needed:
+        yield f"it does not set {', '.join(needed)}"
+
+
+def _wrong_attributes(cls: type[AnyAlgorithm]) -> Iterator[str]:
+    for name, (expected, fits) in ATTRIBUTES.items():
+        if hasattr(cls, name) and not fits(getattr(cls, name)):
+            yield f"{name} is {reprlib.repr(getattr(cls, name))}, expected {expected}"
+
+
+def _wrong_names(cls: type[AnyAlgorithm]) -> Iterator[str]:
+    """Names that the catalog or the command line cannot use."""
+    name = getattr(cls, "name", None)
+    if isinstance(name, str) and not NAME.fullmatch(name):
+        yield f"the name {name!r} is not lower-case words joined by hyphens"
+    channels = [channel.name for channel in _attribute(cls, "channels", ())]
+    tuned = list(getattr(_attribute(cls, "Hyperparameters", None), "model_fields", ()))
+    yield from _wrong_flags("channels", channels, RESERVED)
+    yield from _wrong_flags("hyperparameters", tuned, RESERVED | CHANNELS)
+    shared = [name for name, count in Counter([*channels, *tuned]).items() if count > 1]
+    if shared:
+        yield (
+            f"channels and hyperparameters share the names {', '.join(sorted(shared))}: "
+            "each is a flag, and needs a name of its own"
+        )
+
+
+def _wrong_flags(kind: str, names: Iterable[str], taken: frozenset[str]) -> Iterator[str]:
+    reserved = sorted(taken.intersection(names))
+    if reserved:
+        yield (
+            f"{kind} may not be called {', '.join(reserved)}: "
+            "the command line has a flag of that name"
+        )
+    ill = sorted({name for name in names if not FLAG.fullmatch(name)})
+    if ill:
+        yield (
+            f"{kind} may not be called {', '.join(ill)}: "
+            "expected a lower-case letter, then lower-case letters, digits and underscores"
+        )
+
+
+def _attribute(cls: type[AnyAlgorithm], name: str, default: Any) -> Any:
+    """The attribute, or ``default`` where it is missing or wrong, which others report."""
+    value = getattr(cls, name, default)
+    return value if ATTRIBUTES[name][1](value) else default
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _dispute(name: str, claims: list[Entry]) -> str:
+    owners = " and ".join(f"{claim.distribution} {claim.version}" for claim in claims)
+    return f"the name {name!r} is claimed by {owners}: uninstall all but one of them"
