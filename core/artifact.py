@@ -194,7 +194,7 @@ def staged(target: Path) -> Iterator[Path]:
         inside = _is_replaceable(target)
         created = [parent for parent in target.parents if not parent.exists()]
         stage = (target if inside else target.parent) / f".{target.name}.stage-{os.getpid()}"
-        _remove_leftovers(stage)
+        remove_leftovers(target)
         stage.mkdir(parents=True)
     except OSError as error:
         _remove_empty(created)
@@ -247,12 +247,14 @@ def _signals_deferred() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _remove_leftovers(stage: Path) -> None:
-    """Remove the stages of processes that were killed."""
-    for leftover in stage.parent.glob(f"{stage.stem}.stage-*"):
-        process = leftover.suffix.rpartition("-")[2]
-        if not Path("/proc", process).exists():
-            shutil.rmtree(leftover, ignore_errors=True)
+def remove_leftovers(target: Path) -> None:
+    """Remove the stages, beside and in ``target``, of processes that were killed."""
+    target = target.resolve()
+    for folder in (target.parent, target):
+        for leftover in folder.glob(f".{target.name}.stage-*"):
+            process = leftover.suffix.rpartition("-")[2]
+            if not Path("/proc", process).exists():
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -112,7 +112,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             augment=lambda x, y, rng: self.augment(x, y, options, rng),
             validate=lambda: figures(validation),
         )
-        if test is not None:
+        if test is not None and run.cluster.is_chief:
             final = {f"test:{name}": value for name, value in figures(test).items()}
             run.report(final, epoch=epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]

@@ -15,6 +15,7 @@ FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
 # each serves its major version from there up, and nothing serves Hopper (9.0) and later.
 SUPPORTED_MAJOR = range(5, 9)
 STORES = ("device", "local", "nccl")
+DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
 
@@ -100,6 +101,20 @@ def gpus() -> list[Gpu]:
         if not failed:
             found.append(Gpu(name.value.decode(errors="replace"), major.value, minor.value))
     return found
+
+
+def choose_distributed(devices: list[Context], asked: str) -> tuple[str, str]:
+    """The KVStore that sums gradients over hosts, and why. Raises InputError for another one."""
+    if asked not in ("auto", *DISTRIBUTED_STORES):
+        raise InputError(
+            f"--kvstore: with several hosts expected auto, {', '.join(DISTRIBUTED_STORES)}; "
+            f"got {asked!r}"
+        )
+    if asked != "auto":
+        return asked, f"KVStore {asked}, as asked for"
+    if devices[0].device_type == "gpu" or len(devices) > 1:
+        return "dist_device_sync", "KVStore dist_device_sync: sums on the devices, then over hosts"
+    return "dist_sync", "KVStore dist_sync: the servers sum over the hosts"
 
 
 def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]:

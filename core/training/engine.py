@@ -19,6 +19,10 @@ from .. import mx
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 
+# In one store with the gradients, which count from 0. mxnet multiplies a key by 9973 in 32 bits to
+# find its server: from 215,328 on it overflows, and reads memory that is not its own.
+WEIGHTS_KEY = 100_000
+
 
 class Schedule:
     """The learning rate of every step: a linear warm-up, then a cosine to zero, or a level.
@@ -47,9 +51,10 @@ class Engine:
     """A network with its parameters on ``devices``, and the optimizer that moves them.
 
     The parameters must be initialized, their shapes known. With several devices each holds a
-    replica; gradients are summed through the KVStore ``kvstore``, and every replica makes the
-    same update. Replicas differ in one thing: the running statistics of batch normalization are
-    those of the part of the data that each has seen, and the first device's are kept.
+    replica; gradients are summed through ``kvstore`` (a name, or the store of ``hosts`` hosts),
+    and every replica makes the same update. Replicas differ in one thing: the running statistics
+    of batch normalization are those of the part of the data that each has seen, and the first
+    device's are kept.
     """
 
     def __init__(
@@ -58,18 +63,20 @@ class Engine:
         loss: Any,
         hyperparameters: TrainingHyperparameters,
         devices: Sequence[Context],
-        kvstore: str | None = None,
+        kvstore: Any = None,
+        hosts: int = 1,
     ) -> None:
         self.network = network
         self.loss = loss
         self.devices = devices
+        self.hosts = hosts
         loss.hybridize(static_alloc=True, static_shape=True)
+        self.store = mx.kv.create(kvstore) if isinstance(kvstore, str) else kvstore
         self.trainer = mx.gluon.Trainer(
-            network.collect_params(),
-            _optimizer(hyperparameters),
-            kvstore=kvstore,
-            update_on_kvstore=False if kvstore else None,
+            network.collect_params(), _optimizer(hyperparameters), kvstore=None
         )
+        self._trained = [p for p in self._parameters() if p.grad_req != "null"]
+        self._begin_alike()
 
     def split(self, batch: Array | NDArray) -> list[NDArray]:
         """A batch (B, …) as one part a device, (B / devices, …) each."""
@@ -92,13 +99,34 @@ class Engine:
         with mx.autograd.record():
             losses = [self.loss(self.network(x), y) for x, y in zip(inputs, labels)]
         mx.autograd.backward(losses)
-        self.trainer.step(sum(len(loss) for loss in losses))
+        self.reduce()
+        self.trainer.update(sum(len(loss) for loss in losses) * self.hosts)
         sums = [loss.sum().as_in_context(self.devices[0]) for loss in losses]
         return sum(sums[1:], sums[0])
 
+    def reduce(self) -> None:
+        """Sum every gradient over all devices and hosts, in place."""
+        if self.store is None:
+            return
+        for key, parameter in enumerate(self._trained):
+            self.store.push(key, parameter.list_grad(), priority=-key)
+        for key, parameter in enumerate(self._trained):
+            self.store.pull(key, out=parameter.list_grad(), priority=-key)
+
+    def _begin_alike(self) -> None:
+        """Every replica, on every host, begins with the parameters of the chief's first device."""
+        if self.store is None:
+            return
+        for key, parameter in enumerate(self._trained):
+            # A copy: the forward pass may have left it in oneDNN's layout, which no store sends.
+            first = parameter.data(self.devices[0]).copy()
+            self.store.init(key, mx.nd.zeros_like(first))
+            self.store.init(WEIGHTS_KEY + key, first)
+            self.store.pull(WEIGHTS_KEY + key, out=parameter.list_data())
+
     def is_finite(self) -> bool:
         """Whether every parameter is a number."""
-        arrays = [p.data(self.devices[0]) for p in self._parameters() if p.grad_req != "null"]
+        arrays = [parameter.data(self.devices[0]) for parameter in self._trained]
         return bool(mx.nd.multi_all_finite(*arrays, num_arrays=len(arrays)).asscalar())
 
     def state(self) -> dict[str, dict[str, NDArray]]:

@@ -18,12 +18,13 @@ from typing import Any, Callable, Mapping, Tuple, TypeVar
 import numpy as np
 
 from .. import mx
-from ..errors import DataError, InputError, TrainingError
+from ..channels import TRAIN
+from ..errors import DataError, InputError, Stopped, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .data import Dataset, chunks, prefetched, shuffled_batches
 from .engine import Engine, Schedule
-from .run import Run
+from .run import Decision, Run
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
 T = TypeVar("T", bound=TrainingHyperparameters)
@@ -45,6 +46,7 @@ class Position:
     loss: float = 0.0
     best: float | None = None
     epochs_since_best: int = 0
+    objective: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -84,12 +86,19 @@ class _Fit:
         self.train = train
         self.augment = augment
         self.validate = validate
-        self.batch_size = _batch_size(run, len(train))
-        self.per_epoch = len(train) // self.batch_size
+        self.cluster = run.cluster
+        # Hosts that hold the same examples share each batch; others take theirs from their own.
+        self.shared = self.cluster.agrees(run.data.get(TRAIN, ""))
+        hosts = 1 if self.shared else self.cluster.count
+        examples = int(self.cluster.gather([len(train)]).min())
+        self.batch_size = _batch_size(run, examples * hosts)
+        self.per_epoch = examples * hosts // self.batch_size
         self.steps = self.per_epoch * self.options.epochs
         self.schedule = Schedule(self.options, self.steps)
         self._settle_shapes(network)
-        self.engine = Engine(network, loss, self.options, run.devices, run.kvstore)
+        self.engine = Engine(
+            network, loss, self.options, run.devices, run.kvstore, self.cluster.count
+        )
         self.position = Position()
         self.pending: deque[tuple[int, NDArray]] = deque()
 
@@ -108,30 +117,35 @@ class _Fit:
             run.metrics.update(self.position.metrics)
         run.reporter.begin(self.steps)
         run.reporter.step(self.position.step)
-        while self.position.step < self.steps:
+        ended = self._reached()
+        while self.position.step < self.steps and not ended:
             ended = self._epoch()
-            reason = self._after_epoch() or ended
+            self._after_epoch()
+            ended = self._reached() or ended
             self._save()
-            if reason:
-                run.reporter.message(f"stopping early: {reason}")
-                break
+            self._stop_if_asked(run.decide())
+        if ended:
+            run.reporter.message(f"stopping early: {ended}")
         return self.position.step, math.ceil(self.position.step / self.per_epoch)
 
     def _epoch(self) -> str:
         """The rest of an epoch; why it ended before its time, or an empty string."""
         position, run = self.position, self.run
         epoch, done = divmod(position.step, self.per_epoch)
-        order = shuffled_batches(len(self.train), self.batch_size, run.rng(ORDER, epoch))
+        order = self._order(epoch)
         started, waited = time.monotonic(), 0.0
         stream = prefetched(self.train.take, order[done:])
         try:
             for index in range(done, self.per_epoch):
                 if index % SEGMENT == 0:
-                    if run.is_over():
+                    decision = run.decide()
+                    if decision.over:
                         return "the time of --max-runtime is over"
-                    if index > done and run.wants_checkpoint():
+                    if decision.save and index > done:
                         self._save()
-                    mx.random.seed(int(run.rng(NOISE, epoch, index).integers(2**31)))
+                    self._stop_if_asked(decision)
+                    noise = run.rng(NOISE, epoch, index, *self._own)
+                    mx.random.seed(int(noise.integers(2**31)))
                 asked = time.monotonic()
                 x, y = next(stream)
                 waited += time.monotonic() - asked
@@ -142,12 +156,27 @@ class _Fit:
             self._measure(position.step - epoch * self.per_epoch - done, started, waited)
         return ""
 
+    @property
+    def _own(self) -> tuple[int, ...]:
+        """What makes the random numbers of this host its own; the chief's are those of one host."""
+        return (self.cluster.rank,) if self.cluster.rank else ()
+
+    def _order(self, epoch: int) -> list[Array]:
+        """The indices of this host's part of every batch of an epoch."""
+        rng = self.run.rng
+        if self.shared:
+            whole = shuffled_batches(len(self.train), self.batch_size, rng(ORDER, epoch))
+            return [self.cluster.share(batch) for batch in whole]
+        part = self.batch_size // self.cluster.count
+        batches = shuffled_batches(len(self.train), part, rng(ORDER, epoch, *self._own))
+        return batches[: self.per_epoch]
+
     def _step(self, x: Array, y: Array) -> None:
         position, device = self.position, self.run.devices[0]
         inputs, labels = self.augment(
             mx.nd.array(x, ctx=device, dtype=x.dtype),
             mx.nd.array(y, ctx=device, dtype=y.dtype),
-            self.run.rng(AUGMENT, position.step),
+            self.run.rng(AUGMENT, position.step, *self._own),
         )
         rate = self.schedule(position.step)
         loss = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
@@ -160,7 +189,8 @@ class _Fit:
         """Take in the losses of all steps but the last ``left``."""
         while len(self.pending) > left:
             step, loss = self.pending.popleft()
-            value = float(loss.asscalar())
+            with self.cluster.waiting(f"the gradients of step {step + 1}"):
+                value = float(loss.asscalar())
             if not math.isfinite(value):
                 self.pending.clear()
                 raise TrainingError(
@@ -177,30 +207,44 @@ class _Fit:
             "train:peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
-    def _after_epoch(self) -> str:
-        """Validate and report; why the training should end now, or an empty string."""
+    def _after_epoch(self) -> None:
+        """Validate, on the chief, and report."""
         position, run = self.position, self.run
         epochs = math.ceil(position.step / self.per_epoch)
         examples = (position.step - (epochs - 1) * self.per_epoch) * self.batch_size
-        values = {"train:loss": position.loss / max(1, examples)}
-        values.update((f"validation:{name}", value) for name, value in self.validate().items())
+        loss = float(self.cluster.gather([position.loss])[:, 0].astype(np.float64).sum())
+        if self.cluster.count == 1:
+            loss = position.loss  # without the rounding to float32
+        values = {"train:loss": loss / max(1, examples)}
+        if self.cluster.is_chief:
+            found = self.validate()
+            values.update((f"validation:{name}", value) for name, value in found.items())
+            run.report(values, epoch=epochs, step=position.step, measured=self.measured)
         position.loss = 0.0
-        run.report(values, epoch=epochs, step=position.step, measured=self.measured)
         position.metrics = dict(run.metrics)
-        return self._verdict(values)
+        self._note(values.get(run.algorithm.objective.metric))
 
-    def _verdict(self, values: Mapping[str, float]) -> str:
-        position, objective = self.position, self.run.algorithm.objective
-        value = values.get(objective.metric)
+    def _note(self, value: float | None) -> None:
+        """Take in the objective as the chief found it, so that all hosts judge by one figure."""
+        position = self.position
+        if self.cluster.count > 1:
+            value = float(self.cluster.gather([math.nan if value is None else value])[0, 0])
+            value = None if math.isnan(value) else value
+        position.objective = value
         if value is None:
-            return ""
-        sign = 1 if objective.maximize else -1
+            return
+        sign = 1 if self.run.algorithm.objective.maximize else -1
         if position.best is None or sign * value > sign * position.best:
             position.best, position.epochs_since_best = value, 0
         else:
             position.epochs_since_best += 1
-        target = self.run.options.target_metric
-        if target is not None and sign * value >= sign * target:
+
+    def _reached(self) -> str:
+        """Why the training should end here, or an empty string."""
+        position, objective = self.position, self.run.algorithm.objective
+        value, target = position.objective, self.run.options.target_metric
+        sign = 1 if objective.maximize else -1
+        if value is not None and target is not None and sign * value >= sign * target:
             return f"{objective.metric} has reached {value:.6g}; the target is {target:.6g}"
         patience = self.options.patience
         if patience and position.epochs_since_best >= patience:
@@ -208,20 +252,28 @@ class _Fit:
         return ""
 
     def _save(self) -> None:
-        """Take a checkpoint, where the run keeps any; then end the training if a signal asked."""
+        """Take a checkpoint, where the run keeps any."""
         self._settle(0)
-        if self.run.keeps_checkpoints:
-            if not self.engine.is_finite():
-                raise TrainingError(
-                    f"after step {self.position.step} a parameter is no longer finite: lower the "
-                    "learning rate; the checkpoint before is kept"
-                )
-            self.run.checkpoint(self.position.step, asdict(self.position), self.engine.state())
+        if not self.run.keeps_checkpoints:
+            return
+        if not self.engine.is_finite():
+            raise TrainingError(
+                f"after step {self.position.step} a parameter is no longer finite: lower the "
+                "learning rate; the checkpoint before is kept"
+            )
+        self.run.checkpoint(self.position.step, asdict(self.position), self.engine.state())
+
+    def _stop_if_asked(self, decision: Decision) -> None:
+        if decision.stop:
+            raise Stopped(
+                f"stopped after step {self.position.step}; the same command goes on from there",
+                decision.stop,
+            )
 
 
 def _batch_size(run: Run[Any], examples: int) -> int:
     """The batch of the whole job: what was asked for, or all examples if they are fewer."""
-    devices = len(run.devices)
+    devices = len(run.devices) * run.cluster.count
     asked: int = run.hyperparameters.batch_size
     if asked % devices:
         below, above = asked // devices * devices, -(-asked // devices) * devices

@@ -8,22 +8,25 @@ import math
 import platform
 import random
 import re
+import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata as distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Iterator, Mapping, NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
 from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
-from ..errors import Stopped, TrainingError
+from ..errors import TrainingError
 from ..hyperparameters import Hyperparameters
 from ..types import Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
-from .devices import choose_kvstore, parse_devices
+from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker
+from .devices import choose_distributed, choose_kvstore, parse_devices
 from .reporting import LogReporter, Reporter
 from .stopping import Stop, stop_on_signals
 
@@ -46,7 +49,8 @@ class RunOptions:
     """How a run is carried out; the hyperparameters say what is learned.
 
     ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
-    ``target_metric`` is a value of the algorithm's objective that ends the training.
+    ``target_metric`` is a value of the algorithm's objective that ends the training;
+    ``peer_timeout`` is how many seconds a host waits for the others before it ends itself.
     """
 
     devices: str = "auto"
@@ -55,6 +59,15 @@ class RunOptions:
     checkpoint_every: float = 600.0
     max_runtime: float | None = None
     target_metric: float | None = None
+    peer_timeout: float = PEER_TIMEOUT_SECONDS
+
+
+class Decision(NamedTuple):
+    """``stop`` is the number of a signal or 0; ``over``: the time is up; ``save``: a checkpoint."""
+
+    stop: int
+    over: bool
+    save: bool
 
 
 @dataclass
@@ -73,7 +86,8 @@ class Run(Generic[H]):
     devices: Sequence[Context]
     folder: Path
     options: RunOptions = field(default_factory=RunOptions)
-    kvstore: str | None = None
+    kvstore: Any = None
+    cluster: Cluster = field(default_factory=Cluster)
     reporter: Reporter = field(default_factory=LogReporter)
     metrics: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
@@ -124,14 +138,29 @@ class Run(Generic[H]):
             return None
         self._checkpoints.prepare()
         checkpoint = self._checkpoints.latest(self._identity(), self.reporter)
+        steps = self.cluster.gather([-1 if checkpoint is None else checkpoint.step])
+        if steps.min() != steps.max():
+            raise TrainingError(
+                f"the hosts hold different checkpoints (steps {sorted({*steps.ravel()})}): "
+                "give them one folder, or all an empty one"
+            )
         if checkpoint is not None:
             self.reporter.message(f"resuming after step {checkpoint.step}")
         return checkpoint
 
-    def wants_checkpoint(self) -> bool:
-        """Whether one is due by time, or because a signal asks the run to end."""
-        due = time.monotonic() - self._saved >= self.options.checkpoint_every
-        return self.keeps_checkpoints and (due or self.stop.signal is not None)
+    def decide(self) -> Decision:
+        """What is to be done between two steps; the same answer on every host."""
+        now = time.monotonic()
+        limit = self.options.max_runtime
+        rows = self.cluster.gather(
+            [
+                self.stop.signal or 0,
+                limit is not None and now - self._started >= limit,
+                now - self._saved >= self.options.checkpoint_every,
+            ]
+        )
+        stop, over, due = (int(value) for value in rows.max(axis=0))
+        return Decision(stop, bool(over), self.keeps_checkpoints and bool(due or stop))
 
     def checkpoint(
         self,
@@ -139,21 +168,10 @@ class Run(Generic[H]):
         position: Mapping[str, Any],
         arrays: Mapping[str, Mapping[str, NDArray]],
     ) -> None:
-        """Keep ``position`` (a JSON object) and ``arrays``; raises Stopped if a signal asked."""
-        if self._checkpoints is None:
-            return
-        path = self._checkpoints.save(Checkpoint(step, self._identity(), position, arrays))
+        """Keep ``position`` (a JSON object) and ``arrays``, on the chief."""
         self._saved = time.monotonic()
-        if self.stop.signal is not None:
-            raise Stopped(
-                f"stopped after step {step}; the same command goes on from {path}",
-                self.stop.signal,
-            )
-
-    def is_over(self) -> bool:
-        """Whether the time that the run was given is over."""
-        limit = self.options.max_runtime
-        return limit is not None and time.monotonic() - self._started >= limit
+        if self._checkpoints is not None and self.cluster.is_chief:
+            self._checkpoints.save(Checkpoint(step, self._identity(), position, arrays))
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be gone on from."""
@@ -166,6 +184,7 @@ class Run(Generic[H]):
             **{f"version of {name}": version for name, version in _packages().items()},
             "seed": self.seed,
             "devices": ", ".join(map(str, self.devices)),
+            "hosts": self.cluster.count,
             "threads": mx.threads(),
         }
 
@@ -207,20 +226,29 @@ def train(
     options: RunOptions | None = None,
     reporter: Reporter | None = None,
     distribution: str = "",
-) -> tuple[Artifact, dict[str, float]]:
+) -> tuple[Artifact | None, dict[str, float]]:
     """Train ``algorithm`` on ``channels`` (name to path) and leave the artifact at ``output``.
 
     Everything that can be wrong with the inputs is checked before the first step, and on any
     error nothing is left at ``output``. ``distribution`` (name and version) is noted in the
-    artifact as where ``algorithm`` comes from. Returns the artifact and its final metrics.
+    artifact as where ``algorithm`` comes from. Returns the artifact and its final metrics; of
+    several hosts only the chief has an artifact.
     """
     paths = check_channels(algorithm.channels, channels)
     options = options or RunOptions()
     reporter = reporter or LogReporter()
     devices = parse_devices(options.devices)
-    kvstore, why = choose_kvstore(devices, options.kvstore)
     resumable = options.checkpoints is not None
-    with artifact.staged(output) as folder, stop_on_signals(resumable) as stop:
+    cluster = Cluster()
+    if is_worker():
+        name, why = choose_distributed(devices, options.kvstore)
+        cluster = HostCluster(name, options.peer_timeout, reporter.message)
+        kvstore = cluster.store
+    else:
+        kvstore, why = choose_kvstore(devices, options.kvstore)
+    if not cluster.is_chief:
+        reporter = Reporter()
+    with _stage(output, cluster) as folder, stop_on_signals(resumable) as stop:
         _seed(seed)
         run = Run(
             algorithm=algorithm,
@@ -231,12 +259,14 @@ def train(
             folder=folder,
             options=options,
             kvstore=kvstore,
+            cluster=cluster,
             reporter=reporter,
             stop=stop,
             distribution=distribution,
         )
         where = ", ".join(map(str, devices))
-        reporter.message(f"seed {seed}, on {where}, {mx.threads()} threads an operator")
+        hosts = f"{cluster.count} hosts, each " if cluster.count > 1 else ""
+        reporter.message(f"seed {seed}, {hosts}on {where}, {mx.threads()} threads an operator")
         reporter.message(why)
         try:
             # names of blocks and operators count from 0 again: the same training, the same bytes
@@ -244,7 +274,19 @@ def train(
                 algorithm.train(run)
         finally:
             reporter.end()
-    return Artifact.open(output), run.metrics
+    cluster.close()
+    return (Artifact.open(output) if cluster.is_chief else None), run.metrics
+
+
+@contextmanager
+def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
+    """Where the artifact is written; what another host than the chief writes is thrown away."""
+    if cluster.is_chief:
+        with artifact.staged(output) as folder:
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
 
 
 def _seed(seed: int) -> None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from ...core.errors import AlgoshelfError
+from ...core.training.cluster import is_worker
 from . import browse, models, training
 from .output import DebugHint, SuggestingGroup, print_json
 
@@ -56,6 +57,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except SystemExit as error:
+        _exit(error.code if isinstance(error.code, int) else 1)
     except Exception as error:
         if DebugHint.wanted():
             raise
@@ -77,4 +80,13 @@ def _fail(
     click.echo(f"error: {message}", err=True)
     if "--json" in arguments:
         print_json({"error": {"code": code, "message": message, "faults": faults or [message]}})
-    sys.exit(exit_code)
+    _exit(exit_code)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit; one of several hosts at once, since mxnet's own exit waits for the others for ever."""
+    if code and is_worker():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Mapping
 
 import click
 
+from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
 from ...core.errors import AlgoshelfError, InputError, did_you_mean
 from ...core.training import RunOptions, parse_duration
 from ...core.training import train as run_training
-from ...core.training.devices import FORMS, STORES
+from ...core.training.cluster import is_worker
+from ...core.training.devices import DISTRIBUTED_STORES, FORMS, STORES
+from ...core.training.launch import run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, json_option, print_json, reporter
@@ -25,7 +29,13 @@ SKETCHED = 8
 
 RUN_FLAGS = (
     ("--devices", "D", f"{FORMS} [default: auto]"),
-    ("--kvstore", "K", f"How devices sum gradients: {', '.join(STORES)} [default: auto]"),
+    ("--hosts", "N", "Train in N processes here, over MXNet's parameter server [default: 1]"),
+    ("--peer-timeout", "TIME", "A host that hears nothing for so long ends itself [default: 5m]"),
+    (
+        "--kvstore",
+        "K",
+        f"How devices sum gradients: {', '.join(STORES + DISTRIBUTED_STORES)} [default: auto]",
+    ),
     ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
     ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
     ("--max-runtime", "TIME", "End the training after this time, and save what it has."),
@@ -129,6 +139,12 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     sampled = not any(channel.name in given for channel in algorithm.channels)
     channels, hyperparameters, seed, options = _checked(entry, given, ctx.args, sampled)
     output = Path(given.get("output", OUTPUT / algorithm.name))
+    hosts = int(given.get("hosts", "1"))
+    if hosts > 1 and not is_worker():
+        command = [sys.executable, "-m", "algoshelf.registry.cli", *sys.argv[1:]]
+        code = run_hosts(command, hosts, _say)
+        remove_leftovers(output)
+        sys.exit(code)
     listener = Reporters([reporter()])
     if sampled:
         listener.message(
@@ -145,6 +161,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         reporter=listener,
         distribution=f"{entry.distribution} {entry.version}",
     )
+    if artifact is None:  # the chief has it, and speaks for all hosts
+        return
     if as_json:
         print_json(
             {
@@ -157,6 +175,10 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         )
         return
     _show(entry, output, channels.get(TEST), metrics)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _listeners(
@@ -205,6 +227,9 @@ def _checked(
         hyperparameters = algorithm.Hyperparameters.parse(values, flag)
     except InputError as error:
         faults += error.faults
+    hosts = given.get("hosts", "1")
+    if not re.fullmatch(r"[1-9][0-9]?", hosts):
+        faults.append(f"--hosts: expected a whole number from 1 to 99, got {hosts!r}")
     seed = given["seed"]
     if not (re.fullmatch(r"[0-9]{1,10}", seed) and int(seed) < 2**31):
         faults.append(f"--seed: expected a whole number from 0 to {2**31 - 1}, got {seed!r}")
@@ -224,6 +249,7 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
         ("kvstore", str, ""),
         ("checkpoints", Path, ""),
         ("checkpoint_every", parse_duration, "a time such as 90s, 10m, 1h"),
+        ("peer_timeout", parse_duration, "a time such as 90s, 10m, 1h"),
         ("max_runtime", parse_duration, "a time such as 90s, 10m, 1h"),
         ("target_metric", float, "a number"),
     ):
