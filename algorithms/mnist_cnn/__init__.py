@@ -149,7 +149,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         data = digits.read(path, TEST)
-        chosen = np.linspace(0, len(data) - 1, count).astype(int)
+        chosen = np.unique(data.y, return_index=True)[1][:count]  # the first of each digit
         images, labels = data.take(chosen)
         answers = self.predict_fn(images, model).best()
         captions = [

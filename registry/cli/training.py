@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -281,14 +282,24 @@ def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, f
         _sketch(entry, output, test)
     for name, value in metrics.items():
         click.echo(f"{name:<28}{value:.4f}")
+    program, model = _program(), shlex.quote(str(output))
     own = test is not None and test not in algorithm.sample().values()
-    model = shlex.quote(str(output))
+    data = f" --test {shlex.quote(str(test))}" if own else ""
     click.echo(f"\nThe model is in {output}. Next:")
-    click.echo(
-        f"  algoshelf evaluate {model}" + (f" --test {shlex.quote(str(test))}" if own else "")
-    )
-    click.echo(f"  algoshelf predict {model} FILE")
-    click.echo(f"  algoshelf info {algorithm.name}")
+    click.echo(f"  {program} evaluate {model}{data}")
+    click.echo(f"  {program} predict {model} FILE")
+    click.echo(f"  {program} info {algorithm.name}")
+
+
+def _program() -> str:
+    """How this command is called again: by its name, or where that is not on PATH by its path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("algoshelf")
+    if called.name != "algoshelf" or (found and Path(found).samefile(called)):
+        return "algoshelf"
+    with contextlib.suppress(ValueError):
+        called = called.resolve().relative_to(Path.cwd())
+    return shlex.quote(str(called))
 
 
 def _sketch(entry: Entry, output: Path, test: Path) -> None:

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "python3 -m venv .venv": "tests/project/test_make.py",
     ".venv/bin/pip install '.[cpu]'": "tests/project/test_make.py",
+    ". .venv/bin/activate": "tests/project/test_make.py",
 }
 
 
