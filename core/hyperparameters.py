@@ -212,8 +212,16 @@ class TrainingHyperparameters(Hyperparameters):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam for squared gradients")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight towards zero")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="of the learning rate, after the warm-up: falling to zero, or level"
+    clip_norm: float = Field(
+        0.0, ge=0, description="limit to the norm of all gradients together; 0: none"
+    )
+    schedule: Literal["cosine", "step", "constant"] = Field(
+        "cosine",
+        description="of the learning rate after the warm-up: falling to zero, a tenth from 1/2 and "
+        "a hundredth from 3/4 of the training on, or level",
+    )
+    reference_batch: int = Field(
+        0, ge=0, description="batch that learning_rate is meant for, scaled to batch_size; 0: as is"
     )
     warmup: float = Field(
         0.1,

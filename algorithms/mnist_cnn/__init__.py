@@ -114,6 +114,8 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         rng: np.random.Generator,
     ) -> tuple[NDArray, NDArray]:
         """Images (B, 1, 28, 28), most of them turned, scaled, slanted and moved a little."""
+        if not hyperparameters.augmented:
+            return x, y
         count = len(x)
 
         def within(limit: float) -> Array:

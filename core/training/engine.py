@@ -25,23 +25,30 @@ WEIGHTS_KEY = 100_000
 
 
 class Schedule:
-    """The learning rate of every step: a linear warm-up, then a cosine to zero, or a level.
+    """The learning rate of every step: a linear warm-up, then a cosine, steps, or a level.
 
     Cosine: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
-    arXiv:1608.03983. A function of the step alone, so a resumed run goes on as it would have.
+    arXiv:1608.03983. Steps: K. He et al., "Deep residual learning for image recognition",
+    arXiv:1512.03385. Scaling by the batch: P. Goyal et al., "Accurate, large minibatch SGD",
+    arXiv:1706.02677. A function of the step alone, so a resumed run goes on as it would have.
     """
 
     def __init__(self, hyperparameters: TrainingHyperparameters, steps: int) -> None:
-        self.highest = hyperparameters.learning_rate
+        reference = hyperparameters.reference_batch
+        scale = hyperparameters.batch_size / reference if reference else 1.0
+        self.highest = hyperparameters.learning_rate * scale
         self.warmup = round(hyperparameters.warmup * steps)
         self.steps = steps
-        self.cosine = hyperparameters.schedule == "cosine"
+        self.kind = hyperparameters.schedule
 
     def __call__(self, step: int) -> float:
         """The learning rate of step ``step``, the first being 0."""
         if step < self.warmup:
             return self.highest * (step + 1) / (self.warmup + 1)
-        if not self.cosine:
+        if self.kind == "step":
+            falls = (2 * step >= self.steps) + (4 * step >= 3 * self.steps)
+            return self.highest * 0.1**falls
+        if self.kind == "constant":
             return self.highest
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.highest * (1 + math.cos(math.pi * done)) / 2
@@ -70,6 +77,7 @@ class Engine:
         self.loss = loss
         self.devices = devices
         self.hosts = hosts
+        self.clip_norm = hyperparameters.clip_norm
         loss.hybridize(static_alloc=True, static_shape=True)
         self.store = mx.kv.create(kvstore) if isinstance(kvstore, str) else kvstore
         self.trainer = mx.gluon.Trainer(
@@ -100,7 +108,10 @@ class Engine:
             losses = [self.loss(self.network(x), y) for x, y in zip(inputs, labels)]
         mx.autograd.backward(losses)
         self.reduce()
-        self.trainer.update(sum(len(loss) for loss in losses) * self.hosts)
+        examples = sum(len(loss) for loss in losses) * self.hosts
+        if self.clip_norm:
+            self._clip(self.clip_norm * examples)  # the gradients are sums over the examples
+        self.trainer.update(examples)
         sums = [loss.sum().as_in_context(self.devices[0]) for loss in losses]
         return sum(sums[1:], sums[0])
 
@@ -112,6 +123,19 @@ class Engine:
             self.store.push(key, parameter.list_grad(), priority=-key)
         for key, parameter in enumerate(self._trained):
             self.store.pull(key, out=parameter.list_grad(), priority=-key)
+
+    def _clip(self, limit: float) -> None:
+        """Scale all gradients so that their common norm is at most ``limit``, without waiting.
+
+        R. Pascanu et al., "On the difficulty of training recurrent neural networks",
+        arXiv:1211.5063.
+        """
+        for i in range(len(self.devices)):
+            gradients = [parameter.list_grad()[i] for parameter in self._trained]
+            squares = mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients))
+            scale = mx.nd.minimum(limit / (squares.sum().sqrt() + 1e-12), 1.0)
+            for gradient in gradients:
+                gradient *= scale
 
     def _begin_alike(self) -> None:
         """Every replica, on every host, begins with the parameters of the chief's first device."""

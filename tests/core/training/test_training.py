@@ -14,6 +14,7 @@ from algoshelf.core import (
     ContentType,
     DataError,
     Reporter,
+    RunOptions,
     TrainingError,
     TrainingHyperparameters,
     codecs,
@@ -157,6 +158,39 @@ def test_channels_are_checked_together(rows: Path) -> None:
     assert "missing: no such file" in text
     assert "no channel 'valdation' (did you mean 'validation'?)" in text
     assert "the channel 'train' is required" in text
+
+
+def test_the_schedule_falls_in_steps_and_scales_with_the_batch() -> None:
+    options = TrainingHyperparameters(
+        learning_rate=0.5, schedule="step", warmup=0.0, batch_size=256, reference_batch=64
+    )
+    rates = [Schedule(options, 8)(step) for step in range(8)]
+    assert rates == pytest.approx([2, 2, 2, 2, 0.2, 0.2, 0.02, 0.02])
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
+def test_clipping_bounds_the_step(rows: Path, devices: str) -> None:
+    """Without momentum, one step of SGD moves the weights by learning rate x clip norm."""
+    moved = []
+    for clip in (0.0, 0.01):
+        before, after = (
+            weights(
+                rows, devices, learning_rate=rate, clip_norm=clip, epochs=1, batch_size=90,
+                optimizer="sgd", momentum=0.0, schedule="constant", warmup=0.0,
+            )
+            for rate in (1e-12, 1.0)
+        )  # fmt: skip
+        moved.append(float(np.linalg.norm(after - before)))
+    assert moved[0] > 0.02
+    assert moved[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def weights(rows: Path, devices: str, **options: Any) -> np.ndarray:
+    run = RunOptions(devices=devices)
+    settings = TrainingHyperparameters(**options)
+    train(Rows(), {"train": rows}, settings, rows.parent / "m", options=run, reporter=Reporter())
+    saved = mx.nd.load(str(rows.parent / "m" / "model-0000.params"))
+    return np.concatenate([saved[name].asnumpy().ravel() for name in sorted(saved)])
 
 
 def test_the_schedule_warms_up_and_falls_to_zero() -> None:
