@@ -3,7 +3,7 @@
     python training_speed.py [--torch PYTHON]
 
 Each side is a process of its own, run in turn, ROUNDS times; what counts is the median of the
-ratios within a round. Same network, same 12,800 real digits (the bundled sample), batch 128, SGD
+ratios within a round. Same network, same 6,400 real digits (of the bundled sample), batch 128, SGD
 with momentum, two warm-up epochs, no augmentation. PYTHON is the interpreter of an environment
 that holds torch; without it PyTorch is left out. Keeps figures and a plot under results/.
 """
@@ -25,19 +25,19 @@ import numpy as np
 
 ROUNDS = 5
 BATCH = 128
-EXAMPLES = 12_800
+EXAMPLES = 6_400
 EPOCHS = 5
 WARM = 2
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images (12800, 1, 28, 28) float32 and labels; the sample's 8,000, repeated."""
+    """Images (6400, 1, 28, 28) float32 and labels, of the bundled sample."""
     import gzip
 
     sample = Path(__file__).resolve().parents[1] / "algorithms" / "mnist_cnn" / "sample"
     images = gzip.decompress((sample / "train-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((sample / "train-labels-idx1-ubyte.gz").read_bytes())
-    chosen = np.arange(EXAMPLES) % 8000
+    chosen = np.arange(EXAMPLES)
     x = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 1, 28, 28)[chosen]
     return x.astype(np.float32) / 255, np.frombuffer(labels, np.uint8, offset=8)[chosen]
 

@@ -8,9 +8,11 @@ algorithm.json       what made it, and how to ask it: see Metadata
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
 
 from . import mx
@@ -30,6 +32,12 @@ METADATA = "algorithm.json"
 SYMBOL = "model-symbol.json"
 PARAMETERS = "model-0000.params"
 LAYOUT_VERSION = 1
+MOST_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
+MOST_FAULTS = 10
+# Operators that follow addresses or open files which the graph names: no network needs them.
+FORBIDDEN_OPERATORS = re.compile(
+    r"_Native|_NDArray|_?Custom\w*|_cv\w+|_CrossDeviceCopy|_TensorRT|_sg_\w+"
+)
 
 
 class Example(BaseModel):
@@ -53,8 +61,8 @@ class Metadata(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
     layout_version: int = Field(default=LAYOUT_VERSION, ge=1)
-    algorithm: str
-    algorithm_version: str
+    algorithm: str = Field(max_length=200)
+    algorithm_version: str = Field(max_length=200)
     distribution: str = Field(
         default="", description="what the algorithm was installed by, with version"
     )
@@ -73,6 +81,18 @@ class Metadata(BaseModel):
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
         default_factory=dict
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: Dict[str, Any]) -> Dict[str, Any]:
+        names = encoding.get("classes", [])
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ValueError("classes: expected a list of names")
+        if len(set(names)) < len(names):
+            raise ValueError("classes: a name stands twice")
+        if not all(name.isprintable() for name in names):
+            raise ValueError("classes: a name holds control characters")
+        return encoding
 
     @property
     def classes(self) -> Tuple[str, ...]:
@@ -115,12 +135,14 @@ class Artifact:
                 "Give the folder that `algoshelf train` wrote"
             )
         try:
+            if path.stat().st_size > MOST_METADATA_BYTES:
+                raise ArtifactError(f"{path}: larger than {MOST_METADATA_BYTES:,} bytes")
             metadata = Metadata.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise ArtifactError(
                 *(
                     f"{path}: {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
-                    for fault in error.errors()
+                    for fault in error.errors()[:MOST_FAULTS]
                 )
             ) from None
         except OSError as error:
@@ -147,6 +169,7 @@ class Artifact:
                     f"{self.folder / name}: does not load: it is not the file that {METADATA} "
                     "describes; it is damaged, or of another model"
                 )
+        self._check_graph()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of input types, which the parameters decide
@@ -163,6 +186,24 @@ class Artifact:
         block.hybridize(static_alloc=True, static_shape=True)
         return Model(block, self.metadata, device)
 
+    def _check_graph(self) -> None:
+        """Refuse a graph that could do more than compute; mxnet itself trusts whatever it reads."""
+        path = self.folder / SYMBOL
+        try:
+            graph = json.loads(path.read_bytes())
+            operators = {node["op"] for node in graph["nodes"]}
+            heads = [head[1] for head in graph["heads"]]
+            groups = {node.get("attrs", {}).get("num_group", "1") for node in graph["nodes"]}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise ArtifactError(f"{path}: does not load: it is no graph of mxnet's") from None
+        odd = sorted(name for name in operators if FORBIDDEN_OPERATORS.fullmatch(str(name)))
+        sound = all(re.fullmatch("[1-9][0-9]*", str(group)) for group in groups)
+        if odd or not sound or any(head != 0 for head in heads):
+            raise ArtifactError(
+                f"{path}: does not load: it holds what no network of this catalog does"
+                + (f" ({', '.join(odd)})" if odd else "")
+            )
+
 
 def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
     """Write the artifact of a hybridized ``block`` that has run at least once into ``folder``.
@@ -171,14 +212,34 @@ def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
     """
     try:
         block.export(str(folder / "model"), epoch=0)
+        _check_written(folder / PARAMETERS, block)
         digests = {name: _digest(folder / name) for name in (SYMBOL, PARAMETERS)}
         document = metadata.model_copy(update={"sha256": digests}).model_dump(mode="json")
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (folder / METADATA).write_text(text + "\n", encoding="utf-8")
+        for name in (SYMBOL, PARAMETERS, METADATA):
+            sync(folder / name)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
     except mx.base.MXNetError as error:
         raise OutputError(f"{folder}: cannot be written: {_last_line(error)}") from None
+
+
+def _check_written(path: Path, block: HybridBlock) -> None:
+    """mxnet does not notice a disk that is full when it closes a file: read it back."""
+    saved = {name.split(":", 1)[-1]: array for name, array in mx.nd.load(str(path)).items()}
+    for name, parameter in block.collect_params().items():
+        if name not in saved or saved[name].shape != parameter.shape:
+            raise OutputError(f"{path}: was not written whole: is the disk full?")
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written, before anything relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -191,7 +252,7 @@ def staged(target: Path) -> Iterator[Path]:
     target = target.resolve()  # through links, to where the files are to lie
     created: list[Path] = []
     try:
-        inside = _is_replaceable(target)
+        inside = _is_replaceable(target) and not _is_exchangeable(target)
         created = [parent for parent in target.parents if not parent.exists()]
         stage = (target if inside else target.parent) / f".{target.name}.stage-{os.getpid()}"
         remove_leftovers(target)
@@ -226,14 +287,36 @@ def _is_replaceable(target: Path) -> bool:
     return True
 
 
+def _is_exchangeable(target: Path) -> bool:
+    """Whether the folder may be swapped for another: nobody stands in it, nothing is mounted."""
+    return (
+        not target.is_mount()
+        and target != Path.cwd()
+        and os.access(target.parent, os.W_OK)
+        and target.stat().st_dev == target.parent.stat().st_dev
+    )
+
+
 def _take_place(stage: Path, target: Path) -> None:
-    """Move the whole artifact: as a folder where there is none, else by file, metadata last."""
+    """Move the whole artifact in one step; only where that cannot be, by file, metadata last."""
     if not target.exists():
         stage.rename(target)
+        return
+    if stage.parent == target.parent and _exchange(stage, target):
+        shutil.rmtree(stage)
         return
     for name in (PARAMETERS, SYMBOL, METADATA):
         os.replace(stage / name, target / name)
     stage.rmdir()
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; False where this system cannot."""
+    with contextlib.suppress(AttributeError):
+        swap = ctypes.CDLL(None).renameat2
+        at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        return bool(swap(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
+    return False
 
 
 @contextmanager

@@ -109,5 +109,7 @@ class NotAcceptableError(PayloadError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)``, or an empty string where nothing known is close."""
+    if len(word) > 100:
+        return ""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

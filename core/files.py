@@ -16,6 +16,7 @@ from .types import Array
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 CSV_BLOCK_BYTES = 16 * 2**20
+LONGEST_LINE_BYTES = 64 * 2**20
 
 
 @contextmanager
@@ -100,6 +101,8 @@ def _blocks_of_lines(path: Path) -> Iterator[bytes]:
             if end:
                 yield rest + block[:end]
                 rest = block[end:]
+            elif len(rest) + len(block) > LONGEST_LINE_BYTES:
+                raise DataError(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes")
             else:
                 rest += block
     if rest:

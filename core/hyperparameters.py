@@ -217,8 +217,7 @@ class TrainingHyperparameters(Hyperparameters):
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
         "cosine",
-        description="of the learning rate after the warm-up: falling to zero, a tenth from 1/2 and "
-        "a hundredth from 3/4 of the training on, or level",
+        description="after the warm-up: cosine to zero, tenths at 1/2 and 3/4, or level",
     )
     reference_batch: int = Field(
         0, ge=0, description="batch that learning_rate is meant for, scaled to batch_size; 0: as is"

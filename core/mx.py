@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import importlib
 import os
+import re
 import sys
 import warnings
 from importlib import metadata
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import MissingDependencyError
+from .errors import InputError, MissingDependencyError
 
 INSTALL_HINT = (
     "training and predicting need mxnet, which is not installed: "
@@ -67,8 +68,7 @@ def load() -> ModuleType:
 
 def threads() -> int:
     """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core."""
-    setting = os.environ.get("OMP_NUM_THREADS", "")
-    return int(setting) if setting.isdigit() and int(setting) > 0 else _cores()
+    return int(os.environ.get("OMP_NUM_THREADS") or _cores())
 
 
 def _cores() -> int:
@@ -85,7 +85,14 @@ def _set_threads() -> None:
     training ran 40 times slower. 10,000 times cost nothing on an idle machine, and make that 5
     (docs/decisions/0004-threads.md).
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
+    setting = os.environ.get("OMP_NUM_THREADS") or str(_cores())
+    os.environ["OMP_NUM_THREADS"] = setting
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", setting):  # mxnet would abort
+        raise InputError(
+            f"OMP_NUM_THREADS: expected a whole number from 1 to 9999, got {setting!r}"
+        )
+    if sys.flags.optimize > 1:
+        raise InputError("mxnet does not import under python -OO (PYTHONOPTIMIZE=2)")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 

@@ -19,7 +19,7 @@ from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
 from .artifact import Example, InputSignature, Model
 from .channels import TEST, TRAIN, VALIDATION
-from .errors import DataError, PayloadError, PluginError, UnfitPayloadError
+from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
@@ -127,7 +127,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             self.input_fn(example.body.encode(), example.content_type)
         except PayloadError as error:
             raise PluginError(
-                f"{self.name}.example() gives a request that its input_fn() refuses: {error}"
+                f"{self.name}.example() gives a request ({example.content_type}) that its "
+                f"input_fn() refuses: {error}"
             ) from None
 
     def _read(
@@ -251,6 +252,8 @@ class Classifier(SupervisedAlgorithm[H]):
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the classes, one for each of ``logits`` (N, C)."""
         names = tuple(encoding.get("classes", ()))
+        if not np.isfinite(logits).all():
+            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
         if logits.ndim != 2 or logits.shape[1] != len(names):
             raise PluginError(
                 f"the network of {self.name} gives {logits.shape[1:]} outputs an example for "

@@ -27,6 +27,7 @@ from ...core.types import Array
 CLASSES = tuple("0123456789")
 SIDE = 28
 PIXELS = SIDE * SIDE
+MOST_BYTES = 2**34  # of one IDX file: 21 million images
 FORMATS = (
     "a folder with MNIST's IDX files, gz or not: train-* serves training, t10k-* the rest",
     "CSV, a file or a folder of files: the label first, then 784 intensities, 0 to 255 or 0 to 1",
@@ -145,21 +146,22 @@ def _idx_file(folder: Path, start: str) -> Path | None:
 
 def _read_idx(path: Path, dimensions: int) -> Array:
     """Unsigned bytes in ``dimensions`` dimensions, after a big-endian header that states them."""
-    with open_bytes(path) as stream:
-        content = stream.read()
     header = 4 + 4 * dimensions
+    with open_bytes(path) as stream:
+        content = stream.read(header)
+        shape = struct.unpack(f">{dimensions}I", content[4:].ljust(4 * dimensions, b"\0"))
+        promised = int(np.prod(shape, dtype=object))
+        content += stream.read(min(promised, MOST_BYTES) + 1)
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
         raise DataError(
             f"{path}: not an IDX file of unsigned bytes in {dimensions} dimension(s): "
             f"it starts with {content[:4].hex(' ') or 'nothing'}"
         )
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    promised = int(np.prod(shape, dtype=object))
     if len(content) - header != promised:
-        kind = "cut short" if len(content) - header < promised else "too long"
+        held = f"{len(content) - header:,}" if len(content) - header < promised else "more"
+        kind = "too long" if held == "more" else "cut short"
         raise DataError(
-            f"{path}: {kind}: its header promises {promised:,} bytes of data, "
-            f"it holds {len(content) - header:,}"
+            f"{path}: {kind}: its header promises {promised:,} bytes of data, it holds {held}"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

@@ -11,6 +11,7 @@ in it is pickled.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -18,9 +19,10 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import IO, Any, Mapping
 
 from .. import mx
+from ..artifact import sync
 from ..errors import InputError, OutputError
 from ..types import NDArray
 from .reporting import Reporter
@@ -52,29 +54,53 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock: IO[str] | None = None
 
     def prepare(self) -> None:
-        """Make the folder, so that a disk that cannot be written is found before training."""
+        """Make the folder and keep others out, so that what is wrong is found before training."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            self._lock = (self.folder / ".lock").open("w")
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(
+                f"{self.folder}: another training keeps its checkpoints there: choose another"
+            ) from None
+
+    def close(self) -> None:
+        """Let others in."""
+        if self._lock is not None:
+            self._lock.close()
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write ``checkpoint`` whole or not at all, then forget all but the newest ``KEEP``."""
         target = self.folder / f"step-{checkpoint.step:09}"
         stage = self.folder / f".{target.name}-{os.getpid()}"
-        shutil.rmtree(stage, ignore_errors=True)
+        try:
+            self._write(checkpoint, stage)
+        except (OSError, mx.base.MXNetError, ValueError) as error:
+            shutil.rmtree(stage, ignore_errors=True)
+            reason = str(error).strip().splitlines()[-1]
+            raise OutputError(f"{target}: cannot be written: {reason}") from None
+        shutil.rmtree(target, ignore_errors=True)  # of a run that stood here before
+        stage.rename(target)
+        sync(self.folder)
+        self._tidy(target)
+        return target
+
+    def _write(self, checkpoint: Checkpoint, stage: Path) -> None:
         stage.mkdir(parents=True)
         digests = {}
         for name, arrays in checkpoint.arrays.items():
             path = stage / f"{name}.params"
             mx.nd.save(str(path), dict(arrays))
+            if mx.nd.load(str(path)).keys() != arrays.keys():  # which a full disk does not tell
+                raise ValueError(f"{path.name} was not written whole")
             digests[path.name] = _digest(path)
-            _sync(path)
+            sync(path)
         state = {
             "step": checkpoint.step,
             "identity": checkpoint.identity,
@@ -82,13 +108,8 @@ class Checkpoints:
             "sha256": digests,
         }
         (stage / STATE).write_text(json.dumps(state, indent=2, sort_keys=True))
-        _sync(stage / STATE)
-        _sync(stage)
-        shutil.rmtree(target, ignore_errors=True)  # of a run that stood here before
-        stage.rename(target)
-        _sync(self.folder)
-        self._tidy()
-        return target
+        sync(stage / STATE)
+        sync(stage)
 
     def latest(self, identity: Mapping[str, Any], reporter: Reporter) -> Checkpoint | None:
         """The newest checkpoint that is whole; None where there is none.
@@ -99,8 +120,9 @@ class Checkpoints:
         for folder in sorted(self._all(), reverse=True):
             try:
                 checkpoint = _read(folder)
-            except (OSError, ValueError, KeyError, mx.base.MXNetError) as error:
+            except (OSError, ValueError, LookupError, TypeError, mx.base.MXNetError) as error:
                 reporter.message(f"{folder}: damaged ({error}); taking the one before")
+                folder.rename(folder.with_name(f"damaged-{folder.name}-{os.getpid()}"))
                 continue
             _check_identity(folder, checkpoint.identity, identity)
             return checkpoint
@@ -109,10 +131,12 @@ class Checkpoints:
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        found = (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return [path for path in found if path.is_dir()]
 
-    def _tidy(self) -> None:
-        for folder in sorted(self._all(), reverse=True)[KEEP:]:
+    def _tidy(self, newest: Path) -> None:
+        others = sorted((path for path in self._all() if path != newest), reverse=True)
+        for folder in others[KEEP - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
         for leftover in self.folder.glob(".step-*"):  # of a process that was killed while writing
             shutil.rmtree(leftover, ignore_errors=True)
@@ -122,6 +146,8 @@ def _read(folder: Path) -> Checkpoint:
     state = json.loads((folder / STATE).read_bytes())
     arrays = {}
     for name, digest in state["sha256"].items():
+        if not re.fullmatch(r"\w+\.params", name):
+            raise ValueError(f"{name!r} is no name of a file here")
         path = folder / name
         if _digest(path) != digest:
             raise ValueError(f"{name} is not what was written")
@@ -149,12 +175,3 @@ def _short(value: Any) -> str:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what was written, before anything relies on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -94,18 +95,16 @@ class JsonLinesReporter(Reporter):
     """``metrics.jsonl``: an object a line, ``{"epoch": 1, "step": 540, "train:loss": 0.03, …}``."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.stream = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        self.path = path
+        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if there.is_dir() == (there == path) or not os.access(there, os.W_OK):
+            raise OutputError(f"{path}: cannot be written")
 
     def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
         line = json.dumps({"epoch": epoch, "step": step, **values}, allow_nan=False)
-        print(line, file=self.stream, flush=True)
-
-    def end(self) -> None:
-        self.stream.close()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as stream:
+            print(line, file=stream)
 
 
 class LogReporter(Reporter):

@@ -129,6 +129,11 @@ class Run(Generic[H]):
     def keeps_checkpoints(self) -> bool:
         return self._checkpoints is not None
 
+    def close(self) -> None:
+        """Let go of the folder of checkpoints."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+
     def resume(self) -> Checkpoint | None:
         """The newest whole checkpoint of this very run; None where there is none.
 
@@ -136,7 +141,8 @@ class Run(Generic[H]):
         """
         if self._checkpoints is None:
             return None
-        self._checkpoints.prepare()
+        if self.cluster.is_chief:
+            self._checkpoints.prepare()
         checkpoint = self._checkpoints.latest(self._identity(), self.reporter)
         steps = self.cluster.gather([-1 if checkpoint is None else checkpoint.step])
         if steps.min() != steps.max():
@@ -267,13 +273,15 @@ def train(
         where = ", ".join(map(str, devices))
         hosts = f"{cluster.count} hosts, each " if cluster.count > 1 else ""
         reporter.message(f"seed {seed}, {hosts}on {where}, {mx.threads()} threads an operator")
-        reporter.message(why)
+        if kvstore is not None:
+            reporter.message(why)
         try:
             # names of blocks and operators count from 0 again: the same training, the same bytes
             with mx.name.NameManager():
                 algorithm.train(run)
         finally:
             reporter.end()
+            run.close()
     cluster.close()
     return (Artifact.open(output) if cluster.is_chief else None), run.metrics
 

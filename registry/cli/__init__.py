@@ -6,6 +6,8 @@ to stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 14
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import signal
@@ -47,6 +49,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except AlgoshelfError as error:
         _fail(error.exit_code, error.code, str(error), arguments, getattr(error, "faults", None))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        _exit(2)
     except click.UsageError as error:
         usage = f"\n\n{error.ctx.get_usage()}" if error.ctx else ""
         _fail(2, "wrong_usage", error.format_message() + usage, arguments)
@@ -59,6 +64,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(0)
     except SystemExit as error:
         _exit(error.code if isinstance(error.code, int) else 1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _fail(1, "unwritable_output", "the output cannot be written: no space left", arguments)
+        _fail(1, "failed", f"{error.filename or 'output'}: {error.strerror or error}", arguments)
     except Exception as error:
         if DebugHint.wanted():
             raise
@@ -79,7 +88,8 @@ def _fail(
 ) -> NoReturn:
     click.echo(f"error: {message}", err=True)
     if "--json" in arguments:
-        print_json({"error": {"code": code, "message": message, "faults": faults or [message]}})
+        with contextlib.suppress(OSError):
+            print_json({"error": {"code": code, "message": message, "faults": faults or [message]}})
     _exit(exit_code)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any, Iterator
@@ -20,6 +22,7 @@ from .output import console, json_option, print_json, print_table
 from .plots import check_plot, save_confusion
 
 STDIN = "-"
+MOST_INPUT_BYTES = 2**30
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 
 
@@ -142,6 +145,10 @@ def _bodies(
             yield "stdin", sys.stdin.buffer.read(), content_type
             continue
         try:
+            if not stat.S_ISREG(os.stat(name).st_mode):
+                raise InputError(f"{name}: not a file; give - for stdin")
+            if os.stat(name).st_size > MOST_INPUT_BYTES:
+                raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
             yield name, Path(name).read_bytes(), content_type or codecs.content_type_of(name)
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror}") from None

@@ -188,7 +188,8 @@ def _listeners(
     """Who listens besides the display: ``--metrics``, and what plugins offer by their hook."""
     listeners: list[Reporter] = []
     if "metrics" in given:
-        listeners.append(JsonLinesReporter(Path(given["metrics"])))
+        path = Path(given["metrics"])
+        listeners.append(Guarded(JsonLinesReporter(path), f"--metrics {path}", shown.message))
     settings = hyperparameters.model_dump(mode="json")
     for plugin, hook in catalog().reporters:
         try:
@@ -216,6 +217,12 @@ def _checked(
     faults = _unknown(rest, [*flags, "--json", "--help"])
     paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
+    output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
+    faults += [
+        f"{flag(name)}: may not lie in the model folder {output}"
+        for name in ("metrics", "checkpoints")
+        if given.get(name) and output in (Path(given[name]) / "x").resolve().parents
+    ]
     channels: dict[str, Path] = {}
     hyperparameters = None
     try:
@@ -284,7 +291,7 @@ def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, f
         click.echo(f"{name:<28}{value:.4f}")
     program, model = _program(), shlex.quote(str(output))
     own = test is not None and test not in algorithm.sample().values()
-    data = f" --test {shlex.quote(str(test))}" if own else ""
+    data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"
     click.echo(f"\nThe model is in {output}. Next:")
     click.echo(f"  {program} evaluate {model}{data}")
     click.echo(f"  {program} predict {model} FILE")

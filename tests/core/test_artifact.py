@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,50 @@ def test_another_algorithm_or_version_does_not_load_it(copy: Path) -> None:
         ArtifactError, match=r"made by mnist-cnn 99 \(algoshelf .*\), but mnist-cnn"
     ):
         MnistCnn().model_fn(copy)
+
+
+def test_a_short_write_is_an_output_error(tmp_path: Path) -> None:
+    """A quota that cuts the last bytes: mxnet itself notices nothing."""
+    program = Path(sys.executable).parent / "algoshelf"
+    command = f"ulimit -f 1094; exec {program} train mnist-cnn --epochs 1 --output m"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"op": "Pooling"', '"op": "_Native"'),
+        ('"op": "Pooling"', '"op": "_NDArray"'),
+        ('"op": "Pooling"', '"op": "Custom"'),
+        ('"op": "Pooling"', '"op": "_cvimread"'),
+        ('"num_group": "1"', '"num_group": "0"'),
+        ('"heads": [[', '"heads": [[1, 7, 0], ['),
+        ('"heads"', '"tails"'),
+    ],
+)
+def test_a_graph_that_could_do_more_than_compute_is_refused(copy: Path, old: str, new: str) -> None:
+    path = copy / "model-symbol.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    _without_digests(copy)
+    with pytest.raises(ArtifactError, match=r"model-symbol\.json: does not load"):
+        Artifact.open(copy).load()
+
+
+@pytest.mark.parametrize("classes", [5, ["a", "a"], [["a"]], ["\x1b[2J"]])
+def test_odd_classes_are_refused(copy: Path, classes: object) -> None:
+    path = copy / "algorithm.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "encoding": {"classes": classes}}))
+    with pytest.raises(ArtifactError, match=r"algorithm\.json: encoding"):
+        Artifact.open(copy)
+
+
+def _without_digests(folder: Path) -> None:
+    path = folder / "algorithm.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": {}}))

@@ -67,6 +67,17 @@ def test_the_import_is_lazy_and_quiet() -> None:
     assert strict.returncode == 0, strict.stderr
 
 
+@pytest.mark.parametrize("setting", ["banana", "0", "2,2", "99999999999999999999", "²"])
+def test_a_number_of_threads_that_mxnet_would_abort_at_is_refused(setting: str) -> None:
+    done = run(OURS, OMP_NUM_THREADS=setting)
+    assert done.returncode == 1
+    assert "OMP_NUM_THREADS: expected a whole number" in done.stderr
+
+
+def test_an_optimized_python_is_refused() -> None:
+    assert "does not import under python -OO" in run(OURS, PYTHONOPTIMIZE="2").stderr
+
+
 def test_without_mxnet_it_says_what_to_install() -> None:
     done = run("import sys; sys.modules['mxnet'] = None\n" + OURS)
     assert "MissingDependencyError" in done.stderr

@@ -367,3 +367,38 @@ def test_the_version_is_the_distributions(algoshelf: Algoshelf) -> None:
     from importlib.metadata import version
 
     assert algoshelf("--version").text.strip() == f"algoshelf, version {version('algoshelf')}"
+
+
+def test_what_is_written_meanwhile_may_not_lie_in_the_model_folder(algoshelf: Algoshelf) -> None:
+    result = algoshelf(
+        "train", "mnist-cnn", "--output", "m", "--metrics", "m/x.jsonl", "--checkpoints", "m"
+    )
+    assert result.code == 2
+    assert "--metrics: may not lie in the model folder" in result.stderr
+    assert "--checkpoints: may not lie in the model folder" in result.stderr
+
+
+def test_nothing_but_the_name_shows_the_help_once(algoshelf: Algoshelf) -> None:
+    result = algoshelf()
+    assert result.code == 2
+    assert result.stderr.count("Usage:") == 1
+    assert "Show the algorithms of the catalog" in result.stderr
+
+
+def test_a_full_output_is_no_fault_of_ours() -> None:
+    program = Path(sys.executable).parent / "algoshelf"
+    for arguments in ("list", "list --json"):
+        script = f"{program} {arguments} > /dev/full"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "no space left" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_predict_reads_files_only(algoshelf: Algoshelf, model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    for name in ("pipe.csv", "zero.csv"):
+        result = algoshelf("predict", model, name)
+        assert result.code == 2
+        assert f"{name}: not a file" in result.stderr

@@ -119,7 +119,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     assert files(tmp_path) == uninterrupted
     assert resumed > KILLS // 4
     assert not list((tmp_path / "c").glob(".step-*"))
-    assert len(list((tmp_path / "c").iterdir())) == 2
+    assert len(checkpoints(tmp_path / "c")) == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -241,6 +241,59 @@ def test_checkpoints_that_cannot_be_written_are_refused_before_training(
     assert result.code == 2
     assert "file/c: cannot be written" in result.stderr
     assert "epoch=" not in result.stderr
+
+
+def test_damaged_checkpoints_do_not_stand_in_the_way_of_new_ones(
+    small: Path, tmp_path: Path, kept: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    for folder in kept.glob("step-*"):
+        (folder / "state.json").write_text("[]")
+    process = subprocess.Popen(
+        command(small, "--checkpoints", "c"), cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch=1 "):
+            process.terminate()
+            break
+    process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 143
+    done = run(tmp_path, small, "--checkpoints", "c")
+    assert "resuming after step" in done.stderr
+    assert files(tmp_path) == uninterrupted
+
+
+def test_two_trainings_do_not_share_checkpoints(small: Path, tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        command(small, "--checkpoints", "c", "--epochs", "1000"), cwd=tmp_path,
+        stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert first.stderr is not None
+    for line in first.stderr:
+        if line.startswith("epoch=1 "):
+            break
+    second = run(tmp_path, small, "--checkpoints", "c")
+    first.kill()
+    first.stderr.close()
+    first.wait()
+    assert second.returncode == 2
+    assert "another training keeps its checkpoints there" in second.stderr
+
+
+def test_a_full_disk_ends_the_training_with_the_reason(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(tmp_path / "c")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        done = run(tmp_path, small, "--checkpoints", "c")
+        assert done.returncode == 2
+        assert "c/step-000000009: cannot be written" in done.stderr
+        assert [path.name for path in (tmp_path / "c").iterdir()] == [".lock"]
+    finally:
+        subprocess.run(["umount", str(tmp_path / "c")], check=True)
 
 
 def test_max_runtime_ends_the_training_with_a_model(small: Path, tmp_path: Path) -> None:
