@@ -48,7 +48,7 @@ def save_confusion(evaluation: Evaluation, path: Path) -> None:
         for j, count in enumerate(row):
             if count:
                 colour = "white" if shares[i][j] > 0.5 else "black"
-                axes.text(j, i, count, ha="center", va="center", color=colour, fontsize=8)
+                axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
     try:
         figure.savefig(path, format="png", dpi=150)
     except OSError as error:
