@@ -90,7 +90,7 @@ def nothing_is_left() -> Iterator[None]:
 def test_two_hosts_learn_what_one_learns(
     tmp_path: Path, environment: dict[str, str], rows: Path
 ) -> None:
-    """50 steps: 540 examples to train on, 36 a batch, 15 steps an epoch."""
+    """60 steps: 540 examples to train on, 36 a batch, 15 steps an epoch."""
     for name, more in (
         ("one", ()),
         ("two", ("--hosts", 2)),
