@@ -164,7 +164,7 @@ class Artifact:
         """
         device = device or mx.cpu()
         for name, digest in self.metadata.sha256.items():
-            if _digest(self.folder / name) != digest:
+            if digest_of(self.folder / name) != digest:
                 raise ArtifactError(
                     f"{self.folder / name}: does not load: it is not the file that {METADATA} "
                     "describes; it is damaged, or of another model"
@@ -213,7 +213,7 @@ def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
     try:
         block.export(str(folder / "model"), epoch=0)
         _check_written(folder / PARAMETERS, block)
-        digests = {name: _digest(folder / name) for name in (SYMBOL, PARAMETERS)}
+        digests = {name: digest_of(folder / name) for name in (SYMBOL, PARAMETERS)}
         document = metadata.model_copy(update={"sha256": digests}).model_dump(mode="json")
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (folder / METADATA).write_text(text + "\n", encoding="utf-8")
@@ -231,6 +231,11 @@ def _check_written(path: Path, block: HybridBlock) -> None:
     for name, parameter in block.collect_params().items():
         if name not in saved or saved[name].shape != parameter.shape:
             raise OutputError(f"{path}: was not written whole: is the disk full?")
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -344,10 +349,6 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:  # innermost first
         with contextlib.suppress(OSError):
             folder.rmdir()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _last_line(error: Exception) -> str:

@@ -12,7 +12,6 @@ in it is pickled.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Mapping
 
 from .. import mx
-from ..artifact import sync
+from ..artifact import digest_of, sync
 from ..errors import InputError, OutputError
 from ..types import NDArray
 from .reporting import Reporter
@@ -99,7 +98,7 @@ class Checkpoints:
             mx.nd.save(str(path), dict(arrays))
             if mx.nd.load(str(path)).keys() != arrays.keys():  # which a full disk does not tell
                 raise ValueError(f"{path.name} was not written whole")
-            digests[path.name] = _digest(path)
+            digests[path.name] = digest_of(path)
             sync(path)
         state = {
             "step": checkpoint.step,
@@ -149,7 +148,7 @@ def _read(folder: Path) -> Checkpoint:
         if not re.fullmatch(r"\w+\.params", name):
             raise ValueError(f"{name!r} is no name of a file here")
         path = folder / name
-        if _digest(path) != digest:
+        if digest_of(path) != digest:
             raise ValueError(f"{name} is not what was written")
         arrays[path.stem] = mx.nd.load(str(path))
     return Checkpoint(state["step"], state["identity"], state["position"], arrays)
@@ -171,7 +170,3 @@ def _check_identity(folder: Path, there: Mapping[str, Any], here: Mapping[str, A
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 20 else text[:12] + "…"
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,40 +31,11 @@ class Reporter:
         """Training is over, well or not."""
 
 
-class Reporters(Reporter):
-    """Hands every event on to each of ``listeners``."""
+class _Forwarding(Reporter):
+    """Hands every event to ``_tell``, which knows to whom."""
 
-    def __init__(self, listeners: Iterable[Reporter]) -> None:
-        self.listeners = list(listeners)
-
-    def message(self, text: str) -> None:
-        for listener in self.listeners:
-            listener.message(text)
-
-    def begin(self, steps: int) -> None:
-        for listener in self.listeners:
-            listener.begin(steps)
-
-    def step(self, step: int) -> None:
-        for listener in self.listeners:
-            listener.step(step)
-
-    def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
-        for listener in self.listeners:
-            listener.metrics(values, epoch=epoch, step=step)
-
-    def end(self) -> None:
-        for listener in self.listeners:
-            listener.end()
-
-
-class Guarded(Reporter):
-    """A stranger's listener: when it raises it is dropped, and ``complain`` is told why."""
-
-    def __init__(self, listener: Reporter, name: str, complain: Callable[[str], None]) -> None:
-        self.listener: Reporter | None = listener
-        self.name = name
-        self.complain = complain
+    def _tell(self, event: Callable[[Reporter], None]) -> None:
+        raise NotImplementedError
 
     def message(self, text: str) -> None:
         self._tell(lambda listener: listener.message(text))
@@ -80,6 +51,26 @@ class Guarded(Reporter):
 
     def end(self) -> None:
         self._tell(lambda listener: listener.end())
+
+
+class Reporters(_Forwarding):
+    """Hands every event on to each of ``listeners``."""
+
+    def __init__(self, listeners: Iterable[Reporter]) -> None:
+        self.listeners = list(listeners)
+
+    def _tell(self, event: Callable[[Reporter], None]) -> None:
+        for listener in self.listeners:
+            event(listener)
+
+
+class Guarded(_Forwarding):
+    """A stranger's listener: when it raises it is dropped, and ``complain`` is told why."""
+
+    def __init__(self, listener: Reporter, name: str, complain: Callable[[str], None]) -> None:
+        self.listener: Reporter | None = listener
+        self.name = name
+        self.complain = complain
 
     def _tell(self, event: Callable[[Reporter], None]) -> None:
         if self.listener is None:
