@@ -49,7 +49,7 @@ def load() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some dozen deprecations of mxnet's own
-            return importlib.import_module("mxnet")
+            mxnet = importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
             raise MissingDependencyError(INSTALL_HINT) from None
@@ -64,6 +64,8 @@ def load() -> ModuleType:
             "pip install 'algoshelf[gpu]'; on a machine without one, pip uninstall mxnet-cu112 "
             "and pip install 'algoshelf[cpu]'"
         ) from error
+    _pool_in_plain_layout(mxnet)
+    return mxnet
 
 
 def threads() -> int:
@@ -102,6 +104,25 @@ def _restore_numpy_bool() -> None:
 
     if "bool" not in vars(numpy):
         numpy.bool = numpy.bool_  # type: ignore[attr-defined, unused-ignore]
+
+
+def _pool_in_plain_layout(mxnet: ModuleType) -> None:
+    """Hand every global pooling its input in plain layout; the results are the same numbers.
+
+    The output of a global pooling is 1 x 1, of which oneDNN cannot tell the blocked layout
+    aBcd16b from acdB16b. It takes the gradient for the latter, and from there on up to the next
+    convolution batch normalization falls back to a reference implementation, 40 times slower:
+    half of the time of a ResNet's step (docs/decisions/0008-training-speed.md). A reshape, which
+    only knows plain layout, keeps the pooling out of it.
+    """
+    pooling = mxnet.gluon.nn.conv_layers._Pooling
+    original = pooling.hybrid_forward
+
+    def hybrid_forward(self: Any, F: Any, x: Any) -> Any:
+        whole = self._kwargs["global_pool"]
+        return original(self, F, F.reshape(x, shape=(-2,)) if whole else x)
+
+    pooling.hybrid_forward = hybrid_forward
 
 
 def _preload_nvidia_libraries() -> None:

@@ -2,7 +2,7 @@
 
     engine = Engine(network, loss, hyperparameters, devices)
     inputs, labels = engine.split(x), engine.split(y)
-    loss = engine.step(inputs, labels, rate)       # forward, backward, reduce, update
+    losses = engine.step(inputs, labels, rate)     # forward, backward, reduce, update
     arrays = engine.state()                        # for a checkpoint; engine.restore(arrays, step)
 
 An author who writes an own loop uses these; the ready loop is built of nothing else.
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import math
 from typing import Any, Iterator, Mapping, Sequence
-
-import numpy as np
 
 from .. import mx
 from ..hyperparameters import TrainingHyperparameters
@@ -88,8 +86,7 @@ class Engine:
 
     def split(self, batch: Array | NDArray) -> list[NDArray]:
         """A batch (B, …) as one part a device, (B / devices, …) each."""
-        first = self.devices[0]
-        whole = batch if isinstance(batch, mx.nd.NDArray) else _on_device(batch, first)
+        whole = batch if isinstance(batch, mx.nd.NDArray) else on_device(batch, self.devices[0])
         if len(self.devices) == 1:
             return [whole]
         size = len(whole) // len(self.devices)
@@ -98,10 +95,12 @@ class Engine:
             for i, device in enumerate(self.devices)
         ]
 
-    def step(self, inputs: Sequence[NDArray], labels: Sequence[NDArray], rate: float) -> NDArray:
+    def step(
+        self, inputs: Sequence[NDArray], labels: Sequence[NDArray], rate: float
+    ) -> list[NDArray]:
         """Forward, backward, reduce and update at learning rate ``rate``.
 
-        Returns the summed loss of the batch, (1,), without waiting for it.
+        Returns each device's loss of every example, (B / devices,), without waiting for it.
         """
         self.trainer.set_learning_rate(rate)
         with mx.autograd.record():
@@ -112,8 +111,7 @@ class Engine:
         if self.clip_norm:
             self._clip(self.clip_norm * examples)  # the gradients are sums over the examples
         self.trainer.update(examples)
-        sums = [loss.sum().as_in_context(self.devices[0]) for loss in losses]
-        return sum(sums[1:], sums[0])
+        return losses
 
     def reduce(self) -> None:
         """Sum every gradient over all devices and hosts, in place."""
@@ -193,9 +191,14 @@ class Engine:
         return list(self.network.collect_params().values())
 
 
-def _on_device(batch: Array, device: Context) -> NDArray:
-    array = np.ascontiguousarray(batch)
-    return mx.nd.array(array, ctx=device, dtype=array.dtype)
+def on_device(batch: Array, device: Context) -> NDArray:
+    """``batch`` on ``device``, without waiting; it may be taken over, and is not to be used again.
+
+    ``mx.nd.array`` copies, and before it does it waits for what the device has yet to do.
+    """
+    whole = batch.flags.owndata and batch.flags.c_contiguous
+    array = mx.nd.from_numpy(batch if whole else batch.copy(order="C"))
+    return array.as_in_context(device)
 
 
 def _slots(state: Any) -> Iterator[NDArray]:

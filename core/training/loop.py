@@ -23,15 +23,16 @@ from ..errors import DataError, InputError, Stopped, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .data import Dataset, chunks, prefetched, shuffled_batches
-from .engine import Engine, Schedule
+from .engine import Engine, Schedule, on_device
 from .run import Decision, Run
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
 T = TypeVar("T", bound=TrainingHyperparameters)
 
 EVALUATION_BATCH = 256
-# How many steps the host may run ahead of the device: enough to keep it busy, bounded in memory.
-AHEAD = 4
+# The host runs ahead of the devices to keep them busy: by so many steps, or so much input, twice.
+AHEAD = 8
+AHEAD_BYTES = 128 * 2**20
 # Seeding mxnet takes a core about 1 ms; a signal waits for at most so many steps.
 SEGMENT = 8
 # What random numbers are for, so that no two purposes share a stream.
@@ -100,13 +101,13 @@ class _Fit:
             network, loss, self.options, run.devices, run.kvstore, self.cluster.count
         )
         self.position = Position()
-        self.pending: deque[tuple[int, NDArray]] = deque()
+        self.pending: deque[tuple[int, list[NDArray]]] = deque()
 
     def _settle_shapes(self, network: HybridBlock) -> None:
         """Let every layer know its input, so that all parameters exist."""
         x, _ = self.train.take(np.zeros(1, np.int64))
         for device in self.run.devices:
-            network(mx.nd.array(x, ctx=device, dtype=x.dtype)).wait_to_read()
+            network(on_device(x, device)).wait_to_read()
 
     def run_all(self) -> tuple[int, int]:
         run = self.run
@@ -173,24 +174,23 @@ class _Fit:
 
     def _step(self, x: Array, y: Array) -> None:
         position, device = self.position, self.run.devices[0]
-        inputs, labels = self.augment(
-            mx.nd.array(x, ctx=device, dtype=x.dtype),
-            mx.nd.array(y, ctx=device, dtype=y.dtype),
-            self.run.rng(AUGMENT, position.step, *self._own),
-        )
+        ahead = max(1, min(AHEAD, AHEAD_BYTES // max(1, x.nbytes)))
+        rng = self.run.rng(AUGMENT, position.step, *self._own)
+        inputs, labels = self.augment(on_device(x, device), on_device(y, device), rng)
         rate = self.schedule(position.step)
-        loss = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
-        self.pending.append((position.step, loss))
+        losses = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
+        self.pending.append((position.step, losses))
         position.step += 1
-        self._settle(AHEAD)
+        if len(self.pending) >= 2 * ahead:  # several at once: whenever the host works, devices wait
+            self._settle(ahead)
         self.run.reporter.step(position.step)
 
     def _settle(self, left: int) -> None:
         """Take in the losses of all steps but the last ``left``."""
         while len(self.pending) > left:
-            step, loss = self.pending.popleft()
+            step, losses = self.pending.popleft()
             with self.cluster.waiting(f"the gradients of step {step + 1}"):
-                value = float(loss.asscalar())
+                value = float(sum(loss.asnumpy().sum(dtype=np.float64) for loss in losses))
             if not math.isfinite(value):
                 self.pending.clear()
                 raise TrainingError(
