@@ -26,7 +26,7 @@ types: $(VENV)/developing
 
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/mnist_accuracy.py
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/training_speed.py mnist-cnn
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
