@@ -30,6 +30,7 @@ from .hooks import hookimpl, hookspec
 from .hyperparameters import Hyperparameters, TrainingHyperparameters
 from .supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
+from .training.engine import on_device
 from .types import Array, Context, HybridBlock, NDArray
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "mx",
+    "on_device",
     "supervised_channels",
     "train",
 ]

@@ -212,6 +212,9 @@ class TrainingHyperparameters(Hyperparameters):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam for squared gradients")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight towards zero")
+    precision: Literal["float32", "mixed"] = Field(
+        "float32", description="mixed: products of matrices in float16, for GPUs"
+    )
     clip_norm: float = Field(
         0.0, ge=0, description="limit to the norm of all gradients together; 0: none"
     )

@@ -118,9 +118,10 @@ def _pool_in_plain_layout(mxnet: ModuleType) -> None:
     pooling = mxnet.gluon.nn.conv_layers._Pooling
     original = pooling.hybrid_forward
 
-    def hybrid_forward(self: Any, F: Any, x: Any) -> Any:
-        whole = self._kwargs["global_pool"]
-        return original(self, F, F.reshape(x, shape=(-2,)) if whole else x)
+    def hybrid_forward(self: Any, operators: Any, x: Any) -> Any:
+        if self._kwargs["global_pool"]:
+            x = operators.reshape(x, shape=(-2,))
+        return original(self, operators, x)
 
     pooling.hybrid_forward = hybrid_forward
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..core.training.devices import KVSTORES
 from ..core.training.reporting import metric_definitions
 from .discovery import Entry
 
@@ -32,6 +33,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "answers": [asdict(content_type) for content_type in algorithm.answers],
         "metrics": dict(algorithm.metrics),
         "metric_definitions": metric_definitions(algorithm.metrics),
+        "kvstores": dict(KVSTORES),
         "objective": asdict(algorithm.objective),
         "published": [asdict(result) for result in algorithm.published],
         "sample": sorted(algorithm.sample()),

@@ -31,6 +31,7 @@ from ...core import (
     codecs,
     hookimpl,
     mx,
+    on_device,
     supervised_channels,
 )
 from . import digits
@@ -130,7 +131,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         rows = [(slant * cos - sin) * wide, right * pixel, sin * high, (slant * sin + cos) * high]
         affine = np.stack([cos * wide, *rows, down * pixel], axis=1)
         affine[round(hyperparameters.augmented * count) :] = (1, 0, 0, 0, 1, 0)
-        theta = mx.nd.array(affine, ctx=x.context)
+        theta = on_device(affine.astype(np.float32), x.context)
         size = (digits.SIDE, digits.SIDE)
         grid = mx.nd.GridGenerator(theta, transform_type="affine", target_shape=size)
         return mx.nd.BilinearSampler(x, grid), y

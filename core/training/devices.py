@@ -16,6 +16,14 @@ FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
 SUPPORTED_MAJOR = range(5, 9)
 STORES = ("device", "local", "nccl")
 DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
+# Which store is chosen, where: what ``info`` and the log explain.
+KVSTORES = {
+    "device": "several devices: sums where the gradients are",
+    "nccl": "several GPUs, where mxnet is built with NCCL: sums by NVIDIA's collectives",
+    "dist_sync": "several hosts: the servers sum over the hosts",
+    "dist_device_sync": "several hosts of GPUs or several devices: sums on the devices, then over "
+    "the hosts",
+}
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
 
@@ -112,9 +120,12 @@ def choose_distributed(devices: list[Context], asked: str) -> tuple[str, str]:
         )
     if asked != "auto":
         return asked, f"KVStore {asked}, as asked for"
-    if devices[0].device_type == "gpu" or len(devices) > 1:
-        return "dist_device_sync", "KVStore dist_device_sync: sums on the devices, then over hosts"
-    return "dist_sync", "KVStore dist_sync: the servers sum over the hosts"
+    several = devices[0].device_type == "gpu" or len(devices) > 1
+    return _chosen("dist_device_sync" if several else "dist_sync")
+
+
+def _chosen(store: str) -> tuple[str, str]:
+    return store, f"KVStore {store}: {KVSTORES[store]}"
 
 
 def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]:
@@ -133,6 +144,4 @@ def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]
         return None, "no KVStore: one device has nothing to sum"
     if asked != "auto":
         return asked, f"KVStore {asked}, as asked for"
-    if on_gpus and has_nccl:
-        return "nccl", f"KVStore nccl: sums over {len(devices)} GPUs by NVIDIA's collectives"
-    return "device", f"KVStore device: sums over {len(devices)} devices where the gradients are"
+    return _chosen("nccl" if on_gpus and has_nccl else "device")

@@ -16,10 +16,13 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import mx
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
+from .graphs import LossScale, in_half_precision, twin
 
 # In one store with the gradients, which count from 0. mxnet multiplies a key by 9973 in 32 bits to
 # find its server: from 215,328 on it overflows, and reads memory that is not its own.
 WEIGHTS_KEY = 100_000
+# Among the optimizer's arrays in a checkpoint, whose names begin with a number.
+SCALE = "loss_scale"
 
 
 class Schedule:
@@ -77,6 +80,12 @@ class Engine:
         self.hosts = hosts
         self.clip_norm = hyperparameters.clip_norm
         loss.hybridize(static_alloc=True, static_shape=True)
+        self.scale = LossScale() if hyperparameters.precision == "mixed" else None
+        if self.scale is None:
+            self.forward = twin(network)
+        else:  # a processor computes in bfloat16 alone, slowly: for tests
+            on_gpu = devices[0].device_type == "gpu"
+            self.forward = in_half_precision(network, "float16" if on_gpu else "bfloat16")
         self.store = mx.kv.create(kvstore) if isinstance(kvstore, str) else kvstore
         self.trainer = mx.gluon.Trainer(
             network.collect_params(), _optimizer(hyperparameters), kvstore=None
@@ -103,14 +112,19 @@ class Engine:
         Returns each device's loss of every example, (B / devices,), without waiting for it.
         """
         self.trainer.set_learning_rate(rate)
+        scale = 1.0 if self.scale is None else self.scale.value
         with mx.autograd.record():
-            losses = [self.loss(self.network(x), y) for x, y in zip(inputs, labels)]
-        mx.autograd.backward(losses)
+            losses = [self.loss(self.forward(x), y) for x, y in zip(inputs, labels)]
+            heads = losses if self.scale is None else [loss * scale for loss in losses]
+        mx.autograd.backward(heads)
         self.reduce()
-        examples = sum(len(loss) for loss in losses) * self.hosts
+        # The gradients are sums over so many examples, each scaled.
+        total = sum(len(loss) for loss in losses) * self.hosts * scale
+        if self.scale is not None and not self.scale.accepts(self._gradients(0)):
+            return losses
         if self.clip_norm:
-            self._clip(self.clip_norm * examples)  # the gradients are sums over the examples
-        self.trainer.update(examples)
+            self._clip(self.clip_norm * total)
+        self.trainer.update(total)
         return losses
 
     def reduce(self) -> None:
@@ -129,11 +143,14 @@ class Engine:
         arXiv:1211.5063.
         """
         for i in range(len(self.devices)):
-            gradients = [parameter.list_grad()[i] for parameter in self._trained]
+            gradients = self._gradients(i)
             squares = mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients))
             scale = mx.nd.minimum(limit / (squares.sum().sqrt() + 1e-12), 1.0)
             for gradient in gradients:
                 gradient *= scale
+
+    def _gradients(self, device: int) -> list[NDArray]:
+        return [parameter.list_grad()[device] for parameter in self._trained]
 
     def _begin_alike(self) -> None:
         """Every replica, on every host, begins with the parameters of the chief's first device."""
@@ -166,6 +183,8 @@ class Engine:
             for index, state in memory.items()
             for place, slot in enumerate(_slots(state))
         }
+        if self.scale is not None:
+            optimizer[SCALE] = self.scale.state()
         return {"network": network, **({"optimizer": optimizer} if optimizer else {})}
 
     def restore(self, arrays: Mapping[str, Mapping[str, NDArray]], step: int) -> None:
@@ -177,6 +196,8 @@ class Engine:
         optimizer = self.trainer.optimizer
         optimizer.begin_num_update = optimizer.num_update = step
         saved = arrays.get("optimizer", {})
+        if self.scale is not None:
+            self.scale.restore(saved[SCALE])
         for updater, device in zip(self.trainer._updaters, self.devices):
             for index, parameter in enumerate(self.trainer._params):
                 if parameter.grad_req == "null":

@@ -1,6 +1,10 @@
-"""``--hosts N``: a scheduler, N servers and N workers here, and one who looks after them.
+"""Starting the processes of a job of several hosts, and looking after them.
 
-Whatever happens to one of them ends all, with the reason; nothing outlives the one who looks on.
+``--hosts N`` starts a scheduler, N servers and N workers here. In a SageMaker container, whose
+``resourceconfig.json`` names the hosts, each host starts a server and a worker, and the first of
+them the scheduler. Where AWS's toolkit has started scheduler and servers, DMLC_ROLE says so, and
+nothing of this is used. Whatever happens to one of them ends all, with the reason; nothing outlives
+the one who looks on.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import time
 from typing import IO, Callable, Mapping, Sequence
 
 from .. import mx
+from ..container import Hosts, report_failure
+from ..errors import TrainingError
 
 # mxnet as scheduler or server serves until the workers are done, and then ends the process.
 SERVE = "from algoshelf.core import mx; mx.load()"
@@ -23,94 +29,137 @@ SERVE = "from algoshelf.core import mx; mx.load()"
 FAREWELL_SECONDS = 10.0
 GRACE_SECONDS = 25.0
 SETTLE_SECONDS = 0.5
-CHIEF = "worker 0"
+# Where the scheduler of a SageMaker job listens; the container's network is the job's own.
+SCHEDULER_PORT = 9092
+PORT_VARIABLE = "ALGOSHELF_SCHEDULER_PORT"
 
 
 def run_hosts(command: Sequence[str], hosts: int, tell: Callable[[str], None]) -> int:
-    """Run ``command`` as the worker of each of ``hosts``; the exit code of the first that failed.
+    """Run ``command`` as the worker of each of ``hosts`` here.
 
-    The chief's output is shown; another's only when it fails. SIGINT and SIGTERM are handed on.
+    Returns the exit code of the first that failed. The chief's output is shown; another's only when
+    it fails. SIGINT and SIGTERM are handed on.
     """
-    processes: dict[str, subprocess.Popen[bytes]] = {}
-    outputs: dict[str, IO[bytes]] = {}
-    received: list[int] = []
-
-    def hand_on(number: int, frame: object) -> None:
-        received.append(number)
-        for name, process in processes.items():
-            if name.startswith("worker") and process.poll() is None:
-                process.send_signal(number)
-
-    before = {n: signal.signal(n, hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ports = _free_ports(hosts + 1)
-        common = {
-            "DMLC_PS_ROOT_URI": "127.0.0.1",
-            "DMLC_PS_ROOT_PORT": str(ports[0]),
-            "DMLC_NODE_HOST": "127.0.0.1",
-            "DMLC_NUM_SERVER": str(hosts),
-            "DMLC_NUM_WORKER": str(hosts),
-            "OMP_NUM_THREADS": str(max(1, mx.threads() // hosts)),
-        }
-        serve = [sys.executable, "-c", SERVE]
-        processes["scheduler"] = _start(serve, {**common, "DMLC_ROLE": "scheduler"})
+    port, *own = _free_ports(hosts + 1)
+    common = {**_cluster("127.0.0.1", "127.0.0.1", port, hosts), "OMP_NUM_THREADS": _share(hosts)}
+    with Processes(tell) as processes:
+        processes.serve("scheduler", common)
         for i in range(hosts):
-            processes[f"server {i}"] = _start(serve, {**common, "DMLC_ROLE": "server"})
+            processes.serve(f"server {i}", common)
         for i in range(hosts):
             # Ranks go by port, so worker 0 is the chief.
-            role = {**common, "DMLC_ROLE": "worker", "PORT": str(ports[1 + i])}
-            name = f"worker {i}"
-            if i > 0:
-                outputs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-            processes[name] = _start(command, role, outputs.get(name))
-        return _look_after(processes, outputs, received, tell)
-    finally:
-        _end(processes)
-        for output in outputs.values():
+            processes.work(f"worker {i}", command, {**common, "PORT": str(own[i])}, shown=i == 0)
+        return processes.look_after()
+
+
+def run_host(command: Sequence[str], hosts: Hosts, tell: Callable[[str], None]) -> int:
+    """Run ``command`` as this host's worker of a job whose other hosts do the same."""
+    try:
+        here, root = (socket.gethostbyname(name) for name in (hosts.current, hosts.first))
+    except OSError as error:
+        raise TrainingError(f"a host of {hosts.names} has no address: {error}") from None
+    port = int(os.environ.get(PORT_VARIABLE, SCHEDULER_PORT))
+    common = _cluster(root, here, port, len(hosts.names))
+    with Processes(tell) as processes:
+        if hosts.current == hosts.first:
+            processes.serve("scheduler", common)
+        processes.serve(f"server of {hosts.current}", common)
+        processes.work(f"worker of {hosts.current}", command, common, shown=True)
+        return processes.look_after()
+
+
+def _cluster(root: str, here: str, port: int, hosts: int) -> dict[str, str]:
+    """The environment by which the processes of a job find one another."""
+    return {
+        "DMLC_PS_ROOT_URI": root,
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NODE_HOST": here,
+        "DMLC_NUM_SERVER": str(hosts),
+        "DMLC_NUM_WORKER": str(hosts),
+    }
+
+
+def _share(hosts: int) -> str:
+    return str(max(1, mx.threads() // hosts))
+
+
+class Processes:
+    """Processes that end together: with the first that fails, on a signal, or with this one."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._outputs: dict[str, IO[bytes]] = {}
+        self._workers: list[str] = []
+        self._received: list[int] = []
+
+    def __enter__(self) -> Processes:
+        handled = (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, self._hand_on) for number in handled}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(list(self._running.values()))
+        for output in self._outputs.values():
             output.close()
-        for number, handler in before.items():
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def serve(self, name: str, environment: Mapping[str, str]) -> None:
+        """Start a scheduler or a server, as ``name`` begins."""
+        role = {**environment, "DMLC_ROLE": name.split()[0]}
+        self._running[name] = _start([sys.executable, "-c", SERVE], role, quiet=True)
 
-def _look_after(
-    processes: Mapping[str, subprocess.Popen[bytes]],
-    outputs: Mapping[str, IO[bytes]],
-    received: Sequence[int],
-    tell: Callable[[str], None],
-) -> int:
-    """Wait until every worker is done, or one process has failed."""
-    workers = [name for name in processes if name.startswith("worker")]
-    asked: float | None = None
-    culprit: tuple[str, float] | None = None
-    while True:
-        codes = {name: process.poll() for name, process in processes.items()}
-        now = time.monotonic()
-        failed = [name for name, code in codes.items() if code not in (None, 0)]
-        if failed and culprit is None:
-            culprit = failed[0], now
-        if received and asked is None:
-            asked = now
-        if all(codes[name] is not None for name in workers) and not (culprit and not received):
-            return max((_code(codes[name] or 0) for name in workers), default=0)
-        if culprit is not None and not received and now - culprit[1] > SETTLE_SECONDS:
-            # A fault in the data is every host's: then let the chief, who has been heard, speak.
-            name = CHIEF if (codes[culprit[0]] or 0) > 0 and CHIEF in failed else culprit[0]
-            return _report(name, codes[name] or 1, outputs, tell)
-        if asked is not None and now - asked > GRACE_SECONDS:
-            tell(f"the workers did not end within {GRACE_SECONDS:g} s of the signal")
-            return 128 + received[0]
-        time.sleep(0.05)
+    def work(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, shown: bool
+    ) -> None:
+        """Start a worker; what one that is not ``shown`` says is told if it fails."""
+        if not shown:
+            self._outputs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+        role = {**environment, "DMLC_ROLE": "worker"}
+        self._running[name] = _start(command, role, self._outputs.get(name))
+        self._workers.append(name)
 
+    def _hand_on(self, number: int, frame: object) -> None:
+        self._received.append(number)
+        for name in self._workers:
+            if self._running[name].poll() is None:
+                self._running[name].send_signal(number)
 
-def _report(
-    name: str, code: int, outputs: Mapping[str, IO[bytes]], tell: Callable[[str], None]
-) -> int:
-    if name in outputs:
-        outputs[name].seek(0)
-        tell(outputs[name].read().decode(errors="replace").strip())
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    tell(f"{name} {how}: the job ends")
-    return _code(code)
+    def look_after(self) -> int:
+        """Wait until every worker is done, or one process has failed; the exit code."""
+        asked: float | None = None
+        culprit: tuple[str, float] | None = None
+        while True:
+            codes = {name: process.poll() for name, process in self._running.items()}
+            now = time.monotonic()
+            failed = [name for name, code in codes.items() if code not in (None, 0)]
+            if failed and culprit is None:
+                culprit = failed[0], now
+            if self._received and asked is None:
+                asked = now
+            ended = all(codes[name] is not None for name in self._workers)
+            if ended and not (culprit and not self._received):
+                return max((_code(codes[name] or 0) for name in self._workers), default=0)
+            if culprit is not None and not self._received and now - culprit[1] > SETTLE_SECONDS:
+                # A fault in the data is every host's: let the chief, who has been heard, speak.
+                chief = self._workers[0] if self._workers else ""
+                name = chief if (codes[culprit[0]] or 0) > 0 and chief in failed else culprit[0]
+                return self._report(name, codes[name] or 1)
+            if asked is not None and now - asked > GRACE_SECONDS:
+                self.tell(f"the workers did not end within {GRACE_SECONDS:g} s of the signal")
+                return 128 + self._received[0]
+            time.sleep(0.05)
+
+    def _report(self, name: str, code: int) -> int:
+        if name in self._outputs:
+            self._outputs[name].seek(0)
+            self.tell(self._outputs[name].read().decode(errors="replace").strip())
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        reason = f"{name} {how}: the job ends"
+        self.tell(reason)
+        report_failure(reason)
+        return _code(code)
 
 
 def _code(code: int) -> int:
@@ -118,14 +167,17 @@ def _code(code: int) -> int:
 
 
 def _start(
-    command: Sequence[str], role: Mapping[str, str], output: IO[bytes] | None = None
+    command: Sequence[str],
+    role: Mapping[str, str],
+    output: IO[bytes] | None = None,
+    *,
+    quiet: bool = False,
 ) -> subprocess.Popen[bytes]:
-    serving = role["DMLC_ROLE"] != "worker"
     return subprocess.Popen(
         command,
         env={**os.environ, **role},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if serving or output else None,
+        stdout=subprocess.DEVNULL if quiet or output else None,
         stderr=output,
         start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who hands it on
         preexec_fn=_die_with_parent,
@@ -136,14 +188,14 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _end(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """Let who is still there end by itself for a moment if all went well, then see to it."""
-    failed = any(process.poll() not in (None, 0) for process in processes.values())
+    failed = any(process.poll() not in (None, 0) for process in processes)
     deadline = time.monotonic() + (0.0 if failed else FAREWELL_SECONDS)
-    while time.monotonic() < deadline and any(p.poll() is None for p in processes.values()):
+    while time.monotonic() < deadline and any(p.poll() is None for p in processes):
         time.sleep(0.02)
     for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0)):
-        left = [process for process in processes.values() if process.poll() is None]
+        left = [process for process in processes if process.poll() is None]
         for process in left:
             process.send_signal(number)
         deadline = time.monotonic() + patience

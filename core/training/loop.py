@@ -96,6 +96,8 @@ class _Fit:
         self.per_epoch = examples * hosts // self.batch_size
         self.steps = self.per_epoch * self.options.epochs
         self.schedule = Schedule(self.options, self.steps)
+        if self.options.precision == "mixed" and run.devices[0].device_type != "gpu":
+            raise InputError("--precision mixed: needs a GPU; a processor is slower in float16")
         self._settle_shapes(network)
         self.engine = Engine(
             network, loss, self.options, run.devices, run.kvstore, self.cluster.count

@@ -21,6 +21,7 @@ import numpy as np
 from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
+from ..container import report_failure
 from ..errors import TrainingError
 from ..hyperparameters import Hyperparameters
 from ..types import Context, HybridBlock, NDArray
@@ -248,7 +249,13 @@ def train(
     cluster = Cluster()
     if is_worker():
         name, why = choose_distributed(devices, options.kvstore)
-        cluster = HostCluster(name, options.peer_timeout, reporter.message)
+        tell = reporter.message
+
+        def fail(reason: str) -> None:
+            tell(reason)
+            report_failure(reason)
+
+        cluster = HostCluster(name, options.peer_timeout, fail)
         kvstore = cluster.store
     else:
         kvstore, why = choose_kvstore(devices, options.kvstore)

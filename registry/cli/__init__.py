@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import click
 
+from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
 from . import browse, models, training
@@ -87,6 +88,8 @@ def _fail(
     exit_code: int, code: str, message: str, arguments: list[str], faults: object | None = None
 ) -> NoReturn:
     click.echo(f"error: {message}", err=True)
+    if exit_code < 128:
+        report_failure(message)
     if "--json" in arguments:
         with contextlib.suppress(OSError):
             print_json({"error": {"code": code, "message": message, "faults": faults or [message]}})

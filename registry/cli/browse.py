@@ -101,6 +101,8 @@ def _print_details(details: dict[str, Any]) -> None:
     print_table(out, ("name", "what"), list(details["metrics"].items()))
     aim = "highest" if details["objective"]["maximize"] else "lowest"
     out.print(f"The objective is the {aim} {details['objective']['metric']}.")
+    section("KVStore")
+    print_table(out, ("name", "chosen for"), list(details["kvstores"].items()))
     if details["published"]:
         section("Published results")
         rows = [[r["metric"], r["value"], r["data"], r["source"]] for r in details["published"]]

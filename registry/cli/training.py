@@ -12,6 +12,7 @@ from typing import Any, Mapping
 
 import click
 
+from ...core import container
 from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
 from ...core.errors import AlgoshelfError, InputError, did_you_mean
@@ -19,7 +20,7 @@ from ...core.training import RunOptions, parse_duration
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker
 from ...core.training.devices import DISTRIBUTED_STORES, FORMS, STORES
-from ...core.training.launch import run_hosts
+from ...core.training.launch import run_host, run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, json_option, print_json, reporter
@@ -30,7 +31,12 @@ SKETCHED = 8
 
 RUN_FLAGS = (
     ("--devices", "D", f"{FORMS} [default: auto]"),
-    ("--hosts", "N", "Train in N processes here, over MXNet's parameter server [default: 1]"),
+    (
+        "--hosts",
+        "N",
+        "Train in N processes here, over MXNet's parameter server "
+        "[default: 1; on SageMaker the hosts of the job]",
+    ),
     ("--peer-timeout", "TIME", "A host that hears nothing for so long ends itself [default: 5m]"),
     (
         "--kvstore",
@@ -140,12 +146,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     sampled = not any(channel.name in given for channel in algorithm.channels)
     channels, hyperparameters, seed, options = _checked(entry, given, ctx.args, sampled)
     output = Path(given.get("output", OUTPUT / algorithm.name))
-    hosts = int(given.get("hosts", "1"))
-    if hosts > 1 and not is_worker():
-        command = [sys.executable, "-m", "algoshelf.registry.cli", *sys.argv[1:]]
-        code = run_hosts(command, hosts, _say)
-        remove_leftovers(output)
-        sys.exit(code)
+    if not is_worker():
+        _start_hosts(given.get("hosts"), output)
     listener = Reporters([reporter()])
     if sampled:
         listener.message(
@@ -176,6 +178,20 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         )
         return
     _show(entry, output, channels.get(TEST), metrics)
+
+
+def _start_hosts(count: str | None, output: Path) -> None:
+    """Where there are to be several hosts, this process looks after theirs, and ends with them."""
+    there = container.hosts() if count is None else None
+    command = [sys.executable, "-m", "algoshelf.registry.cli", *sys.argv[1:]]
+    if there is not None and len(there.names) > 1:
+        code = run_host(command, there, _say)
+    elif count is not None and int(count) > 1:
+        code = run_hosts(command, int(count), _say)
+    else:
+        return
+    remove_leftovers(output)
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

@@ -101,3 +101,53 @@ def test_the_gpu_wheel_finds_nvidias_libraries_without_ld_library_path(tmp_path:
     loaded = run(maps, path=str(tmp_path)).stdout
     assert library.name in loaded
     assert other.name not in loaded
+
+
+RESIDUAL = """
+import mxnet as mx
+nn = mx.gluon.nn
+
+class Residual(mx.gluon.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.HybridSequential()
+        self.body.add(nn.Conv2D(16, 3, padding=1), nn.BatchNorm())
+
+    def hybrid_forward(self, F, x):
+        return F.relu(self.body(x) + x)
+
+net = nn.HybridSequential()
+net.add(nn.Conv2D(16, 3, padding=1), Residual(), nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(10))
+net.initialize()
+net.hybridize()
+with mx.autograd.record():
+    outputs = net(mx.nd.random.uniform(shape=(16, 3, 8, 8)))
+outputs.backward()
+outputs.wait_to_read()
+mx.nd.waitall()
+"""
+
+
+def test_global_pooling_keeps_batch_normalization_off_the_reference_implementation() -> None:
+    def reference(code: str) -> list[str]:
+        log = run(code + RESIDUAL, DNNL_VERBOSE="1")
+        assert log.returncode == 0, log.stderr
+        assert "batch_normalization" in log.stdout
+        return re.findall(r"exec,cpu,(?:batch_normalization|pooling_v2),\w*ref:any", log.stdout)
+
+    assert reference("import numpy; numpy.bool = numpy.bool_\n" + PLAIN)
+    assert reference(OURS) == []
+
+
+def test_global_pooling_is_what_it_was() -> None:
+    code = """
+import mxnet as mx
+nn = mx.gluon.nn
+x = mx.nd.random.uniform(shape=(2, 3, 5, 4))
+for block in (nn.GlobalAvgPool2D(), nn.GlobalMaxPool2D(), nn.MaxPool2D()):
+    print(block(x).asnumpy().tobytes().hex(), repr(block))
+print(nn.GlobalAvgPool1D()(x.reshape((6, 5, 4))).asnumpy().tobytes().hex())
+"""
+    plain = run("import numpy; numpy.bool = numpy.bool_\n" + PLAIN + "mxnet.random.seed(1)" + code)
+    ours = run(OURS + "mx.random.seed(1)" + code)
+    assert ours.stdout == plain.stdout != ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -325,3 +326,85 @@ def test_a_host_whose_peers_never_come_ends_itself(
 
 def test_hosts_are_one_of_the_flags(algoshelf: Algoshelf) -> None:
     assert "--hosts N" in algoshelf("train", "mnist-cnn", "--help").text
+
+
+def container(folder: Path, current: str, names: list[str]) -> Path:
+    """The /opt/ml of one host of a SageMaker job, as far as it says who is who."""
+    config = folder / "input" / "config"
+    config.mkdir(parents=True)
+    content = {"current_host": current, "hosts": names, "network_interface_name": "lo"}
+    (config / "resourceconfig.json").write_text(json.dumps(content))
+    return folder
+
+
+# Two names of this machine: to a job they are two hosts.
+NAMES = ["localhost", "127.0.0.1"]
+
+
+def start_containers(
+    folder: Path, environment: dict[str, str], rows: Path, *more: object
+) -> dict[str, subprocess.Popen[str]]:
+    port = {"ALGOSHELF_SCHEDULER_PORT": str(free_port())}
+    started = {}
+    for name in NAMES:
+        base = container(folder / name, name, NAMES)
+        started[name] = subprocess.Popen(
+            command(rows, "--output", base / "model", *more),
+            cwd=folder,
+            env={**environment, **port, "SAGEMAKER_BASE_DIR": str(base)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+    return started
+
+
+def test_the_hosts_of_a_sagemaker_job_find_one_another(
+    tmp_path: Path, environment: dict[str, str], rows: Path
+) -> None:
+    one = run(tmp_path, environment, rows, "--epochs", 2, "--output", "one")
+    assert one.returncode == 0, one.stderr
+    started = start_containers(tmp_path, environment, rows, "--epochs", 2)
+    logs = {name: process.communicate(timeout=100)[1] for name, process in started.items()}
+    assert [process.returncode for process in started.values()] == [0, 0], logs
+    saved = [path for name in NAMES for path in (tmp_path / name).glob("model")]
+    assert len(saved) == 1
+    expected, found = parameters(tmp_path / "one"), parameters(saved[0])
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) <= 1e-4
+    assert not list(tmp_path.glob("*/output/failure"))
+
+
+def test_a_host_of_a_sagemaker_job_that_dies_ends_the_others_with_the_reason(
+    tmp_path: Path, environment: dict[str, str], rows: Path
+) -> None:
+    started = start_containers(
+        tmp_path, environment, rows, "--epochs", 1000, "--peer-timeout", "3s",
+        "--metrics", tmp_path / "metrics",
+    )  # fmt: skip
+    while not (tmp_path / "metrics").exists():  # of whichever is the chief
+        time.sleep(0.05)
+    survivor = started["127.0.0.1"]  # which runs the scheduler
+    started["localhost"].kill()
+    log = survivor.communicate(timeout=60)[1]
+    started["localhost"].communicate()
+    assert survivor.returncode == 1, log
+    reason = (tmp_path / "127.0.0.1" / "output" / "failure").read_text()
+    assert "no answer from the other hosts for 3 s" in reason
+
+
+def test_the_failure_file_of_a_sagemaker_job_names_the_cause(
+    tmp_path: Path, environment: dict[str, str], rows: Path
+) -> None:
+    base = container(tmp_path / "ml", "algo-1", ["algo-1"])
+    rows.write_text("0,1,2\n")
+    done = run(tmp_path, {**environment, "SAGEMAKER_BASE_DIR": str(base)}, rows)
+    assert done.returncode == 2
+    reason = (base / "output" / "failure").read_text()
+    assert reason.startswith(f"{rows}: line 1")
+    assert f"error: {reason}" in done.stderr
+    config = base / "input" / "config" / "resourceconfig.json"
+    config.write_text('{"current_host": "algo-3", "hosts": ["algo-1"]}')
+    done = run(tmp_path, {**environment, "SAGEMAKER_BASE_DIR": str(base)}, rows)
+    assert done.returncode == 2
+    assert "current_host 'algo-3' is none of" in done.stderr
+    assert (base / "output" / "failure").read_text() == reason  # the first one stays

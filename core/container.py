@@ -1,0 +1,68 @@
+"""The contract of a SageMaker container: what it says of the job, and where the job answers.
+
+Sources: "How Amazon SageMaker provides training information" in AWS's developer guide. Everything
+lies under one base, /opt/ml; SAGEMAKER_BASE_DIR moves it, as it does for AWS's own toolkit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+
+# SageMaker shows so many characters of the reason of a failure.
+FAILURE_CHARACTERS = 1024
+
+
+def base() -> Path:
+    """The folder under which the container's contract lies."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The hosts of a job by their names, and which of them this one is."""
+
+    current: str
+    names: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """Where what there is once stands; the same on every host."""
+        return min(self.names)
+
+
+def hosts() -> Hosts | None:
+    """What ``resourceconfig.json`` says; None outside a training container.
+
+    Raises InputError where it is malformed.
+    """
+    path = base() / "input" / "config" / "resourceconfig.json"
+    try:
+        content = json.loads(path.read_bytes())
+        found = Hosts(content["current_host"], tuple(content["hosts"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: does not name the hosts of the job: {error!r}") from None
+    if found.current not in found.names:
+        raise InputError(f"{path}: current_host {found.current!r} is none of {found.names}")
+    return found
+
+
+def report_failure(reason: str) -> None:
+    """Leave ``reason`` where SageMaker looks for it; the first one given stays.
+
+    Outside a training container nothing is done.
+    """
+    if not (base() / "input" / "config").is_dir():
+        return
+    path = base() / "output" / "failure"
+    with contextlib.suppress(OSError):  # the log has it as well
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(reason[:FAILURE_CHARACTERS])

@@ -1,0 +1,108 @@
+"""Mixed precision: half precision where it is fast, and no step of infinities.
+
+Run on the processor, where mxnet multiplies matrices in bfloat16 but not in float16.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from algoshelf.core import TrainingHyperparameters, mx
+from algoshelf.core.training.engine import Engine
+
+from tests.conftest import Algoshelf
+
+SETTINGS = {"optimizer": "sgd", "learning_rate": 0.1}
+
+
+def network() -> Any:
+    mx.random.seed(3)
+    nn = mx.gluon.nn
+    with mx.name.NameManager():
+        net = nn.HybridSequential()
+        net.add(nn.Conv2D(8, 3), nn.BatchNorm(), nn.Activation("relu"), nn.Flatten(), nn.Dense(3))
+    net.initialize(mx.init.Xavier())
+    net.hybridize(static_alloc=True, static_shape=True)
+    net(mx.nd.zeros((1, 2, 6, 6))).wait_to_read()
+    return net
+
+
+def engine(net: Any, precision: str, loss: Any = None) -> Engine:
+    options = TrainingHyperparameters(precision=precision, **SETTINGS)
+    return Engine(net, loss or mx.gluon.loss.SoftmaxCrossEntropyLoss(), options, [mx.cpu()])
+
+
+def examples() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(48) % 3
+    x = rng.normal(size=(48, 2, 6, 6)) + y[:, None, None, None]
+    return x.astype(np.float32), y.astype(np.int32)
+
+
+def learned(precision: str) -> tuple[list[float], np.ndarray]:
+    net = network()
+    trained = engine(net, precision)
+    losses = []
+    for _ in range(20):
+        x, y = examples()
+        (loss,) = trained.step(trained.split(x), trained.split(y), 0.1)
+        losses.append(float(loss.asnumpy().mean()))
+    return losses, parameters(net)
+
+
+def parameters(net: Any) -> np.ndarray:
+    arrays = [parameter.data() for parameter in net.collect_params().values()]
+    assert {array.dtype for array in arrays} == {np.float32}
+    return np.concatenate([array.asnumpy().ravel() for array in arrays])
+
+
+def test_it_learns_what_float32_learns_up_to_rounding() -> None:
+    (exact, expected), (rounded, found) = learned("float32"), learned("mixed")
+    assert rounded != exact  # it was computed in bfloat16
+    assert exact[-1] < 0.1 * exact[0]
+    assert rounded == pytest.approx(exact, rel=0.05, abs=0.05)
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.2
+
+
+def test_a_step_whose_gradients_overflow_is_left_out_and_the_scale_is_halved() -> None:
+    net = network()
+    trained = engine(net, "mixed", mx.gluon.loss.L2Loss())
+    assert trained.scale is not None
+    x, _ = examples()
+    far = np.full((48, 3), 1e35, np.float32)  # a gradient of 1e35, times 65,536, is infinite
+    before = parameters(net)
+    weights = [p.data().copy() for p in net.collect_params().values() if p.grad_req != "null"]
+    trained.step(trained.split(x), trained.split(far), 1e-37)
+    for parameter, weight in zip(
+        (p for p in net.collect_params().values() if p.grad_req != "null"), weights
+    ):
+        assert (parameter.data().asnumpy() == weight.asnumpy()).all()
+    assert trained.scale.value == 2.0**15
+    for _ in range(20):
+        trained.step(trained.split(x.copy()), trained.split(far.copy()), 1e-37)
+    assert 1 < trained.scale.value < 2.0**15
+    assert np.isfinite(parameters(net)).all()
+    assert not np.array_equal(parameters(net), before)
+
+
+def test_the_scale_is_kept_in_a_checkpoint() -> None:
+    first = engine(network(), "mixed")
+    assert first.scale is not None
+    x, y = examples()
+    first.step(first.split(x), first.split(y), 0.1)
+    first.scale.value = 512.0
+    state = first.state()
+    second = engine(network(), "mixed")
+    assert second.scale is not None
+    second.restore(state, 1)
+    assert (second.scale.value, second.scale.steps) == (512.0, 1)
+
+
+def test_on_a_processor_it_is_refused(algoshelf: Algoshelf, tmp_path: Path) -> None:
+    result = algoshelf("train", "mnist-cnn", "--precision", "mixed")
+    assert result.code == 2
+    assert "--precision mixed: needs a GPU" in result.stderr
+    assert not (tmp_path / "models").exists()
