@@ -31,7 +31,7 @@ T = TypeVar("T", bound=TrainingHyperparameters)
 
 EVALUATION_BATCH = 256
 # The host runs ahead of the devices to keep them busy: by so many steps, or so much input, twice.
-AHEAD = 8
+AHEAD = 16
 AHEAD_BYTES = 128 * 2**20
 # Seeding mxnet takes a core about 1 ms; a signal waits for at most so many steps.
 SEGMENT = 8
@@ -303,5 +303,5 @@ def predict(network: HybridBlock, x: Array, device: Context) -> Array:
         size = len(part)
         if len(x) > EVALUATION_BATCH > size:
             part = np.resize(part, (EVALUATION_BATCH, *part.shape[1:]))
-        outputs.append(network(mx.nd.array(part, ctx=device, dtype=part.dtype)).asnumpy()[:size])
+        outputs.append(network(on_device(part, device)).asnumpy()[:size])
     return np.concatenate(outputs)
