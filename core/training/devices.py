@@ -16,6 +16,7 @@ FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
 SUPPORTED_MAJOR = range(5, 9)
 STORES = ("device", "local", "nccl")
 DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
+COMPRESSING_STORES = ("device", *DISTRIBUTED_STORES)
 # Which store is chosen, where: what ``info`` and the log explain.
 KVSTORES = {
     "device": "several devices: sums where the gradients are",
