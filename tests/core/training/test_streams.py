@@ -202,4 +202,4 @@ def test_peak_memory_does_not_depend_on_the_size_of_the_data(
     sizes: dict[str, list[Path]], tmp_path: Path, form: str, options: dict[str, int], more: int
 ) -> None:
     """``more`` bytes are what a reader of everything would need more."""
-    assert growth(tmp_path, *sizes[form], **options) < 0.2 * more / 2**20
+    assert growth(tmp_path, *sizes[form], **options) < 0.4 * more / 2**20
