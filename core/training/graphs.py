@@ -20,7 +20,7 @@ AT_ONCE = 200
 def in_half_precision(network: HybridBlock, dtype: str) -> HybridBlock:
     """``network`` with its products in ``dtype`` and its output in float32; see ``twin``."""
     data = mx.sym.var("data")
-    converted = mx.contrib.amp.convert_symbol(network(data), target_dtype=dtype)
+    converted = mx.amp().convert_symbol(network(data), target_dtype=dtype)
     return _block(converted.astype("float32"), data, network)
 
 
