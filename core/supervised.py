@@ -24,7 +24,7 @@ from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPa
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
-from .training.data import Dataset, chunks, hold_out, prefetched
+from .training.data import Dataset, chunks, hold_out, part_of, prefetched
 from .types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
@@ -154,6 +154,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             if channel in run.channels:
                 path = run.channels[channel]
                 given[channel] = self._read(path, channel, options, train.encoding)
+        if run.options.examples is not None:
+            given = {name: part_of(data, run.options.examples) for name, data in given.items()}
+            train = given[TRAIN]
         run.data.update((channel, data.digest()) for channel, data in given.items())
         run.reporter.message(
             ", ".join(f"{channel}: {len(data):,} examples" for channel, data in given.items())

@@ -137,6 +137,21 @@ def hold_out(
     return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
 
 
+def part_of(dataset: Dataset, examples: int) -> Dataset:
+    """About ``examples`` of ``dataset``, of each class in its proportion the first, at least two.
+
+    Two, so that one can be held out.
+    """
+    if len(dataset) <= examples:
+        return dataset
+    labels = dataset.labels()
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen.append(members[: max(2, round(len(members) * examples / len(labels)))])
+    return Subset(dataset, np.sort(np.concatenate(chosen)))
+
+
 def shuffled_batches(size: int, batch_size: int, rng: np.random.Generator) -> list[Array]:
     """One epoch: the indices of full batches in random order.
 
