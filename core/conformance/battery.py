@@ -20,6 +20,7 @@ from ..algorithm import Algorithm
 from ..artifact import Artifact, Model
 from ..errors import UnknownNameError, did_you_mean
 from ..training.run import sources
+from . import child
 from .trial import Trial
 
 RAISED = (Exception, SystemExit)  # whatever a plugin raises is its fault, not the battery's
@@ -167,6 +168,16 @@ class Battery:
     @cached_property
     def artifact(self) -> Artifact:
         return Artifact.open(self.trained)
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """How a fresh process finds the class, before it is used."""
+        return child.describe(self.cls)
+
+    @cached_property
+    def fresh(self) -> child.Fresh:
+        """What a fresh process makes of the trained artifact, and of the same training."""
+        return child.use(self.cls, self.channels, self.trained, self.folder / "fresh")
 
     @cached_property
     def model(self) -> Model:

@@ -10,54 +10,88 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
 from ..algorithm import Algorithm
 from ..errors import PluginError
+from .answers import own_answers
+from .trial import Trial
 
 TIMEOUT_SECONDS = 900
 # The time of core's own import is what a plugin's import is measured by.
 START = (
-    "import time; started = time.perf_counter(); "
-    "from algoshelf.core.conformance import child; child.main(time.perf_counter() - started)"
+    "import time; started = time.perf_counter(); import algoshelf.core; "
+    "seconds = time.perf_counter() - started; "
+    "from algoshelf.core.conformance import child; child.main(seconds)"
 )
 
 
-def fresh(task: str, cls: type[Algorithm[Any]], **details: Any) -> Any:
-    """What ``task`` returns about ``cls`` in a process of its own, in JSON types.
+@dataclass(frozen=True)
+class Fresh:
+    """What a fresh process found: of each task its value, or the error that it ended with."""
 
-    Another hash seed than this process's orders sets otherwise. Raises PluginError with what the
-    process said where it failed.
-    """
+    values: Mapping[str, Any]
+    errors: Mapping[str, str]
+
+    def value(self, task: str) -> Any:
+        """Raises PluginError where the task failed."""
+        if task in self.errors:
+            raise PluginError(f"in a fresh process: {self.errors[task]}")
+        return self.values[task]
+
+
+def describe(cls: type[Algorithm[Any]]) -> Mapping[str, Any]:
+    """The seconds that importing core and then the class took, and the modules that it brought."""
+    found: Mapping[str, Any] = _fresh(cls).value("describe")
+    return found
+
+
+def use(
+    cls: type[Algorithm[Any]], channels: Mapping[str, Path], trained: Path, output: Path
+) -> Fresh:
+    """``answer``: the answers of the artifact at ``trained``; ``train``: another, at ``output``."""
+    order = {
+        "channels": {name: str(path) for name, path in channels.items()},
+        "trained": str(trained),
+        "output": str(output),
+    }
+    return _fresh(cls, **order)
+
+
+def _fresh(cls: type[Algorithm[Any]], **order: Any) -> Fresh:
+    """Run ``main`` in a process of its own, whose hash seed orders sets otherwise than here."""
     if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
         raise PluginError(
             f"{cls.__module__}.{cls.__qualname__} cannot be imported by another process: define "
             "the class at the top of a module that can"
         )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch) / "result.json"
-        order = {
-            "task": task, "module": cls.__module__, "name": cls.__qualname__,
-            "result": str(result), **details,
-        }  # fmt: skip
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
-        }
+        result = Path(scratch, "result.json")
+        order.update(module=cls.__module__, name=cls.__qualname__, result=str(result))
         try:
             done = subprocess.run(
                 [sys.executable, "-c", START, json.dumps(order)],
-                env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=TIMEOUT_SECONDS, check=False,
-            )  # fmt: skip
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             raise PluginError(f"a fresh process did not end within {TIMEOUT_SECONDS} s") from None
         if done.returncode or not result.exists():
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise PluginError(f"a fresh process ended with exit code {done.returncode}: {said[-1]}")
-        return json.loads(result.read_bytes())
+            raise PluginError(f"a fresh process ended with code {done.returncode}: {said[-1]}")
+        found = json.loads(result.read_bytes())
+        return Fresh(found["values"], found["errors"])
 
 
 def main(core_seconds: float) -> None:
@@ -68,38 +102,31 @@ def main(core_seconds: float) -> None:
     for name in order["name"].split("."):
         found = getattr(found, name)
     algorithm: Algorithm[Any] = found()
-    result: Any = TASKS[order["task"]](algorithm, order)
-    if order["task"] == "describe":
-        result = {
+    algorithm.Hyperparameters.describe()
+    algorithm.sample()
+    values: dict[str, Any] = {
+        "describe": {
             "core_seconds": core_seconds,
             "seconds": time.perf_counter() - started,
             "modules": sorted(set(sys.modules) - before),
         }
-    Path(order["result"]).write_text(json.dumps(result))
-
-
-def _describe(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> None:
-    """What ``algoshelf info`` asks of an algorithm."""
-    algorithm.Hyperparameters.describe()
-    algorithm.sample()
+    }
+    errors = {}
+    for task in (_answer, _train) if "trained" in order else ():
+        name = task.__name__.strip("_")
+        try:
+            values[name] = task(algorithm, order)
+        except Exception:
+            errors[name] = traceback.format_exc().strip().splitlines()[-1]
+    Path(order["result"]).write_text(json.dumps({"values": values, "errors": errors}))
 
 
 def _answer(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> dict[str, str]:
     """The artifact's answers to its own example, by content type, in base64."""
-    from .answers import own_answers
-
-    model = algorithm.model_fn(order["folder"])
-    return {
-        name: base64.b64encode(body).decode()
-        for name, body in own_answers(algorithm, model).items()
-    }
+    answers = own_answers(algorithm, algorithm.model_fn(order["trained"]))
+    return {name: base64.b64encode(body).decode() for name, body in answers.items()}
 
 
-def _train(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> None:
-    from .trial import Trial
-
+def _train(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> str:
     channels = {name: Path(path) for name, path in order["channels"].items()}
-    Trial(algorithm, channels)(Path(order["output"]))
-
-
-TASKS = {"describe": _describe, "answer": _answer, "train": _train}
+    return str(Trial(algorithm, channels)(Path(order["output"])))

@@ -66,8 +66,9 @@ def _channels(given: tuple[str, ...]) -> dict[str, Path]:
 
 def _wanted(only: tuple[str, ...]) -> list[str]:
     """The checks to run, in the order of the battery."""
+    others = f"; there are {', '.join(CHECKS)}"
     unknown = [
-        f"--only: no check {name!r}{did_you_mean(name, CHECKS) or '; there are ' + ', '.join(CHECKS)}"
+        f"--only: no check {name!r}{did_you_mean(name, CHECKS) or others}"
         for name in only
         if name not in CHECKS
     ]
