@@ -243,7 +243,8 @@ class Classifier(SupervisedAlgorithm[H]):
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input.
 
-        Raises UnfitPayloadError where an example has another shape than the network takes.
+        Raises UnfitPayloadError where an example has another shape than the network takes, or
+        numbers so large that it cannot compute with them.
         """
         signature = model.metadata.input
         if input_data.shape[1:] != signature.shape[1:]:
@@ -251,6 +252,12 @@ class Classifier(SupervisedAlgorithm[H]):
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
         logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
+        beyond = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
+        if len(beyond):
+            raise UnfitPayloadError(
+                f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
+                "not finite"
+            )
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
 
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:

@@ -97,28 +97,43 @@ def _fresh(cls: type[Algorithm[Any]], **order: Any) -> Fresh:
 def main(core_seconds: float) -> None:
     """Carry out the order on the command line."""
     order = json.loads(sys.argv[1])
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
     before, started = set(sys.modules), time.perf_counter()
+    try:
+        algorithm = _imported(order)
+    except Exception as error:
+        errors = dict.fromkeys(("describe", "answer", "train"), _said(error))
+    values["describe"] = {
+        "core_seconds": core_seconds,
+        "seconds": time.perf_counter() - started,
+        "modules": sorted(set(sys.modules) - before),
+    }
+    for task in (_answer, _train) if "trained" in order and not errors else ():
+        name = task.__name__.strip("_")
+        try:
+            values[name] = task(algorithm, order)
+        except Exception as error:
+            errors[name] = _said(error)
+    Path(order["result"]).write_text(json.dumps({"values": values, "errors": errors}))
+
+
+def _imported(order: Mapping[str, Any]) -> Algorithm[Any]:
+    """The algorithm, after all that ``algoshelf info`` asks of it."""
     found: Any = importlib.import_module(order["module"])
     for name in order["name"].split("."):
         found = getattr(found, name)
     algorithm: Algorithm[Any] = found()
     algorithm.Hyperparameters.describe()
     algorithm.sample()
-    values: dict[str, Any] = {
-        "describe": {
-            "core_seconds": core_seconds,
-            "seconds": time.perf_counter() - started,
-            "modules": sorted(set(sys.modules) - before),
-        }
-    }
-    errors = {}
-    for task in (_answer, _train) if "trained" in order else ():
-        name = task.__name__.strip("_")
-        try:
-            values[name] = task(algorithm, order)
-        except Exception:
-            errors[name] = traceback.format_exc().strip().splitlines()[-1]
-    Path(order["result"]).write_text(json.dumps({"values": values, "errors": errors}))
+    return algorithm
+
+
+def _said(error: Exception) -> str:
+    """The first line of the error, and where it was raised."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text} ({Path(where.filename).name}, line {where.lineno})"
 
 
 def _answer(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> dict[str, str]:

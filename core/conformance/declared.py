@@ -7,7 +7,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
@@ -150,16 +150,9 @@ def hyperparameter_strings(battery: Battery) -> Iterator[Fault]:
                 )
     for name in values:
         hyphens = name.replace("_", "-")
-        if (
-            cls.parse(
-                {
-                    **{k: v for k, v in values.items() if k != field.name},
-                    hyphens: values[field.name],
-                }
-            )
-            != typed
-        ):
-            yield Fault(f"{hyphens} is not {field.name}", "leave Hyperparameters.parse as it is")
+        others = {other: value for other, value in values.items() if other != name}
+        if cls.parse({**others, hyphens: values[name]}) != cls.parse(values):
+            yield Fault(f"{hyphens} is not {name}", "leave Hyperparameters.parse as it is")
 
 
 def _plainly(value: Any) -> str:
@@ -311,7 +304,10 @@ def _instead_of(name: str) -> str:
     if name.startswith(REGISTRY):
         return "import algoshelf.core only: the registry is not shipped into a container"
     if name == "mxnet":
-        return "from algoshelf.core import mx, which imports mxnet when it is first used"
+        return (
+            "from algoshelf.core import mx, which imports mxnet when it is first used, and use it "
+            "within functions only: not even as the base of a class at the top of a module"
+        )
     return "import it within the function that uses it, so that `algoshelf list` stays quick"
 
 

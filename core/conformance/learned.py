@@ -93,7 +93,7 @@ def example(battery: Battery) -> Iterator[Fault]:
             yield Fault(f"output_fn gives {body!r} for {accept}", "return the body as bytes")
 
 
-@check("training", otherwise=RANDOM)
+@check("training", "imports", otherwise=RANDOM)
 def determinism(battery: Battery) -> Iterator[Fault]:
     """The same seed gives the same artifact, byte for byte, here and in a fresh process."""
     again = battery.trial(battery.folder / "again")
@@ -126,6 +126,7 @@ def _differences(one: Path, other: Path, which: str) -> Iterator[Fault]:
 
 @check(
     "example",
+    "imports",
     otherwise=(
         "model_fn(folder) has to load what train left, in a process that knows nothing "
         "of the training"
@@ -220,6 +221,7 @@ def interruption(battery: Battery) -> Iterator[Fault]:
 
 @check(
     "interruption",
+    "example",
     otherwise="end the training where run.decide().over is set, and save what there is",
 )
 def time_limit(battery: Battery) -> Iterator[Fault]:
