@@ -143,7 +143,10 @@ class Battery:
         return f"{text.strip()}{self._place(error)}"
 
     def _place(self, error: BaseException) -> str:
-        own = {str(path) for path in sources(self.cls)}
+        try:
+            own = {str(path) for path in sources(self.cls)}
+        except (OSError, TypeError):
+            return ""  # a class without a file
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in own]
         return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
