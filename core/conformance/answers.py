@@ -12,7 +12,8 @@ from .. import codecs
 from ..algorithm import Algorithm
 from ..artifact import Model
 
-ABRIDGED = "…"
+ABRIDGED = "…"  # stands in an example that is none, but shows the form
+TEXT = "text/plain"
 # A product of matrices is rounded otherwise for another number of rows.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 RECORDS = (codecs.JSONLINES, codecs.JSON, codecs.CSV, codecs.NPY)
@@ -41,28 +42,26 @@ def best(answered: tuple[str, ...]) -> str:
 
 
 def rows_of(body: bytes, content_type: str) -> list[Any]:
-    """An answer's rows, one an example. Raises ValueError or PayloadError where it is malformed."""
+    """An answer's rows, one an example; of an unknown type, the body as the only one.
+
+    Raises ValueError or PayloadError where it is malformed.
+    """
+    if content_type not in RECORDS:
+        return [body]
     if content_type == codecs.NPY:
         rows: list[Any] = codecs.decode_array(body, codecs.NPY).tolist()
         return rows
     text = body.decode("utf-8")
     if content_type == codecs.JSONLINES:
-        return [_json(line) for line in text.splitlines()]
+        return [_json(line) for line in text.rstrip("\n").split("\n")]
     if content_type == codecs.CSV:
         return [[_number(cell) for cell in row] for row in csv.reader(io.StringIO(text))]
-    if content_type != codecs.JSON:
-        return text.splitlines()
     value = _json(text)
-    lists = (
-        [value] if isinstance(value, list) else [v for v in _values(value) if isinstance(v, list)]
-    )
-    if len(lists) != 1:
-        raise ValueError('expected a list of answers, or an object with one, {"predictions": […]}')
-    return lists[0]
-
-
-def _values(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else []
+    if isinstance(value, dict):
+        value = value.get("predictions")
+    if not isinstance(value, list):
+        raise ValueError('expected a list of answers, or {"predictions": […]}')
+    return value
 
 
 def _json(text: str) -> Any:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 from functools import partial
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, Mapping
 
 import numpy as np
 
 from .. import codecs
 from ..errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
 from ..types import Array
-from .answers import ABRIDGED, RECORDS, ask, best, close, excerpt, own_answers, rows_of
+from .answers import ABRIDGED, RECORDS, TEXT, ask, best, close, excerpt, own_answers, rows_of
 from .battery import RAISED, Battery, Fault, check
 
-PICTURE_SIDE = 40
+PICTURE_SIDE = 40  # pixels
 UNKNOWN = "application/x-no-such-type"
 BATCH = 7
 ODD = (
@@ -35,22 +35,32 @@ def records_of(body: bytes, content_type: str) -> Array | list[Any] | None:
     return None
 
 
+# How an array of examples (N, …) is written.
+OF_ARRAYS: Mapping[str, Callable[[Any], bytes]] = {
+    codecs.NPY: codecs.encode_npy,
+    codecs.JSON: lambda rows: codecs.encode_json({"instances": rows}),
+    codecs.JSONLINES: codecs.encode_jsonlines,
+    codecs.CSV: lambda rows: codecs.encode_csv(rows.reshape(len(rows), -1)),
+}
+# How a list of examples is written; in a type of lines, examples that are a text of one line.
+OF_LISTS: Mapping[str, Callable[[Any], bytes]] = {
+    codecs.JSON: OF_ARRAYS[codecs.JSON],
+    codecs.JSONLINES: codecs.encode_jsonlines,
+}
+OF_TEXTS: Mapping[str, Callable[[Any], bytes]] = {
+    codecs.CSV: codecs.encode_csv,
+    TEXT: lambda texts: "".join(f"{text}\n" for text in texts).encode(),
+}
+
+
 def body_of(records: Any, content_type: str) -> bytes | None:
     """``records`` as a body; None where the type has no form for them."""
-    numeric = isinstance(records, np.ndarray)
-    if content_type == codecs.NPY:
-        return codecs.encode_npy(records) if numeric else None
-    if content_type == codecs.JSON:
-        return codecs.encode_json({"instances": records})
-    if content_type == codecs.JSONLINES:
-        return codecs.encode_jsonlines(records)
-    if content_type == codecs.CSV and numeric:
-        return codecs.encode_csv(records.reshape(len(records), -1))
-    if content_type == codecs.CSV and all(isinstance(record, str) for record in records):
-        return codecs.encode_csv(records)
-    if content_type == "text/plain" and len(records) == 1 and isinstance(records[0], str):
-        return records[0].encode()
-    return None
+    if isinstance(records, np.ndarray):
+        writer = OF_ARRAYS.get(content_type)
+    else:
+        plain = all(isinstance(text, str) and len(text.splitlines()) == 1 for text in records)
+        writer = OF_LISTS.get(content_type) or (OF_TEXTS.get(content_type) if plain else None)
+    return None if writer is None else writer(records)
 
 
 def requests(battery: Battery) -> tuple[Requests, Requests]:
@@ -58,8 +68,8 @@ def requests(battery: Battery) -> tuple[Requests, Requests]:
     own = battery.model.metadata.example
     same: Requests = {own.content_type: own.body.encode()}
     records = records_of(same[own.content_type], own.content_type)
-    if records is None and own.content_type == "text/plain":
-        records = [own.body]
+    if records is None and own.content_type == TEXT:
+        records = own.body.splitlines()
     other: Requests = {}
     for content_type in battery.cls.accepts:
         name = content_type.name
@@ -122,6 +132,8 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
     bodies = own_answers(battery.algorithm, battery.model)
     counts: dict[str, int] = {}
     for name, body in bodies.items():
+        if name not in RECORDS:
+            continue  # in a form of its own
         try:
             counts[name] = len(rows_of(body, name))
         except (ValueError, PayloadError) as error:
@@ -150,9 +162,9 @@ def batches(battery: Battery) -> Iterator[Fault]:
     same, _ = requests(battery)
     content_type = next((name for name in RECORDS if name in same), "")
     records = records_of(same[content_type], content_type) if content_type else None
-    if records is None:
-        return  # a picture or a text a request: there are no batches
     accept = best(battery.cls.answered())
+    if records is None or accept not in RECORDS:
+        return  # a picture a request has no batches, a form of its own cannot be told apart
     singles: list[tuple[Any, Any]] = []
     for one in _variants(records):
         body = body_of(one, content_type)
