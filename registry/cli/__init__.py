@@ -58,10 +58,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except AlgoshelfError as error:
         _fail(error.exit_code, error.code, str(error), arguments, getattr(error, "faults", None))
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        _exit(2)
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # click before 8.2 has none
+            click.echo(error.format_message(), err=True)
+            _exit(2)
         usage = f"\n\n{error.ctx.get_usage()}" if error.ctx else ""
         _fail(2, "wrong_usage", error.format_message() + usage, arguments)
     except click.ClickException as error:
