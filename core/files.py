@@ -18,7 +18,7 @@ from .errors import DataError, PayloadError
 from .types import Array
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-CSV_BLOCK_BYTES = 16 * 2**20
+CSV_BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
 
@@ -103,7 +103,7 @@ def labelled_lines(path: Path, *, features: int, labels: int) -> Iterator[Labell
             found = True
             if len(ends) > len(rows):
                 blank = line + len(rows)
-        else:
+        elif text:
             blank = blank or line
         line += text.count(b"\n")
         start += len(text)
