@@ -7,6 +7,7 @@ from . import codecs, files, mx
 from .algorithm import Algorithm, ContentType, Objective, PublishedResult
 from .artifact import Artifact, Example, InputSignature, Metadata, Model
 from .channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
+from .datasets import CsvRows, ImageFiles, RecordImages
 from .errors import (
     AlgoshelfError,
     ArtifactError,
@@ -48,6 +49,7 @@ __all__ = [
     "Classifier",
     "ContentType",
     "Context",
+    "CsvRows",
     "DataError",
     "Dataset",
     "Evaluation",
@@ -55,6 +57,7 @@ __all__ = [
     "HybridBlock",
     "HyperparameterError",
     "Hyperparameters",
+    "ImageFiles",
     "InputError",
     "InputSignature",
     "MalformedPayloadError",
@@ -68,6 +71,7 @@ __all__ = [
     "PayloadError",
     "PluginError",
     "PublishedResult",
+    "RecordImages",
     "Reporter",
     "Run",
     "RunOptions",

@@ -49,6 +49,8 @@ NPY = "application/x-npy"
 PNG = "image/png"
 JPEG = "image/jpeg"
 
+UTF8_MARK = b"\xef\xbb\xbf"
+
 MAX_FAULTS = 10  # shown
 MAX_COUNTED = 1000  # a body that is all faults must not cost more than a good one
 MAX_PIXELS = 50_000_000
@@ -380,7 +382,7 @@ def parse_csv(
     Raises ``error``; where it is None, MalformedPayloadError, or UnfitPayloadError if numbers
     that are not finite in float32 are the only fault.
     """
-    text = lines[3:] if first_line == 1 and lines.startswith(b"\xef\xbb\xbf") else lines
+    text = lines[len(UTF8_MARK) :] if first_line == 1 and lines.startswith(UTF8_MARK) else lines
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     text = text.rstrip(b" \t\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -23,7 +24,7 @@ from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPa
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
-from .training.data import Dataset, hold_out
+from .training.data import Dataset, chunks, hold_out, prefetched
 from .types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
@@ -281,9 +282,11 @@ class Classifier(SupervisedAlgorithm[H]):
 
 
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
-    """The network's outputs for all of ``data``, read part by part."""
-    parts = np.array_split(np.arange(len(data)), max(1, len(data) // 4096))
-    return np.concatenate([loop.predict(network, data.take(part)[0], device) for part in parts])
+    """The network's outputs for all of ``data``, of which memory holds a few batches at a time."""
+    size = loop.evaluation_batch(data.take(np.zeros(1, np.int64))[0])
+    parts = [np.arange(part.start, part.stop) for part in chunks(len(data), size)]
+    with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
+        return loop.predict_batches(network, batches, size, device)
 
 
 def softmax(logits: Array) -> Array:

@@ -48,11 +48,8 @@ class ImageHyperparameters(TrainingHyperparameters):
     image_size: int = Field(
         0, ge=0, le=1024, description="width and height in pixels; 0: what the network is made for"
     )
-    frozen: bool = Field(
-        False, description="with --model: leave all but the output layer as it is"
-    )
+    frozen: bool = Field(False, description="with --model: leave all but the output layer as it is")
     top_k: int = Field(0, ge=0, description="classes named in an answer, likeliest first; 0: all")
-    faulty: int = Field(10, ge=0, description="images that may be corrupt, and are left out")
     epochs: int = Field(30, ge=1, le=1000, description="passes over the training data")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
     learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
@@ -134,10 +131,8 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         hyperparameters: ImageHyperparameters,
         encoding: Mapping[str, Any] | None = None,
     ) -> Dataset:
-        return pictures.read(
-            path, channel, hyperparameters.side, (encoding or {}).get("classes"),
-            faulty=hyperparameters.faulty,
-        )  # fmt: skip
+        classes = (encoding or {}).get("classes")
+        return pictures.read(path, channel, hyperparameters.side, classes)
 
     def network(self, hyperparameters: ImageHyperparameters, data: Dataset) -> HybridBlock:
         """Logits (N, C) of pictures (N, 3, H, W), intensities from 0 to 255."""
@@ -202,7 +197,8 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         return pictures.sketch(
             images,
             [
-                f"{label} ({probability:.0%})" + ("" if label == names[true] else f", is {names[true]}")
+                f"{label} ({probability:.0%})"
+                + ("" if label == names[true] else f", is {names[true]}")
                 for (label, probability), true in zip(
                     super().predict_fn(images, model).best(), labels
                 )

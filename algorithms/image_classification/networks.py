@@ -10,8 +10,7 @@ from typing import Any
 
 from ...core import HybridBlock, MissingDependencyError, mx
 
-NETWORKS = tuple(
-    """
+_NAMES = """
     alexnet
     cifar_residualattentionnet56 cifar_residualattentionnet92 cifar_residualattentionnet452
     cifar_resnet20_v1 cifar_resnet56_v1 cifar_resnet110_v1
@@ -40,8 +39,8 @@ NETWORKS = tuple(
     se_resnext50_32x4d se_resnext101_32x4d se_resnext101_64x4d se_resnext101e_64x4d
     senet_154 senet_154e shufflenet_v1 shufflenet_v2 squeezenet1.0 squeezenet1.1
     vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn xception xception71
-    """.split()
-)
+"""
+NETWORKS = tuple(_NAMES.split())
 # RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)

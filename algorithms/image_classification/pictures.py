@@ -8,7 +8,7 @@ import io
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -40,15 +40,13 @@ MANIFESTS = (".manifest", ".jsonl")
 LONGEST_LINE = 2**20
 
 
-def read(
-    path: Path, channel: str, side: int, classes: Sequence[str] | None, *, faulty: int
-) -> Dataset:
+def read(path: Path, channel: str, side: int, classes: Sequence[str] | None) -> Dataset:
     """The pictures of ``channel`` at ``path``: (N, 3, side, side) uint8.
 
-    ``classes`` are those of the training, where it is not this channel that decides; ``faulty``
-    is how many files may be corrupt. Raises DataError.
+    ``classes`` are those of the training, where it is not this channel that decides. Raises
+    DataError.
     """
-    reading = partial(picture_of, side=side)
+    decode = partial(decoded, side=side)
     if path.is_dir():
         binary = [file for file in files.with_suffix(path, ".bin") if _is_part(file, channel)]
         if binary:
@@ -58,31 +56,43 @@ def read(
             if len(listed) > 1:
                 raise DataError(f"{path}: holds several {suffixes[0]} files: give one by its name")
             if listed:
-                return read(listed[0], channel, side, classes, faulty=faulty)
-        folders = files.class_folders(path)
-        if not folders:
+                return read(listed[0], channel, side, classes)
+        if not any(entry.is_dir() for entry in files.entries(path)):
             raise DataError(f"{path}: holds none of these: {'; '.join(FORMATS)}")
-        pairs = [(file, name) for name, members in folders.items() for file in members]
-    elif path.suffix == ".bin":
+        return ImageFiles.from_folders(path, decode, classes)
+    if path.suffix == ".bin":
         return _read_cifar([path], side)
-    elif path.suffix == ".rec":
-        return RecordImages(path, partial(fitted_chw, side=side), classes, faulty=faulty)
-    elif path.suffix == ".lst":
-        pairs = _read_list(path)
-    elif path.suffix in MANIFESTS:
-        pairs = _read_manifest(path)
-    else:
-        raise DataError(f"{path}: is none of these: {'; '.join(FORMATS)}")
-    return ImageFiles(pairs, reading, classes, faulty=faulty)
+    if path.suffix == ".rec":
+        return RecordImages(path, decode, classes or ())
+    if path.suffix == ".lst":
+        return _labelled(path, _read_list(path), decode, classes)
+    if path.suffix in MANIFESTS:
+        return _labelled(path, _read_manifest(path), decode, classes)
+    raise DataError(f"{path}: is none of these: {'; '.join(FORMATS)}")
 
 
-def picture_of(file: Path, side: int) -> Array:
-    """The picture in ``file``, (3, side, side) uint8."""
-    return fitted_chw(files.read_picture(file), side)
+def _labelled(
+    source: Path,
+    pairs: Sequence[tuple[Path, str]],
+    decode: Callable[[bytes], Array],
+    classes: Sequence[str] | None,
+) -> ImageFiles:
+    """Pictures with the names of their classes; numbers are in the order of their value."""
+    names = {name for _, name in pairs}
+    numbered = all(name.isdecimal() for name in names)
+    known = list(classes or sorted(names, key=lambda name: int(name) if numbered else name))
+    strangers = sorted(names - set(known))
+    if strangers:
+        raise DataError(f"{source}: {strangers[0]!r} is no class of the training")
+    places = {name: place for place, name in enumerate(known)}
+    return ImageFiles(
+        [file for file, _ in pairs], [places[name] for _, name in pairs], known, decode
+    )
 
 
-def fitted_chw(picture: Array, side: int) -> Array:
-    return fitted(picture, side)
+def decoded(body: bytes, side: int) -> Array:
+    """The picture in a PNG or JPEG file, (3, side, side) uint8. Raises PayloadError."""
+    return fitted(codecs.decode_image(body), side)
 
 
 def fitted(picture: Array, side: int) -> Array:
@@ -110,7 +120,9 @@ def _read_cifar(parts: Sequence[Path], side: int) -> ArrayDataset:
         with files.open_bytes(part) as stream:
             raw = np.frombuffer(stream.read(), np.uint8)
         if len(raw) == 0 or len(raw) % CIFAR_ROW:
-            raise DataError(f"{part}: no file of CIFAR-10: {len(raw)} bytes, no rows of {CIFAR_ROW}")
+            raise DataError(
+                f"{part}: no file of CIFAR-10: {len(raw)} bytes, no rows of {CIFAR_ROW}"
+            )
         rows = raw.reshape(-1, CIFAR_ROW)
         if rows[:, 0].max() >= len(CIFAR_CLASSES):
             raise DataError(f"{part}: no file of CIFAR-10: a label of {rows[:, 0].max()}")
@@ -156,8 +168,8 @@ def _read_manifest(path: Path) -> list[tuple[Path, str]]:
             ) from None
         if not isinstance(source, str) or not isinstance(label, str):
             raise DataError(f"{path}: line {number}: source-ref and class-name have to be texts")
-        pairs.append((_beside(path, number, source.rsplit("/", 1)[-1]
-                               if source.startswith("s3://") else source), label))
+        name = source.rsplit("/", 1)[-1] if source.startswith("s3://") else source
+        pairs.append((_beside(path, number, name), label))
     return pairs
 
 
@@ -235,3 +247,21 @@ def as_json(picture: Array) -> str:
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG", optimize=True)
     return json.dumps({"instances": [{"b64": base64.b64encode(stream.getvalue()).decode()}]})
+
+
+def sketch(images: Array, captions: Sequence[str], width: int) -> str:
+    """Pictures (N, 3, S, S) uint8 in grey, side by side in ``width`` columns of text."""
+    columns = 24
+    fitting = max(1, (width + 2) // (columns + 2))
+    small = [fitted(image.transpose(1, 2, 0), columns) for image in images[:fitting]]
+    tones = np.stack(small).astype(np.float32).mean(axis=1)
+    rows = tones.reshape(len(small), columns // 2, 2, columns).mean(axis=2)
+    lines = [
+        "  ".join("".join(_SHADES[int(t / 256 * len(_SHADES))] for t in row) for row in line)
+        for line in rows.transpose(1, 0, 2)
+    ]
+    lines.append("  ".join(caption[:columns].center(columns) for caption in captions[:fitting]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_SHADES = " .:-=+*#%@"

@@ -13,7 +13,7 @@ import resource
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Mapping, Tuple, TypeVar
+from typing import Any, Callable, Iterable, Mapping, Tuple, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,9 @@ from .run import Decision, Run
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
 T = TypeVar("T", bound=TrainingHyperparameters)
 
+# An evaluation takes so many examples at once, or as many as are so much input.
 EVALUATION_BATCH = 256
+EVALUATION_BYTES = 32 * 2**20
 # The host runs ahead of the devices to keep them busy: by so many steps, or so much input, twice.
 AHEAD = 16
 AHEAD_BYTES = 128 * 2**20
@@ -293,15 +295,28 @@ def _batch_size(run: Run[Any], examples: int) -> int:
 
 
 def predict(network: HybridBlock, x: Array, device: Context) -> Array:
-    """The network's outputs (N, …) for ``x`` (N, …), computed in batches on ``device``.
+    """The network's outputs (N, …) for ``x`` (N, …), computed in batches on ``device``."""
+    size = evaluation_batch(x)
+    return predict_batches(network, (x[part] for part in chunks(len(x), size)), size, device)
 
-    Every batch has one size, filled up by repetition, so that a static graph is planned once.
+
+def evaluation_batch(x: Array) -> int:
+    """How many examples like those of ``x`` (N, …) an evaluation takes at once."""
+    example = x.dtype.itemsize * math.prod(x.shape[1:])
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // max(1, example)))
+
+
+def predict_batches(
+    network: HybridBlock, batches: Iterable[Array], size: int, device: Context
+) -> Array:
+    """The network's outputs (N, …) for ``batches`` of ``size`` examples; the last may have fewer.
+
+    It is filled up by repetition, so that a static graph is planned once, unless there is no
+    other.
     """
-    outputs = []
-    for chunk in chunks(len(x), EVALUATION_BATCH):
-        part = x[chunk]
-        size = len(part)
-        if len(x) > EVALUATION_BATCH > size:
-            part = np.resize(part, (EVALUATION_BATCH, *part.shape[1:]))
-        outputs.append(network(on_device(part, device)).asnumpy()[:size])
+    outputs: list[Array] = []
+    for batch in batches:
+        full = np.resize(batch, (size, *batch.shape[1:])) if outputs else batch
+        found = network(on_device(full, device)).asnumpy()
+        outputs.append(found[: len(batch)])
     return np.concatenate(outputs)

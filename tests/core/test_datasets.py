@@ -1,0 +1,459 @@
+"""Examples read when they are asked for: the right ones, and what is wrong with a file by name."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from algoshelf.core import Array, CsvRows, DataError, ImageFiles, RecordImages, codecs, files, mx
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.core.packs import png, write_csv, write_folders, write_records
+
+CLASSES = tuple("0123456789")
+MAGIC = struct.pack("<I", 0xCED7230A)
+Digits = "tuple[np.ndarray, np.ndarray]"
+
+
+def decode(body: bytes) -> Array:
+    return codecs.decode_image(body, mode="L", size=(28, 28))[np.newaxis]
+
+
+def raw(body: bytes) -> Array:
+    """For records that hold no image."""
+    return np.array([len(body), sum(body)], np.int64)
+
+
+@pytest.fixture
+def folders(digits: Digits, tmp_path: Path) -> Path:
+    return write_folders(tmp_path / "digits", *digits)
+
+
+@pytest.fixture
+def pack(digits: Digits, tmp_path: Path) -> Path:
+    images, labels = digits
+    return write_records(tmp_path / "digits.rec", [png(image) for image in images], labels)
+
+
+@pytest.fixture
+def rows(digits: Digits, tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "digits.csv", *digits)
+
+
+def opened(form: str, folders: Path, pack: Path, rows: Path) -> Any:
+    if form == "folders":
+        return ImageFiles.from_folders(folders, decode)
+    if form == "pack":
+        return RecordImages(pack, decode)
+    return CsvRows(rows, features=784, classes=CLASSES)
+
+
+@pytest.mark.parametrize("form", ["folders", "pack", "rows"])
+def test_any_examples_are_taken_in_any_order_by_any_thread(
+    form: str, digits: Digits, folders: Path, pack: Path, rows: Path
+) -> None:
+    images, labels = digits
+    data = opened(form, folders, pack, rows)
+    assert len(data) == 100
+    assert data.encoding == {"classes": list(CLASSES)}
+    assert data.labels().dtype == np.int32
+    np.testing.assert_array_equal(data.labels(), labels)
+
+    def check(seed: int) -> None:
+        indices = np.random.default_rng(seed).integers(0, 100, seed % 40)
+        x, y = data.take(indices)
+        np.testing.assert_array_equal(x.reshape(len(indices), 28, 28), images[indices])
+        np.testing.assert_array_equal(y, labels[indices])
+        assert y.dtype == np.int32
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(check, range(80)))
+
+
+@pytest.mark.parametrize("form", ["folders", "pack", "rows"])
+def test_a_digest_is_that_of_content_labels_and_names(
+    form: str, digits: Digits, folders: Path, pack: Path, rows: Path, tmp_path: Path
+) -> None:
+    digest = opened(form, folders, pack, rows).digest()
+    assert opened(form, folders, pack, rows).digest() == digest
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for path in (folders, pack, rows):
+        path.rename(moved / path.name)
+    paths = [moved / path.name for path in (folders, pack, rows)]
+    assert opened(form, *paths).digest() == digest
+    images, labels = digits
+    changed = images.copy()
+    changed[50, 3, 3] ^= 1
+    (moved / "digits" / "5" / "00050.png").write_bytes(png(changed[50]))
+    write_records(paths[1], [png(image) for image in changed], labels)
+    write_csv(paths[2], changed, labels)
+    assert opened(form, *paths).digest() != digest
+
+
+def test_a_file_under_another_name_or_class_has_another_digest(folders: Path) -> None:
+    digests = {ImageFiles.from_folders(folders, decode).digest()}
+    (folders / "1" / "00011.png").rename(folders / "1" / "new.png")
+    digests.add(ImageFiles.from_folders(folders, decode).digest())
+    (folders / "1" / "new.png").rename(folders / "2" / "new.png")
+    digests.add(ImageFiles.from_folders(folders, decode).digest())
+    assert len(digests) == 3
+
+
+# Damaged images
+
+
+def test_another_of_its_class_stands_in_for_a_damaged_image(
+    digits: Digits, folders: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, labels = digits
+    for number, stand_in in ((41, 42), (49, 40)):  # the last of a class begins anew
+        path = folders / "4" / f"{number:05}.png"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-40])
+        data = ImageFiles.from_folders(folders, decode)
+        with caplog.at_level(logging.WARNING):
+            for indices in (np.array([3, number, 7]), np.array([number])):
+                x, y = data.take(indices)
+                expected = [stand_in if index == number else index for index in indices]
+                np.testing.assert_array_equal(x[:, 0], images[expected])
+                np.testing.assert_array_equal(y, labels[indices])
+        assert len(data) == 100
+        assert caplog.text.count(f"{path}: the image is corrupt or truncated") == 1  # said once
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("form", ["folders", "pack"])
+def test_too_many_damaged_images_are_refused_by_name(
+    form: str, digits: Digits, folders: Path, pack: Path
+) -> None:
+    images, labels = digits
+    bodies = [png(image) for image in images]
+    for number in (20, 60):
+        bodies[number] = bodies[number][:50]
+        (folders / str(number // 10) / f"{number:05}.png").write_bytes(bodies[number])
+    write_records(pack, bodies, labels)
+    data = opened(form, folders, pack, pack)
+    with pytest.raises(DataError) as caught:
+        data.take(np.arange(100))
+    names = {
+        "folders": (str(folders / "2" / "00020.png"), str(folders / "6" / "00060.png")),
+        "pack": (f"{pack}: record 21", f"{pack}: record 61"),
+    }[form]
+    for fault, name in zip(caught.value.faults, names):
+        assert fault.startswith(f"{name}: the image is corrupt")
+    assert "2 of 100 images are damaged; expected 1% at most" in caught.value.faults[-1]
+
+
+def test_a_few_images_must_all_be_good(digits: Digits, tmp_path: Path) -> None:
+    folder = write_folders(tmp_path / "few", *(part[::10] for part in digits))
+    (folder / "0" / "00000.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"0/00000\.png: the body is empty"):
+        ImageFiles.from_folders(folder, decode)
+
+
+def test_a_class_of_damaged_images_has_nothing_to_stand_in(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    chosen = np.r_[0, 10:100, 10:100]
+    bodies = [png(image) for image in images[chosen]]
+    bodies[0] = b"none"
+    data_path = write_records(tmp_path / "d.rec", bodies, labels[chosen])
+    with pytest.raises(DataError, match=r"record 1: the body is no image.*all other images of its"):
+        RecordImages(data_path, decode)
+
+
+def test_a_file_that_is_gone_ends_the_training(folders: Path) -> None:
+    """It might be there again when the training is resumed: then nothing may stand in for it."""
+    data = ImageFiles.from_folders(folders, decode)
+    (folders / "3" / "00031.png").unlink()
+    with pytest.raises(DataError, match=r"3/00031\.png: cannot be read: No such file"):
+        data.take(np.array([31]))
+
+
+def test_a_file_too_long_for_an_image_is_refused(folders: Path) -> None:
+    with (folders / "3" / "00031.png").open("ab") as stream:
+        stream.truncate(files.MOST_IMAGE_BYTES + 1)
+    data = ImageFiles.from_folders(folders, decode)
+    with pytest.raises(DataError, match=r"00031\.png: longer than 67,108,864 bytes"):
+        data.take(np.array([31]))
+
+
+def test_images_of_different_shapes_are_refused_by_name(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    bodies = [png(image) for image in images]
+    bodies[3] = png(images[3][:14])
+    pack = write_records(tmp_path / "d.rec", bodies, labels)
+    data = RecordImages(pack, lambda body: codecs.decode_image(body, mode="L"))
+    match = r"record 4: becomes \(14, 28\) uint8; .*record 1 became \(28, 28\) uint8"
+    with pytest.raises(DataError, match=match):
+        data.take(np.arange(5))
+
+
+def test_examples_in_float64_become_float32(pack: Path) -> None:
+    data = RecordImages(pack, lambda body: decode(body) / 255)
+    assert data.take(np.arange(3))[0].dtype == np.float32
+
+
+# Folders
+
+
+def test_classes_of_the_training_are_kept_to(folders: Path) -> None:
+    with pytest.raises(DataError, match=r"digits/7: no class of the training"):
+        ImageFiles.from_folders(folders, decode, [*"012345689"])
+    data = ImageFiles.from_folders(folders, decode, ["none", *CLASSES])
+    assert data.labels().min() == 1
+    assert data.encoding == {"classes": ["none", *CLASSES]}
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no subfolder with PNG or JPEG images"):
+        ImageFiles.from_folders(tmp_path, decode)
+
+
+# RecordIO
+
+
+def test_records_that_hold_the_magic_number_are_joined_again(tmp_path: Path) -> None:
+    """mxnet's writer cuts a record where the magic number stands at a multiple of 4 in it."""
+    bodies = [MAGIC * n + b"x" * (n % 7) + MAGIC + b"yz" * n for n in range(40)]
+    path = write_records(tmp_path / "m.rec", bodies, list(range(40)))
+    data = RecordImages(path, raw)
+    x, y = data.take(np.arange(40)[::-1])
+    np.testing.assert_array_equal(x, [raw(body) for body in bodies[::-1]])
+    np.testing.assert_array_equal(y, np.arange(40)[::-1])
+
+
+def test_records_without_classes_have_those_of_their_labels(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 5, 2])
+    assert RecordImages(path, raw).encoding == {"classes": [*"012345"]}
+    assert RecordImages(path, raw, [*"abcdef"]).encoding == {"classes": [*"abcdef"]}
+    with pytest.raises(DataError, match=r"record 2 .*the label 5 is no whole number from 0 to 4"):
+        RecordImages(path, raw, [*"abcde"])
+
+
+@pytest.mark.parametrize("label", [-1, 0.5, float("nan"), float("inf"), 1e9])
+def test_a_label_that_is_no_class_is_refused(tmp_path: Path, label: float) -> None:
+    path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 1, label])
+    with pytest.raises(DataError, match=r"m\.rec: record 3 \(at byte 72\) the label"):
+        RecordImages(path, raw)
+
+
+def test_label_arrays_of_one_are_classes_and_of_more_are_targets(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "one.rec", [b"a", b"bb"], [np.array([3]), 1])
+    np.testing.assert_array_equal(RecordImages(path, raw).labels(), [3, 1])
+    targets = np.array([[0, 1.5, 1], [1, 0, -2.5]], np.float32)
+    data = RecordImages(write_records(tmp_path / "more.rec", [b"a", b"bb"], [*targets]), raw)
+    x, y = data.take(np.array([1, 0]))
+    np.testing.assert_array_equal(x[:, 0], [2, 1])
+    np.testing.assert_array_equal(y, targets[::-1])
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(data.labels(), [0, 0])
+    mixed = write_records(tmp_path / "mixed.rec", [b"a", b"bb"], [targets[0], 1])
+    with pytest.raises(DataError, match=r"mixed\.rec: record 2 .* has 1 labels, the others 3"):
+        RecordImages(mixed, raw)
+
+
+def test_a_file_cut_short_is_refused_with_the_record(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "m.rec", [b"abcd" * 9] * 3, [0, 1, 2])
+    whole = path.read_bytes()
+    assert len(whole) == 3 * 68
+    for length in range(2 * 68 + 1, 3 * 68):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"m\.rec: record 3 \(at byte 136\) is cut short"):
+            RecordImages(path, raw)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="holds no records"):
+        RecordImages(path, raw)
+
+
+def test_a_file_that_shrinks_while_in_use_is_refused(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "m.rec", [b"abcd" * 9] * 3, [0, 1, 2])
+    data = RecordImages(path, raw)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"m\.rec: has become shorter"):
+        data.take(np.array([2]))
+    with pytest.raises(DataError, match=r"m\.rec: has become shorter"):
+        data.digest()
+
+
+def part(flag: int, body: bytes, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return MAGIC + struct.pack("<I", flag << 29 | size) + body + b"\0" * (-len(body) % 4)
+
+
+HEADER = struct.pack("<IfQQ", 0, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (part(0, HEADER)[:-30] + b"x" * 30, "is too short for an image record's header|damaged"),
+        (part(0, HEADER[:20]), "is too short for an image record's header"),
+        (part(0, struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0)), "for the 4,294,967,295 labels"),
+        (part(0, HEADER, 2**29 - 1), "longer than 67,108,864 bytes"),
+        (part(0, HEADER, 2**20), "is cut short"),
+        (part(1, HEADER), "is cut short"),
+        (part(1, HEADER) + part(0, b""), "is damaged"),
+        (part(1, HEADER) + part(1, b""), "is damaged"),
+        (part(2, HEADER) + part(3, b""), "is damaged"),
+        (part(3, HEADER), "is damaged"),
+        (part(4, HEADER), "is damaged"),
+        (b"PK\3\4" + part(0, HEADER), "is damaged, or this is no RecordIO file"),
+    ],
+)
+def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, fault: str) -> None:
+    path = tmp_path / "m.rec"
+    path.write_bytes(part(0, HEADER) + content)
+    with pytest.raises(DataError, match=rf"m\.rec: record 2 \(at byte 32\).*({fault})"):
+        RecordImages(path, raw)
+
+
+def test_a_record_of_endless_parts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.rec"
+    with path.open("wb") as stream:
+        stream.write(part(1, HEADER))
+        for _ in range(3):
+            stream.write(part(2, b"", 30 * 2**20))
+            stream.seek(30 * 2**20, 1)
+        stream.write(part(3, b""))
+    with pytest.raises(DataError, match="longer than 67,108,864 bytes"):
+        RecordImages(path, raw)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A pack with records whole and in parts, some of whose bytes are others."""
+    bodies = draw(st.lists(st.sampled_from([b"", b"abc", b"abcd" * 9, MAGIC * 3]), min_size=1))
+    content = b""
+    for body in bodies:
+        flag = draw(st.integers(0, 3))
+        record = struct.pack("<IfQQ", flag, 1, 0, 0) + struct.pack("<f", 1) * flag + body
+        cuts = draw(st.lists(st.integers(0, len(record) // 4), max_size=3))
+        ends = sorted({0, len(record), *(4 * cut for cut in cuts)})
+        pieces = [record[a:b] for a, b in zip(ends, ends[1:])]
+        flags = [1, *[2] * (len(pieces) - 2), 3] if len(pieces) > 1 else [0]
+        content += b"".join(part(f, piece) for f, piece in zip(flags, pieces))
+    changed = bytearray(content)
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(changed) - 1))
+        changed[place] = draw(st.integers(0, 255))
+    return bytes(changed[: draw(st.integers(0, len(changed)))])
+
+
+@settings(derandomize=True, max_examples=400, deadline=None)
+@given(st.one_of(damaged(), st.binary(max_size=100)))
+@example(part(0, HEADER + b"abc"))
+def test_damaged_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    """What is read is what mxnet's own reader reads."""
+    path = tmp_path_factory.getbasetemp() / "damaged.rec"
+    path.write_bytes(content)
+    try:
+        data = RecordImages(path, raw)
+    except DataError:
+        return
+    x, _ = data.take(np.arange(len(data)))
+    recordio = mx.load().recordio
+    reader = recordio.MXRecordIO(str(path), "r")
+    for found in x:
+        np.testing.assert_array_equal(found, raw(recordio.unpack(reader.read())[1]))
+    assert reader.read() is None
+    reader.close()
+
+
+# CSV
+
+
+def read_all(path: Path, features: int = 2) -> tuple[Array, Array]:
+    data = CsvRows(path, features=features, classes=CLASSES)
+    return data.take(np.arange(len(data)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3\n4,5,6\n",
+        "1,2,3\n4,5,6",
+        "label,a,b\n1,2,3\n4,5,6\n",
+        "\ufeff1,2,3\n4,5,6\n\n\n",
+        "\ufefflabel,a,b\r\n1,2,3\r\n4,5,6\r\n \r\n",
+        '"1", 2.0,3e0\n4,+5,6.0\n\n',
+    ],
+)
+@pytest.mark.parametrize("block", [1, 7, 16, 2**20])
+def test_rows_are_those_of_the_reader_of_whole_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, block: int
+) -> None:
+    monkeypatch.setattr(files, "CSV_BLOCK_BYTES", block)
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.encode())
+    for x, y in (read_all(path), files.read_labelled_csv(path, features=2, labels=10)):
+        np.testing.assert_array_equal(x, [[2, 3], [5, 6]])
+        np.testing.assert_array_equal(y, [1, 4])
+
+
+@pytest.mark.parametrize("block", [1, 16, 2**20])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("1,2,3\n4,5,6,7\n", "rows.csv: line 2 has 4 columns"),
+        ("a,b,c\n1,2,3\n10,5,6\n", "rows.csv: line 3: the label 10 is no whole number"),
+        ("a,b,c\n1,2,3\n1,x,6\n", "rows.csv: line 3, column 2: 'x' is not a number"),
+        ("a,b,c\n1,2,3\n\n1,2,6\n", "rows.csv: line 3 is empty"),
+        ("\n\n1,2,6\n", "rows.csv: line 1 is empty"),
+        ("a,b,c\n", "rows.csv: holds no examples"),
+        ("", "rows.csv: holds no examples"),
+    ],
+)
+def test_a_fault_of_a_row_names_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, text: str, fault: str
+) -> None:
+    monkeypatch.setattr(files, "CSV_BLOCK_BYTES", block)
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    for read in (read_all, lambda p: files.read_labelled_csv(p, features=2, labels=10)):
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert fault in str(caught.value)
+
+
+def test_rows_that_change_while_in_use_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,c\n1,2,3\n4,5,6\n")
+    data = CsvRows(path, features=2, classes=CLASSES)
+    with path.open("r+") as stream:
+        stream.write("a,b,c\n1,2,3\n4,x,6\n")
+    with pytest.raises(DataError, match=r"rows\.csv: line 3, column 2: 'x' is not a number"):
+        data.take(np.array([0, 1]))
+    with path.open("r+") as stream:
+        stream.write("a,b,c\n1,2,3\n5,5,6\n")
+    with pytest.raises(DataError, match=r"rows\.csv: has changed since"):
+        data.take(np.array([0, 1]))
+
+
+def test_compressed_rows_are_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv\.gz: lines of a compressed .*gunzip it"):
+        CsvRows(tmp_path / "rows.csv.gz", features=2, classes=CLASSES)
+
+
+def test_nothing_stays_open(folders: Path, pack: Path, rows: Path) -> None:
+    def held() -> tuple[list[str], int]:
+        links = [str(link.resolve()) for link in Path("/proc/self/fd").iterdir()]
+        threads = [t for t in threading.enumerate() if t.name.startswith("algoshelf-decode")]
+        return [link for link in links if str(pack.parent) in link], len(threads)
+
+    before = held()
+    for form in ("folders", "pack", "rows"):
+        opened(form, folders, pack, rows).take(np.arange(50))
+    for thread in threading.enumerate():
+        if thread.name.startswith("algoshelf-decode"):
+            thread.join(10)
+    assert held() == before == ([], 0)
