@@ -5,6 +5,7 @@ Read top-down: what it is told, what it learns from, what it learns, how it answ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -122,7 +123,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
     )
 
     def sample(self) -> dict[str, Path]:
-        return {TRAIN: SAMPLE / "train", TEST: SAMPLE / "test"}
+        return {TRAIN: SAMPLE, TEST: SAMPLE}
 
     def dataset(
         self,
@@ -180,31 +181,24 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         side = model.metadata.input.shape[2]
         batch = np.stack([pictures.fitted(picture, side) for picture in input_data])
         found = super().predict_fn(batch, model)
-        return found.top(int(model.metadata.hyperparameters["top_k"]))
+        return replace(found, named=int(model.metadata.hyperparameters["top_k"]))
 
     def example(self, data: Dataset) -> Example:
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)
         return Example(content_type=codecs.JSON, body=pictures.as_json(picture))
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
-        data = self.dataset(
-            path, TEST, self.Hyperparameters.parse(model.metadata.hyperparameters),
-            model.metadata.encoding,
-        )  # fmt: skip
-        chosen = np.unique(data.labels(), return_index=True)[1][:count]
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self.dataset(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        chosen = np.unique(data.labels(), return_index=True)[1][:count]  # the first of each class
         images, labels = data.take(chosen)
         names = data.encoding["classes"]
-        return pictures.sketch(
-            images,
-            [
-                f"{label} ({probability:.0%})"
-                + ("" if label == names[true] else f", is {names[true]}")
-                for (label, probability), true in zip(
-                    super().predict_fn(images, model).best(), labels
-                )
-            ],
-            width,
-        )
+        answers = super().predict_fn(images, model).best()
+        captions = [
+            f"{label} {probability:.0%}" + ("" if label == names[true] else f", is {names[true]}")
+            for (label, probability), true in zip(answers, labels)
+        ]
+        return pictures.sketch(images, captions, width)
 
 
 @hookimpl

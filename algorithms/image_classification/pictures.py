@@ -36,6 +36,7 @@ CIFAR_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 CIFAR_ROW = 1 + 3 * 32 * 32
+BINARY = (".bin", ".bin.gz")
 MANIFESTS = (".manifest", ".jsonl")
 LONGEST_LINE = 2**20
 
@@ -48,9 +49,9 @@ def read(path: Path, channel: str, side: int, classes: Sequence[str] | None) -> 
     """
     decode = partial(decoded, side=side)
     if path.is_dir():
-        binary = [file for file in files.with_suffix(path, ".bin") if _is_part(file, channel)]
+        binary = files.with_suffix(path, *BINARY)
         if binary:
-            return _read_cifar(binary, side)
+            return _read_cifar([file for file in binary if _is_part(file, channel)], side)
         for suffixes in ((".rec",), (".lst",), MANIFESTS):
             listed = files.with_suffix(path, *suffixes)
             if len(listed) > 1:
@@ -60,7 +61,7 @@ def read(path: Path, channel: str, side: int, classes: Sequence[str] | None) -> 
         if not any(entry.is_dir() for entry in files.entries(path)):
             raise DataError(f"{path}: holds none of these: {'; '.join(FORMATS)}")
         return ImageFiles.from_folders(path, decode, classes)
-    if path.suffix == ".bin":
+    if path.name.endswith(BINARY):
         return _read_cifar([path], side)
     if path.suffix == ".rec":
         return RecordImages(path, decode, classes or ())
@@ -115,6 +116,8 @@ def _is_part(file: Path, channel: str) -> bool:
 
 
 def _read_cifar(parts: Sequence[Path], side: int) -> ArrayDataset:
+    if not parts:
+        raise DataError("of CIFAR-10's files those of this channel are missing")
     images, labels = [], []
     for part in parts:
         with files.open_bytes(part) as stream:

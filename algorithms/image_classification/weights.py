@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterator
 
-from ...core import Artifact, DataError, HybridBlock, digest_of, mx
+from ...core import DataError, HybridBlock, mx
+from ...core.artifact import PARAMETERS, digest_of
 
 
 def load(network: HybridBlock, path: Path) -> str:
@@ -43,7 +44,7 @@ def load(network: HybridBlock, path: Path) -> str:
 
 
 def _file(path: Path) -> Path:
-    return path / Artifact.PARAMETERS if path.is_dir() else path
+    return path / PARAMETERS if path.is_dir() else path
 
 
 def digest(path: Path) -> str:
