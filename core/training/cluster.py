@@ -30,6 +30,19 @@ def is_worker() -> bool:
     return os.environ.get("DMLC_ROLE") == "worker" and int(os.environ["DMLC_NUM_WORKER"]) > 1
 
 
+def open_store(name: str, threshold: float) -> Any:
+    """The KVStore ``name``; with a ``threshold`` above 0 what is pushed is compressed to 2 bits.
+
+    Each number becomes -threshold, 0 or threshold, and what that leaves out is added to the next:
+    F. Seide et al., "1-bit stochastic gradient descent and its application to data-parallel
+    distributed training of speech DNNs", Interspeech 2014.
+    """
+    store = mx.kv.create(name)
+    if threshold:
+        store.set_gradient_compression({"type": "2bit", "threshold": threshold})
+    return store
+
+
 class Cluster:
     """A host among ``count``; the one of rank 0 is the chief, who validates, reports and saves.
 
@@ -74,7 +87,10 @@ class Cluster:
 class HostCluster(Cluster):
     """Several hosts; one that hears nothing for ``timeout`` seconds ends itself, and says why."""
 
-    def __init__(self, store: str, timeout: float, fail: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: str, timeout: float, fail: Callable[[str], None], threshold: float = 0.0
+    ) -> None:
+        self._threshold = threshold
         self._keys: set[int] = set()
         self._wait: tuple[float, str] | None = None
         self._open = True
@@ -82,14 +98,14 @@ class HostCluster(Cluster):
         self._fail = fail
         threading.Thread(target=self._watch, name="algoshelf-peers", daemon=True).start()
         with self.waiting("the other hosts to begin"):
-            self.store = mx.kv.create(store)
+            self.store = open_store(store, threshold)
         self.rank, self.count = self.store.rank, self.store.num_workers
 
     def gather(self, row: Sequence[float]) -> Array:
         mine = np.zeros((self.count, len(row)), np.float32)
         mine[self.rank] = row
         key = GATHER_KEY + len(row)
-        array = mx.nd.array(mine)
+        array = mx.nd.array(self._bits(mine) if self._threshold else mine)
         with self.waiting("the figures of the other hosts"):
             if key not in self._keys:
                 self.store.init(key, mx.nd.zeros_like(array))
@@ -97,7 +113,14 @@ class HostCluster(Cluster):
             self.store.push(key, array)
             self.store.pull(key, out=array)
             rows: Array = array.asnumpy()
-        return rows
+        return self._from_bits(rows).reshape(mine.shape) if self._threshold else rows
+
+    def _bits(self, figures: Array) -> Array:
+        """Every bit as 0 or the threshold, which compression leaves as they are."""
+        return np.unpackbits(figures.view(np.uint8)).astype(np.float32) * self._threshold
+
+    def _from_bits(self, bits: Array) -> Array:
+        return np.packbits(bits > self._threshold / 2).view(np.float32)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
 SUPPORTED_MAJOR = range(5, 9)
 STORES = ("device", "local", "nccl")
 DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
+COMPRESSING_STORES = ("device", *DISTRIBUTED_STORES)
 # Which store is chosen, where: what ``info`` and the log explain.
 KVSTORES = {
     "device": "several devices: sums where the gradients are",
@@ -46,7 +47,9 @@ def parse_devices(text: str) -> list[Context]:
         usable = [index for index, gpu in enumerate(gpus()) if _is_supported(gpu)]
         return [mx.gpu(index) for index in usable if has_cuda()] or [mx.cpu()]
     if kind == "cpu" and re.fullmatch(r"([1-9]\d?)?", rest) and text != "cpu:":
-        return [mx.cpu(index) for index in range(int(rest or 1))]
+        replicas = int(rest or 1)
+        mx.share_threads(replicas)
+        return [mx.cpu(index) for index in range(replicas)]
     if kind == "gpu" and re.fullmatch(r"(\d+(,\d+)*)?", rest) and text != "gpu:":
         return _gpu_contexts([int(number) for number in rest.split(",") if number])
     raise InputError(f"--devices: expected {FORMS}, got {text!r}")

@@ -317,6 +317,5 @@ def predict_batches(
     outputs: list[Array] = []
     for batch in batches:
         full = np.resize(batch, (size, *batch.shape[1:])) if outputs else batch
-        found = network(on_device(full, device)).asnumpy()
-        outputs.append(found[: len(batch)])
+        outputs.append(network(on_device(full, device)).asnumpy()[: len(batch)])
     return np.concatenate(outputs)

@@ -22,12 +22,12 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
-from ..errors import TrainingError
+from ..errors import InputError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..types import Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
-from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker
-from .devices import choose_distributed, choose_kvstore, parse_devices
+from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker, open_store
+from .devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
 from .reporting import LogReporter, Reporter
 from .stopping import Stop, stop_on_signals
 
@@ -51,11 +51,13 @@ class RunOptions:
 
     ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
     ``target_metric`` is a value of the algorithm's objective that ends the training;
+    ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
     ``peer_timeout`` is how many seconds a host waits for the others before it ends itself.
     """
 
     devices: str = "auto"
     kvstore: str = "auto"
+    gradient_compression: float = 0.0
     checkpoints: Path | None = None
     checkpoint_every: float = 600.0
     max_runtime: float | None = None
@@ -246,19 +248,22 @@ def train(
     reporter = reporter or LogReporter()
     devices = parse_devices(options.devices)
     resumable = options.checkpoints is not None
+    choose = choose_distributed if is_worker() else choose_kvstore
+    store, why = choose(devices, options.kvstore)
+    check_compression(options, store)
     cluster = Cluster()
+    kvstore = None
     if is_worker():
-        name, why = choose_distributed(devices, options.kvstore)
         tell = reporter.message
 
         def fail(reason: str) -> None:
             tell(reason)
             report_failure(reason)
 
-        cluster = HostCluster(name, options.peer_timeout, fail)
+        cluster = HostCluster(store, options.peer_timeout, fail, options.gradient_compression)
         kvstore = cluster.store
-    else:
-        kvstore, why = choose_kvstore(devices, options.kvstore)
+    elif store is not None:
+        kvstore = open_store(store, options.gradient_compression)
     if not cluster.is_chief:
         reporter = Reporter()
     with _stage(output, cluster) as folder, stop_on_signals(resumable) as stop:
@@ -291,6 +296,22 @@ def train(
             run.close()
     cluster.close()
     return (Artifact.open(output) if cluster.is_chief else None), run.metrics
+
+
+def check_compression(options: RunOptions, store: str | None) -> None:
+    """Raises InputError where gradients cannot be compressed as asked for."""
+    if not options.gradient_compression:
+        return
+    if store not in COMPRESSING_STORES:
+        raise InputError(
+            f"--gradient-compression: works with the KVStores {', '.join(COMPRESSING_STORES)}; "
+            f"here it is {store or 'none, since one device sends nothing'}"
+        )
+    if options.checkpoints is not None:
+        raise InputError(
+            "--gradient-compression: what it leaves out of a step is nowhere to be saved: "
+            "give no --checkpoints"
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shlex
 import shutil
@@ -42,6 +43,11 @@ RUN_FLAGS = (
         "--kvstore",
         "K",
         f"How devices sum gradients: {', '.join(STORES + DISTRIBUTED_STORES)} [default: auto]",
+    ),
+    (
+        "--gradient-compression",
+        "T",
+        "Round what devices and hosts send to -T, 0 or T; what is left goes into the next step.",
     ),
     ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
     ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
@@ -276,6 +282,7 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
         ("peer_timeout", parse_duration, "a time such as 90s, 10m, 1h"),
         ("max_runtime", parse_duration, "a time such as 90s, 10m, 1h"),
         ("target_metric", float, "a number"),
+        ("gradient_compression", _positive, "a number above 0"),
     ):
         if name in given:
             try:
@@ -283,6 +290,13 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
             except ValueError:
                 faults.append(f"{flag(name)}: expected {expected}, got {given[name]!r}")
     return RunOptions(**values), faults
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def _unknown(rest: list[str], flags: list[str]) -> list[str]:

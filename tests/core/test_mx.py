@@ -52,6 +52,26 @@ def test_the_threads_that_were_set_are_told() -> None:
     assert int(run(code).stdout) == len(os.sched_getaffinity(0))
 
 
+def test_replicas_on_the_processor_share_its_cores() -> None:
+    count = "\nimport ctypes; print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads())"
+    two = (
+        "from algoshelf.core.training.devices import parse_devices; parse_devices('cpu:2')" + count
+    )
+    cores = len(os.sched_getaffinity(0))
+    assert int(run(two).stdout) == max(1, cores // 2)
+    assert int(run(two, OMP_NUM_THREADS="3").stdout) == 3
+
+
+def test_contexts_have_workspaces_enough_not_to_wait_for_one_another() -> None:
+    code = OURS + "import os; print(os.environ['MXNET_CPU_TEMP_COPY'])"
+    assert run(code, MXNET_CPU_TEMP_COPY="8").stdout == "8\n"
+    environment = {k: v for k, v in os.environ.items() if k != "MXNET_CPU_TEMP_COPY"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert found.stdout == "64\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python before 3.12 has distutils")
 def test_distutils_that_python_3_12_left_out_is_asked_for() -> None:
     code = "import sys; sys.modules['distutils'] = None\n" + OURS

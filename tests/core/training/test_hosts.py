@@ -142,6 +142,40 @@ def test_what_cannot_be_split_over_hosts_is_refused(
     assert "--hosts: expected a whole number from 1 to 99, got 'zero'" in done.stderr
 
 
+def test_compressed_gradients_leave_what_hosts_tell_one_another_whole(
+    tmp_path: Path, environment: dict[str, str], rows: Path
+) -> None:
+    """Each number of a gradient is sent as -T, 0 or T, and every figure of the hosts whole."""
+    compressed = ("--gradient-compression", 2)
+    found = {}
+    for name, more in (
+        ("hosts", ("--hosts", 2, "--patience", 30, *compressed)),
+        ("devices", ("--devices", "cpu:2", *compressed)),
+        ("whole", ("--devices", "cpu:2")),
+    ):
+        done = run(tmp_path, environment, rows, "--epochs", 20, "--json", "--output", name, *more)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["metrics"]["validation:accuracy"] > 0.5  # of three classes
+        found[name] = parameters(tmp_path / name)
+    size = np.linalg.norm(found["whole"])
+    assert np.linalg.norm(found["hosts"] - found["devices"]) / size <= 1e-4
+    assert np.linalg.norm(found["hosts"] - found["whole"]) / size > 1e-3
+
+
+def test_compression_is_refused_where_it_cannot_be(
+    tmp_path: Path, environment: dict[str, str], rows: Path
+) -> None:
+    for more, reason in (
+        ((0,), "--gradient-compression: expected a number above 0, got '0'"),
+        ((2,), "here it is none, since one device sends nothing"),
+        ((2, "--devices", "cpu:2", "--kvstore", "local"), "here it is local"),
+        ((2, "--devices", "cpu:2", "--checkpoints", "c"), "give no --checkpoints"),
+    ):
+        done = run(tmp_path, environment, rows, "--gradient-compression", *more)
+        assert done.returncode == 2
+        assert reason in done.stderr
+
+
 class Job:
     """``--hosts 2`` under way, and its processes by their roles."""
 
