@@ -47,7 +47,8 @@ def measured(side: str, cifar10: str) -> float:
         # --hosts divides the threads among its processes.
         threads = "2" if side == "hosts" else "1"
         environment = {**os.environ, "OMP_NUM_THREADS": threads}
-        subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, env=environment, check=True, **quiet)
         epochs = [json.loads(line) for line in metrics.read_text().splitlines()]
     return float(max(epoch["train:throughput"] for epoch in epochs[1:]))
 
