@@ -1,4 +1,6 @@
-"""cifar_resnet20_v1 on the whole of CIFAR-10: python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED].
+"""cifar_resnet20_v1 on the whole of CIFAR-10.
+
+    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED]
 
 Trains through the command line, 40 epochs, evaluates on the 10,000 test images, and keeps accuracy,
 time and command under results/. About three quarters of an hour on two cores; checkpoints are kept

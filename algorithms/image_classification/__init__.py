@@ -44,7 +44,8 @@ MODEL = "model"
 
 class ImageHyperparameters(TrainingHyperparameters):
     network: str = Field(
-        "cifar_resnet20_v1", description=f"one of {len(networks.NETWORKS)} of GluonCV's zoo"
+        "cifar_resnet20_v1",
+        description=f"one of {len(networks.NETWORKS)} of the zoos of GluonCV and Gluon",
     )
     image_size: int = Field(
         0, ge=0, le=1024, description="width and height in pixels; 0: what the network is made for"

@@ -1,4 +1,4 @@
-"""The networks by name: GluonCV's classification networks, which Gluon's own are part of.
+"""The networks by name: GluonCV's for classification, and Gluon's own with ``gluon:`` before.
 
 The names stand here so that ``info`` need not import GluonCV; a test holds them against it. Left
 out are those for segmentation, and the pruned ones, whose shapes GluonCV reads from the net.
@@ -40,7 +40,17 @@ _NAMES = """
     senet_154 senet_154e shufflenet_v1 shufflenet_v2 squeezenet1.0 squeezenet1.1
     vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn xception xception71
 """
-NETWORKS = tuple(_NAMES.split())
+# Gluon's own; where GluonCV has one of the same name, their layers may differ, and so the weights.
+_GLUON_NAMES = """
+    alexnet densenet121 densenet161 densenet169 densenet201 inceptionv3
+    mobilenet0.25 mobilenet0.5 mobilenet0.75 mobilenet1.0
+    mobilenetv2_0.25 mobilenetv2_0.5 mobilenetv2_0.75 mobilenetv2_1.0
+    resnet18_v1 resnet34_v1 resnet50_v1 resnet101_v1 resnet152_v1
+    resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2
+    squeezenet1.0 squeezenet1.1 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn
+"""
+GLUON = "gluon:"
+NETWORKS = (*_NAMES.split(), *(GLUON + name for name in _GLUON_NAMES.split()))
 # RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -52,7 +62,7 @@ def side(network: str) -> int:
         return 32
     if network.startswith("nasnet_"):
         return 331
-    return 299 if network.startswith(("inception", "xception")) else 224
+    return 299 if network.replace(GLUON, "").startswith(("inception", "xception")) else 224
 
 
 def build(name: str, classes: int) -> HybridBlock:
@@ -60,6 +70,8 @@ def build(name: str, classes: int) -> HybridBlock:
 
     Raises MissingDependencyError where GluonCV is not installed.
     """
+    if name.startswith(GLUON):
+        return mx.gluon.model_zoo.vision.get_model(name[len(GLUON) :], classes=classes)
     mx.load()
     try:
         from gluoncv.model_zoo import get_model
