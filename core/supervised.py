@@ -71,8 +71,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         """How parameters begin: K. He et al., "Delving deep into rectifiers", ICCV 2015."""
         return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
-    def begin(self, network: HybridBlock, run: Run[H]) -> None:
-        """Change the initialized network before the first step, such as to weights it is given.
+    def begin(self, network: HybridBlock, data: Dataset, run: Run[H]) -> None:
+        """Change the initialized network for ``data`` before the first step: weights it is given.
 
         What is read for it belongs into ``run.data``, so that a checkpoint is held against it.
         """
@@ -106,7 +106,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         if not isinstance(network, mx.gluon.HybridBlock):
             raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
         network.initialize(self.initializer(options), ctx=list(run.devices))
-        self.begin(network, run)
+        self.begin(network, train, run)
         network.hybridize(static_alloc=True, static_shape=True)
 
         def figures(data: Dataset) -> Mapping[str, float]:

@@ -141,17 +141,21 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))
         return networks.normalized(network, networks.MEAN, networks.DEVIATION)
 
-    def begin(self, network: HybridBlock, run: Run[ImageHyperparameters]) -> None:
+    def begin(
+        self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]
+    ) -> None:
         """With ``--model``, take its weights, and keep them where they are to be frozen."""
         options = run.hyperparameters
-        if MODEL in run.channels:
-            said = weights.load(network[1], run.channels[MODEL])
-            run.data[MODEL] = weights.digest(run.channels[MODEL])
-            run.reporter.message(said)
-        elif options.frozen:
-            raise InputError("--frozen: needs --model, the weights that are to be kept")
+        if MODEL not in run.channels:
+            if options.frozen:
+                raise InputError("--frozen: needs --model, the weights that are to be kept")
+            return
+        bare = network[1]  # behind the layer that normalizes
+        head = networks.output_layer(options.network, len(data.encoding["classes"]))
+        run.reporter.message(weights.load(bare, run.channels[MODEL], head))
+        run.data[MODEL] = weights.digest(run.channels[MODEL])
         if options.frozen:
-            weights.freeze(network[1])
+            weights.freeze(bare, head)
 
     def loss(self, hyperparameters: ImageHyperparameters) -> Any:
         return augmentation.blended_cross_entropy(hyperparameters.label_smoothing)

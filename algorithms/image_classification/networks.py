@@ -84,7 +84,16 @@ def build(name: str, classes: int) -> HybridBlock:
         ) from None
     except RuntimeError as error:  # beside torch 2
         raise MissingDependencyError(f"GluonCV does not import: {error}") from None
-    return get_model(name, classes=classes)
+    return get_model(name, classes=classes, pretrained=False)
+
+
+def output_layer(name: str, classes: int) -> frozenset[str]:
+    """The parameters of the network ``name``, by their place, whose shape goes by the classes."""
+    one, more = (
+        {place: parameter.shape for place, parameter in net._collect_params_with_prefix().items()}
+        for net in (build(name, classes), build(name, classes + 1))
+    )
+    return frozenset(place for place, shape in one.items() if shape != more[place])
 
 
 def normalized(network: HybridBlock, mean: Any, deviation: Any) -> HybridBlock:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator
+from typing import AbstractSet, Any, Iterator
 
 from ...core import DataError, HybridBlock, mx
 from ...core.artifact import PARAMETERS, digest_of
 
 
-def load(network: HybridBlock, path: Path) -> str:
+def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
     """Give ``network`` the weights at ``path``; what was done, in a sentence.
 
-    All but those of the output layer have to be there; the output layer's are taken where they
-    fit. Raises DataError.
+    All have to be there but those of the output layer, ``head``, which are taken where they fit.
+    Raises DataError.
     """
     file = _file(path)
     try:
@@ -21,8 +21,8 @@ def load(network: HybridBlock, path: Path) -> str:
     except (mx.base.MXNetError, ValueError, AttributeError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(f"{file}: no params file: {reason}") from None
-    taken, missing, anew = 0, [], False
-    head = set(network.output.collect_params()) if hasattr(network, "output") else set()
+    taken, anew = 0, False
+    missing: list[str] = []
     for name, parameter in network._collect_params_with_prefix().items():
         array = next((found[key] for key in _names(name, parameter) if key in found), None)
         fits = array is not None and _fits(parameter.shape, array.shape)
@@ -30,7 +30,7 @@ def load(network: HybridBlock, path: Path) -> str:
             parameter.shape = array.shape
             parameter.set_data(array)
             taken += 1
-        elif parameter.name in head:
+        elif name in head:
             anew = True
         else:
             missing.append(name)
@@ -67,11 +67,12 @@ def _fits(shape: tuple[int, ...] | None, there: tuple[int, ...]) -> bool:
     )
 
 
-def freeze(network: HybridBlock) -> None:
-    """Leave all but the output layer of ``network`` as it is, running statistics too."""
-    for parameter in network.features.collect_params().values():
-        parameter.grad_req = "null"
-    network.features.apply(_use_running_statistics)
+def freeze(network: HybridBlock, head: AbstractSet[str]) -> None:
+    """Leave all of ``network`` but its output layer as it is, running statistics too."""
+    for name, parameter in network._collect_params_with_prefix().items():
+        if name not in head:
+            parameter.grad_req = "null"
+    network.apply(_use_running_statistics)
 
 
 def _use_running_statistics(block: Any) -> None:
