@@ -68,6 +68,12 @@ def load() -> ModuleType:
     return mxnet
 
 
+def amp() -> ModuleType:
+    """``mxnet.contrib.amp``, which mxnet does not import by itself."""
+    load()
+    return importlib.import_module("mxnet.contrib.amp")
+
+
 def threads() -> int:
     """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core."""
     return int(os.environ.get("OMP_NUM_THREADS") or _cores())

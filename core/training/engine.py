@@ -16,7 +16,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import mx
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
-from .graphs import LossScale, in_half_precision, twin
+from .graphs import LossScale, all_finite, in_half_precision, twin
 
 # In one store with the gradients, which count from 0. mxnet multiplies a key by 9973 in 32 bits to
 # find its server: from 215,328 on it overflows, and reads memory that is not its own.
@@ -165,8 +165,7 @@ class Engine:
 
     def is_finite(self) -> bool:
         """Whether every parameter is a number."""
-        arrays = [parameter.data(self.devices[0]) for parameter in self._trained]
-        return bool(mx.nd.multi_all_finite(*arrays, num_arrays=len(arrays)).asscalar())
+        return all_finite([parameter.data(self.devices[0]) for parameter in self._trained])
 
     def state(self) -> dict[str, dict[str, NDArray]]:
         """All that the next step depends on, as named arrays: ``network`` and ``optimizer``."""

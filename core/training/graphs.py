@@ -13,13 +13,14 @@ from typing import Any, Sequence
 from .. import mx
 from ..types import HybridBlock, NDArray
 
+# mxnet's kernel has room for the addresses of so many arrays.
+AT_ONCE = 200
+
 
 def in_half_precision(network: HybridBlock, dtype: str) -> HybridBlock:
     """``network`` with its products in ``dtype`` and its output in float32; see ``twin``."""
-    from mxnet.contrib import amp
-
     data = mx.sym.var("data")
-    converted = amp.convert_symbol(network(data), target_dtype=dtype)
+    converted = mx.amp().convert_symbol(network(data), target_dtype=dtype)
     return _block(converted.astype("float32"), data, network)
 
 
@@ -41,6 +42,13 @@ def _block(outputs: Any, data: Any, network: HybridBlock) -> HybridBlock:
     return block
 
 
+def all_finite(arrays: Sequence[NDArray]) -> bool:
+    """Whether every number in ``arrays`` is finite; mxnet checks so many at once."""
+    parts = (arrays[start : start + AT_ONCE] for start in range(0, len(arrays), AT_ONCE))
+    checks = [mx.nd.multi_all_finite(*part, num_arrays=len(part)) for part in parts]
+    return all(bool(check.asscalar()) for check in checks)
+
+
 class LossScale:
     """What a loss is multiplied by, so that small gradients do not vanish in float16.
 
@@ -57,8 +65,7 @@ class LossScale:
 
     def accepts(self, gradients: Sequence[NDArray]) -> bool:
         """Whether all ``gradients`` are finite; the scale of the next step goes by it."""
-        finite = bool(mx.nd.multi_all_finite(*gradients, num_arrays=len(gradients)).asscalar())
-        if not finite:
+        if not all_finite(gradients):
             self.value, self.steps = max(1.0, self.value / 2), 0
             return False
         self.steps += 1
@@ -71,4 +78,5 @@ class LossScale:
         return mx.nd.array([self.value, self.steps])
 
     def restore(self, state: NDArray) -> None:
-        self.value, self.steps = (float(figure) for figure in state.asnumpy())
+        value, steps = state.asnumpy()
+        self.value, self.steps = float(value), int(steps)

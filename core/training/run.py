@@ -253,7 +253,7 @@ def train(
     check_compression(options, store)
     cluster = Cluster()
     kvstore = None
-    if is_worker():
+    if is_worker() and store is not None:
         tell = reporter.message
 
         def fail(reason: str) -> None:
