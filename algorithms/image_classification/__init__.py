@@ -141,9 +141,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))
         return networks.normalized(network, networks.MEAN, networks.DEVIATION)
 
-    def begin(
-        self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]
-    ) -> None:
+    def begin(self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]) -> None:
         """With ``--model``, take its weights, and keep them where they are to be frozen."""
         options = run.hyperparameters
         if MODEL not in run.channels:
