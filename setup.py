@@ -20,7 +20,10 @@ algorithms = find_packages(str(HERE / "algorithms"), exclude=["*.*"])
 setup(
     packages=packages,
     package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
-    package_data={"": ["py.typed", "sample/*"]},
+    package_data={
+        "": ["py.typed", "sample/*"],
+        "algoshelf.registry.cli": ["scaffold/**/*.*"],
+    },
     exclude_package_data={"": ["sample/make_sample.py"]},
     entry_points={
         "console_scripts": ["algoshelf = algoshelf.registry.cli:main"],

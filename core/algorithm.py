@@ -15,6 +15,7 @@ from typing import (
     Any,
     ClassVar,
     Generic,
+    Mapping,
     TypeVar,
 )
 
@@ -58,7 +59,11 @@ class PublishedResult:
 
 
 class Algorithm(ABC, Generic[H]):
-    """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write."""
+    """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
+
+    ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
+    seconds; without them it changes ``epochs`` alone, where there are any.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
@@ -71,6 +76,7 @@ class Algorithm(ABC, Generic[H]):
     metrics: ClassVar[dict[str, str]]
     objective: ClassVar[Objective]
     published: ClassVar[tuple[PublishedResult, ...]] = ()
+    quick: ClassVar[Mapping[str, Any]] = {}
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""

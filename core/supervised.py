@@ -24,7 +24,7 @@ from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPa
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
-from .training.data import Dataset, chunks, hold_out, prefetched
+from .training.data import Dataset, chunks, hold_out, part_of, prefetched
 from .types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             if channel in run.channels:
                 path = run.channels[channel]
                 given[channel] = self._read(path, channel, options, train.encoding)
+        if run.options.examples is not None:
+            given = {name: part_of(data, run.options.examples) for name, data in given.items()}
+            train = given[TRAIN]
         run.data.update((channel, data.digest()) for channel, data in given.items())
         run.reporter.message(
             ", ".join(f"{channel}: {len(data):,} examples" for channel, data in given.items())
@@ -257,7 +260,8 @@ class Classifier(SupervisedAlgorithm[H]):
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input.
 
-        Raises UnfitPayloadError where an example has another shape than the network takes.
+        Raises UnfitPayloadError where an example has another shape than the network takes, or
+        numbers so large that it cannot compute with them.
         """
         signature = model.metadata.input
         if input_data.shape[1:] != signature.shape[1:]:
@@ -265,6 +269,12 @@ class Classifier(SupervisedAlgorithm[H]):
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
         logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
+        beyond = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
+        if len(beyond):
+            raise UnfitPayloadError(
+                f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
+                "not finite"
+            )
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
 
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:

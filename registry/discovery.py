@@ -9,52 +9,25 @@ from __future__ import annotations
 
 import inspect
 import re
-import reprlib
 import sys
-from collections import Counter
 from contextlib import redirect_stdout
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import pluggy
 
-from ..core import hooks
-from ..core.algorithm import Algorithm, ContentType, Objective, PublishedResult
-from ..core.channels import TEST, TRAIN, VALIDATION, Channel
+from ..core import declaration, hooks
+from ..core.algorithm import Algorithm
 from ..core.errors import PluginError, UnknownNameError, did_you_mean
-from ..core.hyperparameters import Hyperparameters
 
 AnyAlgorithm = Algorithm[Any]
 ReporterHook = Callable[..., Any]
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-FLAG = re.compile(r"[a-z][a-z0-9_]*")
 HOOK_PREFIX = "algoshelf_"
 RAISED = (Exception, SystemExit)  # whatever a stranger's code raises is reported by its name
-# The command line's own flags: a channel or hyperparameter of that name could not be given there.
-RESERVED = frozenset(
-    [
-        "output",
-        "seed",
-        "json",
-        "as_json",
-        "help",
-        "devices",
-        "hosts",
-        "kvstore",
-        "gradient_compression",
-        "peer_timeout",
-        "checkpoints",
-        "checkpoint_every",
-        "target_metric",
-        "max_runtime",
-        "metrics",
-    ]
-)
-CHANNELS = frozenset([TRAIN, VALIDATION, TEST])  # flags of nearly every algorithm
 
 
 @dataclass(frozen=True)
@@ -259,118 +232,13 @@ def _check_hook_names(manager: pluggy.PluginManager, plugin: Any) -> None:
         raise PluginError(f"it implements no hook; there is {', '.join(known)}")
 
 
-# The annotations of Channel, ContentType, Objective and PublishedResult, as isinstance takes them.
-DECLARED: Mapping[str, Any] = {
-    "str": str,
-    "bool": bool,
-    "float": (int, float),
-    "tuple[str, ...]": tuple,
-}
-
-
-def _is(value: Any, kind: type) -> bool:
-    """Whether it is a ``kind``, and if that is a dataclass, its fields are what they declare."""
-    declared = fields(kind) if is_dataclass(kind) else ()
-    return isinstance(value, kind) and all(
-        isinstance(getattr(value, field.name), DECLARED[str(field.type)]) for field in declared
-    )
-
-
-def _shown(kind: type) -> str:
-    """``Objective(metric: str, maximize: bool)``."""
-    return f"{kind.__name__}({', '.join(f'{field.name}: {field.type}' for field in fields(kind))})"
-
-
-def _tuple_of(kind: type) -> tuple[str, Callable[[Any], bool]]:
-    return (
-        f"a tuple of {_shown(kind)}",
-        lambda value: isinstance(value, tuple) and all(_is(item, kind) for item in value),
-    )
-
-
-# What each attribute of an algorithm is to be: in words, and as a check.
-ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(
-        ("name", "version", "task", "summary"), ("a str", lambda value: isinstance(value, str))
-    ),
-    "Hyperparameters": (
-        "a subclass of algoshelf.core.Hyperparameters",
-        lambda value: inspect.isclass(value) and issubclass(value, Hyperparameters),
-    ),
-    "channels": _tuple_of(Channel),
-    "accepts": _tuple_of(ContentType),
-    "answers": _tuple_of(ContentType),
-    "metrics": (
-        "a dict of str to str",
-        lambda value: (
-            isinstance(value, dict)
-            and all(isinstance(text, str) for item in value.items() for text in item)
-        ),
-    ),
-    "objective": (f"an {_shown(Objective)}", lambda value: _is(value, Objective)),
-    "published": _tuple_of(PublishedResult),
-}
-
-
 def _check_class(cls: type[AnyAlgorithm]) -> None:
     """What the catalog itself relies on; ``algoshelf check`` looks at all the rest."""
     if not (inspect.isclass(cls) and issubclass(cls, Algorithm)):
         raise PluginError(f"{cls!r} is no subclass of algoshelf.core.Algorithm")
-    faults = [*_missing(cls), *_wrong_attributes(cls), *_wrong_names(cls)]
+    faults = declaration.faults(cls)
     if faults:
         raise PluginError(f"{_path(cls)}: {'; '.join(faults)}")
-
-
-def _missing(cls: type[AnyAlgorithm]) -> Iterator[str]:
-    if inspect.isabstract(cls):
-        yield f"it does not define {', '.join(sorted(cls.__abstractmethods__))}"
-    needed = [name for name in Algorithm.__annotations__ if not hasattr(cls, name)]
-    if needed:
-        yield f"it does not set {', '.join(needed)}"
-
-
-def _wrong_attributes(cls: type[AnyAlgorithm]) -> Iterator[str]:
-    for name, (expected, fits) in ATTRIBUTES.items():
-        if hasattr(cls, name) and not fits(getattr(cls, name)):
-            yield f"{name} is {reprlib.repr(getattr(cls, name))}, expected {expected}"
-
-
-def _wrong_names(cls: type[AnyAlgorithm]) -> Iterator[str]:
-    """Names that the catalog or the command line cannot use."""
-    name = getattr(cls, "name", None)
-    if isinstance(name, str) and not NAME.fullmatch(name):
-        yield f"the name {name!r} is not lower-case words joined by hyphens"
-    channels = [channel.name for channel in _attribute(cls, "channels", ())]
-    tuned = list(getattr(_attribute(cls, "Hyperparameters", None), "model_fields", ()))
-    yield from _wrong_flags("channels", channels, RESERVED)
-    yield from _wrong_flags("hyperparameters", tuned, RESERVED | CHANNELS)
-    shared = [name for name, count in Counter([*channels, *tuned]).items() if count > 1]
-    if shared:
-        yield (
-            f"channels and hyperparameters share the names {', '.join(sorted(shared))}: "
-            "each is a flag, and needs a name of its own"
-        )
-
-
-def _wrong_flags(kind: str, names: Iterable[str], taken: frozenset[str]) -> Iterator[str]:
-    reserved = sorted(taken.intersection(names))
-    if reserved:
-        yield (
-            f"{kind} may not be called {', '.join(reserved)}: "
-            "the command line has a flag of that name"
-        )
-    ill = sorted({name for name in names if not FLAG.fullmatch(name)})
-    if ill:
-        yield (
-            f"{kind} may not be called {', '.join(ill)}: "
-            "expected a lower-case letter, then lower-case letters, digits and underscores"
-        )
-
-
-def _attribute(cls: type[AnyAlgorithm], name: str, default: Any) -> Any:
-    """The attribute, or ``default`` where it is missing or wrong, which others report."""
-    value = getattr(cls, name, default)
-    return value if ATTRIBUTES[name][1](value) else default
 
 
 def _path(cls: type) -> str:

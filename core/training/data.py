@@ -113,6 +113,21 @@ class Subset:
         return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
 
 
+def part_of(dataset: Dataset, examples: int) -> Dataset:
+    """About ``examples`` of ``dataset``, of each class in its proportion the first, at least two.
+
+    Two, so that one can be held out.
+    """
+    if len(dataset) <= examples:
+        return dataset
+    labels = dataset.labels()
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen.append(members[: max(2, round(len(members) * examples / len(labels)))])
+    return Subset(dataset, np.sort(np.concatenate(chosen)))
+
+
 def hold_out(
     dataset: Dataset, fraction: float, rng: np.random.Generator
 ) -> tuple[Dataset, Dataset]:

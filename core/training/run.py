@@ -10,11 +10,21 @@ import random
 import re
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import metadata as distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Iterator, Mapping, NamedTuple, Sequence, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ContextManager,
+    Generic,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    TypeVar,
+)
 
 import numpy as np
 
@@ -52,7 +62,8 @@ class RunOptions:
     ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
     ``target_metric`` is a value of the algorithm's objective that ends the training;
     ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
-    ``peer_timeout`` is how many seconds a host waits for the others before it ends itself.
+    ``peer_timeout`` is how many seconds a host waits for the others before it ends itself;
+    ``examples`` is about how many of a channel are used, where a trial on a part will do.
     """
 
     devices: str = "auto"
@@ -63,6 +74,7 @@ class RunOptions:
     max_runtime: float | None = None
     target_metric: float | None = None
     peer_timeout: float = PEER_TIMEOUT_SECONDS
+    examples: int | None = None
 
 
 class Decision(NamedTuple):
@@ -235,12 +247,14 @@ def train(
     options: RunOptions | None = None,
     reporter: Reporter | None = None,
     distribution: str = "",
+    stop: Stop | None = None,
 ) -> tuple[Artifact | None, dict[str, float]]:
     """Train ``algorithm`` on ``channels`` (name to path) and leave the artifact at ``output``.
 
     Everything that can be wrong with the inputs is checked before the first step, and on any
     error nothing is left at ``output``. ``distribution`` (name and version) is noted in the
-    artifact as where ``algorithm`` comes from. Returns the artifact and its final metrics; of
+    artifact as where ``algorithm`` comes from. ``stop`` asks the run to end in place of the
+    process's signals, which then are left alone. Returns the artifact and its final metrics; of
     several hosts only the chief has an artifact.
     """
     paths = check_channels(algorithm.channels, channels)
@@ -266,7 +280,7 @@ def train(
         kvstore = open_store(store, options.gradient_compression)
     if not cluster.is_chief:
         reporter = Reporter()
-    with _stage(output, cluster) as folder, stop_on_signals(resumable) as stop:
+    with _stage(output, cluster) as folder, _stopping(stop, resumable) as asked:
         _seed(seed)
         run = Run(
             algorithm=algorithm,
@@ -279,7 +293,7 @@ def train(
             kvstore=kvstore,
             cluster=cluster,
             reporter=reporter,
-            stop=stop,
+            stop=asked,
             distribution=distribution,
         )
         where = ", ".join(map(str, devices))
@@ -325,17 +339,25 @@ def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
             yield Path(scratch)
 
 
+def _stopping(stop: Stop | None, resumable: bool) -> ContextManager[Stop]:
+    return stop_on_signals(resumable) if stop is None else nullcontext(stop)
+
+
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     mx.random.seed(seed)
 
 
-def _source_digest(cls: type) -> str:
-    """The SHA-256 of the source of the package, or the module, that ``cls`` is written in."""
+def sources(cls: type) -> list[Path]:
+    """The files of the package, or the module, that ``cls`` is written in."""
     path = Path(inspect.getfile(cls))
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    packaged = (path.parent / "__init__.py").exists()
+    return sorted(path.parent.rglob("*.py")) if packaged else [path]
+
+
+def _source_digest(cls: type) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources(cls))).hexdigest()
 
 
 def _packages() -> dict[str, str]:

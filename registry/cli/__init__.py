@@ -20,7 +20,7 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, models, training
+from . import browse, check, models, new, training
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -32,7 +32,15 @@ def cli() -> None:
     """Deep-learning use-cases by name: pick one, train it, ask it, measure it, add your own."""
 
 
-for command in (browse.list_, browse.info, training.train, models.evaluate, models.predict):
+for command in (
+    browse.list_,
+    browse.info,
+    training.train,
+    models.evaluate,
+    models.predict,
+    check.check,
+    new.new,
+):
     cli.add_command(command)
 
 

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from algoshelf.core.declaration import RESERVED
 from algoshelf.registry import catalog
 from algoshelf.registry.cli.output import print_json
 from algoshelf.registry.cli.training import train_command
-from algoshelf.registry.discovery import RESERVED
 
 from tests.conftest import ROOT, Algoshelf, Result
 from tests.registry.conftest import Site, install

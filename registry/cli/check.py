@@ -1,0 +1,87 @@
+"""``check NAME``: the battery that every algorithm of the catalog passes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ...core.conformance import CHECKS, Battery, Finding
+from ...core.errors import InputError, UnknownNameError, did_you_mean
+from ..discovery import catalog
+from .output import json_option, print_json
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--only", multiple=True, metavar="CHECK", help="This check, and what it needs; repeatable."
+)
+@click.option(
+    "--channel",
+    "given",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Train on this [default: the bundled sample]; repeatable.",
+)
+@json_option
+def check(name: str, only: tuple[str, ...], given: tuple[str, ...], as_json: bool) -> None:
+    """Check that the algorithm NAME keeps to what every algorithm promises.
+
+    It trains on a part of the sample a few times. Exit code 1 where a check fails.
+    """
+    algorithm = catalog().get(name).algorithm
+    channels = _channels(given)
+    wanted = _wanted(only)
+    findings = []
+    with Battery(algorithm, channels) as battery:
+        for each in wanted:
+            finding = battery.run(each)
+            findings.append(finding)
+            if not as_json:
+                _show(finding)
+    passed = sum(finding.ok for finding in findings)
+    if as_json:
+        print_json(
+            {
+                "algorithm": name,
+                "ok": passed == len(findings),
+                "checks": [finding.to_dict() for finding in findings],
+            }
+        )
+    else:
+        click.echo(f"\n{name}: {passed} of {len(findings)} checks passed")
+    if passed < len(findings):
+        sys.exit(1)
+
+
+def _channels(given: tuple[str, ...]) -> dict[str, Path]:
+    """The paths of ``--channel NAME=PATH``."""
+    wrong = [f"--channel: expected NAME=PATH, got {text!r}" for text in given if "=" not in text]
+    if wrong:
+        raise InputError(*wrong)
+    return {name: Path(path) for name, _, path in (text.partition("=") for text in given)}
+
+
+def _wanted(only: tuple[str, ...]) -> list[str]:
+    """The checks to run, in the order of the battery."""
+    others = f"; there are {', '.join(CHECKS)}"
+    unknown = [
+        f"--only: no check {name!r}{did_you_mean(name, CHECKS) or others}"
+        for name in only
+        if name not in CHECKS
+    ]
+    if unknown:
+        raise UnknownNameError(*unknown)
+    return [name for name in CHECKS if not only or name in only]
+
+
+def _show(finding: Finding) -> None:
+    """A line, and below it each fault with what to change."""
+    seconds = f"{finding.seconds:7.2f} s" if finding.status != "skipped" else " " * 9
+    click.echo(f"{finding.status:<8}{finding.name:<28}{seconds}")
+    if not finding.ok:
+        click.echo(f"        {finding.holds}")
+    for line in finding.advice.splitlines():
+        click.echo(f"        {line}")

@@ -1,0 +1,110 @@
+"""``new NAME``: a small distribution with an algorithm that trains, to change into one's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from ...core.declaration import NAME
+from ...core.errors import InputError, OutputError
+from ..discovery import catalog
+
+# A distribution that works: its names are replaced, and nothing else.
+SCAFFOLD = Path(__file__).parent / "scaffold" / "my-algorithm"
+NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
+MOST_CHARACTERS = 60
+FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, beside its package
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write it [default: ./NAME]",
+)
+def new(name: str, output: Path | None) -> None:
+    """Write a small distribution with an algorithm NAME that trains, to change into your own."""
+    faults = _faults(name)
+    if faults:
+        raise InputError(*faults)
+    folder = output or Path(name)
+    _check_empty(folder)
+    _write(folder, name)
+    click.echo(f"{name} is in {folder}. Next:")
+    click.echo(f"  pip install -e '{folder.absolute()}[test]'")
+    click.echo(f"  algoshelf check {name}")
+    click.echo(f"  algoshelf train {name}")
+    click.echo(f"  pytest {folder}")
+    click.echo(f"The class is in {folder / _module(name) / '__init__.py'}.")
+
+
+def _faults(name: str) -> list[str]:
+    """Why an algorithm and its distribution cannot be called ``name``."""
+    module = _module(name)
+    if not NAME.fullmatch(name) or len(name) > MOST_CHARACTERS:
+        return [
+            f"{name!r}: expected lower-case words joined by hyphens, such as leaf-shapes, of "
+            f"{MOST_CHARACTERS} characters at most"
+        ]
+    if not module.isidentifier() or keyword.iskeyword(module) or module in FOLDERS:
+        return [f"{name!r}: {module} cannot be the name of a Python module: choose another"]
+    claimed = catalog().entries.get(name)
+    if claimed is not None:
+        return [f"{name!r}: in the catalog already, by {claimed.distribution}: choose another"]
+    if importlib.util.find_spec(module) is not None or _is_installed(name):
+        return [f"{name!r}: a module or a distribution of that name is installed: choose another"]
+    return []
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _check_empty(folder: Path) -> None:
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: a file is in the way: choose another --output")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(f"{folder}: is not empty: choose another --output")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _write(folder: Path, name: str) -> None:
+    sources = {
+        path.relative_to(SCAFFOLD): path.read_text(encoding="utf-8")
+        for path in sorted(SCAFFOLD.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    new_class = "".join(word.capitalize() for word in name.split("-"))
+    if any(re.search(rf"\b{new_class}\b", text) for text in sources.values()):
+        new_class += "Algorithm" if name != NAMED else ""  # Path, say, is imported there
+    names = ((NAMED, name), (MODULE, _module(name)), (CLASS, new_class))
+    try:
+        for path, text in sources.items():
+            target = folder / _renamed(str(path), names)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_renamed(text, names), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+
+
+def _renamed(text: str, names: tuple[tuple[str, str], ...]) -> str:
+    """Every old name at once, so that no new one is taken for an old."""
+    table = dict(names)
+    return re.sub("|".join(map(re.escape, table)), lambda found: table[found[0]], text)
