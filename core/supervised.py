@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -71,6 +71,12 @@ class SupervisedAlgorithm(Algorithm[H]):
         """How parameters begin: K. He et al., "Delving deep into rectifiers", ICCV 2015."""
         return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
+    def begin(self, network: HybridBlock, data: Dataset, run: Run[H]) -> None:
+        """Change the initialized network for ``data`` before the first step: weights it is given.
+
+        What is read for it belongs into ``run.data``, so that a checkpoint is held against it.
+        """
+
     def augment(
         self, x: NDArray, y: NDArray, hyperparameters: H, rng: np.random.Generator
     ) -> tuple[NDArray, NDArray]:
@@ -100,6 +106,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         if not isinstance(network, mx.gluon.HybridBlock):
             raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
         network.initialize(self.initializer(options), ctx=list(run.devices))
+        self.begin(network, train, run)
         network.hybridize(static_alloc=True, static_shape=True)
 
         def figures(data: Dataset) -> Mapping[str, float]:
@@ -184,21 +191,31 @@ def _names(encoding: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ClassProbabilities:
-    """A classifier's answers: ``values`` (N, C) float32, rows that sum to 1, over ``classes``."""
+    """A classifier's answers: ``values`` (N, C) float32, rows that sum to 1, over ``classes``.
+
+    ``named`` is how many classes an answer names, the likeliest first; 0 are all, in their order.
+    """
 
     classes: tuple[str, ...]
     values: Array
+    named: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, part: slice) -> ClassProbabilities:
-        return ClassProbabilities(self.classes, self.values[part])
+        return replace(self, values=self.values[part])
 
     def best(self) -> Iterator[tuple[str, float]]:
         """The likeliest class of each answer and its probability."""
         for row, index in zip(self.values, self.values.argmax(axis=1)):
             yield self.classes[index], row[index]
+
+    def by_class(self) -> Iterator[dict[str, float]]:
+        """The probabilities of each answer by the names of their classes."""
+        for row in self.values:
+            order = np.argsort(-row, kind="stable")[: self.named] if self.named else range(len(row))
+            yield {self.classes[index]: row[index] for index in order}
 
 
 class Classifier(SupervisedAlgorithm[H]):
@@ -282,9 +299,9 @@ class Classifier(SupervisedAlgorithm[H]):
             {
                 "label": label,
                 "probability": probability,
-                "probabilities": dict(zip(prediction.classes, row)),
+                "probabilities": probabilities,
             }
-            for (label, probability), row in zip(prediction.best(), prediction.values)
+            for (label, probability), probabilities in zip(prediction.best(), prediction.by_class())
         ]
         if content_type == codecs.JSONLINES:
             return codecs.encode_jsonlines(rows)

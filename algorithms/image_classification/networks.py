@@ -1,0 +1,119 @@
+"""The networks by name: GluonCV's for classification, and Gluon's own with ``gluon:`` before.
+
+The names stand here so that ``info`` need not import GluonCV; a test holds them against it. Left
+out are those for segmentation, and the pruned ones, whose shapes GluonCV reads from the net.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core import HybridBlock, MissingDependencyError, mx
+
+_NAMES = """
+    alexnet
+    cifar_residualattentionnet56 cifar_residualattentionnet92 cifar_residualattentionnet452
+    cifar_resnet20_v1 cifar_resnet56_v1 cifar_resnet110_v1
+    cifar_resnet20_v2 cifar_resnet56_v2 cifar_resnet110_v2
+    cifar_resnext29_16x64d cifar_resnext29_32x4d
+    cifar_wideresnet16_10 cifar_wideresnet28_10 cifar_wideresnet40_8
+    darknet53 densenet121 densenet161 densenet169 densenet201 dla34 googlenet
+    hrnet_w18_c hrnet_w18_small_v1_c hrnet_w18_small_v2_c hrnet_w30_c hrnet_w32_c hrnet_w40_c
+    hrnet_w44_c hrnet_w48_c hrnet_w64_c
+    inceptionv3 mobilenet0.25 mobilenet0.5 mobilenet0.75 mobilenet1.0
+    mobilenetv2_0.25 mobilenetv2_0.5 mobilenetv2_0.75 mobilenetv2_1.0
+    mobilenetv3_large mobilenetv3_small
+    nasnet_4_1056 nasnet_5_1538 nasnet_6_4032 nasnet_7_1920
+    residualattentionnet56 residualattentionnet92 residualattentionnet128 residualattentionnet164
+    residualattentionnet200 residualattentionnet236 residualattentionnet452
+    resnest14 resnest26 resnest50 resnest101 resnest200 resnest269
+    resnet18_v1 resnet34_v1 resnet50_v1 resnet101_v1 resnet152_v1
+    resnet18_v1b resnet34_v1b resnet50_v1b resnet101_v1b resnet152_v1b
+    resnet50_v1b_gn resnet101_v1b_gn
+    resnet50_v1c resnet101_v1c resnet152_v1c resnet50_v1d resnet101_v1d resnet152_v1d
+    resnet50_v1e resnet101_v1e resnet152_v1e resnet50_v1s resnet101_v1s resnet152_v1s
+    resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2
+    resnext50_32x4d resnext101_32x4d resnext101_64x4d resnext101e_64x4d
+    se_resnet18_v1 se_resnet34_v1 se_resnet50_v1 se_resnet101_v1 se_resnet152_v1
+    se_resnet18_v2 se_resnet34_v2 se_resnet50_v2 se_resnet101_v2 se_resnet152_v2
+    se_resnext50_32x4d se_resnext101_32x4d se_resnext101_64x4d se_resnext101e_64x4d
+    senet_154 senet_154e shufflenet_v1 shufflenet_v2 squeezenet1.0 squeezenet1.1
+    vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn xception xception71
+"""
+# Gluon's own; where GluonCV has one of the same name, their layers may differ, and so the weights.
+_GLUON_NAMES = """
+    alexnet densenet121 densenet161 densenet169 densenet201 inceptionv3
+    mobilenet0.25 mobilenet0.5 mobilenet0.75 mobilenet1.0
+    mobilenetv2_0.25 mobilenetv2_0.5 mobilenetv2_0.75 mobilenetv2_1.0
+    resnet18_v1 resnet34_v1 resnet50_v1 resnet101_v1 resnet152_v1
+    resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2
+    squeezenet1.0 squeezenet1.1 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn
+"""
+GLUON = "gluon:"
+NETWORKS = (*_NAMES.split(), *(GLUON + name for name in _GLUON_NAMES.split()))
+# RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+def side(network: str) -> int:
+    """The width and height in pixels for which ``network`` was made."""
+    if network.startswith("cifar_"):
+        return 32
+    if network.startswith("nasnet_"):
+        return 331
+    return 299 if network.replace(GLUON, "").startswith(("inception", "xception")) else 224
+
+
+def build(name: str, classes: int) -> HybridBlock:
+    """The network ``name`` with one logit for each of ``classes``, not initialized.
+
+    Raises MissingDependencyError where GluonCV is not installed.
+    """
+    if name.startswith(GLUON):
+        return mx.gluon.model_zoo.vision.get_model(name[len(GLUON) :], classes=classes)
+    mx.load()
+    try:
+        from gluoncv.model_zoo import get_model
+    except ModuleNotFoundError as error:
+        if error.name != "gluoncv":
+            raise
+        raise MissingDependencyError(
+            "image-classification needs GluonCV, which is not installed: "
+            "pip install 'algoshelf[vision]'"
+        ) from None
+    except RuntimeError as error:  # beside torch 2
+        raise MissingDependencyError(f"GluonCV does not import: {error}") from None
+    return get_model(name, classes=classes, pretrained=False)
+
+
+def output_layer(name: str, classes: int) -> frozenset[str]:
+    """The parameters of the network ``name``, by their place, whose shape goes by the classes."""
+    one, more = (
+        {place: parameter.shape for place, parameter in net._collect_params_with_prefix().items()}
+        for net in (build(name, classes), build(name, classes + 1))
+    )
+    return frozenset(place for place, shape in one.items() if shape != more[place])
+
+
+def normalized(network: HybridBlock, mean: Any, deviation: Any) -> HybridBlock:
+    """``network`` behind a layer that takes intensities from 0 to 255, (N, 3, H, W)."""
+
+    class Normalize(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
+        """Intensities as ``(x / 255 - mean) / deviation`` of each colour."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            with self.name_scope():
+                scale = 1 / (255 * mx.nd.array(deviation))
+                shift = -mx.nd.array(mean) / mx.nd.array(deviation)
+                self.scale = self.params.get_constant("scale", scale.reshape((1, 3, 1, 1)))
+                self.shift = self.params.get_constant("shift", shift.reshape((1, 3, 1, 1)))
+
+        def hybrid_forward(self, operators: Any, x: Any, scale: Any, shift: Any) -> Any:
+            x = operators.cast(x, dtype="float32")
+            return operators.broadcast_add(operators.broadcast_mul(x, scale), shift)
+
+    whole = mx.gluon.nn.HybridSequential()
+    whole.add(Normalize(), network)
+    return whole

@@ -1,0 +1,59 @@
+"""cifar_resnet20_v1 on the whole of CIFAR-10.
+
+    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED]
+
+Trains through the command line, 40 epochs, evaluates on the 10,000 test images, and keeps accuracy,
+time and command under results/. About three quarters of an hour on two cores; checkpoints are kept
+in SCRATCH, and the same command goes on from them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from environment import environment, results_file
+
+OPTIONS = ("--network", "cifar_resnet20_v1", "--epochs", 40, "--holdout", 0.02)
+
+
+def main(data: Path, scratch: Path, seed: int) -> None:
+    if not (data / "test_batch.bin").is_file():
+        sys.exit(f"{data}: holds no test_batch.bin; give the folder with CIFAR-10's .bin files")
+    model = scratch / f"model-{seed}"
+    kept = ("--checkpoints", scratch / f"checkpoints-{seed}", "--checkpoint-every", "5m")
+    start = time.monotonic()
+    command = ("train", "image-classification", "--train", data, "--seed", seed, *OPTIONS)
+    trained = algoshelf(*command, *kept, "--output", model)
+    seconds = time.monotonic() - start
+    evaluated = algoshelf("evaluate", model, "--test", data)
+    document = {
+        "what": "algoshelf train image-classification --train CIFAR10 --seed S "
+        + " ".join(map(str, OPTIONS)),
+        "data": "CIFAR-10: 49,000 images to train on, 1,000 of train held out, 10,000 to test",
+        "hyperparameters": trained["hyperparameters"],
+        "environment": environment(),
+        "seed": seed,
+        "test_accuracy": evaluated["metrics"]["accuracy"],
+        "interval_95": evaluated["intervals"]["accuracy"],
+        "validation_accuracy": trained["metrics"]["validation:accuracy"],
+        "seconds_of_the_last_start": round(seconds),
+    }
+    path = results_file(f"cifar_accuracy-seed{seed}")
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+    print(path)
+
+
+def algoshelf(*arguments: object) -> Any:
+    """The JSON document of one command."""
+    command = [str(Path(sys.executable).parent / "algoshelf"), *map(str, arguments), "--json"]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)

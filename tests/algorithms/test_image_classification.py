@@ -1,0 +1,318 @@
+"""image-classification: every format of a channel and of a request, and weights to begin with."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.util
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from algoshelf.algorithms.image_classification import ImageClassification, networks, pictures
+from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
+from algoshelf.core.training.loop import predict
+from PIL import Image
+
+from tests.conftest import ROOT, Algoshelf
+
+if importlib.util.find_spec("gluoncv") is None:
+    pytest.skip("image-classification needs GluonCV", allow_module_level=True)
+SAMPLE = ROOT / "algorithms" / "image_classification" / "sample"
+QUICK = {"epochs": "1", "batch_size": "32"}
+Parsed = ImageClassification.Hyperparameters.parse
+
+
+@pytest.fixture(scope="module")
+def photos() -> tuple[np.ndarray, np.ndarray]:
+    """Real pictures (300, 32, 32, 3) uint8 and labels (300,)."""
+    rows = np.frombuffer(gzip.decompress((SAMPLE / "test_batch.bin.gz").read_bytes()), np.uint8)
+    rows = rows.reshape(-1, 3073)
+    return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photos: tuple[np.ndarray, np.ndarray]) -> Path:
+    """Three classes with twenty pictures each."""
+    root = tmp_path_factory.mktemp("photos")
+    for label, name in ((0, "plane"), (3, "cat"), (8, "ship")):
+        (root / name).mkdir()
+        for number, picture in enumerate(photos[0][photos[1] == label][:20]):
+            Image.fromarray(picture).save(root / name / f"{number:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
+    output = tmp_path_factory.mktemp("trained") / "m"
+    settings = Parsed({**QUICK, "top_k": "2", "mixup": "0.2", "label_smoothing": "0.1"})
+    train(ImageClassification(), {"train": folder}, settings, output, reporter=Reporter())
+    return output
+
+
+def read(path: Path, **settings: Any) -> Any:
+    return ImageClassification().dataset(path, "train", Parsed(settings))
+
+
+def test_the_networks_are_those_of_the_zoos() -> None:
+    from gluoncv.model_zoo import model_zoo
+
+    zoo = set(model_zoo._models)
+    assert {n for n in networks.NETWORKS if not n.startswith("gluon:")} <= zoo
+    for name in ("cifar_resnet20_v1", "gluon:mobilenetv2_0.25", "resnet18_v1b"):
+        built = networks.build(name, 7)
+        head = networks.output_layer(name, 7)
+        assert 1 <= len(head) <= 2
+        assert head < set(built._collect_params_with_prefix())
+
+
+def test_an_unknown_network_gets_a_suggestion() -> None:
+    with pytest.raises(HyperparameterError, match=r"did you mean 'cifar_resnet20_v1'"):
+        Parsed({"network": "cifar_resnet20v1"})
+
+
+def test_the_forms_of_a_channel_hold_the_same(
+    tmp_path: Path, folder: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    expected = read(folder)
+    every = np.arange(len(expected))
+    x, y = expected.take(every)
+    assert (x.shape, x.dtype, list(expected.encoding["classes"])) == (
+        (60, 3, 32, 32), np.uint8, ["cat", "plane", "ship"],
+    )  # fmt: skip
+    files = [(path, name) for name in ("cat", "plane", "ship")
+             for path in sorted((folder / name).iterdir())]  # fmt: skip
+    listed = folder / "list.lst"
+    numbers = {"cat": 0, "plane": 1, "ship": 2}
+    lines = [
+        f"{number}\t{numbers[name]}\t{path.relative_to(folder)}\n"
+        for number, (path, name) in enumerate(files)
+    ]
+    listed.write_text("".join(lines))
+    manifest = folder / "out.manifest"
+    manifest.write_text("".join(
+        json.dumps({"source-ref": str(path.relative_to(folder)), "kind": numbers[name],
+                    "kind-metadata": {"class-name": name, "type": "groundtruth"}}) + "\n"
+        for path, name in files
+    ))  # fmt: skip
+    record = mx.recordio.MXRecordIO(str(tmp_path / "pack.rec"), "w")
+    for i, (path, name) in enumerate(files):
+        header = mx.recordio.IRHeader(0, float(numbers[name]), i, 0)
+        record.write(mx.recordio.pack(header, path.read_bytes()))
+    record.close()
+    for path, names in (
+        (listed, ["0", "1", "2"]),
+        (manifest, ["cat", "plane", "ship"]),
+        (tmp_path / "pack.rec", ["0", "1", "2"]),
+    ):
+        found = read(path)
+        assert list(found.encoding["classes"]) == names
+        images, labels = found.take(every)
+        np.testing.assert_array_equal(images, x)
+        np.testing.assert_array_equal(labels, y)
+    listed.unlink()
+    manifest.unlink()
+
+
+def test_cifars_own_files_are_read(photos: tuple[np.ndarray, np.ndarray]) -> None:
+    data = ImageClassification().dataset(SAMPLE, "test", Parsed({}))
+    x, y = data.take(np.arange(300))
+    np.testing.assert_array_equal(x.transpose(0, 2, 3, 1), photos[0])
+    np.testing.assert_array_equal(y, photos[1])
+    assert len(read(SAMPLE)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.lst", "1\tcat\tx.png\n", r"line 1: no class: 'cat'"),
+        ("a.lst", "1\t2\n", r"line 1: expected number, class and path .*, got 2 cells"),
+        ("a.lst", "0\t1\t../../etc/passwd\n", r"line 1: .* lies outside"),
+        ("a.lst", "", r"holds no examples"),
+        ("a.manifest", '{"source-ref": "x.png"}\n', r"line 1: expected a JSON object with source"),
+        ("a.manifest", "[1]\n", r"line 1: expected a JSON object"),
+        ("a.bin", "x" * 100, r"no file of CIFAR-10: 100 bytes"),
+        ("a.rec", "nothing", r"record 1"),
+        ("a.gif", "x", r"is none of these"),
+    ],
+)
+def test_a_malformed_channel_is_named(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=reason):
+        read(tmp_path / name)
+
+
+def test_any_real_picture_becomes_what_the_network_takes(
+    photos: tuple[np.ndarray, np.ndarray],
+) -> None:
+    large = Image.fromarray(photos[0][0]).resize((90, 60))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    for picture, form, options in (
+        (large.convert("L"), "PNG", {}),
+        (large.convert("RGBA"), "PNG", {}),
+        (large.convert("CMYK"), "JPEG", {}),
+        (large.convert("P"), "PNG", {}),
+        (large.convert("1"), "PNG", {}),
+        (Image.fromarray(np.asarray(large.convert("L")).astype(np.uint16) * 257), "PNG", {}),
+        (large, "JPEG", {"exif": exif}),
+        (large, "PNG", {"save_all": True, "append_images": [large.rotate(90)]}),
+    ):
+        stream = io.BytesIO()
+        picture.save(stream, form, **options)
+        found = pictures.decoded(stream.getvalue(), 32)
+        assert (found.shape, found.dtype) == ((3, 32, 32), np.uint8)
+
+
+def test_every_form_of_a_request_gets_one_answer(
+    trained: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    algorithm = ImageClassification()
+    model = algorithm.model_fn(trained)
+    picture = photos[0][0]
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    encoded = base64.b64encode(stream.getvalue()).decode()
+    bodies = {
+        codecs.PNG: stream.getvalue(),
+        codecs.JSON: json.dumps({"instances": [{"b64": encoded}, picture.tolist()]}).encode(),
+        codecs.JSONLINES: json.dumps({"b64": encoded}).encode(),
+        codecs.NPY: codecs.encode_npy(picture[None].astype(np.float32)),
+    }
+    answers = []
+    for content_type, body in bodies.items():
+        examples = algorithm.input_fn(body, content_type)
+        prediction = algorithm.predict_fn(examples, model)
+        document = json.loads(algorithm.output_fn(prediction, codecs.JSON))
+        answers += document["predictions"]
+    assert len(answers) == 5
+    for answer in answers:
+        assert answer["label"] == answers[0]["label"]
+        assert answer["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)
+        named = list(answer["probabilities"].values())
+        assert len(named) == 2  # top_k
+        assert named == sorted(named, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        (codecs.JSON, b'[{"b64": "!"}]', "instance 0: no base64"),
+        (codecs.JSON, b'[{"picture": 1}]', "instance 0: expected"),
+        (codecs.JSON, b"[[[1, 2], [3]]]", "instance 0: expected a picture"),
+        (codecs.JSON, b"[[[[300, 0, 0]]]]", "from 0 to 255"),
+        (codecs.JSON, b"[[[[1, 2]]]]", "expected pictures"),
+        (codecs.PNG, b"x", "no image"),
+    ],
+)
+def test_a_wrong_request_says_what_is_wrong(content_type: str, body: bytes, reason: str) -> None:
+    from algoshelf.core import PayloadError
+
+    with pytest.raises(PayloadError, match=reason):
+        ImageClassification().input_fn(body, content_type)
+
+
+def test_training_goes_on_from_weights_with_a_new_output_layer(
+    tmp_path: Path, folder: Path, trained: Path
+) -> None:
+    """From a model of three classes to CIFAR's ten, the backbone frozen."""
+    few = tmp_path / "test_batch.bin"
+    few.write_bytes(gzip.decompress((SAMPLE / "test_batch.bin.gz").read_bytes())[: 3073 * 200])
+    settings = Parsed({**QUICK, "frozen": "true", "optimizer": "sgd", "learning_rate": "0.01"})
+    channels = {"train": few, "model": trained}
+    artifact, _ = train(
+        ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter()
+    )
+    assert artifact is not None
+    assert set(artifact.metadata.data) == {"train", "model"}
+    before, after = (
+        mx.nd.load(str(folder / "model-0000.params")) for folder in (trained, tmp_path / "m")
+    )
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name].shape != after[name].shape}
+    assert len(changed) == 2  # weight and bias of the output layer
+    for name in before.keys() - changed:
+        np.testing.assert_array_equal(before[name].asnumpy(), after[name].asnumpy())
+
+
+def test_weights_of_another_network_are_refused(
+    tmp_path: Path, folder: Path, trained: Path
+) -> None:
+    settings = Parsed({**QUICK, "network": "cifar_resnet20_v2"})
+    channels = {"train": folder, "model": trained}
+    with pytest.raises(DataError, match="holds no fitting weights for"):
+        train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
+    (tmp_path / "x.params").write_bytes(b"nothing")
+    channels["model"] = tmp_path / "x.params"
+    with pytest.raises(DataError, match="no params file"):
+        train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
+    assert not (tmp_path / "m").exists()
+
+
+def test_augmentation_repeats_and_changes_what_it_says(
+    photos: tuple[np.ndarray, np.ndarray],
+) -> None:
+    from algoshelf.algorithms.image_classification import augmentation
+
+    x = mx.nd.array(photos[0][:16].transpose(0, 3, 1, 2).astype(np.float32))
+    y = mx.nd.array(photos[1][:16], dtype="int32")
+
+    def rng() -> np.random.Generator:
+        return np.random.default_rng(5)
+
+    same = augmentation.moved(x, rng(), shift=0, scale=0, flip=False)
+    assert same is x
+    shifted = augmentation.moved(x, rng(), shift=0.125, scale=0, flip=False).asnumpy()
+    # Whole pixels: every intensity was there before, or is black.
+    for before, after in zip(x.asnumpy(), shifted):
+        near = np.abs(after[0].ravel()[:, None] - np.append(before[0].ravel(), 0)).min(axis=1)
+        assert near.max() < 0.01
+    once, again = (augmentation.coloured(x, rng(), 0.4).asnumpy() for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert 0 <= once.min() <= once.max() <= 255
+    cut = augmentation.cut_out(x, rng(), 0.5).asnumpy()
+    assert ((cut == 127.5).all(axis=1).reshape(16, -1).sum(axis=1) >= 16 * 16 / 4).all()
+    blended, labels = augmentation.mixed(x, y, rng(), 0.5)
+    weight = labels.asnumpy()[0, 2]
+    assert 0 < weight < 1
+    assert blended.shape == x.shape
+    np.testing.assert_array_equal(labels.asnumpy()[:, 0], photos[1][:16])
+
+
+def test_the_blended_loss_is_the_cross_entropy_of_the_blended_label() -> None:
+    from algoshelf.algorithms.image_classification.augmentation import blended_cross_entropy
+
+    logits = mx.nd.array([[1.0, 2.0, 0.5], [0.1, -1.0, 3.0]])
+    labels = mx.nd.array([[0, 1, 0.25], [2, 2, 1.0]])
+    target = np.array([[0.25, 0.75, 0], [0, 0, 1]]) * 0.9 + 0.1 / 3
+    logs = mx.nd.log_softmax(logits).asnumpy()
+    found = blended_cross_entropy(0.1)(logits, labels).asnumpy()
+    np.testing.assert_allclose(found, -(target * logs).sum(axis=1), rtol=1e-5)
+
+
+def test_the_command_line_trains_evaluates_and_answers(
+    algoshelf: Algoshelf, tmp_path: Path, folder: Path
+) -> None:
+    options = ("--train", folder, "--test", folder, "--epochs", 1, "--batch-size", 32)
+    result = algoshelf("train", "image-classification", *options, "--output", "m")
+    assert result.code == 0, result.stderr
+    assert "test:accuracy" in result.text
+    figures = algoshelf("evaluate", "m", "--test", folder, "--json").json
+    assert figures["examples"] == 60
+    answer = algoshelf("predict", "m", folder / "cat" / "00.png")
+    assert set(answer.json["probabilities"]) == {"cat", "plane", "ship"}
+
+
+def test_a_model_answers_alike_in_any_batch(
+    trained: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    algorithm = ImageClassification()
+    model = algorithm.model_fn(trained)
+    x = np.ascontiguousarray(photos[0][:5].transpose(0, 3, 1, 2))
+    together = predict(model.block, x, model.device)
+    for index in range(5):
+        alone = predict(model.block, x[index : index + 1], model.device)
+        np.testing.assert_allclose(alone[0], together[index], rtol=1e-3, atol=1e-4)
