@@ -6,7 +6,7 @@ out are those for segmentation, and the pruned ones, whose shapes GluonCV reads 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
 
 from ...core import HybridBlock, MissingDependencyError, mx
 
@@ -96,23 +96,17 @@ def output_layer(name: str, classes: int) -> frozenset[str]:
     return frozenset(place for place, shape in one.items() if shape != more[place])
 
 
-def normalized(network: HybridBlock, mean: Any, deviation: Any) -> HybridBlock:
+def normalized(
+    network: HybridBlock, mean: Sequence[float], deviation: Sequence[float]
+) -> HybridBlock:
     """``network`` behind a layer that takes intensities from 0 to 255, (N, 3, H, W)."""
 
     class Normalize(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
         """Intensities as ``(x / 255 - mean) / deviation`` of each colour."""
 
-        def __init__(self) -> None:
-            super().__init__()
-            with self.name_scope():
-                scale = 1 / (255 * mx.nd.array(deviation))
-                shift = -mx.nd.array(mean) / mx.nd.array(deviation)
-                self.scale = self.params.get_constant("scale", scale.reshape((1, 3, 1, 1)))
-                self.shift = self.params.get_constant("shift", shift.reshape((1, 3, 1, 1)))
-
-        def hybrid_forward(self, operators: Any, x: Any, scale: Any, shift: Any) -> Any:
-            x = operators.cast(x, dtype="float32")
-            return operators.broadcast_add(operators.broadcast_mul(x, scale), shift)
+        def hybrid_forward(self, operators: Any, x: Any) -> Any:
+            intensities = operators.cast(x, dtype="float32") / 255
+            return operators.image.normalize(intensities, mean=mean, std=deviation)
 
     whole = mx.gluon.nn.HybridSequential()
     whole.add(Normalize(), network)

@@ -39,6 +39,7 @@ CIFAR_ROW = 1 + 3 * 32 * 32
 BINARY = (".bin", ".bin.gz")
 MANIFESTS = (".manifest", ".jsonl")
 LONGEST_LINE = 2**20
+MOST_NUMBERS = 2**14
 
 
 def read(path: Path, channel: str, side: int, classes: Sequence[str] | None) -> Dataset:
@@ -244,9 +245,11 @@ def _pictures(array: Array) -> Array:
 
 
 def as_json(picture: Array) -> str:
-    """A request that holds one picture (H, W, 3) uint8."""
+    """A request that holds one picture (H, W, 3) uint8: its pixels, or if they are many a file."""
     from PIL import Image
 
+    if picture.size <= MOST_NUMBERS:
+        return json.dumps({"instances": [picture.tolist()]})
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG", optimize=True)
     return json.dumps({"instances": [{"b64": base64.b64encode(stream.getvalue()).decode()}]})
