@@ -60,9 +60,9 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the scatter, which is for pictures."""
-        return {
-            name: v for name, v in asdict(replace(self, scatter=None)).items() if name != "scatter"
-        }
+        plain = asdict(replace(self, scatter=None))
+        del plain["scatter"]
+        return plain
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

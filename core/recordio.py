@@ -52,7 +52,7 @@ def read_bodies(stream: IO[bytes], error: type[InputError], source: str = "") ->
 
 
 def _read(stream: IO[bytes], length: int) -> bytes | None:
-    """``length`` bytes, in pieces, so that a promise alone takes no memory; None if there are less."""
+    """``length`` bytes, None where there are less; in pieces, so that a promise takes no memory."""
     pieces = []
     while length:
         piece = stream.read(min(length, 2**24))

@@ -135,9 +135,8 @@ class Fit:
         """
         centroids = self.state["centroids"]
         products = 2 * np.vdot(totals.sums, centroids)
-        return max(
-            0.0, float(lengths - products + totals.counts @ np.square(centroids).sum(axis=1))
-        )
+        from_origin = totals.counts @ np.square(centroids).sum(axis=1)
+        return max(0.0, float(lengths - products + from_origin))
 
     def _settled(self, before: Array) -> bool:
         moved = np.square(self.state["centroids"] - before).sum()
@@ -177,7 +176,7 @@ class Fit:
         return ended
 
     def _read(self, step: int) -> list[tuple[Array, Context]]:
-        """This host's part of mini-batch ``step``, in pieces for its devices."""
+        """The part of this host in mini-batch ``step``, in pieces for its devices."""
         return self.spread.draw(self.batch, BATCH, self.position.restart, step)
 
     def _step(self, pieces: list[NDArray]) -> None:

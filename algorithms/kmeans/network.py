@@ -52,7 +52,7 @@ def distances(centroids: Array, origin: Array) -> HybridBlock:
     row is computed anew from the differences, since the formula loses digits in small ones; no
     other is less.
     """
-    k, columns = centroids.shape
+    k = len(centroids)
 
     class Distances(mx.gluon.HybridBlock):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:

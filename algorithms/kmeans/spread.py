@@ -63,7 +63,7 @@ class Spread:
         self._resident: list[NDArray] = []
 
     def _cut(self, size: int) -> list[Block]:
-        """This host's blocks of ``size`` rows."""
+        """The blocks of this host, of its ``size`` rows."""
         length = BLOCK_NUMBERS // max(self.columns, self.k)
         length = max(1, min(length, -(-self.count // LEAST_BLOCKS)))
         starts = list(range(0, size, length))
@@ -128,9 +128,9 @@ class Spread:
         return [np.full(block.stop - block.start, self.k, np.int32) for block in self.blocks]
 
     def draw(self, size: int, *key: int) -> list[tuple[Array, Context]]:
-        """This host's part of ``size`` random rows, drawn with replacement, in one piece a device.
+        """The part of this host in ``size`` rows drawn with replacement, in pieces for its devices.
 
-        More pieces than devices, in truth: as with blocks, always the same.
+        Like the blocks, the pieces are the same for any number of devices.
         """
         cluster, devices = self.run.cluster, self.run.devices
         if self.shared:
@@ -180,7 +180,8 @@ class Spread:
             moved = labels != new
             if moved.any():
                 moves = _moves(labels, new, moved, self.k, x.context)
-                sums[x.context] += mx.nd.dot(moves, x, transpose_a=True).astype("float64")
+                change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
+                sums[x.context] += change.astype("float64")
                 for sign, of in ((1, new), (-1, labels)):
                     counts[:] += sign * np.bincount(of[moved], minlength=self.k + 1)
                 labels[moved] = new[moved]
@@ -202,7 +203,7 @@ class Spread:
         And the labels. Rows that lie on their centroid are left out.
         """
         found: list[tuple[float, int, int]] = []
-        for (block, x), own, norms in zip(self.each(), labels, self.norms):
+        for (block, x), own in zip(self.each(), labels):
             centres = mx.nd.array(centroids[own], ctx=block.device)
             apart = mx.nd.square(x - centres).sum(axis=1).asnumpy()
             best = np.argsort(-apart, kind="stable")[:count]

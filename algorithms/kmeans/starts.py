@@ -141,7 +141,7 @@ class _Cover:
         return spread.exchange(found)
 
     def sample(self, expected: int, rng_of: Callable[[int], np.random.Generator]) -> Array:
-        """Indices of about ``expected`` rows, each drawn by itself in proportion to its distance."""
+        """Indices of about ``expected`` rows, each drawn in proportion to its distance."""
         spread, cluster = self.spread, self.spread.run.cluster
         whole = spread.total(self._masses)
         mine: list[Array] = []

@@ -42,7 +42,7 @@ def save_plot(evaluation: Evaluation, path: Path) -> None:
 
 
 def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]]) -> Figure:
-    """Colour is the share of the true class, so that a small class is as readable as a large one."""
+    """Colour is the share of the true class: a small class is as readable as a large one."""
     from matplotlib.figure import Figure
 
     names = [figures.name for figures in evaluation.classes]
