@@ -140,6 +140,11 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 "clusters: give a smaller --k"
             )
         spread.centre()
+        if not np.isfinite(spread.scatter):
+            raise DataError(
+                f"{run.channels[TRAIN]}: numbers are too large: their squares exceed float32; "
+                "scale the columns down"
+            )
         fit = Fit(run, spread, lambda restart: _start(run, spread, restart))
         centroids, inertia = fit.run_all()
         network = distances(centroids + rows.origin, rows.origin)

@@ -20,6 +20,7 @@ from .spread import Spread, Totals, on_device
 
 # What random numbers are for, so that no two purposes share a stream.
 SAMPLE, START, BATCH, RESEED = range(4)
+MOST_RESEEDED = 1000  # centroids in one iteration
 SEGMENT = 8  # mini-batches between two looks at the clock and at signals
 
 
@@ -114,7 +115,7 @@ class Fit:
         stays where it is when every row lies on one already.
         """
         sums, counts = totals.sums.copy(), totals.counts.copy()
-        empty = np.flatnonzero(counts == 0)
+        empty = np.flatnonzero(counts == 0)[:MOST_RESEEDED]
         if len(empty):
             rows, owners = self.spread.farthest(self.state["centroids"], labels, len(empty))
             for place, row, owner in zip(empty, rows, owners):
@@ -170,9 +171,8 @@ class Fit:
                         break
         finally:
             stream.close()
-        labels = spread.no_labels()
-        parts = zip(labels, spread.rows_on_devices())
-        position.inertia = self._inertia(spread.changes(state["centroids"], parts))
+        totals = spread.totals(state["centroids"], spread.rows_on_devices())
+        position.inertia = self._inertia(totals)
         return ended
 
     def _read(self, step: int) -> list[tuple[Array, Context]]:
@@ -182,8 +182,7 @@ class Fit:
     def _step(self, pieces: list[NDArray]) -> None:
         """D. Sculley's update for all rows of a mini-batch (on this host: ``pieces``) at once."""
         state, spread = self.state, self.spread
-        labels = [np.full(len(x), len(state["centroids"]), np.int32) for x in pieces]
-        sums, counts = spread.changes(state["centroids"], zip(labels, pieces))
+        sums, counts = spread.totals(state["centroids"], pieces)
         lengths = spread.total(float(mx.nd.square(x).sum().asscalar()) for x in pieces)
         self.position.passed += self._distance(Totals(sums, counts), lengths)
         state["counts"] = state["counts"] + counts

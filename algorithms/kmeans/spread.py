@@ -93,7 +93,9 @@ class Spread:
     @cached_property
     def scatter(self) -> float:
         """The sum of the squared lengths of all rows."""
-        return self.total(norms.asnumpy().sum(dtype=np.float64) for norms in self.norms)
+        streamed = (mx.nd.square(x).sum(axis=1) for x in self.rows_on_devices())
+        norms = self.norms if self.rows.in_memory else streamed
+        return self.total(lengths.asnumpy().sum(dtype=np.float64) for lengths in norms)
 
     def sum(self, name: str, mine: Array) -> Array:
         """``mine`` and the arrays of the other hosts, added up."""
@@ -125,7 +127,14 @@ class Spread:
 
     def no_labels(self) -> list[Array]:
         """For each block the labels (B,) of rows that belong to no centroid yet."""
-        return [np.full(block.stop - block.start, self.k, np.int32) for block in self.blocks]
+        return [self._unassigned(block.stop - block.start) for block in self.blocks]
+
+    def _unassigned(self, count: int) -> Array:
+        return np.full(count, self.k, np.int32)
+
+    def totals(self, centroids: Array, parts: Iterable[NDArray]) -> Totals:
+        """What the rows in ``parts`` (B, D) add up to for each of ``centroids`` (K, D)."""
+        return self.changes(centroids, ((self._unassigned(len(x)), x) for x in parts))
 
     def draw(self, size: int, *key: int) -> list[tuple[Array, Context]]:
         """The part of this host in ``size`` rows drawn with replacement, in pieces for its devices.
@@ -156,9 +165,9 @@ class Spread:
         rows[own] = self.rows.take(indices[own] - self.first)
         return self.sum("rows", rows).astype(np.float32)
 
-    def exchange(self, mine: Array) -> Array:
-        """Whole numbers (M,), each known to one host and 0 on the others."""
-        return _whole(self.sum("numbers", _digits(mine)))
+    def sum_whole(self, mine: Array) -> Array:
+        """Whole numbers (M,) of all hosts, added up exactly."""
+        return _whole(self.sum("whole numbers", _digits(mine)))
 
     def changes(self, centroids: Array, parts: Iterable[tuple[Array, NDArray]]) -> Totals:
         """What moving rows to the closest of ``centroids`` (K, D) changes in the totals.
@@ -182,8 +191,8 @@ class Spread:
                 moves = _moves(labels, new, moved, self.k, x.context)
                 change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
                 sums[x.context] += change.astype("float64")
-                for sign, of in ((1, new), (-1, labels)):
-                    counts[:] += sign * np.bincount(of[moved], minlength=self.k + 1)
+                counts[:] += np.bincount(new[moved], minlength=self.k + 1)
+                counts[:] -= np.bincount(labels[moved], minlength=self.k + 1)
                 labels[moved] = new[moved]
 
         for labels, x in parts:
@@ -194,7 +203,7 @@ class Spread:
             settle()
         return Totals(
             self.run.sum("sums", list(sums.values()))[: self.k],
-            self.sum("counts", counts)[: self.k],
+            self.sum_whole(counts)[: self.k].astype(np.float64),
         )
 
     def farthest(self, centroids: Array, labels: list[Array], count: int) -> tuple[Array, Array]:

@@ -138,7 +138,7 @@ class _Cover:
             near = np.cumsum(self._near[block].asnumpy(), dtype=np.float64)
             row = min(int(np.searchsorted(near, rest, "right")), len(near) - 1)
             found[i] = spread.first + spread.blocks[block].start + row
-        return spread.exchange(found)
+        return spread.sum_whole(found)
 
     def sample(self, expected: int, rng_of: Callable[[int], np.random.Generator]) -> Array:
         """Indices of about ``expected`` rows, each drawn in proportion to its distance."""
@@ -154,4 +154,4 @@ class _Cover:
         start = counts[: cluster.rank].sum()
         all_found = np.zeros(counts.sum(), np.int64)
         all_found[start : start + len(found)] = found
-        return spread.exchange(all_found)
+        return spread.sum_whole(all_found)
