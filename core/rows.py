@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator
@@ -41,7 +41,7 @@ class Rows:
     values: Array | None = None
     file: IO[bytes] | None = None
     offset: int = 0
-    origin: Array | None = None
+    origin: Array = field(default_factory=lambda: np.zeros(1, np.float32))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -54,9 +54,11 @@ class Rows:
         """The rows ``chosen`` by a slice or by their indices (B,): (B, D), not to be written to."""
         if self.values is not None:
             return self.values[chosen]
+        assert self.file is not None
         # Mapped anew each time: a mapping that stays keeps what was read in this process's memory.
         rows = np.array(np.memmap(self.file, np.float32, "r", self.offset, self.shape)[chosen])
-        return rows if self.origin is None else rows - self.origin
+        rows -= self.origin
+        return rows
 
     def move_origin(self, origin: Array) -> None:
         """From now on, give rows minus ``origin`` (D,) float32; called once."""

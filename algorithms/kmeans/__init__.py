@@ -301,7 +301,7 @@ def _sample(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Sp
     size = min(spread.count, max(3 * options.batch_size, 10 * options.k))
     chosen = run.rng(SAMPLE, restart).choice(spread.count, size, replace=False, shuffle=False)
     rows = spread.fetch(np.sort(chosen))
-    return Spread(run, Rows(rows.shape, "", values=rows), options.k, shared=True)
+    return Spread(run, Rows((size, spread.columns), "", values=rows), options.k, shared=True)
 
 
 @hookimpl

@@ -187,7 +187,7 @@ class Fit:
         self.position.passed += self._distance(Totals(sums, counts), lengths)
         state["counts"] = state["counts"] + counts
         state["seen"] = state["seen"] + counts
-        moves = sums - counts[:, None] * state["centroids"]
+        moves: Array = sums - counts[:, None] * state["centroids"]
         state["centroids"] = state["centroids"] + moves / np.maximum(state["counts"], 1)[:, None]
         self._count()
 

@@ -15,7 +15,7 @@ from ...core import Array, Context, HybridBlock, NDArray, mx
 def nearest(k: int, columns: int, devices: Sequence[Context]) -> HybridBlock:
     """A network from rows (B, columns) to the index of the closest of ``k`` centroids, (B,)."""
 
-    class Nearest(mx.gluon.HybridBlock):  # type: ignore[name-defined, misc]
+    class Nearest(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(prefix="nearest_")
             self.centroids = self.params.get("centroids", shape=(k, columns), grad_req="null")
@@ -54,7 +54,7 @@ def distances(centroids: Array, origin: Array) -> HybridBlock:
     """
     k = len(centroids)
 
-    class Distances(mx.gluon.HybridBlock):  # type: ignore[name-defined, misc]
+    class Distances(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(prefix="kmeans_")
             for name, value in (("centroids", centroids), ("origin", origin.reshape(1, -1))):

@@ -75,7 +75,8 @@ def _scatter(evaluation: Evaluation, scatter: Scatter) -> Figure:
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.subplots()
     colours = "tab10" if len(scatter.centres) <= 10 else "turbo"
-    axes.scatter(*scatter.points.T, c=scatter.groups, cmap=colours, s=14, alpha=0.7, linewidths=0)
+    x, y = scatter.points.T
+    axes.scatter(x, y, c=scatter.groups, cmap=colours, s=14, alpha=0.7, linewidths=0)
     axes.plot(*scatter.centres.T, "kx", markersize=9, markeredgewidth=2)
     figures = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
     title = f"{len(scatter.centres)} groups of {evaluation.examples:,} examples: {figures}"
