@@ -13,10 +13,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ...core import Array, Context, NDArray, Run, Stopped, mx
+from ...core import Array, Context, Run, Stopped, mx
 from ...core.training.data import prefetched
 from ...core.training.reporting import peak_memory_mb
-from .spread import Spread, Totals, on_device
+from .spread import Spread, Totals, on_device, squared_lengths
 
 # What random numbers are for, so that no two purposes share a stream.
 SAMPLE, START, BATCH, RESEED = range(4)
@@ -156,7 +156,7 @@ class Fit:
         stream = prefetched(self._read, range(position.done, self.steps))
         try:
             for pieces in stream:
-                self._step([on_device(rows, device) for rows, device in pieces])
+                self._step(pieces)
                 if position.done % self.per_pass == 0:
                     msd = position.passed / state["seen"].sum()
                     self._report(msd, position.done // self.per_pass, started)
@@ -179,11 +179,12 @@ class Fit:
         """The part of this host in mini-batch ``step``, in pieces for its devices."""
         return self.spread.draw(self.batch, BATCH, self.position.restart, step)
 
-    def _step(self, pieces: list[NDArray]) -> None:
+    def _step(self, pieces: list[tuple[Array, Context]]) -> None:
         """D. Sculley's update for all rows of a mini-batch (on this host: ``pieces``) at once."""
         state, spread = self.state, self.spread
-        sums, counts = spread.totals(state["centroids"], pieces)
-        lengths = spread.total(float(mx.nd.square(x).sum().asscalar()) for x in pieces)
+        lengths = spread.total(squared_lengths(rows).sum(dtype=np.float64) for rows, _ in pieces)
+        placed = [on_device(rows, device) for rows, device in pieces]
+        sums, counts = spread.totals(state["centroids"], placed)
         self.position.passed += self._distance(Totals(sums, counts), lengths)
         state["counts"] = state["counts"] + counts
         state["seen"] = state["seen"] + counts

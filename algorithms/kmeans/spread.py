@@ -18,8 +18,9 @@ from ...core.rows import Rows
 from ...core.training.data import prefetched
 from .network import nearest, place, squared_distances
 
-BLOCK_NUMBERS = 2**23  # float32 in a block of rows, or in its distances: 32 MiB
-LEAST_BLOCKS = 8  # so that few rows too are shared by the devices
+BLOCK_NUMBERS = 2**24  # float32 in a block of rows, or in its distances: 64 MiB
+STREAMED_NUMBERS = 2**22  # the same where rows are read from disk, and memory is short
+LEAST_BLOCKS = 4  # so that few rows too are shared by the devices
 MILLION = 2**20  # whole numbers go from host to host in two digits of this base, exact in float32
 
 
@@ -64,8 +65,9 @@ class Spread:
 
     def _cut(self, size: int) -> list[Block]:
         """The blocks of this host, of its ``size`` rows."""
-        length = BLOCK_NUMBERS // max(self.columns, self.k)
-        length = max(1, min(length, -(-self.count // LEAST_BLOCKS)))
+        numbers = BLOCK_NUMBERS if self.rows.in_memory else STREAMED_NUMBERS
+        most = max(1, numbers // max(self.columns, self.k))
+        length = min(most, -(-self.count // LEAST_BLOCKS))
         starts = list(range(0, size, length))
         if self.shared:
             rank, hosts = self.run.cluster.rank, self.run.cluster.count
@@ -88,14 +90,13 @@ class Spread:
     @cached_property
     def norms(self) -> list[NDArray]:
         """The squared length of each row, (B,) for each block."""
-        return [mx.nd.square(x).sum(axis=1) for _, x in self.each()]
+        return [on_device(squared_lengths(self._read(b)), b.device) for b in self.blocks]
 
     @cached_property
     def scatter(self) -> float:
         """The sum of the squared lengths of all rows."""
-        streamed = (mx.nd.square(x).sum(axis=1) for x in self.rows_on_devices())
-        norms = self.norms if self.rows.in_memory else streamed
-        return self.total(lengths.asnumpy().sum(dtype=np.float64) for lengths in norms)
+        lengths = (squared_lengths(self._read(block)) for block in self.blocks)
+        return self.total(each.sum(dtype=np.float64) for each in lengths)
 
     def sum(self, name: str, mine: Array) -> Array:
         """``mine`` and the arrays of the other hosts, added up."""
@@ -178,22 +179,22 @@ class Spread:
         place(self.nearest, centroids)
         devices = self.run.devices
         sums = {
-            device: mx.nd.zeros((self.k + 1, self.columns), device, "float64") for device in devices
+            device: mx.nd.zeros((self.k, self.columns), device, "float64") for device in devices
         }
-        counts = np.zeros(self.k + 1)
+        counts = np.zeros(self.k)
         pending: deque[tuple[Array, NDArray, NDArray]] = deque()
 
         def settle() -> None:
             labels, x, found = pending.popleft()
             new = found.asnumpy().astype(np.int32)
-            moved = labels != new
-            if moved.any():
-                moves = _moves(labels, new, moved, self.k, x.context)
+            if (labels != new).any():
+                signs, places, ends = _moves(labels, new, self.k)
+                counts[:] += np.bincount(places, signs, minlength=self.k)
+                arrays = tuple(mx.nd.from_numpy(array) for array in (signs, places, ends))
+                moves = mx.nd.sparse.csr_matrix(arrays, (len(new), self.k), x.context)
                 change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
                 sums[x.context] += change.astype("float64")
-                counts[:] += np.bincount(new[moved], minlength=self.k + 1)
-                counts[:] -= np.bincount(labels[moved], minlength=self.k + 1)
-                labels[moved] = new[moved]
+                labels[:] = new
 
         for labels, x in parts:
             pending.append((labels, x, self.nearest(x)))
@@ -202,8 +203,8 @@ class Spread:
         while pending:
             settle()
         return Totals(
-            self.run.sum("sums", list(sums.values()))[: self.k],
-            self.sum_whole(counts)[: self.k].astype(np.float64),
+            self.run.sum("sums", list(sums.values())),
+            self.sum_whole(counts).astype(np.float64),
         )
 
     def farthest(self, centroids: Array, labels: list[Array], count: int) -> tuple[Array, Array]:
@@ -247,17 +248,24 @@ class Spread:
             yield block, apart.argmin(axis=1).asnumpy().astype(int), apart.min(axis=1).asnumpy()
 
 
-def _moves(old: Array, new: Array, moved: Array, k: int, device: Context) -> Any:
-    """A sparse (B, K + 1): in the row of each that moved, 1 where to and -1 where from.
+def _moves(old: Array, new: Array, k: int) -> tuple[Array, Array, Array]:
+    """The parts (data, indices, indptr) of a sparse matrix (B, K) of what labels (B,) change.
 
+    In the row of each that moved there is 1 where to, and -1 where from unless that was nowhere.
     The product of its transpose with the rows is the change of all sums, without a pass over the
     rows that stay: after a few iterations nearly all do.
     """
-    ends = np.concatenate([[0], 2 * np.cumsum(moved)])
-    places = np.stack([new[moved], old[moved]], axis=1).ravel()
-    signs = np.tile(np.array([1, -1], np.float32), len(places) // 2)
-    arrays = [mx.nd.from_numpy(array) for array in (signs, places.astype(np.int64), ends)]
-    return mx.nd.sparse.csr_matrix(tuple(arrays), shape=(len(old), k + 1), ctx=device)
+    moved = old != new
+    used = np.stack([moved, moved & (old < k)], axis=1)
+    signs = np.broadcast_to(np.array([1, -1], np.float32), used.shape)[used]
+    places = np.stack([new, old], axis=1)[used].astype(np.int64)
+    return signs, places, np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+
+
+def squared_lengths(rows: Array) -> Array:
+    """Of each of ``rows`` (B, D): (B,) float32. On the host: mxnet takes 20 times as long."""
+    lengths: Array = np.einsum("ij,ij->i", rows, rows)
+    return lengths
 
 
 def on_device(rows: Array, device: Context) -> NDArray:
