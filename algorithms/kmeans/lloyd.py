@@ -16,7 +16,7 @@ import numpy as np
 from ...core import Array, Context, Run, Stopped, mx
 from ...core.training.data import prefetched
 from ...core.training.reporting import peak_memory_mb
-from .spread import Spread, Totals, on_device, squared_lengths
+from .spread import Spread, Totals, lend, squared_lengths
 
 # What random numbers are for, so that no two purposes share a stream.
 SAMPLE, START, BATCH, RESEED = range(4)
@@ -183,7 +183,7 @@ class Fit:
         """D. Sculley's update for all rows of a mini-batch (on this host: ``pieces``) at once."""
         state, spread = self.state, self.spread
         lengths = spread.total(squared_lengths(rows).sum(dtype=np.float64) for rows, _ in pieces)
-        placed = [on_device(rows, device) for rows, device in pieces]
+        placed = [lend(rows, device) for rows, device in pieces]
         sums, counts = spread.totals(state["centroids"], placed)
         self.position.passed += self._distance(Totals(sums, counts), lengths)
         state["counts"] = state["counts"] + counts

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+import numpy as np
+
 from ...core import Array, Context, HybridBlock, NDArray, mx
 
 
@@ -33,8 +35,12 @@ def nearest(k: int, columns: int, devices: Sequence[Context]) -> HybridBlock:
 
 def place(network: HybridBlock, centroids: Array) -> None:
     """Have a network of ``nearest`` use ``centroids`` (K, D) float64."""
-    network.centroids.set_data(mx.nd.array(centroids))
-    network.offsets.set_data(mx.nd.array((centroids**2).sum(axis=1) / -2))
+    # mx.nd.array would copy on this thread, with OpenMP threads that then slow down the others.
+    for parameter, values in (
+        (network.centroids, centroids),
+        (network.offsets, np.square(centroids).sum(axis=1) / -2),
+    ):
+        parameter.set_data(mx.nd.from_numpy(values.astype(np.float32)))
 
 
 def squared_distances(x: NDArray, norms: NDArray, points: NDArray) -> NDArray:

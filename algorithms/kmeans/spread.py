@@ -90,7 +90,7 @@ class Spread:
     @cached_property
     def norms(self) -> list[NDArray]:
         """The squared length of each row, (B,) for each block."""
-        return [on_device(squared_lengths(self._read(b)), b.device) for b in self.blocks]
+        return [lend(squared_lengths(self._read(b)), b.device) for b in self.blocks]
 
     @cached_property
     def scatter(self) -> float:
@@ -113,13 +113,13 @@ class Spread:
         """The rows (B, D) of each block, centred, on its device."""
         if self.rows.in_memory:
             if not self._resident:
-                self._resident = [on_device(self._read(b), b.device) for b in self.blocks]
+                self._resident = [lend(self._read(b), b.device) for b in self.blocks]
             yield from self._resident
             return
         stream = prefetched(self._read, self.blocks, depth=1)
         try:
             for block, rows in zip(self.blocks, stream):
-                yield on_device(rows, block.device)
+                yield lend(rows, block.device)
         finally:
             stream.close()
 
@@ -268,8 +268,8 @@ def squared_lengths(rows: Array) -> Array:
     return lengths
 
 
-def on_device(rows: Array, device: Context) -> NDArray:
-    """``rows`` on ``device``, taken over without a copy where that is the CPU."""
+def lend(rows: Array, device: Context) -> NDArray:
+    """``rows`` on ``device``; on the CPU they are used where they lie, and not to be written to."""
     return mx.nd.from_numpy(rows, zero_copy=True).as_in_context(device)
 
 

@@ -165,8 +165,13 @@ class Run(Generic[H]):
         """The sum of ``parts``, one a device, and of those of the other hosts: float64.
 
         A ``name`` stands for one shape; every host calls it at the same place. Devices are summed
-        in the dtype of ``parts``, hosts in float32.
+        in the dtype of ``parts``, hosts in float32. Raises InputError where the run compresses
+        what is pushed, which leaves nothing of a sum.
         """
+        if self.options.gradient_compression:
+            raise InputError(
+                f"--gradient-compression: {self.algorithm.name} has no gradients to compress"
+            )
         if self._reducer is None:
             self._reducer = Reducer(self.kvstore, SUMS_KEY)
         with self.cluster.waiting("the sums of the other hosts"):
