@@ -11,7 +11,7 @@ import pytest
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.kmeans.lloyd import Fit
 from algoshelf.algorithms.kmeans.spread import Spread
-from algoshelf.core import DataError, Reporter, Run, RunOptions, Stopped
+from algoshelf.core import DataError, InputError, Reporter, Run, RunOptions, Stopped
 from algoshelf.core.rows import Rows
 from algoshelf.core.training.devices import choose_kvstore, parse_devices
 
@@ -178,6 +178,12 @@ def test_wrong_rows_are_refused(
     with pytest.raises(DataError, match=fault):
         trained(tmp_path / "m", tmp_path / "rows.csv", **settings)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_sums_are_not_compressed(tmp_path: Path) -> None:
+    run = RunOptions(devices="cpu:2", gradient_compression=0.5)
+    with pytest.raises(InputError, match="kmeans has no gradients to compress"):
+        trained(tmp_path / "m", IRIS, run)
 
 
 def test_labels_in_front_are_left_out(tmp_path: Path) -> None:
