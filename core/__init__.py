@@ -3,7 +3,7 @@
 May import numpy, pydantic, pluggy, Pillow, and mxnet (lazily, through ``core.mx``) only.
 """
 
-from . import codecs, files, mx
+from . import codecs, files, mx, recordio_protobuf
 from .algorithm import Algorithm, ContentType, Objective, PublishedResult
 from .artifact import Artifact, Example, InputSignature, Metadata, Model
 from .channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
@@ -88,6 +88,7 @@ __all__ = [
     "hookspec",
     "mx",
     "on_device",
+    "recordio_protobuf",
     "supervised_channels",
     "train",
 ]

@@ -48,6 +48,7 @@ JSONLINES = "application/jsonlines"
 NPY = "application/x-npy"
 PNG = "image/png"
 JPEG = "image/jpeg"
+RECORDIO_PROTOBUF = "application/x-recordio-protobuf"
 
 UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -55,6 +56,7 @@ MAX_FAULTS = 10  # shown
 MAX_COUNTED = 1000  # a body that is all faults must not cost more than a good one
 MAX_PIXELS = 50_000_000
 MAX_NPY_HEADER = 4096
+MOST_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
 MAX_DIMENSIONS = 32  # numpy's own limit
 MAX_DIGITS = 4300  # of one integer: Python's own limit, in the versions that have one
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
@@ -80,6 +82,7 @@ _EXTENSIONS = {
     ".jsonl": JSONLINES,
     ".jsonlines": JSONLINES,
     ".ndjson": JSONLINES,
+    ".pbr": RECORDIO_PROTOBUF,
 }
 _QUALITY = re.compile(r";\s*q\s*=\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:;|$)", re.IGNORECASE)
 
@@ -548,6 +551,21 @@ _NPY_DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 def _decode_npy(body: bytes) -> NDArray[Any]:
     if not body:
         raise _empty("an array in npy format, as numpy.save writes it")
+    stored, fortran_order, shape, offset = npy_layout(body, len(body))
+    # A bool is read as a byte: numpy's arithmetic goes wrong on a bool that is neither 0 nor 1.
+    raw = numpy.frombuffer(body, "u1" if stored.kind == "b" else stored, offset=offset)
+    ordered = raw.reshape(shape, order="F" if fortran_order else "C")
+    values = numpy.array(ordered, stored.newbyteorder("="), order="C")
+    if stored.kind == "f":
+        _refuse(_not_finite(values))
+    return values
+
+
+def npy_layout(body: bytes, size: int) -> tuple[numpy.dtype[Any], bool, tuple[int, ...], int]:
+    """dtype, whether in Fortran order, shape, and where the data begins, of an npy of ``size``.
+
+    ``body`` need not be longer than MOST_NPY_HEAD. Raises as ``decode_array`` does.
+    """
     descr, fortran_order, shape, offset = _npy_header(body)
     if not _NPY_DTYPE.fullmatch(descr):
         raise UnfitPayloadError(
@@ -559,7 +577,7 @@ def _decode_npy(body: bytes) -> NDArray[Any]:
             "the examples being the first"
         )
     stored = numpy.dtype(descr)
-    promised, held = math.prod(shape) * stored.itemsize, len(body) - offset
+    promised, held = math.prod(shape) * stored.itemsize, size - offset
     if promised != held:
         raise MalformedPayloadError(
             f"the npy header promises {promised} bytes of data (shape {shape}, {descr}), "
@@ -567,13 +585,7 @@ def _decode_npy(body: bytes) -> NDArray[Any]:
         )
     if not promised:
         raise _empty(f"at least one example and one number in it, not shape {shape}")
-    # A bool is read as a byte: numpy's arithmetic goes wrong on a bool that is neither 0 nor 1.
-    raw = numpy.frombuffer(body, "u1" if stored.kind == "b" else stored, offset=offset)
-    ordered = raw.reshape(shape, order="F" if fortran_order else "C")
-    values = numpy.array(ordered, stored.newbyteorder("="), order="C")
-    if stored.kind == "f":
-        _refuse(_not_finite(values))
-    return values
+    return stored, fortran_order, shape, offset
 
 
 def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Sequence
 
 import numpy as np
@@ -23,11 +23,31 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What ``evaluate`` returns: ``metrics`` by name, and for a classifier what lies behind them.
+class GroupFigures:
+    """How one group of examples that a model has found fares: its size and its mean square."""
 
-    ``intervals`` holds 95 % confidence intervals of the metrics that have one. ``confusion`` is
-    (C, C): row = the true class, column = the predicted one.
+    name: str
+    size: int
+    msd: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Examples in a plane: ``points`` (N, 2), the group of each (N,), and ``centres`` (G, 2)."""
+
+    points: Array
+    groups: Array
+    centres: Array
+    axes: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
+
+    ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
+    ``classes`` and ``confusion`` (C, C): row = the true class, column = the predicted one; what
+    finds groups by itself has ``groups`` and ``scatter``.
     """
 
     examples: int
@@ -35,10 +55,14 @@ class Evaluation:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[ClassFigures, ...] = ()
     confusion: tuple[tuple[int, ...], ...] | None = None
+    groups: tuple[GroupFigures, ...] = ()
+    scatter: Scatter | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
+        """Plain JSON types, without the scatter, which is for pictures."""
+        plain = asdict(replace(self, scatter=None))
+        del plain["scatter"]
+        return plain
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

@@ -133,6 +133,26 @@ def parse_labelled(
     return rows
 
 
+def numeric_lines(path: Path) -> Iterator[Array]:
+    """Lines of numbers, as many in each as in the first: block by block (B, columns) float32.
+
+    A first line without any number is taken for a header. Raises DataError.
+    """
+    line, columns = 1, None
+    for text in _blocks_of_lines(path):
+        if columns is None:
+            columns = text.split(b"\n", 1)[0].count(b",") + 1
+            if _is_header(text, columns):
+                text = text[text.index(b"\n") + 1 :] if b"\n" in text else b""
+                line = 2
+        if text.strip():
+            rows = codecs.parse_csv(
+                text, columns=columns, first_line=line, source=str(path), error=DataError
+            )
+            yield rows
+            line += len(rows)
+
+
 def _blocks_of_lines(path: Path) -> Iterator[bytes]:
     """The content of ``path`` in blocks of whole lines, so that memory holds little text."""
     rest = b""

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 
 import numpy as np
 
-from .. import codecs
+from .. import codecs, recordio_protobuf
 from ..errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
 from ..types import Array
 from .answers import ABRIDGED, RECORDS, TEXT, ask, best, close, excerpt, own_answers, rows_of
@@ -41,6 +41,7 @@ OF_ARRAYS: Mapping[str, Callable[[Any], bytes]] = {
     codecs.JSON: lambda rows: codecs.encode_json({"instances": rows}),
     codecs.JSONLINES: codecs.encode_jsonlines,
     codecs.CSV: lambda rows: codecs.encode_csv(rows.reshape(len(rows), -1)),
+    codecs.RECORDIO_PROTOBUF: recordio_protobuf.encode_rows,
 }
 # How a list of examples is written; in a type of lines, examples that are a text of one line.
 OF_LISTS: Mapping[str, Callable[[Any], bytes]] = {

@@ -17,6 +17,7 @@ from .. import mx
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .graphs import LossScale, all_finite, in_half_precision, twin
+from .reducing import Reducer
 
 # In one store with the gradients, which count from 0. mxnet multiplies a key by 9973 in 32 bits to
 # find its server: from 215,328 on it overflows, and reads memory that is not its own.
@@ -86,7 +87,7 @@ class Engine:
         else:  # a processor computes in bfloat16 alone, slowly: for tests
             on_gpu = devices[0].device_type == "gpu"
             self.forward = in_half_precision(network, "float16" if on_gpu else "bfloat16")
-        self.store = mx.kv.create(kvstore) if isinstance(kvstore, str) else kvstore
+        self.reducer = Reducer(kvstore)
         self.trainer = mx.gluon.Trainer(
             network.collect_params(), _optimizer(hyperparameters), kvstore=None
         )
@@ -129,12 +130,7 @@ class Engine:
 
     def reduce(self) -> None:
         """Sum every gradient over all devices and hosts, in place."""
-        if self.store is None:
-            return
-        for key, parameter in enumerate(self._trained):
-            self.store.push(key, parameter.list_grad(), priority=-key)
-        for key, parameter in enumerate(self._trained):
-            self.store.pull(key, out=parameter.list_grad(), priority=-key)
+        self.reducer.reduce({parameter.name: parameter.list_grad() for parameter in self._trained})
 
     def _clip(self, limit: float) -> None:
         """Scale all gradients so that their common norm is at most ``limit``, without waiting.
@@ -154,14 +150,13 @@ class Engine:
 
     def _begin_alike(self) -> None:
         """Every replica, on every host, begins with the parameters of the chief's first device."""
-        if self.store is None:
+        store = self.reducer.store
+        if store is None:
             return
-        for key, parameter in enumerate(self._trained):
+        for key, parameter in enumerate(self._trained, WEIGHTS_KEY):
             # A copy: the forward pass may have left it in oneDNN's layout, which no store sends.
-            first = parameter.data(self.devices[0]).copy()
-            self.store.init(key, mx.nd.zeros_like(first))
-            self.store.init(WEIGHTS_KEY + key, first)
-            self.store.pull(WEIGHTS_KEY + key, out=parameter.list_data())
+            store.init(key, parameter.data(self.devices[0]).copy())
+            store.pull(key, out=parameter.list_data())
 
     def is_finite(self) -> bool:
         """Whether every parameter is a number."""

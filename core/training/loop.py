@@ -9,7 +9,6 @@ that goes on from it does what the uninterrupted one would have done, to the bit
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .data import Dataset, chunks, prefetched, shuffled_batches
 from .engine import Engine, Schedule, on_device
+from .reporting import peak_memory_mb
 from .run import Decision, Run
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
@@ -208,7 +208,7 @@ class _Fit:
         self.measured = {
             "train:throughput": steps * self.batch_size / seconds,
             "train:data_wait": waited / seconds,
-            "train:peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "train:peak_memory_mb": peak_memory_mb(),
         }
 
     def _after_epoch(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, TextIO
@@ -109,6 +110,11 @@ class LogReporter(Reporter):
 
     def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
         self.message(metrics_line(values, epoch=epoch, step=step))
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def metrics_line(values: Mapping[str, float], *, epoch: int, step: int) -> str:

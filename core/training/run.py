@@ -34,10 +34,11 @@ from ..channels import check_channels
 from ..container import report_failure
 from ..errors import InputError, TrainingError
 from ..hyperparameters import Hyperparameters
-from ..types import Context, HybridBlock, NDArray
+from ..types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
 from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker, open_store
 from .devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
+from .reducing import Reducer
 from .reporting import LogReporter, Reporter
 from .stopping import Stop, stop_on_signals
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from ..algorithm import Algorithm
 
 H = TypeVar("H", bound=Hyperparameters)
+# In one store with gradients, weights and gathered figures: engine.WEIGHTS_KEY, cluster.GATHER_KEY.
+SUMS_KEY = 150_000
 
 
 def parse_duration(text: str) -> float:
@@ -113,6 +116,7 @@ class Run(Generic[H]):
         self._started = self._saved = time.monotonic()
         folder = self.options.checkpoints
         self._checkpoints = None if folder is None else Checkpoints(folder)
+        self._reducer: Reducer | None = None
 
     def rng(self, *key: int) -> np.random.Generator:
         """Random numbers that depend on the run's seed and ``key`` (purpose, epoch, …) alone."""
@@ -168,6 +172,24 @@ class Run(Generic[H]):
         if checkpoint is not None:
             self.reporter.message(f"resuming after step {checkpoint.step}")
         return checkpoint
+
+    def sum(self, name: str, parts: Sequence[NDArray]) -> Array:
+        """The sum of ``parts``, one a device, and of those of the other hosts: float64.
+
+        A ``name`` stands for one shape; every host calls it at the same place. Devices are summed
+        in the dtype of ``parts``, hosts in float32. Raises InputError where the run compresses
+        what is pushed, which leaves nothing of a sum.
+        """
+        if self.options.gradient_compression:
+            raise InputError(
+                f"--gradient-compression: {self.algorithm.name} has no gradients to compress"
+            )
+        if self._reducer is None:
+            self._reducer = Reducer(self.kvstore, SUMS_KEY)
+        with self.cluster.waiting("the sums of the other hosts"):
+            self._reducer.reduce({f"{name} {parts[0].shape}": parts})
+            total: Array = parts[0].asnumpy().astype(np.float64)
+        return total
 
     def decide(self) -> Decision:
         """What is to be done between two steps; the same answer on every host."""

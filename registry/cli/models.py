@@ -19,7 +19,7 @@ from ...core.evaluation import Evaluation
 from ...core.files import exists
 from ..discovery import catalog
 from .output import console, json_option, print_json, print_table
-from .plots import check_plot, save_confusion
+from .plots import check_plot, save_plot
 
 STDIN = "-"
 MOST_INPUT_BYTES = 2**30
@@ -31,10 +31,13 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 @click.option(
     "--test",
     type=click.Path(path_type=Path),
-    help="Examples with labels [default: the bundled sample]",
+    help="Examples to measure it on [default: the bundled sample]",
 )
 @click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the confusion matrix."
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw the confusion matrix, or the clusters.",
 )
 @json_option
 def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -> None:
@@ -54,8 +57,8 @@ def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -
         check_plot(plot)
     evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
-        save_confusion(evaluation, plot)
-        click.echo(f"confusion matrix drawn in {plot}", err=True)
+        save_plot(evaluation, plot)
+        click.echo(f"drawn in {plot}", err=True)
     if as_json:
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
@@ -90,6 +93,10 @@ def _print_evaluation(evaluation: Evaluation) -> None:
                 for c in evaluation.classes
             ],
         )
+    if evaluation.groups:
+        out.print("")
+        rows = [[g.name, g.size, f"{g.msd:.4f}"] for g in evaluation.groups]
+        print_table(out, ("", "examples", "mean squared distance"), rows)
     if evaluation.confusion is not None:
         out.print("\nConfusion matrix: a row for each true class, a column for each predicted one")
         names = [c.name for c in evaluation.classes]

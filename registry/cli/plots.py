@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from ...core.errors import InputError, MissingDependencyError, OutputError
-from ...core.evaluation import Evaluation
+from ...core.evaluation import Evaluation, Scatter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def check_plot(path: Path) -> None:
@@ -20,17 +24,29 @@ def check_plot(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written: no such folder")
 
 
-def save_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Draw the confusion matrix into the PNG file ``path``.
+def save_plot(evaluation: Evaluation, path: Path) -> None:
+    """Draw what ``evaluation`` holds, a confusion matrix or groups in a plane, into a PNG file.
 
-    Colour is the share of the true class, so that a small class is as readable as a large one.
+    Raises InputError where it holds neither, OutputError where ``path`` cannot be written.
     """
+    if evaluation.confusion is not None:
+        figure = _confusion(evaluation, evaluation.confusion)
+    elif evaluation.scatter is not None:
+        figure = _scatter(evaluation, evaluation.scatter)
+    else:
+        raise InputError("there is nothing to draw: this algorithm has neither classes nor groups")
+    try:
+        figure.savefig(path, format="png", dpi=150)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]]) -> Figure:
+    """Colour is the share of the true class: a small class is as readable as a large one."""
     from matplotlib.figure import Figure
 
-    if evaluation.confusion is None:
-        raise InputError("there is no confusion matrix to draw: this algorithm has no classes")
     names = [figures.name for figures in evaluation.classes]
-    shares = [[n / max(1, sum(row)) for n in row] for row in evaluation.confusion]
+    shares = [[n / max(1, sum(row)) for n in row] for row in confusion]
     side = max(4.0, 0.45 * len(names) + 2)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -44,12 +60,25 @@ def save_confusion(evaluation: Evaluation, path: Path) -> None:
         ylabel="true",
         title=f"accuracy {evaluation.metrics['accuracy']:.4f} on {evaluation.examples:,} examples",
     )
-    for i, row in enumerate(evaluation.confusion):
+    for i, row in enumerate(confusion):
         for j, count in enumerate(row):
             if count:
                 colour = "white" if shares[i][j] > 0.5 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
-    try:
-        figure.savefig(path, format="png", dpi=150)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    return figure
+
+
+def _scatter(evaluation: Evaluation, scatter: Scatter) -> Figure:
+    """Each group in its colour, its centre a cross."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    axes = figure.subplots()
+    colours = "tab10" if len(scatter.centres) <= 10 else "turbo"
+    x, y = scatter.points.T
+    axes.scatter(x, y, c=scatter.groups, cmap=colours, s=14, alpha=0.7, linewidths=0)
+    axes.plot(*scatter.centres.T, "kx", markersize=9, markeredgewidth=2)
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
+    title = f"{len(scatter.centres)} groups of {evaluation.examples:,} examples: {figures}"
+    axes.set(xlabel=scatter.axes[0], ylabel=scatter.axes[1], title=title)
+    return figure

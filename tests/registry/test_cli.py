@@ -55,15 +55,18 @@ def test_list_shows_a_table_and_json_the_same(algoshelf: Algoshelf) -> None:
     assert table.code == 0
     assert "mnist-cnn" in table.text
     assert table.stderr == ""
-    assert algoshelf("list", "--json").json["algorithms"][0]["name"] == "mnist-cnn"
+    listed = algoshelf("list", "--json").json["algorithms"]
+    assert "mnist-cnn" in [algorithm["name"] for algorithm in listed]
 
 
 def test_list_by_task(algoshelf: Algoshelf) -> None:
     here = algoshelf("list", "--task", "image-classification", "--json").json
-    assert [a["name"] for a in here["algorithms"]] == ["mnist-cnn"]
+    names = [algorithm["name"] for algorithm in here["algorithms"]]
+    assert "mnist-cnn" in names
+    assert "kmeans" not in names
     elsewhere = algoshelf("list", "--task", "alchemy")
     assert elsewhere.code == 0
-    assert "there are image-classification" in elsewhere.stderr
+    assert "image-classification" in elsewhere.stderr
 
 
 def test_info_says_all_that_a_user_needs(algoshelf: Algoshelf) -> None:
@@ -100,7 +103,7 @@ def test_train_help_shows_the_algorithms_own_hyperparameters(algoshelf: Algoshel
             "no algorithm 'mnist-cn' in the catalog (did you mean 'mnist-cnn'?)",
         ),
         (("train", "mnist"), "(did you mean 'mnist-cnn'?)"),
-        (("train", "zzz"), "no algorithm 'zzz' in the catalog; there are mnist-cnn"),
+        (("train", "zzz"), "no algorithm 'zzz' in the catalog; there are kmeans, mnist-cnn"),
         (
             ("train", "mnist-cnn", "--trian", "x"),
             "--trian: no such option (did you mean '--train'?)",

@@ -1,0 +1,309 @@
+"""kmeans: k centroids, and for each row the closest of them.
+
+Read top-down: what it is told, what it learns from, how it learns, how it answers. The network is
+in ``network.py``; ``spread.py`` lays the rows on devices and hosts; ``starts.py`` and ``lloyd.py``
+are where the centroids begin and how they move; ``plane.py`` draws them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+from pydantic import Field
+from typing_extensions import Literal
+
+from ...core import (
+    TEST,
+    TRAIN,
+    Algorithm,
+    Array,
+    Channel,
+    ContentType,
+    Context,
+    DataError,
+    Evaluation,
+    Example,
+    HybridBlock,
+    Hyperparameters,
+    InputSignature,
+    Model,
+    Objective,
+    PublishedResult,
+    Run,
+    UnfitPayloadError,
+    codecs,
+    hookimpl,
+    mx,
+    recordio_protobuf,
+)
+from ...core.evaluation import GroupFigures
+from ...core.rows import FORMATS, Rows, read_rows
+from ...core.training.data import chunks
+from ...core.training.loop import predict
+from . import plane, starts
+from .lloyd import SAMPLE, START, Fit
+from .network import distances
+from .spread import Spread
+
+IRIS = Path(__file__).parent / "sample" / "iris.csv"
+FIELDS = ("closest_cluster", "distance_to_cluster")
+EVALUATED = 8192  # rows at a time
+
+
+class KMeansHyperparameters(Hyperparameters):
+    k: int = Field(3, ge=1, le=100_000, description="number of clusters")
+    init: Literal["k-means++", "k-means||", "random"] = Field(
+        "k-means++", description="how centroids begin; k-means|| takes the fewest passes for many"
+    )
+    restarts: int = Field(3, ge=1, le=1000, description="trainings, of which the best is kept")
+    max_iterations: int = Field(100, ge=1, le=100_000, description="passes over the rows, at most")
+    tolerance: float = Field(
+        1e-4, ge=0, le=1, description="a pass that moves centroids by less of the variance is last"
+    )
+    batch_size: int = Field(
+        0, ge=0, le=10_000_000, description="rows in a step of mini-batch k-means; 0: Lloyd's"
+    )
+    label_size: int = Field(
+        0, ge=0, le=1000, description="columns at the start of each CSV line to leave out"
+    )
+    memory_mb: int = Field(
+        1024, ge=1, le=10_000_000, description="MiB of rows held in memory; more stay on disk"
+    )
+
+
+class KMeans(Algorithm[KMeansHyperparameters]):
+    name = "kmeans"
+    task = "clustering"
+    summary = "Divides rows of numbers into k clusters around their means."
+    Hyperparameters = KMeansHyperparameters
+    channels = (
+        Channel(TRAIN, "rows to divide", FORMATS, required=True),
+        Channel(TEST, "rows for the final figure, which touch nothing else", FORMATS),
+    )
+    accepts = (
+        ContentType(codecs.CSV, "a line a row, without labels", "5.1,3.5,1.4,0.2"),
+        ContentType(
+            codecs.JSON, "rows of numbers, as SageMaker's built-in takes them too",
+            '{"instances": [{"features": [5.1, 3.5, 1.4, 0.2]}]}',
+        ),
+        ContentType(codecs.JSONLINES, "the same, a line a row", '{"features": [5.1, …]}'),
+        ContentType(codecs.NPY, "rows (N, D)"),
+        ContentType(codecs.RECORDIO_PROTOBUF, "a record a row"),
+    )  # fmt: skip
+    answers = (
+        ContentType(
+            codecs.JSON, "for each row the closest cluster and the distance from its centroid",
+            '{"predictions": [{"closest_cluster": 1.0, "distance_to_cluster": 0.14}]}',
+        ),
+        ContentType(
+            codecs.JSONLINES, "the same, a line a row",
+            '{"closest_cluster": 1.0, "distance_to_cluster": 0.14}',
+        ),
+        ContentType(codecs.CSV, "a line a row: the cluster and the distance", "1.0,0.14"),
+        ContentType(codecs.RECORDIO_PROTOBUF, "one record, whose labels are the two columns"),
+    )  # fmt: skip
+    metrics = {
+        "train:msd": "mean squared distance of the rows from the closest centroid",
+        "train:ssd": "its sum: the within-cluster sum of squares, or inertia",
+        "test:msd": "the mean for the test channel, after training",
+        "test:ssd": "the sum for the test channel, after training",
+        "train:throughput": "rows a second",
+        "train:peak_memory_mb": "the most memory that the process has held, in MiB",
+    }
+    objective = Objective("train:msd", maximize=False)
+    published = (
+        PublishedResult(
+            "train:ssd", 78.85, "Iris, 150 flowers, k = 3",
+            "R's kmeans and scikit-learn's KMeans on the same data",
+        ),
+    )  # fmt: skip
+
+    def sample(self) -> dict[str, Path]:
+        return {TRAIN: IRIS, TEST: IRIS}
+
+    def train(self, run: Run[KMeansHyperparameters]) -> None:
+        options = run.hyperparameters
+        given = {channel: _read(path, options) for channel, path in run.channels.items()}
+        rows, test = given[TRAIN], given.get(TEST)
+        run.data.update((channel, held.digest) for channel, held in given.items())
+        run.reporter.message(", ".join(f"{name}: {_named(held)}" for name, held in given.items()))
+        if test is not None:
+            _check_columns(test, rows.shape[1], run.channels[TEST])
+        example = codecs.encode_csv(rows.take(slice(0, 1))).decode()
+        spread = Spread(run, rows, options.k)
+        if spread.count < options.k:
+            raise DataError(
+                f"{run.channels[TRAIN]}: {spread.count:,} rows are too few for {options.k:,} "
+                "clusters: give a smaller --k"
+            )
+        spread.centre()
+        if not np.isfinite(spread.scatter):
+            raise DataError(
+                f"{run.channels[TRAIN]}: numbers are too large: their squares exceed float32; "
+                "scale the columns down"
+            )
+        fit = Fit(run, spread, lambda restart: _start(run, spread, restart))
+        centroids, inertia = fit.run_all()
+        network = distances(centroids + rows.origin, rows.origin)
+        network(mx.nd.zeros((1, spread.columns))).wait_to_read()
+        figures = {"train:msd": inertia / spread.count, "train:ssd": inertia}
+        if run.cluster.is_chief:
+            if test is not None:
+                ssd = float(_answers(network, test, mx.cpu()).squares.sum())
+                figures.update({"test:msd": ssd / len(test), "test:ssd": ssd})
+            run.report(figures, epoch=fit.passes, step=fit.step)
+        run.save(
+            network,
+            signature=InputSignature(shape=(0, spread.columns)),
+            example=Example(content_type=codecs.CSV, body=example),
+        )
+
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
+        """Rows (N, D) of numbers."""
+        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        if content_type == codecs.RECORDIO_PROTOBUF:
+            return recordio_protobuf.decode(request_body)
+        rows = codecs.decode_array(request_body, content_type)
+        return rows.reshape(len(rows), -1)
+
+    def predict_fn(self, input_data: Array, model: Model) -> Closest:
+        """The closest cluster of each row of ``input_data`` (N, D).
+
+        Raises UnfitPayloadError for another number of columns than in training.
+        """
+        columns = model.metadata.input.shape[1]
+        if input_data.shape[1] != columns:
+            raise UnfitPayloadError(
+                f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
+            )
+        return _closest(model.block, input_data.astype(np.float32), model.device)
+
+    def output_fn(self, prediction: Closest, accept: str) -> bytes:
+        content_type = codecs.negotiate(accept, self.answered())
+        # whole numbers as floats, as SageMaker's built-in writes them
+        columns = (prediction.clusters.astype(np.float32), prediction.distances)
+        if content_type == codecs.RECORDIO_PROTOBUF:
+            return recordio_protobuf.encode(label=dict(zip(FIELDS, columns)))
+        if content_type == codecs.CSV:
+            return codecs.encode_csv(zip(*columns))
+        answers = [dict(zip(FIELDS, pair)) for pair in zip(*columns)]
+        if content_type == codecs.JSONLINES:
+            return codecs.encode_jsonlines(answers)
+        return codecs.encode_json({"predictions": answers})
+
+    def evaluate(self, model: Model, path: Path) -> Evaluation:
+        rows = self._rows(model, path)
+        answers = _answers(model.block, rows, model.device)
+        sizes = np.bincount(answers.clusters, minlength=len(_centroids(model)))
+        squares = np.bincount(answers.clusters, answers.squares, minlength=len(sizes))
+        return Evaluation(
+            examples=len(rows),
+            metrics={"msd": squares.sum() / len(rows), "ssd": float(squares.sum())},
+            groups=tuple(
+                GroupFigures(f"cluster {i}", int(size), float(square / max(1, size)))
+                for i, (size, square) in enumerate(zip(sizes, squares))
+            ),
+            scatter=plane.project(rows, answers.clusters, _centroids(model)),
+        )
+
+    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+        rows = self._rows(model, path)
+        clusters = _answers(model.block, rows, model.device).clusters
+        return plane.sketch(plane.project(rows, clusters, _centroids(model)), width)
+
+    def _rows(self, model: Model, path: Path) -> Rows:
+        rows = _read(path, self.Hyperparameters.parse(model.metadata.hyperparameters))
+        _check_columns(rows, model.metadata.input.shape[1], path)
+        return rows
+
+
+@dataclass(frozen=True)
+class Closest:
+    """Answers: the index of the closest cluster of each row (N,), and the distance (N,) float32."""
+
+    clusters: Array
+    distances: Array
+
+    @property
+    def squares(self) -> Array:
+        squares: Array = np.square(self.distances, dtype=np.float64)
+        return squares
+
+    def __len__(self) -> int:
+        return len(self.clusters)
+
+    def __getitem__(self, part: slice) -> Closest:
+        return Closest(self.clusters[part], self.distances[part])
+
+
+def _closest(network: HybridBlock, rows: Array, device: Context) -> Closest:
+    found = predict(network, rows, device)
+    return Closest(found.argmin(axis=1), found.min(axis=1))
+
+
+def _answers(network: HybridBlock, rows: Rows, device: Context) -> Closest:
+    """The answers for all ``rows``, read part by part."""
+    parts = [_closest(network, rows.take(chunk), device) for chunk in chunks(len(rows), EVALUATED)]
+    return Closest(
+        np.concatenate([part.clusters for part in parts]),
+        np.concatenate([part.distances for part in parts]),
+    )
+
+
+def _centroids(model: Model) -> Array:
+    """The centroids (K, D) float32 of a trained model."""
+    (centroids,) = (
+        parameter
+        for name, parameter in model.block.collect_params().items()
+        if name.endswith("centroids")
+    )
+    values: Array = centroids.data(model.device).asnumpy()
+    return values
+
+
+def _read(path: Path, options: KMeansHyperparameters) -> Rows:
+    return read_rows(path, skipped=options.label_size, memory=options.memory_mb * 2**20)
+
+
+def _named(rows: Rows) -> str:
+    where = "" if rows.in_memory else ", on disk"
+    return f"{len(rows):,} rows of {rows.shape[1]:,} numbers{where}"
+
+
+def _check_columns(rows: Rows, columns: int, path: Path) -> None:
+    if rows.shape[1] != columns:
+        raise DataError(
+            f"{path}: has {rows.shape[1]} columns, expected {columns} as in training "
+            "(--label-size leaves out labels)"
+        )
+
+
+def _start(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Array:
+    """The first centroids of a restart; for mini-batches they are chosen from a sample."""
+    options = run.hyperparameters
+    if options.batch_size:
+        spread = _sample(run, spread, restart)
+    rng = run.rng(START, restart)
+    if options.init == "random":
+        return starts.random_rows(spread, options.k, rng)
+    if options.init == "k-means++":
+        return starts.plus_plus(spread, options.k, rng)
+    return starts.scalable(
+        spread, options.k, rng, lambda number, first: run.rng(START, restart, number, first)
+    )
+
+
+def _sample(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Spread:
+    options = run.hyperparameters
+    size = min(spread.count, max(3 * options.batch_size, 10 * options.k))
+    chosen = run.rng(SAMPLE, restart).choice(spread.count, size, replace=False, shuffle=False)
+    rows = spread.fetch(np.sort(chosen))
+    return Spread(run, Rows((size, spread.columns), "", values=rows), options.k, shared=True)
+
+
+@hookimpl
+def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
+    return [KMeans]
