@@ -22,7 +22,7 @@ from ..channels import TRAIN
 from ..errors import DataError, InputError, Stopped, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
-from .data import Dataset, chunks, prefetched, shuffled_batches
+from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
 from .engine import Engine, Schedule, on_device
 from .run import Decision, Run
 
@@ -168,12 +168,12 @@ class _Fit:
 
     def _order(self, epoch: int) -> list[Array]:
         """The indices of this host's part of every batch of an epoch."""
-        rng = self.run.rng
+        rng, lengths = self.run.rng, lengths_of(self.train)
         if self.shared:
-            whole = shuffled_batches(len(self.train), self.batch_size, rng(ORDER, epoch))
+            whole = shuffled_batches(len(self.train), self.batch_size, rng(ORDER, epoch), lengths)
             return [self.cluster.share(batch) for batch in whole]
         part = self.batch_size // self.cluster.count
-        batches = shuffled_batches(len(self.train), part, rng(ORDER, epoch, *self._own))
+        batches = shuffled_batches(len(self.train), part, rng(ORDER, epoch, *self._own), lengths)
         return batches[: self.per_epoch]
 
     def _step(self, x: Array, y: Array) -> None:

@@ -1,0 +1,168 @@
+"""The networks: token ids (N, T) int32, padded with 0, to logits (N, C).
+
+Each is blind to the padding: a text gets the same answer at any T, beside any other text.
+Imports mxnet: import this module where a network is made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from ...core import mx
+from ...core.types import Array
+from .words import read_vectors
+
+SPREAD = 0.25  # of random word vectors, as in Kim's paper
+INITIAL_WEIGHT = 0.3
+nn, rnn = mx.gluon.nn, mx.gluon.rnn
+
+
+def _mask(F: Any, tokens: Any) -> Any:
+    """1 where there is a token, 0 where there is padding: (N, T) float32."""
+    return F.cast(tokens != 0, dtype="float32")
+
+
+def word_vectors(path: str, vocabulary: Sequence[str], dimensions: int) -> WordVectors:
+    """Vectors for ``vocabulary``: drawn at random, or those of the text file ``path``.
+
+    Words that the file does not hold begin at random, spread as its vectors are.
+    """
+    if not path:
+        return WordVectors(len(vocabulary), dimensions, mx.init.Uniform(SPREAD))
+    vectors, found = read_vectors(Path(path), vocabulary)
+    return WordVectors(len(vocabulary), vectors.shape[1], _Pretrained(vectors, found))
+
+
+class _Pretrained(mx.init.Initializer):
+    """Rows ``found`` (V,) of ``vectors`` (V, D), the others random with the same deviation."""
+
+    def __init__(self, vectors: Array, found: Array) -> None:
+        super().__init__()
+        self._vectors, self._found = vectors, found
+
+    def _init_weight(self, _: str, array: Any) -> None:
+        spread = self._vectors[self._found].std() * np.sqrt(3)
+        table = mx.nd.random.uniform(-spread, spread, array.shape).asnumpy()
+        table[self._found] = self._vectors[self._found]
+        array[:] = table
+
+
+class WordVectors(nn.HybridBlock):
+    """Vectors (N, T, D) of token ids (N, T), 0 for padding."""
+
+    def __init__(self, words: int, dimensions: int, initializer: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dimensions = dimensions
+        with self.name_scope():
+            self.table = nn.Embedding(words, dimensions, weight_initializer=initializer)
+
+    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
+        return F.broadcast_mul(self.table(tokens), _mask(F, tokens).expand_dims(2))
+
+
+class TextCnn(nn.HybridBlock):
+    """Convolutions over windows of words, the highest answer of each map, a linear layer.
+
+    Y. Kim, "Convolutional neural networks for sentence classification", EMNLP 2014.
+    """
+
+    def __init__(
+        self,
+        vectors: WordVectors,
+        classes: int,
+        *,
+        maps: int,
+        windows: Sequence[int],
+        dropout: float,
+        embedding_dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.windows = tuple(windows)
+        with self.name_scope():
+            self.vectors = vectors
+            self.vector_dropout = nn.Dropout(embedding_dropout)
+            self.convolutions = nn.HybridSequential()
+            for window in self.windows:
+                self.convolutions.add(nn.Conv1D(maps, window, padding=window - 1))
+            self.dropout = nn.Dropout(dropout)
+            self.output = nn.Dense(classes)
+
+    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
+        mask = _mask(F, tokens)
+        first = F.ones_like(F.slice_axis(mask, axis=1, begin=0, end=1))
+        vectors = self.vector_dropout(self.vectors(tokens)).transpose((0, 2, 1))
+        features = []
+        for window, convolution in zip(self.windows, self.convolutions):
+            # Windows reach over both ends of the text by all but one word. Answer j is that of the
+            # words up to j: it counts if the window has begun before the text is over.
+            counts = mask
+            if window > 1:
+                counts = F.concat(F.repeat(first, repeats=window - 1, axis=1), mask, dim=1)
+            answers = F.relu(convolution(vectors))
+            features.append(F.broadcast_mul(answers, counts.expand_dims(1)).max(axis=2))
+        return self.output(self.dropout(F.concat(*features, dim=1)))
+
+
+class BiLstm(nn.HybridBlock):
+    """An LSTM from either end of the text, the mean and the highest of its states, a linear layer.
+
+    The backward one reads each text reversed by itself, so that it does not begin in padding.
+    """
+
+    def __init__(
+        self,
+        vectors: WordVectors,
+        classes: int,
+        *,
+        hidden: int,
+        dropout: float,
+        embedding_dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.vectors = vectors
+            self.vector_dropout = nn.Dropout(embedding_dropout)
+            self.forwards = rnn.LSTM(hidden, input_size=vectors.dimensions)
+            self.backwards = rnn.LSTM(hidden, input_size=vectors.dimensions)
+            self.dropout = nn.Dropout(dropout)
+            self.output = nn.Dense(classes)
+
+    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
+        mask = _mask(F, tokens)
+        lengths = F.broadcast_maximum(mask.sum(axis=1), F.ones_like(mask.sum(axis=1)))
+        vectors = self.vector_dropout(self.vectors(tokens)).transpose((1, 0, 2))  # (T, N, D), as an LSTM reads
+        turned = F.SequenceReverse(vectors, lengths, use_sequence_length=True)
+        states = F.concat(self.forwards(vectors), self.backwards(turned), dim=2)
+        counts = mask.transpose().expand_dims(2)
+        mean = F.broadcast_div(F.broadcast_mul(states, counts).sum(axis=0), lengths.expand_dims(1))
+        # below every state, which lie in (-1, 1)
+        highest = F.broadcast_sub(F.broadcast_mul(states + 1, counts), F.ones_like(counts)).max(0)
+        return self.output(self.dropout(F.concat(mean, highest, dim=1)))
+
+
+class NgramBag(nn.HybridBlock):
+    """A sum of one weight for each n-gram and class, scaled by its log-count ratio.
+
+    S. Wang and C. Manning, "Baselines and bigrams: simple, good sentiment and topic
+    classification", ACL 2012. ``ratios`` (V, C) are those of ``log_count_ratios``.
+    """
+
+    def __init__(self, ratios: Array, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.weight = self.params.get(
+                "weight", shape=ratios.shape, init=mx.init.Constant(INITIAL_WEIGHT), lr_mult=10
+            )
+            self.bias = self.params.get("bias", shape=(ratios.shape[1],), init="zeros", wd_mult=0)
+            self.ratios = self.params.get_constant("ratios", ratios)
+
+    def hybrid_forward(self, F: Any, tokens: Any, weight: Any, bias: Any, ratios: Any) -> Any:
+        vocabulary, classes = self.weight.shape
+        rows = F.Embedding(tokens, weight * ratios, input_dim=vocabulary, output_dim=classes)
+        counted = F.broadcast_mul(rows, _mask(F, tokens).expand_dims(2))
+        return F.broadcast_add(counted.sum(axis=1), bias)
