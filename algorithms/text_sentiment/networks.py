@@ -16,7 +16,9 @@ from ...core.types import Array
 from .words import read_vectors
 
 SPREAD = 0.25  # of random word vectors, as in Kim's paper
-INITIAL_WEIGHT = 0.3
+# Of an n-gram's weight: begun at 1 it would be naive Bayes, which is far too sure; and how many
+# times the learning rate it moves at, which is that of networks with a thousand steps to go.
+INITIAL_WEIGHT, RATE = 0.1, 3.0
 nn, rnn = mx.gluon.nn, mx.gluon.rnn
 
 
@@ -156,7 +158,7 @@ class NgramBag(nn.HybridBlock):
         super().__init__(**kwargs)
         with self.name_scope():
             self.weight = self.params.get(
-                "weight", shape=ratios.shape, init=mx.init.Constant(INITIAL_WEIGHT), lr_mult=10
+                "weight", shape=ratios.shape, init=mx.init.Constant(INITIAL_WEIGHT), lr_mult=RATE
             )
             self.bias = self.params.get("bias", shape=(ratios.shape[1],), init="zeros", wd_mult=0)
             self.ratios = self.params.get_constant("ratios", ratios)
