@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", 
 SUFFIXES += (".test", ".tab")
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
-FEWEST_CHARACTERS = 2  # below which a text is not told from a label by its length
+HEAD = 20  # lines by which the separator of a table is told
 
 
 @dataclass
@@ -144,7 +145,7 @@ def _file(path: Path, classes: Sequence[str] | None) -> Texts:
         return _json_lines(path)
     if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
         raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
-    return _table(path, first, classes)
+    return _table(path, classes)
 
 
 def _blazing_text(path: Path) -> Texts:
@@ -206,12 +207,15 @@ def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
     return text, label
 
 
-def _table(path: Path, first: str, classes: Sequence[str] | None) -> Texts:
+def _table(path: Path, classes: Sequence[str] | None) -> Texts:
     """Rows of a CSV or TSV; which column is the text is told by name, or by what stands there."""
-    separator = _separator(path, first)
+    separator = _separator(path)
     rows = list(_rows(path, separator))
-    width = len(rows[0][1]) if rows else 0
-    if rows and width < 2:
+    found = Texts([], [], [], "")
+    if not rows:
+        return found
+    width = len(rows[0][1])
+    if width < 2:
         kind = {",": "commas", ";": "semicolons", "\t": "tabs"}[separator]
         raise DataError(
             f"{path}: line {rows[0][0]}: one column: expected a text and its label, separated by "
@@ -231,7 +235,6 @@ def _table(path: Path, first: str, classes: Sequence[str] | None) -> Texts:
     text, label = _roles(path, header, columns, classes)
     kind = "TSV" if separator == "\t" else "CSV"
     names = header or [f"column {i + 1}" for i in range(width)]
-    found = Texts([], [], [], "")
     found.note = (
         f"{kind} {'with' if header else 'without'} a header: "
         f"{names[text]!r} is the text, {names[label]!r} the label"
@@ -241,12 +244,12 @@ def _table(path: Path, first: str, classes: Sequence[str] | None) -> Texts:
     return found
 
 
-def _separator(path: Path, first: str) -> str:
-    """The separator of a table: a tab by the file's name or where there is one, else by count."""
-    if "\t" in first or path.name.endswith((".tsv", ".tsv.gz", ".tab", ".tab.gz")):
+def _separator(path: Path) -> str:
+    """What parts the cells of the first lines: tab, comma or semicolon, that which most have."""
+    if path.name.endswith((".tsv", ".tsv.gz", ".tab", ".tab.gz")):
         return "\t"
-    outside = "".join(first.split('"')[::2])
-    return ";" if outside.count(";") > outside.count(",") else ","
+    head = ["".join(line.split('"')[::2]) for _, line in itertools.islice(_lines(path), HEAD)]
+    return max("\t,;", key=lambda separator: sum(separator in line for line in head))
 
 
 def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -282,15 +285,13 @@ def _unquoted(cell: str) -> str:
 
 
 def _header(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first row, if it names a column as texts or labels are named, and as no row below."""
-    if len(rows) < 2:
-        return []
+    """The first row, if a cell of it is a name for texts or labels, and none comes again below."""
     names = [cell.strip() for cell in rows[0]]
-    for i, name in enumerate(names):
-        known = name.lower() in (*TEXT_NAMES, *LABEL_NAMES)
-        if known and all(row[i].strip() != name for row in rows[1:]):
-            return names
-    return []
+    known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
+    again = any(
+        name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names)
+    )
+    return names if known and not again else []
 
 
 def _roles(
