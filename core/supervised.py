@@ -119,6 +119,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             final = {f"test:{name}": value for name, value in figures(test).items()}
             run.report(final, epoch=epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]
+        loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = InputSignature.model_validate({"shape": shape, "dtype": str(x.dtype)})
         run.save(network, signature=signature, example=example, encoding=train.encoding)

@@ -108,10 +108,15 @@ class _Fit:
         self.pending: deque[tuple[int, list[NDArray]]] = deque()
 
     def _settle_shapes(self, network: HybridBlock) -> None:
-        """Let every layer know its input, so that all parameters exist."""
+        """Let every layer know its input, so that all parameters exist.
+
+        Nothing is computed: oneDNN would leave the weights of convolutions in a layout of its own,
+        into which not every store and checkpoint can be copied.
+        """
         x, _ = self.train.take(np.zeros(1, np.int64))
-        for device in self.run.devices:
-            network(on_device(x, device)).wait_to_read()
+        network.infer_shape(on_device(x, self.run.devices[0]))
+        for parameter in network.collect_params().values():
+            parameter._finish_deferred_init()
 
     def run_all(self) -> tuple[int, int]:
         run = self.run
