@@ -49,6 +49,12 @@ class TextHyperparameters(TrainingHyperparameters):
     embedding: str = Field(
         "", description="text file of GloVe's or fastText's word vectors to begin with"
     )
+    embedding_words: int = Field(
+        50_000,
+        ge=0,
+        le=2_000_000,
+        description="so many words of --embedding, the first ones, are known besides training's",
+    )
     epochs: int = Field(8, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(50, ge=1, le=65_536, description="examples in one step of the job")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight to zero")
@@ -91,7 +97,9 @@ class TextSentiment(Classifier[TextHyperparameters]):
             "texts, plain or as objects",
             '{"instances": ["a warm, funny film", {"text": "dull"}]}',
         ),
-        ContentType(codecs.JSONLINES, "the same, a line a text", '{"source": "a warm, funny film"}'),
+        ContentType(
+            codecs.JSONLINES, "the same, a line a text", '{"source": "a warm, funny film"}'
+        ),
         ContentType(codecs.TEXT, "a line a text", "a warm, funny film"),
         ContentType(codecs.CSV, "a line a text, in one column", '"a warm, funny film"'),
     )
@@ -134,6 +142,9 @@ class TextSentiment(Classifier[TextHyperparameters]):
                 min_count=hyperparameters.min_count,
                 max_size=hyperparameters.max_vocabulary,
             )
+            if hyperparameters.embedding:
+                path, count = Path(hyperparameters.embedding), hyperparameters.embedding_words
+                encoder = encoder.extended(words.first_words(path, count))
         else:
             encoder = _encoder(encoding, hyperparameters)
         classes = sorted(set(found.labels)) if known is None else known
@@ -166,14 +177,17 @@ class TextSentiment(Classifier[TextHyperparameters]):
         part = hyperparameters.word_dropout
         if not part or hyperparameters.network == "ngram":
             return x, y
-        hidden = mx.nd.array(rng.random(x.shape) < part, ctx=x.context, dtype=x.dtype)
+        drawn = (rng.random(x.shape) < part).astype(np.int32)
+        hidden = mx.nd.from_numpy(drawn).as_in_context(x.context)
         unknown = mx.nd.ones_like(x) * words.UNKNOWN
         return mx.nd.where(hidden * (x != words.PADDING), unknown, x), y
 
     def example(self, data: Dataset) -> Example:
         ids = data.take(np.zeros(1, np.int64))[0][0]
         vocabulary = data.encoding["vocabulary"]
-        text = " ".join(vocabulary[i] for i in ids if i > words.UNKNOWN and " " not in vocabulary[i])
+        text = " ".join(
+            vocabulary[i] for i in ids if i > words.UNKNOWN and " " not in vocabulary[i]
+        )
         body = codecs.encode_json({"instances": [text]}).decode()
         return Example(content_type=codecs.JSON, body=body)
 

@@ -15,6 +15,7 @@ from ...core import mx
 from ...core.types import Array
 from .words import read_vectors
 
+MOST_TOKENS = 2**24  # that float32 counts
 SPREAD = 0.25  # of random word vectors, as in Kim's paper
 # Of an n-gram's weight: begun at 1 it would be naive Bayes, which is far too sure; and how many
 # times the learning rate it moves at, which is that of networks with a thousand steps to go.
@@ -22,9 +23,9 @@ INITIAL_WEIGHT, RATE = 0.1, 3.0
 nn, rnn = mx.gluon.nn, mx.gluon.rnn
 
 
-def _mask(F: Any, tokens: Any) -> Any:
+def _mask(ops: Any, tokens: Any) -> Any:
     """1 where there is a token, 0 where there is padding: (N, T) float32."""
-    return F.cast(tokens != 0, dtype="float32")
+    return ops.cast(tokens != 0, dtype="float32")
 
 
 def word_vectors(path: str, vocabulary: Sequence[str], dimensions: int) -> WordVectors:
@@ -61,8 +62,8 @@ class WordVectors(nn.HybridBlock):
         with self.name_scope():
             self.table = nn.Embedding(words, dimensions, weight_initializer=initializer)
 
-    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
-        return F.broadcast_mul(self.table(tokens), _mask(F, tokens).expand_dims(2))
+    def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
+        return ops.broadcast_mul(self.table(tokens), _mask(ops, tokens).expand_dims(2))
 
 
 class TextCnn(nn.HybridBlock):
@@ -93,9 +94,9 @@ class TextCnn(nn.HybridBlock):
             self.dropout = nn.Dropout(dropout)
             self.output = nn.Dense(classes)
 
-    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
-        mask = _mask(F, tokens)
-        first = F.ones_like(F.slice_axis(mask, axis=1, begin=0, end=1))
+    def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
+        mask = _mask(ops, tokens)
+        first = ops.ones_like(ops.slice_axis(mask, axis=1, begin=0, end=1))
         vectors = self.vector_dropout(self.vectors(tokens)).transpose((0, 2, 1))
         features = []
         for window, convolution in zip(self.windows, self.convolutions):
@@ -103,10 +104,10 @@ class TextCnn(nn.HybridBlock):
             # words up to j: it counts if the window has begun before the text is over.
             counts = mask
             if window > 1:
-                counts = F.concat(F.repeat(first, repeats=window - 1, axis=1), mask, dim=1)
-            answers = F.relu(convolution(vectors))
-            features.append(F.broadcast_mul(answers, counts.expand_dims(1)).max(axis=2))
-        return self.output(self.dropout(F.concat(*features, dim=1)))
+                counts = ops.concat(ops.repeat(first, repeats=window - 1, axis=1), mask, dim=1)
+            answers = ops.relu(convolution(vectors))
+            features.append(ops.broadcast_mul(answers, counts.expand_dims(1)).max(axis=2))
+        return self.output(self.dropout(ops.concat(*features, dim=1)))
 
 
 class BiLstm(nn.HybridBlock):
@@ -134,17 +135,19 @@ class BiLstm(nn.HybridBlock):
             self.dropout = nn.Dropout(dropout)
             self.output = nn.Dense(classes)
 
-    def hybrid_forward(self, F: Any, tokens: Any) -> Any:
-        mask = _mask(F, tokens)
-        lengths = F.broadcast_maximum(mask.sum(axis=1), F.ones_like(mask.sum(axis=1)))
-        vectors = self.vector_dropout(self.vectors(tokens)).transpose((1, 0, 2))  # (T, N, D), as an LSTM reads
-        turned = F.SequenceReverse(vectors, lengths, use_sequence_length=True)
-        states = F.concat(self.forwards(vectors), self.backwards(turned), dim=2)
+    def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
+        mask = _mask(ops, tokens)
+        lengths = ops.clip(mask.sum(axis=1), 1, MOST_TOKENS)
+        vectors = self.vector_dropout(self.vectors(tokens))
+        vectors = vectors.transpose((1, 0, 2))  # (T, N, D), as an LSTM reads
+        turned = ops.SequenceReverse(vectors, lengths, use_sequence_length=True)
+        states = ops.concat(self.forwards(vectors), self.backwards(turned), dim=2)
         counts = mask.transpose().expand_dims(2)
-        mean = F.broadcast_div(F.broadcast_mul(states, counts).sum(axis=0), lengths.expand_dims(1))
-        # below every state, which lie in (-1, 1)
-        highest = F.broadcast_sub(F.broadcast_mul(states + 1, counts), F.ones_like(counts)).max(0)
-        return self.output(self.dropout(F.concat(mean, highest, dim=1)))
+        total = ops.broadcast_mul(states, counts).sum(axis=0)
+        mean = ops.broadcast_div(total, lengths.expand_dims(1))
+        # states lie between -1 and 1, so that those of padding never are the highest
+        highest = ops.broadcast_mul(states + 1, counts).max(axis=0) - 1
+        return self.output(self.dropout(ops.concat(mean, highest, dim=1)))
 
 
 class NgramBag(nn.HybridBlock):
@@ -163,8 +166,8 @@ class NgramBag(nn.HybridBlock):
             self.bias = self.params.get("bias", shape=(ratios.shape[1],), init="zeros", wd_mult=0)
             self.ratios = self.params.get_constant("ratios", ratios)
 
-    def hybrid_forward(self, F: Any, tokens: Any, weight: Any, bias: Any, ratios: Any) -> Any:
+    def hybrid_forward(self, ops: Any, tokens: Any, weight: Any, bias: Any, ratios: Any) -> Any:
         vocabulary, classes = self.weight.shape
-        rows = F.Embedding(tokens, weight * ratios, input_dim=vocabulary, output_dim=classes)
-        counted = F.broadcast_mul(rows, _mask(F, tokens).expand_dims(2))
-        return F.broadcast_add(counted.sum(axis=1), bias)
+        rows = ops.Embedding(tokens, weight * ratios, input_dim=vocabulary, output_dim=classes)
+        counted = ops.broadcast_mul(rows, _mask(ops, tokens).expand_dims(2))
+        return ops.broadcast_add(counted.sum(axis=1), bias)

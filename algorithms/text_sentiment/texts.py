@@ -263,9 +263,7 @@ def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                 yield number, [_unquoted(cell) for cell in line.split("\t")]
         return
     csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(
-        (line + "\n" for _, line in _lines(path)), delimiter=separator, strict=True
-    )
+    reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=separator, strict=True)
     line = 1
     try:
         for row in reader:
@@ -288,9 +286,7 @@ def _header(rows: Sequence[Sequence[str]]) -> list[str]:
     """The first row, if a cell of it is a name for texts or labels, and none comes again below."""
     names = [cell.strip() for cell in rows[0]]
     known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
-    again = any(
-        name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names)
-    )
+    again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))
     return names if known and not again else []
 
 
@@ -310,13 +306,17 @@ def _roles(
     label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
     length = [sum(map(len, column)) for column in columns]
     if text is None and label is None and classes is not None:
-        fitting = [i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}]
+        fitting = [
+            i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}
+        ]
         label = fitting[0] if len(fitting) == 1 else None
     others = [i for i in range(len(columns)) if i != label]
     if text is None:
         text = max(others, key=lambda i: length[i])
     if label is None:
-        variety = {i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text}
+        variety = {
+            i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text
+        }
         several = {i: count for i, count in variety.items() if count > 1} or variety
         label = min(several, key=lambda i: several[i])
     return text, label

@@ -104,6 +104,14 @@ class Encoder:
         counts = Counter({word: len(ordered) - index for index, word in enumerate(ordered)})
         return cls(_vocabulary(counts), bigrams, max_length)
 
+    def extended(self, words: Sequence[str]) -> Encoder:
+        """With ``words`` besides, those that are tokens."""
+        known = set(self.words())
+        more = (word for word in words if word not in known and [*tokens(word)] == [word])
+        return self.from_words(
+            [*self.words(), *dict.fromkeys(more)], bigrams=self.bigrams, max_length=self.max_length
+        )
+
     def words(self) -> list[str]:
         """The vocabulary: the token of each id."""
         return list(self.vocabulary.idx_to_token)
@@ -199,6 +207,13 @@ class TextDataset:
             digest.update(sequence.tobytes())
         digest.update(self.y.tobytes())
         return digest.hexdigest()
+
+
+def first_words(path: Path, count: int) -> list[str]:
+    """The words of the first ``count`` lines of a file of word vectors, the most frequent ones."""
+    with open_bytes(path) as stream:
+        lines = itertools.islice(stream, count)
+        return [line.split(b" ", 1)[0].decode("utf-8", "replace") for line in lines]
 
 
 def read_vectors(path: Path, words: Sequence[str]) -> tuple[Array, Array]:

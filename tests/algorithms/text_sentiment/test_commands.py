@@ -48,7 +48,12 @@ def test_files_of_each_kind_are_answered(model: Path, algoshelf: Algoshelf) -> N
 
 
 def test_labels_of_any_name_and_number(algoshelf: Algoshelf) -> None:
-    topics = {"Spiel & Sport": "ball goal", "政治": "vote law", "\U0001f3b5": "song band", "-1": "x"}
+    topics = {
+        "Spiel & Sport": "ball goal",
+        "政治": "vote law",
+        "\U0001f3b5": "song band",
+        "-1": "x",
+    }
     rows = [f"{words} {n}\t{name}\n" for n in range(20) for name, words in topics.items()]
     (algoshelf.folder / "rows.tsv").write_text("".join(rows), encoding="utf-8")
     trained = algoshelf(
