@@ -164,7 +164,10 @@ class TextSentiment(Classifier[TextHyperparameters]):
         shared = {"dropout": options.dropout, "embedding_dropout": options.embedding_dropout}
         if options.network == "bilstm":
             return networks.BiLstm(vectors, classes, hidden=options.hidden, **shared)
-        return networks.TextCnn(vectors, classes, maps=options.maps, windows=(3, 4, 5), **shared)
+        bag = networks.NgramBag(log_count_ratios(data, len(vocabulary), classes))
+        return networks.TextCnn(
+            vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
+        )
 
     def augment(
         self,

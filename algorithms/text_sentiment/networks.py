@@ -66,15 +66,40 @@ class WordVectors(nn.HybridBlock):
         return ops.broadcast_mul(self.table(tokens), _mask(ops, tokens).expand_dims(2))
 
 
+class NgramBag(nn.HybridBlock):
+    """A sum of one weight for each n-gram and class, scaled by its log-count ratio.
+
+    S. Wang and C. Manning, "Baselines and bigrams: simple, good sentiment and topic
+    classification", ACL 2012. ``ratios`` (V, C) are those of ``log_count_ratios``.
+    """
+
+    def __init__(self, ratios: Array, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.weight = self.params.get(
+                "weight", shape=ratios.shape, init=mx.init.Constant(INITIAL_WEIGHT), lr_mult=RATE
+            )
+            self.bias = self.params.get("bias", shape=(ratios.shape[1],), init="zeros", wd_mult=0)
+            self.ratios = self.params.get_constant("ratios", ratios)
+
+    def hybrid_forward(self, ops: Any, tokens: Any, weight: Any, bias: Any, ratios: Any) -> Any:
+        vocabulary, classes = self.weight.shape
+        rows = ops.Embedding(tokens, weight * ratios, input_dim=vocabulary, output_dim=classes)
+        counted = ops.broadcast_mul(rows, _mask(ops, tokens).expand_dims(2))
+        return ops.broadcast_add(counted.sum(axis=1), bias)
+
+
 class TextCnn(nn.HybridBlock):
     """Convolutions over windows of words, the highest answer of each map, a linear layer.
 
-    Y. Kim, "Convolutional neural networks for sentence classification", EMNLP 2014.
+    Y. Kim, "Convolutional neural networks for sentence classification", EMNLP 2014. To its logits
+    a bag of words adds its own: what a word says by itself need not be learned as a feature.
     """
 
     def __init__(
         self,
         vectors: WordVectors,
+        bag: NgramBag,
         classes: int,
         *,
         maps: int,
@@ -87,6 +112,7 @@ class TextCnn(nn.HybridBlock):
         self.windows = tuple(windows)
         with self.name_scope():
             self.vectors = vectors
+            self.bag = bag
             self.vector_dropout = nn.Dropout(embedding_dropout)
             self.convolutions = nn.HybridSequential()
             for window in self.windows:
@@ -107,7 +133,8 @@ class TextCnn(nn.HybridBlock):
                 counts = ops.concat(ops.repeat(first, repeats=window - 1, axis=1), mask, dim=1)
             answers = ops.relu(convolution(vectors))
             features.append(ops.broadcast_mul(answers, counts.expand_dims(1)).max(axis=2))
-        return self.output(self.dropout(ops.concat(*features, dim=1)))
+        logits = self.output(self.dropout(ops.concat(*features, dim=1)))
+        return logits + self.bag(tokens)
 
 
 class BiLstm(nn.HybridBlock):
@@ -148,26 +175,3 @@ class BiLstm(nn.HybridBlock):
         # states lie between -1 and 1, so that those of padding never are the highest
         highest = ops.broadcast_mul(states + 1, counts).max(axis=0) - 1
         return self.output(self.dropout(ops.concat(mean, highest, dim=1)))
-
-
-class NgramBag(nn.HybridBlock):
-    """A sum of one weight for each n-gram and class, scaled by its log-count ratio.
-
-    S. Wang and C. Manning, "Baselines and bigrams: simple, good sentiment and topic
-    classification", ACL 2012. ``ratios`` (V, C) are those of ``log_count_ratios``.
-    """
-
-    def __init__(self, ratios: Array, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        with self.name_scope():
-            self.weight = self.params.get(
-                "weight", shape=ratios.shape, init=mx.init.Constant(INITIAL_WEIGHT), lr_mult=RATE
-            )
-            self.bias = self.params.get("bias", shape=(ratios.shape[1],), init="zeros", wd_mult=0)
-            self.ratios = self.params.get_constant("ratios", ratios)
-
-    def hybrid_forward(self, ops: Any, tokens: Any, weight: Any, bias: Any, ratios: Any) -> Any:
-        vocabulary, classes = self.weight.shape
-        rows = ops.Embedding(tokens, weight * ratios, input_dim=vocabulary, output_dim=classes)
-        counted = ops.broadcast_mul(rows, _mask(ops, tokens).expand_dims(2))
-        return ops.broadcast_add(counted.sum(axis=1), bias)
