@@ -55,7 +55,7 @@ class TextHyperparameters(TrainingHyperparameters):
         le=2_000_000,
         description="so many words of --embedding, the first ones, are known besides training's",
     )
-    epochs: int = Field(8, ge=1, le=10_000, description="passes over the training data")
+    epochs: int = Field(6, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(50, ge=1, le=65_536, description="examples in one step of the job")
     weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight to zero")
     dimensions: int = Field(
@@ -205,8 +205,8 @@ class TextSentiment(Classifier[TextHyperparameters]):
         records = codecs.decode_records(request_body, content_type)
         return words.texts_of(records, texts.TEXT_NAMES)
 
-    def predict_fn(self, input_data: Sequence[str], model: Model) -> ClassProbabilities:
-        """Probabilities for texts, those of about one length computed together."""
+    def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
+        """Probabilities for a sequence of texts, those of about one length computed together."""
         assert isinstance(model, TextModel)
         ids = [model.encoder(text) for text in input_data]
         nobody = np.zeros(len(ids), np.int32)

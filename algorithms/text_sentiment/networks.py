@@ -39,7 +39,7 @@ def word_vectors(path: str, vocabulary: Sequence[str], dimensions: int) -> WordV
     return WordVectors(len(vocabulary), vectors.shape[1], _Pretrained(vectors, found))
 
 
-class _Pretrained(mx.init.Initializer):
+class _Pretrained(mx.init.Initializer):  # type: ignore[misc]
     """Rows ``found`` (V,) of ``vectors`` (V, D), the others random with the same deviation."""
 
     def __init__(self, vectors: Array, found: Array) -> None:
@@ -53,7 +53,7 @@ class _Pretrained(mx.init.Initializer):
         array[:] = table
 
 
-class WordVectors(nn.HybridBlock):
+class WordVectors(mx.gluon.HybridBlock):  # type: ignore[misc]
     """Vectors (N, T, D) of token ids (N, T), 0 for padding."""
 
     def __init__(self, words: int, dimensions: int, initializer: Any, **kwargs: Any) -> None:
@@ -66,7 +66,7 @@ class WordVectors(nn.HybridBlock):
         return ops.broadcast_mul(self.table(tokens), _mask(ops, tokens).expand_dims(2))
 
 
-class NgramBag(nn.HybridBlock):
+class NgramBag(mx.gluon.HybridBlock):  # type: ignore[misc]
     """A sum of one weight for each n-gram and class, scaled by its log-count ratio.
 
     S. Wang and C. Manning, "Baselines and bigrams: simple, good sentiment and topic
@@ -89,7 +89,7 @@ class NgramBag(nn.HybridBlock):
         return ops.broadcast_add(counted.sum(axis=1), bias)
 
 
-class TextCnn(nn.HybridBlock):
+class TextCnn(mx.gluon.HybridBlock):  # type: ignore[misc]
     """Convolutions over windows of words, the highest answer of each map, a linear layer.
 
     Y. Kim, "Convolutional neural networks for sentence classification", EMNLP 2014. To its logits
@@ -137,7 +137,7 @@ class TextCnn(nn.HybridBlock):
         return logits + self.bag(tokens)
 
 
-class BiLstm(nn.HybridBlock):
+class BiLstm(mx.gluon.HybridBlock):  # type: ignore[misc]
     """An LSTM from either end of the text, the mean and the highest of its states, a linear layer.
 
     The backward one reads each text reversed by itself, so that it does not begin in padding.

@@ -29,8 +29,10 @@ LABEL_NAMES = (
     "label", "class", "sentiment", "target", "category", "polarity", "rating", "stars", "score",
     "labels", "y",
 )  # fmt: skip
-SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid")
-SUFFIXES += (".test", ".tab")
+SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid",
+    ".test",
+)  # fmt: skip
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 HEAD = 20  # lines by which the separator of a table is told
@@ -264,14 +266,14 @@ def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         return
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=separator, strict=True)
-    line = 1
+    first = 1
     try:
         for row in reader:
             if row:
-                yield line, row
-            line = reader.line_num + 1
+                yield first, row
+            first = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}: line {line}: {error}") from None
+        raise DataError(f"{path}: line {first}: {error}") from None
 
 
 def _unquoted(cell: str) -> str:
