@@ -68,7 +68,7 @@ class TextHyperparameters(TrainingHyperparameters):
         0.2, ge=0, lt=1, description="part of the word vectors left out in a step"
     )
     word_dropout: float = Field(
-        0.1, ge=0, lt=1, description="part of the words made unknown in a step"
+        0.3, ge=0, lt=1, description="part of the words made unknown in a step"
     )
     min_count: int = Field(1, ge=1, description="a word seen less often is unknown")
     max_vocabulary: int = Field(
