@@ -48,11 +48,18 @@ class Example(BaseModel):
 
 
 class InputSignature(BaseModel):
-    """The network's input; the first dimension is the batch and stands as 0."""
+    """The network's input; 0 stands for a dimension that varies: the first, which is the batch,
+    and the second where examples differ in length.
+    """
 
     name: str = "data"
     shape: Tuple[int, ...]
     dtype: Literal["float32", "float16", "int32", "int64", "int8", "uint8"] = "float32"
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether examples differ in length: a batch is then padded to its longest."""
+        return 0 in self.shape[1:]
 
 
 class Metadata(BaseModel):
@@ -183,7 +190,7 @@ class Artifact:
             raise ArtifactError(
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
-        block.hybridize(static_alloc=True, static_shape=True)
+        block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
         return Model(block, self.metadata, device)
 
     def _check_graph(self) -> None:

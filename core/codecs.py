@@ -1,4 +1,4 @@
-"""Request bodies into examples, answers into bytes: six content types, one home.
+"""Request bodies into examples, answers into bytes: seven content types, one home.
 
 A body is untrusted: nothing in it is unpickled or evaluated, sizes are checked before memory
 is taken, and whatever is wrong with it is a ``PayloadError`` that says where. Places count
@@ -46,6 +46,7 @@ CSV = "text/csv"
 JSON = "application/json"
 JSONLINES = "application/jsonlines"
 NPY = "application/x-npy"
+TEXT = "text/plain"
 PNG = "image/png"
 JPEG = "image/jpeg"
 RECORDIO_PROTOBUF = "application/x-recordio-protobuf"
@@ -58,6 +59,7 @@ MAX_PIXELS = 50_000_000
 MAX_NPY_HEADER = 4096
 MOST_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
 MAX_DIMENSIONS = 32  # numpy's own limit
+MAX_CELL = 2**28  # characters in a cell of a CSV; Python's own limit is 2**17
 MAX_DIGITS = 4300  # of one integer: Python's own limit, in the versions that have one
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 
@@ -83,6 +85,7 @@ _EXTENSIONS = {
     ".jsonlines": JSONLINES,
     ".ndjson": JSONLINES,
     ".pbr": RECORDIO_PROTOBUF,
+    ".txt": TEXT,
 }
 _QUALITY = re.compile(r";\s*q\s*=\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:;|$)", re.IGNORECASE)
 
@@ -92,7 +95,7 @@ _QUALITY = re.compile(r";\s*q\s*=\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:;|$)", re.IGNOREC
 
 def media_type(content_type: str) -> str:
     """The bare, lower-case type of a Content-Type header: ``text/csv; label_size=0`` is
-    ``text/csv``. Other names of the six types (``application/x-ndjson``) become theirs.
+    ``text/csv``. Other names of the seven types (``application/x-ndjson``) become theirs.
     """
     bare = content_type.split(";", 1)[0].strip().lower()
     return _ALIASES.get(bare, bare)
@@ -209,11 +212,12 @@ def _without_warnings_of(module: str) -> Iterator[None]:
 
 
 def decode_records(body: bytes, content_type: str) -> list[Any]:
-    """The examples of a JSON, JSON Lines or CSV body, as Python objects; at least one.
+    """The examples of a JSON, JSON Lines, CSV or text body, as Python objects; at least one.
 
     - JSON: a list of examples, or ``{"instances": [...]}``.
     - JSON Lines: one example a line; blank lines don't count.
     - CSV: a list of str for each row; cells may be quoted.
+    - Text: a str for each line, empty ones too; lines end in LF or CRLF.
 
     A JSON example may be wrapped as SageMaker wraps it, in ``{"features": X}`` or
     ``{"data": {"features": {"values": X}}}``, and is then ``X``; other objects stay.
@@ -223,8 +227,11 @@ def decode_records(body: bytes, content_type: str) -> list[Any]:
     UnfitPayloadError (NaN or Infinity, a JSON body that is no list),
     UnsupportedContentTypeError.
     """
-    media = check_content_type(content_type, (JSON, JSONLINES, CSV))
+    media = check_content_type(content_type, (JSON, JSONLINES, CSV, TEXT))
     text = _text(body)
+    if media == TEXT and text:
+        lines = text[:-1].split("\n") if text.endswith("\n") else text.split("\n")
+        return [line[:-1] if line.endswith("\r") else line for line in lines]
     if not text.strip():
         raise _empty("at least one example")
     if media == CSV:
@@ -250,6 +257,7 @@ def _text(body: bytes) -> str:
 
 
 def _csv_rows(text: str) -> list[list[str]]:
+    csv.field_size_limit(MAX_CELL)  # the process's, but nobody is worse off
     reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True)
     rows = []
     try:

@@ -139,12 +139,13 @@ def numeric_lines(path: Path) -> Iterator[Array]:
     A first line without any number is taken for a header. Raises DataError.
     """
     line, columns = 1, None
-    for text in _blocks_of_lines(path):
+    for block in _blocks_of_lines(path):
+        text = block
         if columns is None:
             columns = text.split(b"\n", 1)[0].count(b",") + 1
-            if _is_header(text, columns):
-                text = text[text.index(b"\n") + 1 :] if b"\n" in text else b""
-                line = 2
+            skipped = _preface(text, columns)
+            line += text.count(b"\n", 0, skipped)
+            text = text[skipped:]
         if text.strip():
             rows = codecs.parse_csv(
                 text, columns=columns, first_line=line, source=str(path), error=DataError

@@ -24,7 +24,7 @@ from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPa
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
-from .training.data import Dataset, chunks, hold_out, part_of, prefetched
+from .training.data import Dataset, chunks, hold_out, lengths_of, part_of, prefetched
 from .types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
         network.initialize(self.initializer(options), ctx=list(run.devices))
         self.begin(network, train, run)
-        network.hybridize(static_alloc=True, static_shape=True)
+        ragged = lengths_of(train) is not None
+        # a static shape is planned for anew, at some cost, whenever another one comes
+        network.hybridize(static_alloc=True, static_shape=not ragged)
 
         def figures(data: Dataset) -> Mapping[str, float]:
             return self.score(outputs(network, data, run.devices[0]), data).metrics
@@ -124,9 +126,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             final = {f"test:{name}": value for name, value in figures(test).items()}
             run.report(final, epoch=epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]
-        signature = InputSignature.model_validate(
-            {"shape": (0, *x.shape[1:]), "dtype": str(x.dtype)}
-        )
+        loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
+        shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
+        signature = InputSignature.model_validate({"shape": shape, "dtype": str(x.dtype)})
         run.save(network, signature=signature, example=example, encoding=train.encoding)
 
     def _check_example(self, example: Example) -> None:
@@ -165,9 +167,11 @@ class SupervisedAlgorithm(Algorithm[H]):
             given = {name: part_of(data, run.options.examples) for name, data in given.items()}
             train = given[TRAIN]
         run.data.update((channel, data.digest()) for channel, data in given.items())
-        run.reporter.message(
-            ", ".join(f"{channel}: {len(data):,} examples" for channel, data in given.items())
-        )
+        for channel, data in given.items():
+            note = getattr(data, "note", "")
+            run.reporter.message(
+                f"{channel}: {len(data):,} examples" + (f" ({note})" if note else "")
+            )
         if VALIDATION in given:
             return train, given[VALIDATION], given.get(TEST)
         part = options.holdout
@@ -309,11 +313,19 @@ class Classifier(SupervisedAlgorithm[H]):
 
 
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
-    """The network's outputs for all of ``data``, of which memory holds a few batches at a time."""
-    size = loop.evaluation_batch(data.take(np.zeros(1, np.int64))[0])
-    parts = [np.arange(part.start, part.stop) for part in chunks(len(data), size)]
+    """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
+
+    Examples of one length stand together.
+    """
+    lengths = lengths_of(data)
+    order = np.arange(len(data)) if lengths is None else np.argsort(lengths, kind="stable")
+    size = loop.evaluation_batch(data.take(order[-1:])[0])
+    parts = [order[part] for part in chunks(len(data), size)]
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
-        return loop.predict_batches(network, batches, size, device)
+        found = loop.predict_batches(network, batches, size, device)
+    result: Array = np.empty_like(found)
+    result[order] = found
+    return result
 
 
 def softmax(logits: Array) -> Array:

@@ -33,7 +33,12 @@ V = TypeVar("V")
 
 
 class Dataset(Protocol):
-    """Examples by index, in memory or read when asked for."""
+    """Examples by index, in memory or read when asked for.
+
+    One whose examples differ in length, such as texts, also offers ``lengths() -> (N,) int``, and
+    pads what it takes; examples of about one length then share a batch. Any may offer ``note``, a
+    sentence on how its files were understood, for the log.
+    """
 
     @property
     def encoding(self) -> Mapping[str, Any]:
@@ -152,16 +157,32 @@ def hold_out(
     return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
 
 
-def shuffled_batches(size: int, batch_size: int, rng: np.random.Generator) -> list[Array]:
+def lengths_of(dataset: Dataset) -> Array | None:
+    """How long each example is, (N,) int; None where they are all alike."""
+    if isinstance(dataset, Subset):
+        whole = lengths_of(dataset.whole)
+        return None if whole is None else whole[dataset.indices]
+    offered = getattr(dataset, "lengths", None)
+    return None if offered is None else offered()
+
+
+def shuffled_batches(
+    size: int, batch_size: int, rng: np.random.Generator, lengths: Array | None = None
+) -> list[Array]:
     """One epoch: the indices of full batches in random order.
 
-    What is left over is dropped, other examples in every epoch, because a batch of another size
-    makes a static graph plan its memory anew.
+    With ``lengths`` (size,), the examples of a batch are of about one length. What is left over is
+    dropped, other examples in every epoch, because a batch of another size makes a static graph
+    plan its memory anew.
     """
     order = rng.permutation(size)
-    return [
-        order[start : start + batch_size] for start in range(0, size - batch_size + 1, batch_size)
-    ]
+    order = order[: size // batch_size * batch_size]
+    if lengths is not None:
+        order = order[np.argsort(lengths[order], kind="stable")]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if lengths is not None:
+        batches = [batches[index] for index in rng.permutation(len(batches))]
+    return batches
 
 
 def prefetched(

@@ -38,7 +38,8 @@ def _block(outputs: Any, data: Any, network: HybridBlock) -> HybridBlock:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the type of the data is not known yet
         block = mx.gluon.SymbolBlock(outputs, [data], params=network.collect_params())
-    block.hybridize(static_alloc=True, static_shape=True)
+    static_shape = dict(network._flags).get("static_shape", True)
+    block.hybridize(static_alloc=True, static_shape=static_shape)
     return block
 
 

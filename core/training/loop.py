@@ -21,7 +21,7 @@ from ..channels import TRAIN
 from ..errors import DataError, InputError, Stopped, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
-from .data import Dataset, chunks, prefetched, shuffled_batches
+from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
 from .engine import Engine, Schedule, on_device
 from .reporting import peak_memory_mb
 from .run import Decision, Run
@@ -108,10 +108,15 @@ class _Fit:
         self.pending: deque[tuple[int, list[NDArray]]] = deque()
 
     def _settle_shapes(self, network: HybridBlock) -> None:
-        """Let every layer know its input, so that all parameters exist."""
+        """Let every layer know its input, so that all parameters exist.
+
+        Nothing is computed: oneDNN would leave the weights of convolutions in a layout of its own,
+        into which not every store and checkpoint can be copied.
+        """
         x, _ = self.train.take(np.zeros(1, np.int64))
-        for device in self.run.devices:
-            network(on_device(x, device)).wait_to_read()
+        network.infer_shape(on_device(x, self.run.devices[0]))
+        for parameter in network.collect_params().values():
+            parameter._finish_deferred_init()
 
     def run_all(self) -> tuple[int, int]:
         run = self.run
@@ -168,12 +173,12 @@ class _Fit:
 
     def _order(self, epoch: int) -> list[Array]:
         """The indices of this host's part of every batch of an epoch."""
-        rng = self.run.rng
+        rng, lengths = self.run.rng, lengths_of(self.train)
         if self.shared:
-            whole = shuffled_batches(len(self.train), self.batch_size, rng(ORDER, epoch))
+            whole = shuffled_batches(len(self.train), self.batch_size, rng(ORDER, epoch), lengths)
             return [self.cluster.share(batch) for batch in whole]
         part = self.batch_size // self.cluster.count
-        batches = shuffled_batches(len(self.train), part, rng(ORDER, epoch, *self._own))
+        batches = shuffled_batches(len(self.train), part, rng(ORDER, epoch, *self._own), lengths)
         return batches[: self.per_epoch]
 
     def _step(self, x: Array, y: Array) -> None:

@@ -239,7 +239,9 @@ class Run(Generic[H]):
         example: Example,
         encoding: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the artifact of ``block``, hybridized and run at least once."""
+        """Write the artifact of ``block``, hybridized and run at least once, on the chief."""
+        if not self.cluster.is_chief:
+            return
         artifact.write(
             self.folder,
             block,

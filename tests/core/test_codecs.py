@@ -84,6 +84,7 @@ def test_check_content_type_gives_the_media_type_or_says_what_is_accepted():
         ("a.jsonlines", codecs.JSONLINES),
         ("a.ndjson", codecs.JSONLINES),
         ("a.npy", codecs.NPY),
+        ("a.txt", codecs.TEXT),
         ("folder.csv/A.PNG", codecs.PNG),
         ("a.jpg", codecs.JPEG),
         ("a.jpeg", codecs.JPEG),
@@ -249,7 +250,27 @@ def test_an_integer_of_a_million_digits_is_refused_at_once():
 
 def test_records_have_no_npy_form():
     (fault,) = refused(UnsupportedContentTypeError, codecs.decode_records, b"", codecs.NPY)
-    assert fault.endswith("expected application/json, application/jsonlines or text/csv")
+    assert fault.endswith(
+        "expected application/json, application/jsonlines, text/csv or text/plain"
+    )
+
+
+def test_text_is_a_record_a_line_and_empty_lines_count():
+    decode = codecs.decode_records
+    assert decode("\ufeffgut\r\n\nschön".encode(), "text/plain; charset=utf-8") == [
+        "gut",
+        "",
+        "schön",
+    ]
+    assert decode(b"a\x0bb\xc2\x85c\n", codecs.TEXT) == ["a\x0bb\x85c"]
+    assert decode(b"\n", codecs.TEXT) == [""]
+    assert decode(b" ", codecs.TEXT) == [" "]
+    refused(MalformedPayloadError, decode, b"", codecs.TEXT)
+    refused(MalformedPayloadError, decode, b"\xff", codecs.TEXT)
+
+
+def test_a_cell_of_a_csv_may_be_long():
+    assert codecs.decode_records(b"x" * 1_000_000, codecs.CSV) == [["x" * 1_000_000]]
 
 
 # Arrays from text

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from algoshelf.core import ArrayDataset, DataError
-from algoshelf.core.training.data import Subset, hold_out, prefetched, shuffled_batches
+from algoshelf.core.training.data import (
+    Subset,
+    hold_out,
+    lengths_of,
+    prefetched,
+    shuffled_batches,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +59,39 @@ def test_an_epoch_takes_full_batches_of_different_examples(
     assert all(len(batch) == batch_size for batch in batches)
     taken = np.concatenate(batches) if batches else np.zeros(0)
     assert len(set(taken)) == len(taken)
+
+
+@settings(derandomize=True)
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=200), st.integers(1, 30), st.integers(0, 9)
+)
+def test_with_lengths_a_batch_holds_neighbours_in_length(
+    lengths: list[int], batch_size: int, seed: int
+) -> None:
+    drawn = [
+        shuffled_batches(len(lengths), batch_size, np.random.default_rng(seed), np.array(lengths))
+        for _ in range(2)
+    ]
+    batches = drawn[0]
+    assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in drawn[1]]
+    assert len(batches) == len(lengths) // batch_size
+    assert len({index for batch in batches for index in batch}) == len(batches) * batch_size
+    spans = sorted((min(of), max(of)) for of in (np.array(lengths)[batch] for batch in batches))
+    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:]))
+
+
+@dataclass(frozen=True)
+class Ragged(ArrayDataset):
+    def lengths(self) -> np.ndarray:
+        return self.x[:, 0]
+
+
+def test_lengths_are_those_of_the_part_held() -> None:
+    data = Ragged(np.arange(5, 15)[:, None], np.arange(10) % 2)
+    kept, held = hold_out(data, 0.2, np.random.default_rng(0))
+    for part in (kept, held):
+        np.testing.assert_array_equal(lengths_of(part), part.take(np.arange(len(part)))[0][:, 0])
+    assert lengths_of(dataset([0, 1])) is None
 
 
 def test_digests_tell_data_apart() -> None:

@@ -1,0 +1,263 @@
+"""text-sentiment: texts told apart by what they say, such as praise from blame.
+
+Read top-down: what it is told, what it learns from, what it learns, how it answers.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+from pydantic import Field, model_validator
+from typing_extensions import Literal
+
+from ...core import (
+    TEST,
+    TRAIN,
+    Algorithm,
+    Array,
+    Classifier,
+    ClassProbabilities,
+    ContentType,
+    Context,
+    Dataset,
+    Example,
+    HybridBlock,
+    Model,
+    NDArray,
+    PublishedResult,
+    TrainingHyperparameters,
+    codecs,
+    hookimpl,
+    mx,
+    supervised_channels,
+)
+from ...core.supervised import outputs, softmax
+from . import texts, words
+from .words import Encoder, TextDataset
+
+SAMPLE = Path(__file__).parent / "sample"
+
+
+class TextHyperparameters(TrainingHyperparameters):
+    network: Literal["textcnn", "bilstm", "ngram"] = Field(
+        "textcnn", description="convolutions, two LSTMs, or a bag of words and pairs of words"
+    )
+    embedding: str = Field(
+        "", description="text file of GloVe's or fastText's word vectors to begin with"
+    )
+    embedding_words: int = Field(
+        50_000,
+        ge=0,
+        le=2_000_000,
+        description="so many words of --embedding, the first ones, are known besides training's",
+    )
+    epochs: int = Field(6, ge=1, le=10_000, description="passes over the training data")
+    batch_size: int = Field(50, ge=1, le=65_536, description="examples in one step of the job")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight to zero")
+    dimensions: int = Field(
+        100, ge=1, le=4096, description="length of a word vector; that of --embedding, if given"
+    )
+    maps: int = Field(100, ge=1, le=4096, description="textcnn: features of 3, 4 and 5 words each")
+    hidden: int = Field(100, ge=1, le=4096, description="bilstm: units in either direction")
+    dropout: float = Field(0.5, ge=0, lt=1, description="part of the features left out in a step")
+    embedding_dropout: float = Field(
+        0.2, ge=0, lt=1, description="part of the word vectors left out in a step"
+    )
+    word_dropout: float = Field(
+        0.3, ge=0, lt=1, description="part of the words made unknown in a step"
+    )
+    min_count: int = Field(1, ge=1, description="a word seen less often is unknown")
+    max_vocabulary: int = Field(
+        200_000, ge=1, le=2_000_000, description="the most words, or n-grams, that are known"
+    )
+    max_length: int = Field(
+        512, ge=1, le=100_000, description="tokens of a text that count, the first ones"
+    )
+
+    @model_validator(mode="after")
+    def _check_embedding(self) -> TextHyperparameters:
+        if self.embedding and self.network == "ngram":
+            raise ValueError("embedding: the network ngram has no word vectors to begin with")
+        return self
+
+
+class TextSentiment(Classifier[TextHyperparameters]):
+    name = "text-sentiment"
+    task = "text-classification"
+    summary = "Tells texts apart, such as praise from blame; any classes, any language."
+    Hyperparameters = TextHyperparameters
+    channels = supervised_channels(*texts.FORMATS)
+    accepts = (
+        ContentType(
+            codecs.JSON,
+            "texts, plain or as objects",
+            '{"instances": ["a warm, funny film", {"text": "dull"}]}',
+        ),
+        ContentType(
+            codecs.JSONLINES, "the same, a line a text", '{"source": "a warm, funny film"}'
+        ),
+        ContentType(codecs.TEXT, "a line a text", "a warm, funny film"),
+        ContentType(codecs.CSV, "a line a text, in one column", '"a warm, funny film"'),
+    )
+    published = (
+        PublishedResult(
+            "test:accuracy",
+            0.827,
+            "SST-2, 1,821 test sentences, trained with phrases too",
+            "CNN-rand: Y. Kim, Convolutional neural networks for sentence classification, 2014",
+        ),
+        PublishedResult(
+            "test:accuracy", 0.761, "MR, 10,662 sentences, 10-fold", "CNN-rand: the same"
+        ),
+        PublishedResult(
+            "test:accuracy",
+            0.794,
+            "MR, 10,662 sentences, 10-fold",
+            "NBSVM-bi: S. Wang and C. Manning, Baselines and bigrams, 2012",
+        ),
+    )
+
+    def sample(self) -> dict[str, Path]:
+        return {TRAIN: SAMPLE / "train.tsv.gz", TEST: SAMPLE / "test.tsv.gz"}
+
+    def dataset(
+        self,
+        path: Path,
+        channel: str,
+        hyperparameters: TextHyperparameters,
+        encoding: Mapping[str, Any] | None = None,
+    ) -> TextDataset:
+        words.gluonnlp()  # what is missing is said before much is read
+        known = None if encoding is None else encoding["classes"]
+        found = texts.read(path, channel, known)
+        if encoding is None:
+            encoder = Encoder.of(
+                found.texts,
+                bigrams=hyperparameters.network == "ngram",
+                max_length=hyperparameters.max_length,
+                min_count=hyperparameters.min_count,
+                max_size=hyperparameters.max_vocabulary,
+            )
+            if hyperparameters.embedding:
+                path, count = Path(hyperparameters.embedding), hyperparameters.embedding_words
+                encoder = encoder.extended(words.first_words(path, count))
+        else:
+            encoder = _encoder(encoding, hyperparameters)
+        classes = sorted(set(found.labels)) if known is None else known
+        number = {name: index for index, name in enumerate(classes)}
+        y = np.array([number[label] for label in found.labels], np.int32)
+        ids = [encoder(text) for text in found.texts]
+        return TextDataset(ids, y, tuple(classes), encoder, found.note)
+
+    def network(self, hyperparameters: TextHyperparameters, data: Dataset) -> HybridBlock:
+        from . import networks
+
+        options = hyperparameters
+        vocabulary, classes = data.encoding["vocabulary"], len(data.encoding["classes"])
+        if options.network == "ngram":
+            return networks.NgramBag(log_count_ratios(data, len(vocabulary), classes))
+        vectors = networks.word_vectors(options.embedding, vocabulary, options.dimensions)
+        shared = {"dropout": options.dropout, "embedding_dropout": options.embedding_dropout}
+        if options.network == "bilstm":
+            return networks.BiLstm(vectors, classes, hidden=options.hidden, **shared)
+        bag = networks.NgramBag(log_count_ratios(data, len(vocabulary), classes))
+        return networks.TextCnn(
+            vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
+        )
+
+    def augment(
+        self,
+        x: NDArray,
+        y: NDArray,
+        hyperparameters: TextHyperparameters,
+        rng: np.random.Generator,
+    ) -> tuple[NDArray, NDArray]:
+        """Token ids (B, T), some of them unknown, as words will be of which training had none."""
+        part = hyperparameters.word_dropout
+        if not part or hyperparameters.network == "ngram":
+            return x, y
+        drawn = (rng.random(x.shape) < part).astype(np.int32)
+        hidden = mx.nd.from_numpy(drawn).as_in_context(x.context)
+        unknown = mx.nd.ones_like(x) * words.UNKNOWN
+        return mx.nd.where(hidden * (x != words.PADDING), unknown, x), y
+
+    def example(self, data: Dataset) -> Example:
+        ids = data.take(np.zeros(1, np.int64))[0][0]
+        vocabulary = data.encoding["vocabulary"]
+        text = " ".join(
+            vocabulary[i] for i in ids if i > words.UNKNOWN and " " not in vocabulary[i]
+        )
+        body = codecs.encode_json({"instances": [text]}).decode()
+        return Example(content_type=codecs.JSON, body=body)
+
+    def model_fn(self, model_dir: str | Path, device: Context | None = None) -> Model:
+        model = super().model_fn(model_dir, device)
+        options = TextHyperparameters.parse(model.metadata.hyperparameters)
+        return TextModel(**vars(model), encoder=_encoder(model.metadata.encoding, options))
+
+    def input_fn(self, request_body: bytes, request_content_type: str) -> list[str]:
+        """The texts of a request."""
+        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        records = codecs.decode_records(request_body, content_type)
+        return words.texts_of(records, texts.TEXT_NAMES)
+
+    def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
+        """Probabilities for a sequence of texts, those of about one length computed together."""
+        assert isinstance(model, TextModel)
+        ids = [model.encoder(text) for text in input_data]
+        nobody = np.zeros(len(ids), np.int32)
+        data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
+        logits = outputs(model.block, data, model.device)
+        return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
+
+    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+        found = texts.read(path, TEST, model.metadata.classes)
+        chosen = np.linspace(0, len(found.texts) - 1, count).astype(int)
+        shown = [found.texts[i] for i in chosen]
+        answers = self.predict_fn(shown, model).best()
+        lines = []
+        for i, text, (label, probability) in zip(chosen, shown, answers):
+            truth = found.labels[i]
+            verdict = f"{label} ({probability:.1%})" + ("" if label == truth else f", is {truth}")
+            lines.append(f"{verdict:<34}" + textwrap.shorten(text, max(20, width - 36)))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class TextModel(Model):
+    """A loaded model with what makes token ids of its texts."""
+
+    encoder: Encoder
+
+
+def _encoder(encoding: Mapping[str, Any], hyperparameters: TextHyperparameters) -> Encoder:
+    return Encoder.from_words(
+        encoding.get("vocabulary"),
+        bigrams=hyperparameters.network == "ngram",
+        max_length=hyperparameters.max_length,
+    )
+
+
+def log_count_ratios(data: Dataset, vocabulary: int, classes: int) -> Array:
+    """How much more often each n-gram stands in a class than in the others: (V, C) float32.
+
+    The logarithm of the ratio of its shares, each count begun at 1; 0 for padding and unknown.
+    """
+    counts = np.ones((vocabulary, classes))
+    for part in np.array_split(np.arange(len(data)), -(-len(data) // 1024)):
+        ids, labels = data.take(part)
+        np.add.at(counts, (ids, np.broadcast_to(labels[:, None], ids.shape)), 1)
+    counts[: len(words.SPECIAL)] = 1
+    others = counts.sum(axis=1, keepdims=True) - counts
+    ratios: Array = np.log(counts / counts.sum(axis=0)) - np.log(others / others.sum(axis=0))
+    ratios[: len(words.SPECIAL)] = 0
+    return ratios.astype(np.float32)
+
+
+@hookimpl
+def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
+    return [TextSentiment]

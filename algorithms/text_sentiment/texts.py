@@ -1,0 +1,340 @@
+"""Labelled texts from files and folders, in whichever common form they come."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+from ...core import DataError
+from ...core.channels import TRAIN
+from ...core.codecs import MAX_CELL, MAX_FAULTS
+from ...core.files import entries, open_bytes, with_suffix
+
+FORMATS = (
+    "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
+    'JSON lines, such as {"text": "…", "label": "…"}',
+    "BlazingText's (and fastText's) lines: __label__positive a warm , funny film",
+    "a folder with a subfolder for each class that holds texts, a .txt file each; or aclImdb, "
+    "whose train/ serves training and whose test/ the rest",
+)
+TEXT_NAMES = (
+    "text", "source", "sentence", "review", "review_text", "review_body", "content", "comment",
+    "tweet", "body", "message", "document", "phrase", "snippet", "description", "title",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "class", "sentiment", "target", "category", "polarity", "rating", "stars", "score",
+    "labels", "y",
+)  # fmt: skip
+SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid",
+    ".test",
+)  # fmt: skip
+PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
+UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
+HEAD = 20  # lines by which the separator of a table is told
+
+
+@dataclass
+class Texts:
+    """Texts with the names of their classes, where each stands, and how the files were read."""
+
+    texts: list[str]
+    labels: list[str]
+    places: list[str]
+    note: str
+
+
+def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Texts:
+    """The labelled texts at ``path``, in whichever of FORMATS it holds.
+
+    ``classes`` are those of the training, where it is over: no other label is let through. Raises
+    DataError, which names the first faults by file and line.
+    """
+    found = _read(path, channel, classes)
+    faults = [
+        f"{place}: {fault}"
+        for place, label in zip(found.places, found.labels)
+        for fault in [_label_fault(label, classes)]
+        if fault
+    ]
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise DataError(*faults[:MAX_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+    if not found.texts:
+        raise DataError(f"{path}: holds no texts")
+    if classes is None and len(set(found.labels)) == 1:
+        raise DataError(
+            f"{path}: every label is {found.labels[0]!r}: there is nothing to tell apart"
+        )
+    return found
+
+
+def _label_fault(label: str, classes: Sequence[str] | None) -> str:
+    if not label:
+        return "there is no label"
+    if not label.isprintable():
+        return f"the label {label!r} holds control characters"
+    if classes is not None and label not in classes:
+        known = ", ".join(classes[:10])
+        return f"the label {label[:40]!r} is none of the training's: {known}"
+    return ""
+
+
+def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
+    if path.is_dir():
+        part = path / ("train" if channel == TRAIN else "test")
+        for folder in (part, path):
+            if folder.is_dir() and _class_folders(folder):
+                return _folders(folder)
+    names = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
+    files = with_suffix(path, *names) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
+    parts = [_file(file, classes) for file in files]
+    notes = dict.fromkeys(part.note for part in parts)
+    return Texts(
+        [text for part in parts for text in part.texts],
+        [label for part in parts for label in part.labels],
+        [place for part in parts for place in part.places],
+        "; ".join(notes),
+    )
+
+
+def _class_folders(path: Path) -> dict[str, list[Path]]:
+    found = {
+        folder.name: with_suffix(folder, ".txt")
+        for folder in entries(path)
+        if folder.is_dir() and folder.name != UNLABELLED
+    }
+    return {name: files for name, files in found.items() if files}
+
+
+def _folders(path: Path) -> Texts:
+    pairs = [(name, file) for name, files in _class_folders(path).items() for file in files]
+    texts = ["\n".join(line for _, line in _lines(file)) for _, file in pairs]
+    names = sorted({name for name, _ in pairs})
+    return Texts(
+        texts,
+        [name for name, _ in pairs],
+        [str(file) for _, file in pairs],
+        f"the folders {', '.join(names)}, a text a file",
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file in UTF-8, without their ends, each with its number."""
+    with open_bytes(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}: line {number}: not UTF-8 at byte {error.start + 1} "
+                    f"({error.reason}); convert it: iconv -f LATIN1 -t UTF-8"
+                ) from None
+            yield number, text.rstrip("\r\n")
+
+
+def _file(path: Path, classes: Sequence[str] | None) -> Texts:
+    first = next((line for _, line in _lines(path) if line.strip()), "")
+    if first.startswith(PREFIX):
+        return _blazing_text(path)
+    if first.startswith("{"):
+        return _json_lines(path)
+    if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
+        raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
+    return _table(path, classes)
+
+
+def _blazing_text(path: Path) -> Texts:
+    found = Texts([], [], [], f"lines that begin with {PREFIX}")
+    faults = []
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        place = f"{path}: line {number}"
+        label, _, text = line.partition(" ")
+        if not label.startswith(PREFIX):
+            faults.append(f"{place}: expected {PREFIX} and the name of a class, got {line[:40]!r}")
+        elif text.startswith(PREFIX):
+            faults.append(f"{place}: two labels: a text has one class here")
+        _append(found, text, label[len(PREFIX) :], place)
+    _refuse(faults)
+    return found
+
+
+def _json_lines(path: Path) -> Texts:
+    found = Texts([], [], [], "")
+    names: tuple[str, str] | None = None
+    faults = []
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        place = f"{path}: line {number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            faults.append(f"{place}: no JSON: {error}")
+            continue
+        if not isinstance(record, dict):
+            faults.append(f"{place}: expected an object, got {line[:40]!r}")
+            continue
+        names = names or _keys(record, place)
+        text, label = record.get(names[0]), record.get(names[1])
+        if not isinstance(text, str):
+            faults.append(f"{place}: expected a text in {names[0]!r}, got {_short(text)}")
+        elif isinstance(label, (dict, list)) or label is None:
+            faults.append(f"{place}: expected a label in {names[1]!r}, got {_short(label)}")
+        else:
+            _append(found, text, label if isinstance(label, str) else json.dumps(label), place)
+    _refuse(faults)
+    if names:
+        found.note = f"JSON lines: {names[0]!r} is the text, {names[1]!r} the label"
+    return found
+
+
+def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
+    by_name = {name.strip().lower(): name for name in record}
+    text = next((by_name[name] for name in TEXT_NAMES if name in by_name), None)
+    label = next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
+    if text is None or label is None:
+        raise DataError(
+            f"{place}: no text and label are found among {', '.join(map(repr, record))}: "
+            "name them 'text' and 'label'"
+        )
+    return text, label
+
+
+def _table(path: Path, classes: Sequence[str] | None) -> Texts:
+    """Rows of a CSV or TSV; which column is the text is told by name, or by what stands there."""
+    separator = _separator(path)
+    rows = list(_rows(path, separator))
+    found = Texts([], [], [], "")
+    if not rows:
+        return found
+    width = len(rows[0][1])
+    if width < 2:
+        kind = {",": "commas", ";": "semicolons", "\t": "tabs"}[separator]
+        raise DataError(
+            f"{path}: line {rows[0][0]}: one column: expected a text and its label, separated by "
+            f"{kind}; or {'; or '.join(FORMATS[1:])}"
+        )
+    quoting = "" if separator == "\t" else "; a text with commas is put in double quotes"
+    _refuse(
+        [
+            f"{path}: line {number}: {len(row)} columns, where the first line has {width}{quoting}"
+            for number, row in rows
+            if len(row) != width
+        ]
+    )
+    header = _header([row for _, row in rows])
+    body = rows[1:] if header else rows
+    columns: list[list[str]] = [[row[i] for _, row in body] for i in range(width)]
+    text, label = _roles(path, header, columns, classes)
+    kind = "TSV" if separator == "\t" else "CSV"
+    names = header or [f"column {i + 1}" for i in range(width)]
+    found.note = (
+        f"{kind} {'with' if header else 'without'} a header: "
+        f"{names[text]!r} is the text, {names[label]!r} the label"
+    )
+    for number, row in body:
+        _append(found, row[text], row[label], f"{path}: line {number}")
+    return found
+
+
+def _separator(path: Path) -> str:
+    """What parts the cells of the first lines: tab, comma or semicolon, that which most have."""
+    if path.name.endswith((".tsv", ".tsv.gz", ".tab", ".tab.gz")):
+        return "\t"
+    head = ["".join(line.split('"')[::2]) for _, line in itertools.islice(_lines(path), HEAD)]
+    return max("\t,;", key=lambda separator: sum(separator in line for line in head))
+
+
+def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of its line.
+
+    A TSV knows no quoting but that of a whole cell, and a cell of it ends with its line.
+    """
+    if separator == "\t":
+        for number, line in _lines(path):
+            if line.strip():
+                yield number, [_unquoted(cell) for cell in line.split("\t")]
+        return
+    csv.field_size_limit(MAX_CELL)
+    reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=separator, strict=True)
+    first = 1
+    try:
+        for row in reader:
+            if row:
+                yield first, row
+            first = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}: line {first}: {error}") from None
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    whole = len(cell) > 1 and cell[0] == cell[-1] == '"'
+    if whole and '"' not in inner.replace('""', ""):
+        return inner.replace('""', '"')
+    return cell
+
+
+def _header(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first row, if a cell of it is a name for texts or labels, and none comes again below."""
+    names = [cell.strip() for cell in rows[0]]
+    known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
+    again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))
+    return names if known and not again else []
+
+
+def _roles(
+    path: Path,
+    header: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    classes: Sequence[str] | None,
+) -> tuple[int, int]:
+    """The numbers of the columns of texts and of labels.
+
+    By name; else the label is where the training's classes stand, or the fewest different values,
+    of two at least where there are two such columns; the text is the longest of the others.
+    """
+    lower = [name.lower() for name in header]
+    text = next((lower.index(name) for name in TEXT_NAMES if name in lower), None)
+    label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
+    length = [sum(map(len, column)) for column in columns]
+    if text is None and label is None and classes is not None:
+        fitting = [
+            i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}
+        ]
+        label = fitting[0] if len(fitting) == 1 else None
+    others = [i for i in range(len(columns)) if i != label]
+    if text is None:
+        text = max(others, key=lambda i: length[i])
+    if label is None:
+        variety = {
+            i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text
+        }
+        several = {i: count for i, count in variety.items() if count > 1} or variety
+        label = min(several, key=lambda i: several[i])
+    return text, label
+
+
+def _append(found: Texts, text: str, label: str, place: str) -> None:
+    found.texts.append(text)
+    found.labels.append(label.strip())
+    found.places.append(place)
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise DataError(*faults[:MAX_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+
+
+def _short(value: object) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:40]

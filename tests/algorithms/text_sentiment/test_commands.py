@@ -1,0 +1,132 @@
+"""text-sentiment through the command line: train, evaluate, predict, resume, hosts and devices."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Algoshelf
+
+QUICK = ("--network", "ngram", "--epochs", 2)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    result = Algoshelf(folder)("train", "text-sentiment", *QUICK)
+    assert result.code == 0, result.stderr
+    assert "train: 6,680 examples (TSV with a header: 'text' is the text" in result.stderr
+    assert "positive (" in result.text
+    return folder / "models" / "text-sentiment"
+
+
+def test_another_process_evaluates_what_was_trained(model: Path, algoshelf: Algoshelf) -> None:
+    trained = json.loads((model / "algorithm.json").read_text())["metrics"]
+    evaluated = algoshelf("evaluate", model, "--json").json
+    assert evaluated["metrics"]["accuracy"] == pytest.approx(trained["test:accuracy"], abs=1e-9)
+    assert evaluated["metrics"]["accuracy"] > 0.8
+
+
+def test_files_of_each_kind_are_answered(model: Path, algoshelf: Algoshelf) -> None:
+    files = {
+        "a.txt": "A wonderful, moving film.\n\nDull and boring, a waste of time.\n",
+        "b.csv": '"A wonderful, moving film."\n""\n"Dull and boring, a waste of time."\n',
+        "c.json": '["A wonderful, moving film.", "", "Dull and boring, a waste of time."]',
+        "d.jsonl": '"A wonderful, moving film."\n""\n{"text": "Dull and boring, a waste of time."}',
+    }
+    for name, content in files.items():
+        (algoshelf.folder / name).write_text(content)
+    result = algoshelf("predict", model, *files)
+    assert result.code == 0, result.stderr
+    answers = [json.loads(line) for line in result.text.splitlines()]
+    assert answers == answers[:3] * 4
+    assert [answers[0]["label"], answers[2]["label"]] == ["positive", "negative"]
+    assert algoshelf("predict", model).json["label"] in ("positive", "negative")
+
+
+def test_labels_of_any_name_and_number(algoshelf: Algoshelf) -> None:
+    topics = {
+        "Spiel & Sport": "ball goal",
+        "政治": "vote law",
+        "\U0001f3b5": "song band",
+        "-1": "x",
+    }
+    rows = [f"{words} {n}\t{name}\n" for n in range(20) for name, words in topics.items()]
+    (algoshelf.folder / "rows.tsv").write_text("".join(rows), encoding="utf-8")
+    trained = algoshelf(
+        "train", "text-sentiment", "--train", "rows.tsv", *QUICK, "--batch-size", 8, "--json"
+    )
+    assert trained.code == 0, trained.stderr
+    (algoshelf.folder / "ask.txt").write_text("a law\nthe goal\n", encoding="utf-8")
+    answers = algoshelf("predict", "models/text-sentiment", "ask.txt").text.splitlines()
+    assert [json.loads(a)["label"] for a in answers] == ["政治", "Spiel & Sport"]
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts of very different lengths, whose class is the word that they begin with."""
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    lines = [f"{'good' if n % 2 else 'bad'} {'word ' * (n % 37)}{n},{n % 2}\n" for n in range(400)]
+    path.write_text("".join(lines))
+    return path
+
+
+SETTINGS = (
+    "--network", "textcnn", "--epochs", 3, "--maps", 8, "--dimensions", 8, "--learning-rate", 0.01
+)  # fmt: skip
+
+
+def test_a_resumed_training_ends_with_the_same_bytes(rows: Path, algoshelf: Algoshelf) -> None:
+    command = ("train", "text-sentiment", "--train", rows, *SETTINGS)
+    kept = ("--checkpoints", "c", "--checkpoint-every", "0.01s")
+    assert algoshelf(*command, "--output", "whole").code == 0
+    assert algoshelf(*command, "--output", "a", *kept).code == 0
+    newest = max((algoshelf.folder / "c").glob("step-*"))
+    shutil.rmtree(newest)
+    resumed = algoshelf(*command, "--output", "b", *kept)
+    assert "resuming after step" in resumed.stderr
+    again = algoshelf(*command, "--output", "c2", *kept)
+    assert again.code == 0, again.stderr
+    for name in ("algorithm.json", "model-0000.params", "model-symbol.json"):
+        whole = (algoshelf.folder / "whole" / name).read_bytes()
+        assert (algoshelf.folder / "a" / name).read_bytes() == whole
+        assert (algoshelf.folder / "b" / name).read_bytes() == whole
+        assert (algoshelf.folder / "c2" / name).read_bytes() == whole
+
+
+@pytest.mark.parametrize("how", [("--devices", "cpu:2"), ("--hosts", "2")])
+def test_devices_and_hosts_train_together(
+    how: tuple[str, str], rows: Path, algoshelf: Algoshelf
+) -> None:
+    result = algoshelf("train", "text-sentiment", "--train", rows, *SETTINGS, *how, "--json")
+    assert result.code == 0, result.stderr
+    assert result.json["metrics"]["train:loss"] < 0.69
+
+
+WITHOUT = 'raise ModuleNotFoundError("No module named \'gluonnlp\'", name="gluonnlp")\n'
+
+
+def test_without_gluonnlp_the_catalog_is_open_and_train_says_what_to_install(
+    algoshelf: Algoshelf,
+) -> None:
+    (algoshelf.folder / "site").mkdir()
+    (algoshelf.folder / "site" / "gluonnlp.py").write_text(WITHOUT)
+    path = str(algoshelf.folder / "site")
+    assert "text-sentiment" in algoshelf("list", PYTHONPATH=path).text
+    assert "--embedding" in algoshelf("info", "text-sentiment", PYTHONPATH=path).text
+    result = algoshelf("train", "text-sentiment", PYTHONPATH=path)
+    assert result.code == 1
+    assert "pip install 'algoshelf[text]'" in result.stderr
+    assert not (algoshelf.folder / "models").exists()
+
+
+def test_what_does_not_fit_together_is_refused(algoshelf: Algoshelf) -> None:
+    result = algoshelf("train", "text-sentiment", "--network", "ngram", "--embedding", "v.txt")
+    assert result.code == 2
+    assert "ngram has no word vectors" in result.stderr
+    result = algoshelf("train", "text-sentiment", "--embedding", "nowhere.txt")
+    assert result.code == 2
+    assert "nowhere.txt: cannot be read" in result.stderr

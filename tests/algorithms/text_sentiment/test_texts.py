@@ -1,0 +1,223 @@
+"""What is read as labelled texts, how its columns are told apart, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from algoshelf.algorithms.text_sentiment.texts import Texts, read
+from algoshelf.core import DataError
+
+EXAMPLES = [
+    ("a warm, funny film", "positive"),
+    ('he said "no", twice', "very negative"),
+    ("", "positive"),
+    ("Привет, мир! 你好世界 \U0001f600 e\u0301", "sonst"),
+    ("word " * 50_000, "positive"),
+    ("it 's dull ; really", "very negative"),
+]
+
+
+def as_csv(folder: Path, header: bool = True) -> Path:
+    path = folder / "texts.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as stream:
+        rows = csv.writer(stream)
+        rows.writerows([("Review", "Label")] if header else [])
+        rows.writerows(EXAMPLES)
+    return path
+
+
+def as_headless_csv(folder: Path) -> Path:
+    return as_csv(folder, header=False)
+
+
+def as_labels_first_csv(folder: Path) -> Path:
+    path = folder / "texts.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, delimiter=";").writerows((label, text) for text, label in EXAMPLES)
+    return path
+
+
+def as_tsv(folder: Path) -> Path:
+    path = folder / "texts.tsv.gz"
+    lines = ["sentence\tlabel", *("\t".join(pair) for pair in EXAMPLES)]
+    path.write_bytes(gzip.compress("\r\n".join(lines).encode()))
+    return path
+
+
+def as_headless_tsv(folder: Path) -> Path:
+    path = folder / "texts.txt"
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in EXAMPLES), encoding="utf-8")
+    return path
+
+
+def as_json_lines(folder: Path) -> Path:
+    rows = [json.dumps({"label": label, "id": 7, "text": text}) for text, label in EXAMPLES]
+    (folder / "texts.jsonl").write_text("\n\n".join(rows), encoding="utf-8")
+    return folder / "texts.jsonl"
+
+
+def as_blazing_text(folder: Path) -> Path:
+    lines = [f"__label__{label.replace(' ', '-')} {text}" for text, label in EXAMPLES]
+    (folder / "texts.train").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "texts.train"
+
+
+def as_folders(folder: Path) -> Path:
+    for number, (text, label) in enumerate(EXAMPLES):
+        (folder / label).mkdir(exist_ok=True)
+        (folder / label / f"{number}.txt").write_text(text, encoding="utf-8")
+    (folder / "unsup").mkdir()
+    (folder / "unsup" / "0.txt").write_text("nobody knows")
+    return folder
+
+
+def as_two_files(folder: Path) -> Path:
+    for name, part in (("a.jsonl", EXAMPLES[:2]), ("b.jsonl", EXAMPLES[2:])):
+        rows = [json.dumps({"source": text, "label": label}) for text, label in part]
+        (folder / name).write_text("\n".join(rows))
+    return folder
+
+
+WRITERS = [
+    as_csv,
+    as_headless_csv,
+    as_labels_first_csv,
+    as_tsv,
+    as_headless_tsv,
+    as_json_lines,
+    as_blazing_text,
+    as_folders,
+    as_two_files,
+]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_every_format_reads_the_same_texts(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    found = read(write(tmp_path), "train")
+    pairs = [(t, label.replace("-", " ")) for t, label in zip(found.texts, found.labels)]
+    assert sorted(pairs) == sorted(EXAMPLES)
+    assert found.note
+
+
+def test_aclimdb_serves_every_channel_from_one_folder(tmp_path: Path) -> None:
+    for part, count in (("train", 3), ("test", 2)):
+        for label in ("pos", "neg"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(count):
+                (tmp_path / part / label / f"{number}_7.txt").write_text(f"{part} {number}")
+        (tmp_path / part / "urls_pos.txt").write_text("http://…")
+    for channel, count in (("train", 6), ("validation", 4), ("test", 4)):
+        found = read(tmp_path, channel)
+        assert len(found.texts) == count
+        assert set(found.labels) == {"pos", "neg"}
+    assert len(read(tmp_path / "train", "test").texts) == 6
+
+
+def table(path: Path, text: str) -> Texts:
+    path.write_text(text)
+    return read(path, "train")
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts", "labels", "note"),
+    [
+        ("good film,1\nbad film,0\n", ["good film", "bad film"], ["1", "0"], "without a header"),
+        ("1,good film\n0,bad film\n", ["good film", "bad film"], ["1", "0"], "'column 2' is the"),
+        ("id,body,stars\n1,x,5\n2,y,1\n3,z,1\n", ["x", "y", "z"], ["5", "1", "1"], "'body' is the"),
+        ("stars,what\n5,x\n1,y\n", ["x", "y"], ["5", "1"], "'what' is the text, 'stars'"),
+        (  # sentiment140: polarity, id, date, query, user, text
+            "0,17,Mon,NO_QUERY,ann,so sad today\n4,18,Mon,NO_QUERY,bob,so happy today\n"
+            "0,19,Tue,NO_QUERY,cid,rain again and again\n",
+            ["so sad today", "so happy today", "rain again and again"],
+            ["0", "4", "0"],
+            "'column 6' is the text, 'column 1' the label",
+        ),
+        ("text,good\nreview,bad\nmore text,good\n", ["text", "review", "more text"],
+         ["good", "bad", "good"], "without a header"),
+        ("label\ttext\n1\tsay \"hi\"\n0\t\"a \"\"b\"\"\"\n", ['say "hi"', 'a "b"'], ["1", "0"],
+         "TSV with a header"),
+        ('text,label\n"two\nlines",1\nx,0\n', ["two\nlines", "x"], ["1", "0"], "CSV with"),
+    ],
+)  # fmt: skip
+def test_columns_are_told_apart_and_it_is_said(
+    rows: str, texts: list[str], labels: list[str], note: str, tmp_path: Path
+) -> None:
+    found = table(tmp_path / "rows.csv", rows)
+    assert found.texts == texts
+    assert found.labels == labels
+    assert note in found.note
+
+
+def test_after_training_the_labels_are_where_its_classes_stand(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,good\na,bad\na,good\na,good\n")
+    assert read(path, "test", ["bad", "good"]).labels == ["good", "bad", "good", "good"]
+
+
+WRONG = {
+    "a_label_missing": ("x.csv", "text,label\ngood,1\nbad,\n", "x.csv: line 3: there is no label"),
+    "a_column_too_many": ("x.csv", "good,1\nwell, made,1\n", "x.csv: line 2: 3 columns"),
+    "one_column": ("x.txt", "good\nbad\n", "x.txt: line 1: one column"),
+    "a_quote_left_open": ("x.csv", 'good,1\n"bad,0\n', "x.csv: line 2: unexpected end"),
+    "one_class": ("x.csv", "good,1\nbad,1\n", "every label is '1': there is nothing to tell apart"),
+    "empty": ("x.csv", "", "holds no texts"),
+    "header_alone": ("x.csv", "text,label\n", "holds no texts"),
+    "control_characters": ("x.tsv", "good\ta\x07b\nbad\tc\n", "x.tsv: line 1: the label 'a\\x07b'"),
+    "no_json": ("x.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "x.jsonl: line 2: no JSON"),
+    "no_object": ("x.jsonl", '{"text": "a", "label": 1}\n[1]\n', "x.jsonl: line 2: expected an"),
+    "no_text": ("x.jsonl", '{"label": 1, "what": "a"}\n', "x.jsonl: line 1: no text and label"),
+    "text_is_a_number": (
+        "x.jsonl",
+        '{"text": "a", "label": 1}\n{"text": 5, "label": 1}\n',
+        "x.jsonl: line 2: expected a text in 'text', got 5",
+    ),
+    "label_is_null": (
+        "x.jsonl",
+        '{"text": "a", "label": null}\n',
+        "x.jsonl: line 1: expected a label in 'label', got nothing",
+    ),
+    "a_json_document": ("x.json", "[1]", "x.json: one JSON document: expected JSON lines"),
+    "no_prefix": ("x.txt", "__label__a good\nb bad\n", "x.txt: line 2: expected __label__"),
+    "two_labels": ("x.txt", "__label__a __label__b good\n", "x.txt: line 1: two labels"),
+    "no_label_name": ("x.txt", "__label__a good\n__label__ x\n", "x.txt: line 2: there is no"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_fault_is_named_with_its_file_and_line(case: str, tmp_path: Path) -> None:
+    name, content, fault = WRONG[case]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "train")
+    assert fault in str(caught.value)
+    assert len(caught.value.faults) == 1
+
+
+def test_all_faults_of_a_file_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "label": 1}\n' + "[]\n" * 30)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "train")
+    assert len(caught.value.faults) == 11
+    assert caught.value.faults[-1] == "... and 20 more"
+
+
+def test_text_that_is_not_utf_8_is_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("gut,1\nschön,0\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"x\.csv: line 2: not UTF-8 at byte 4"):
+        read(tmp_path, "train")
+
+
+def test_a_label_that_training_had_not_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\ngood,1\nbad,2\n")
+    with pytest.raises(DataError, match=r"line 3: the label '2' is none of the training's: 0, 1"):
+        read(tmp_path, "test", ["0", "1"])
+
+
+def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Expected CSV or TSV"):
+        read(tmp_path, "train")
