@@ -181,7 +181,8 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         content_type = codecs.check_content_type(request_content_type, self.accepted())
         return pictures.decode(request_body, content_type)
 
-    def predict_fn(self, input_data: Sequence[Array], model: Model) -> ClassProbabilities:
+    def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
+        """Probabilities for pictures, each (H, W, 3) uint8."""
         side = model.metadata.input.shape[2]
         batch = np.stack([pictures.fitted(picture, side) for picture in input_data])
         found = super().predict_fn(batch, model)
@@ -193,7 +194,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self.dataset(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self.dataset(path, TEST, options, model.metadata.encoding)
         chosen = np.unique(data.labels(), return_index=True)[1][:count]  # the first of each class
         images, labels = data.take(chosen)
         names = data.encoding["classes"]

@@ -98,7 +98,7 @@ def blended_cross_entropy(smoothing: float) -> Any:
     inception architecture", arXiv:1512.00567.
     """
 
-    class BlendedCrossEntropy(mx.gluon.loss.Loss):  # type: ignore[misc, name-defined]
+    class BlendedCrossEntropy(mx.gluon.loss.Loss):  # type: ignore[misc]
         def hybrid_forward(self, operators: Any, logits: Any, labels: Any) -> Any:
             logs = operators.log_softmax(logits)
             own, other, weight = operators.split(labels, 3, axis=1, squeeze_axis=True)

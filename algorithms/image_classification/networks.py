@@ -101,7 +101,7 @@ def normalized(
 ) -> HybridBlock:
     """``network`` behind a layer that takes intensities from 0 to 255, (N, 3, H, W)."""
 
-    class Normalize(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
+    class Normalize(mx.gluon.HybridBlock):  # type: ignore[misc]
         """Intensities as ``(x / 255 - mean) / deviation`` of each colour."""
 
         def hybrid_forward(self, operators: Any, x: Any) -> Any:

@@ -105,7 +105,7 @@ def fitted(picture: Array, side: int) -> Array:
     if (height, width) != (side, side):
         scale = side / min(height, width)
         size = max(side, round(width * scale)), max(side, round(height * scale))
-        scaled = Image.fromarray(picture).resize(size, Image.BILINEAR, reducing_gap=2.0)
+        scaled = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         left, top = (size[0] - side) // 2, (size[1] - side) // 2
         picture = np.asarray(scaled.crop((left, top, left + side, top + side)))
     return np.ascontiguousarray(picture.transpose(2, 0, 1))

@@ -25,8 +25,7 @@ def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
     missing: list[str] = []
     for name, parameter in network._collect_params_with_prefix().items():
         array = next((found[key] for key in _names(name, parameter) if key in found), None)
-        fits = array is not None and _fits(parameter.shape, array.shape)
-        if fits:
+        if array is not None and _fits(parameter.shape, array.shape):
             parameter.shape = array.shape
             parameter.set_data(array)
             taken += 1

@@ -172,14 +172,18 @@ class KMeans(Algorithm[KMeansHyperparameters]):
     def predict_fn(self, input_data: Array, model: Model) -> Closest:
         """The closest cluster of each row of ``input_data`` (N, D).
 
-        Raises UnfitPayloadError for another number of columns than in training.
+        Raises UnfitPayloadError for another number of columns than in training, and for numbers
+        whose distances are beyond float32.
         """
         columns = model.metadata.input.shape[1]
         if input_data.shape[1] != columns:
             raise UnfitPayloadError(
                 f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
             )
-        return _closest(model.block, input_data.astype(np.float32), model.device)
+        found = _closest(model.block, input_data.astype(np.float32), model.device)
+        if not np.isfinite(found.distances).all():
+            raise UnfitPayloadError("expected numbers whose squares a float32 holds")
+        return found
 
     def output_fn(self, prediction: Closest, accept: str) -> bytes:
         content_type = codecs.negotiate(accept, self.answered())
