@@ -21,7 +21,7 @@ setup(
     packages=packages,
     package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
     package_data={
-        "": ["py.typed", "sample/*"],
+        "": ["py.typed", "README.md", "sample/*"],
         "algoshelf.registry.cli": ["scaffold/**/*.*"],
     },
     exclude_package_data={"": ["sample/make_sample.py"]},
