@@ -687,8 +687,9 @@ def _open_image(body: bytes, max_pixels: int) -> PillowImage:
 
 
 def _pixels(image: PillowImage, mode: str, size: tuple[int, int] | None) -> NDArray[Any]:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageFile, ImageOps
 
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv sets it, for the whole process
     image.load()
     image = ImageOps.exif_transpose(image) or image
     if image.mode.startswith("I"):
