@@ -21,7 +21,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from . import codecs, files, mx
+from . import codecs, files, mx, recordio
 from .errors import DataError, PayloadError
 from .training.data import chunks
 from .types import Array
@@ -235,7 +235,7 @@ class RecordImages(_Images):
         while at < self._file.size:
             number, start = len(starts), at
             for begin, length in self._parts(number, start):
-                at = begin + _padded(length)
+                at = begin + recordio.padded(length)
             found, _ = self._header(number, start)
             if width not in (0, len(found)):
                 raise self._fault(number, start, f"has {len(found)} labels, the others {width}")
@@ -259,32 +259,26 @@ class RecordImages(_Images):
 
         Where the magic number occurs in a record, its writer has left it out and cut there.
         """
-        at, expected = start, (_WHOLE, _FIRST)
-        while True:
-            if self._file.size - at < _PART.size:
-                raise self._fault(number, start, "is cut short")
-            magic, word = _PART.unpack(self._file.read(at, at + _PART.size))
-            flag, length = word >> 29, word & (1 << 29) - 1
-            at += _PART.size
-            if magic != _MAGIC or flag not in expected:
-                raise self._fault(number, start, "is damaged, or this is no RecordIO file")
-            if at + length - start > files.MOST_IMAGE_BYTES:
-                most = f"longer than {files.MOST_IMAGE_BYTES:,} bytes"
-                raise self._fault(number, start, f"is {most}: no image to learn from")
-            if _padded(length) > self._file.size - at:
-                raise self._fault(number, start, "is cut short")
-            yield at, length
-            if flag in (_WHOLE, _LAST):
-                return
-            at += _padded(length)
-            expected = (_MIDDLE, _LAST)
+        try:
+            for at, length in recordio.parts(self._part_header, start):
+                if at + length - start > files.MOST_IMAGE_BYTES:
+                    most = f"longer than {files.MOST_IMAGE_BYTES:,} bytes"
+                    raise self._fault(number, start, f"is {most}: no image to learn from")
+                if recordio.padded(length) > self._file.size - at:
+                    raise self._fault(number, start, "is cut short")
+                yield at, length
+        except recordio.FramingError as error:
+            raise self._fault(number, start, str(error)) from None
+
+    def _part_header(self, at: int) -> bytes:
+        return self._file.read(at, min(at + recordio.HEADER_BYTES, self._file.size))
 
     def _content(self, number: int, start: int, most: int = files.MOST_IMAGE_BYTES) -> bytes:
         """The first ``most`` bytes of the record at ``start``."""
         content = bytearray()
         for begin, length in self._parts(number, start):
-            if begin > start + _PART.size:
-                content += _MAGIC.to_bytes(4, "little")
+            if begin > start + recordio.HEADER_BYTES:
+                content += recordio.MAGIC
             content += self._file.read(begin, begin + max(0, min(length, most - len(content))))
             if len(content) >= most:
                 break
@@ -378,11 +372,4 @@ class CsvRows:
         return self._file.digest()
 
 
-_MAGIC = 0xCED7230A
-_PART = struct.Struct("<II")  # the magic number; flag (3 bits) and length (29 bits)
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _HEADER = struct.Struct("<IfQQ")
-
-
-def _padded(length: int) -> int:
-    return (length + 3) // 4 * 4

@@ -9,46 +9,68 @@ Source: https://github.com/dmlc/dmlc-core, include/dmlc/recordio.h
 from __future__ import annotations
 
 import struct
-from typing import IO, Iterator
+from typing import IO, Callable, Iterator
 
 from .errors import InputError
 
 MAGIC = struct.pack("<I", 0xCED7230A)
+HEADER_BYTES = 8
 MOST_BODY_BYTES = 2**29 - 1
 _LENGTH_BITS = 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
+class FramingError(ValueError):
+    """What is wrong with a record's frame."""
+
+
+def parts(header_at: Callable[[int], bytes], start: int) -> Iterator[tuple[int, int]]:
+    """Where each part of the record at ``start`` begins, and its length.
+
+    ``header_at`` gives the HEADER_BYTES at a place, or fewer at the end. Raises FramingError.
+    """
+    at, expected = start, (_WHOLE, _FIRST)
+    while True:
+        header = header_at(at)
+        if len(header) < HEADER_BYTES:
+            raise FramingError("is cut short")
+        (word,) = struct.unpack_from("<I", header, len(MAGIC))
+        kind, length = word >> _LENGTH_BITS, word & MOST_BODY_BYTES
+        if header[: len(MAGIC)] != MAGIC or kind not in expected:
+            raise FramingError("is damaged, or this is no RecordIO file")
+        at += HEADER_BYTES
+        yield at, length
+        if kind in (_WHOLE, _LAST):
+            return
+        at += padded(length)
+        expected = (_MIDDLE, _LAST)
+
+
+def padded(length: int) -> int:
+    """``length`` with what fills it up to a multiple of 4."""
+    return length + -length % 4
+
+
 def read_bodies(stream: IO[bytes], error: type[InputError], source: str = "") -> Iterator[bytes]:
     """The bodies in ``stream``. Raises ``error``, which starts with ``source``, counted from 1."""
-    number = 0
-    while True:
+    number = 1
+    header = stream.read(HEADER_BYTES)
+    while header:
+        first = header
+        found: list[bytes] = []
+        try:
+            for _, length in parts(lambda at: stream.read(HEADER_BYTES) if at else first, 0):  # noqa: B023
+                part = _read(stream, padded(length))
+                if part is None:
+                    raise FramingError(f"is cut short: {length:,} bytes are promised")
+                found.append(part[:length])
+                if sum(map(len, found)) > MOST_BODY_BYTES:
+                    raise FramingError(f"is longer than {MOST_BODY_BYTES:,} bytes")
+        except FramingError as fault:
+            raise error(f"{source}record {number} {fault}") from None
+        yield MAGIC.join(found)
         number += 1
-        parts: list[bytes] = []
-        expected = (_WHOLE, _FIRST)
-        while True:
-            header = stream.read(8)
-            if not header and not parts:
-                return
-            place = f"{source}record {number}"
-            if len(header) < 8:
-                raise error(f"{place}: the file is cut short")
-            if header[:4] != MAGIC:
-                raise error(f"{place}: starts with {header[:4].hex(' ')}, which is no RecordIO")
-            (word,) = struct.unpack_from("<I", header, 4)
-            kind, length = word >> _LENGTH_BITS, word & MOST_BODY_BYTES
-            if kind not in expected:
-                raise error(f"{place}: its parts do not follow one another")
-            part = _read(stream, length + -length % 4)
-            if part is None:
-                raise error(f"{place}: the file is cut short: {length:,} bytes are promised")
-            parts.append(part[:length])
-            if sum(map(len, parts)) > MOST_BODY_BYTES:
-                raise error(f"{place}: longer than {MOST_BODY_BYTES:,} bytes")
-            if kind in (_WHOLE, _LAST):
-                break
-            expected = (_MIDDLE, _LAST)
-        yield MAGIC.join(parts)
+        header = stream.read(HEADER_BYTES)
 
 
 def _read(stream: IO[bytes], length: int) -> bytes | None:
@@ -74,9 +96,12 @@ def frame(body: bytes) -> bytes:
             cuts.append(found)
         found = body.find(MAGIC, found + (4 if aligned else 1))
     cuts.append(len(body))
-    parts = [body[start + 4 : end] for start, end in zip(cuts, cuts[1:])]
-    kinds = [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST] if len(parts) > 1 else [_WHOLE]
+    pieces = [body[start + 4 : end] for start, end in zip(cuts, cuts[1:])]
+    kinds = [_FIRST, *[_MIDDLE] * (len(pieces) - 2), _LAST] if len(pieces) > 1 else [_WHOLE]
     return b"".join(
-        MAGIC + struct.pack("<I", kind << _LENGTH_BITS | len(part)) + part + bytes(-len(part) % 4)
-        for kind, part in zip(kinds, parts)
+        MAGIC
+        + struct.pack("<I", kind << _LENGTH_BITS | len(piece))
+        + piece
+        + bytes(-len(piece) % 4)
+        for kind, piece in zip(kinds, pieces)
     )

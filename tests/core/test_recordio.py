@@ -45,12 +45,12 @@ WHOLE = recordio.frame(b"abcdefgh")
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"PNG?", "x.rec: record 1: the file is cut short"),
-        (b"not RecordIO", "x.rec: record 1: starts with 6e 6f 74 20, which is no RecordIO"),
-        (WHOLE + WHOLE[:-1], "x.rec: record 2: the file is cut short: 8 bytes are promised"),
-        (M + b"\xff\xff\xff\x1f", "record 1: the file is cut short: 536,870,911 bytes"),
-        (M + b"\x04\0\0\x40" + b"abcd", "record 1: its parts do not follow one another"),
-        (M + b"\x04\0\0\x20" + b"abcd", "record 1: the file is cut short"),
+        (b"PNG?", "x.rec: record 1 is cut short"),
+        (b"not RecordIO", "x.rec: record 1 is damaged, or this is no RecordIO file"),
+        (WHOLE + WHOLE[:-1], "x.rec: record 2 is cut short: 8 bytes are promised"),
+        (M + b"\xff\xff\xff\x1f", "record 1 is cut short: 536,870,911 bytes"),
+        (M + b"\x04\0\0\x40" + b"abcd", "record 1 is damaged"),
+        (M + b"\x04\0\0\x20" + b"abcd", "record 1 is cut short"),
     ],
 )
 def test_damage_is_placed(content: bytes, fault: str) -> None:

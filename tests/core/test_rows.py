@@ -144,7 +144,7 @@ def npy(array: np.ndarray) -> bytes:
         ("a.npy", npy(np.ones((3, 2)))[:-1], r"a\.npy: the npy header promises 48 bytes"),
         ("a.npy", npy(np.array([[{}]])), r"a\.npy: the npy array's dtype is"),
         ("a.npz", b"PK\3\4 and no more", r"a\.npz: not a readable npz file"),
-        ("a", recordio_protobuf.encode_rows(TABLE)[:-4], "a: record 1000: the file is cut short"),
+        ("a", recordio_protobuf.encode_rows(TABLE)[:-4], "a: record 1000 is cut short"),
     ],
 )
 def test_wrong_files_are_refused_with_their_place(
