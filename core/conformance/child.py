@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..algorithm import Algorithm
+from ..answers import own_answers
 from ..errors import PluginError
-from .answers import own_answers
 from .trial import Trial
 
 TIMEOUT_SECONDS = 900

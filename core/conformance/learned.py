@@ -13,12 +13,12 @@ import numpy as np
 
 from .. import mx
 from ..algorithm import Algorithm
+from ..answers import own_answers
 from ..artifact import METADATA, PARAMETERS, SYMBOL
 from ..channels import TEST
 from ..errors import InputError, Stopped
 from ..files import entries
 from ..types import Array
-from .answers import own_answers
 from .battery import RAISED, Battery, Fault, check
 from .trial import StopAt, Trial, settings
 

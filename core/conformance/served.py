@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import numpy as np
 
 from .. import codecs, recordio_protobuf
+from ..answers import ABRIDGED, RECORDS, TEXT, ask, best, close, excerpt, own_answers, rows_of
 from ..errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
 from ..types import Array
-from .answers import ABRIDGED, RECORDS, TEXT, ask, best, close, excerpt, own_answers, rows_of
 from .battery import RAISED, Battery, Fault, check
 
 PICTURE_SIDE = 40  # pixels

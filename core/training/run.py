@@ -51,11 +51,11 @@ SUMS_KEY = 150_000
 
 
 def parse_duration(text: str) -> float:
-    """Seconds, from ``90``, ``90s``, ``10m`` or ``1.5h``. Raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    """Seconds, from ``90``, ``90s``, ``2ms``, ``10m`` or ``1.5h``. Raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smh]|)", text.strip())
     if not found or float(found[1]) == 0:
         raise ValueError(f"no duration: {text!r}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return float(found[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, check, models, new, training
+from . import browse, check, models, new, serve, training
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -38,6 +38,7 @@ for command in (
     training.train,
     models.evaluate,
     models.predict,
+    serve.serve,
     check.check,
     new.new,
 ):

@@ -42,7 +42,7 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 @json_option
 def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
-    _artifact, algorithm = _opened(model)
+    _artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
@@ -65,7 +65,7 @@ def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -
         _print_evaluation(evaluation)
 
 
-def _opened(model: Path) -> tuple[Artifact, Algorithm[Any]]:
+def opened(model: Path) -> tuple[Artifact, Algorithm[Any]]:
     """The artifact in ``model`` and the algorithm that made it, which must be installed."""
     artifact = Artifact.open(model)
     made_by = artifact.metadata.algorithm
@@ -114,7 +114,7 @@ def predict(
     model: Path, inputs: tuple[str, ...], content_type: str | None, accept: str | None
 ) -> None:
     """Ask MODEL about each INPUT: a file, or - for stdin; without any, about its own example."""
-    artifact, algorithm = _opened(model)
+    artifact, algorithm = opened(model)
     answered = algorithm.answered()
     usual = codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
     answer_type = codecs.negotiate(accept or usual, answered)

@@ -8,9 +8,9 @@ import json
 import math
 from typing import Any, Mapping
 
-from .. import codecs
-from ..algorithm import Algorithm
-from ..artifact import Model
+from . import codecs
+from .algorithm import Algorithm
+from .artifact import Model
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"

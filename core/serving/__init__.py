@@ -1,0 +1,1 @@
+"""Answering with a trained model: over HTTP, and whole files at once."""

@@ -1,0 +1,299 @@
+"""The HTTP interface: what is asked at which path, as an ASGI application.
+
+SageMaker's contract for containers (``/ping``, ``/invocations``, ``/execution-parameters``), its
+multi-model API (``/models``), ``/metrics`` for Prometheus, and ``/openapi.json``. Every error is
+JSON with a stable code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
+from urllib.parse import unquote, urlsplit
+
+from .. import codecs
+from ..errors import AlgoshelfError
+from . import metrics, openapi, sizing
+from .answering import Reply, Request, fault, refusal
+from .pool import Pool, Served
+
+log = logging.getLogger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Dict[str, Any]], Awaitable[None]]
+
+TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MOST_ORDER_BYTES = 2**16
+RETRY_SECONDS = 1
+MOST_ACCEPT_CHARACTERS = 2000
+NO_MODEL = "-"  # in metrics
+
+
+class Refusal(Exception):  # noqa: N818 - it is the answer
+    """An answer other than the one that was asked for."""
+
+    def __init__(self, status: int, code: str, text: str, *, headers: Headers = ()) -> None:
+        super().__init__(text)
+        self.reply = fault(status, code, text)
+        self.headers = headers
+
+
+Headers = Iterable[Tuple[bytes, bytes]]
+CLOSE = ((b"connection", b"close"),)
+
+
+class App:
+    """The application around a pool; ``max_payload`` in bytes, ``timeout`` in seconds.
+
+    ``manages`` is whether models may be loaded, replaced and unloaded by request.
+    """
+
+    def __init__(self, pool: Pool, *, max_payload: int, timeout: float, manages: bool) -> None:
+        self.pool = pool
+        self.max_payload = max_payload
+        self.timeout = timeout
+        self.manages = manages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        start = time.monotonic()
+        model = NO_MODEL
+        headers: Headers = ()
+        try:
+            target = self._target(scope)
+            if target is not None:
+                model = target.name
+                reply = await self._invoke(target, scope, receive, start)
+            else:
+                reply = await self._other(scope, receive)
+        except Refusal as refused:
+            reply, headers = refused.reply, refused.headers
+        except Exception as error:
+            reply = refusal(error)
+        code = ""
+        if reply.status >= 400:
+            code = json.loads(reply.body)["error"]["code"]
+            if reply.status in (429, 503):
+                headers = (*headers, (b"retry-after", b"%d" % RETRY_SECONDS))
+        self.pool.metrics.answered(model, reply.status, code, start)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": [
+                    (b"content-type", reply.content_type.encode("latin-1")),
+                    (b"content-length", b"%d" % len(reply.body)),
+                    *headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": reply.body})
+
+    # Asking a model
+
+    def _target(self, scope: Scope) -> Served | None:
+        """The model that a request asks; None where it asks none."""
+        path = scope["path"]
+        if path == "/invocations":
+            _check_method(scope, "POST")
+            models = self.pool.models
+            name = _header(scope, TARGET_MODEL)
+            if name:
+                return self._model(name)
+            if len(models) == 1:
+                return next(iter(models.values()))
+            self._check_ready()
+            raise Refusal(
+                404, "no_such_model", "several models are served: POST /models/NAME/invoke"
+            )
+        if path.startswith("/models/") and path.endswith("/invoke"):
+            _check_method(scope, "POST")
+            return self._model(path[len("/models/") : -len("/invoke")])
+        return None
+
+    def _model(self, name: str) -> Served:
+        if name not in self.pool.models:
+            self._check_ready()
+            raise Refusal(404, "no_such_model", f"there is no model {name[:200]!r}")
+        return self.pool.models[name]
+
+    def _check_ready(self) -> None:
+        reason = self.pool.unready()
+        if reason:
+            raise Refusal(503, "not_ready", reason)
+
+    async def _invoke(self, model: Served, scope: Scope, receive: Receive, start: float) -> Reply:
+        content_type, accept = _header(scope, b"content-type"), _header(scope, b"accept")
+        if len(accept) > MOST_ACCEPT_CHARACTERS:
+            raise Refusal(400, "malformed_request", "the Accept header is too long")
+        body = await self._body(scope, receive, self.max_payload)
+        return await self.pool.submit(model, Request(body, content_type, accept), start)
+
+    async def _body(self, scope: Scope, receive: Receive, most: int) -> bytes:
+        """The body of a request, of at most ``most`` bytes."""
+        length = _header(scope, b"content-length")
+        if length and int(length) > most:  # a number, or the parser had refused it
+            raise _too_large(most)
+        task = asyncio.current_task()
+        assert task is not None
+        timer = asyncio.get_running_loop().call_later(self.timeout, task.cancel)
+        try:
+            message = await receive()
+            body = message.get("body", b"")
+            if message.get("more_body"):
+                parts: list[bytes] = [body]
+                size = len(body)
+                while message.get("more_body") and size <= most:
+                    message = await receive()
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                body = b"".join(parts)
+        except asyncio.CancelledError:
+            raise Refusal(
+                408,
+                "slow_request",
+                f"the body did not come within {self.timeout:g} s",
+                headers=CLOSE,
+            ) from None
+        finally:
+            timer.cancel()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "disconnected", "the client went away")
+        if len(body) > most:
+            raise _too_large(most)
+        return bytes(body)
+
+    # All else
+
+    async def _other(self, scope: Scope, receive: Receive) -> Reply:
+        path = scope["path"]
+        if path == "/ping":
+            _check_method(scope, "GET")
+            self._check_ready()
+            return _json({"status": "ready"})
+        if path == "/execution-parameters":
+            _check_method(scope, "GET")
+            return _json(
+                {
+                    "MaxConcurrentTransforms": 2 * self.pool.options.workers,
+                    "BatchStrategy": "MULTI_RECORD",
+                    "MaxPayloadInMB": max(1, self.max_payload // 2**20),
+                }
+            )
+        if path == "/metrics":
+            _check_method(scope, "GET")
+            return Reply(200, metrics.CONTENT_TYPE, self.pool.metrics.text())
+        if path == "/openapi.json":
+            _check_method(scope, "GET")
+            return _json(openapi.document(self.pool.models.values(), self.max_payload))
+        if path == "/models":
+            return await self._models(scope, receive)
+        if path.startswith("/models/"):
+            return await self._one_model(path[len("/models/") :], scope, receive)
+        raise Refusal(404, "no_such_path", "see /openapi.json for what is here")
+
+    async def _models(self, scope: Scope, receive: Receive) -> Reply:
+        if _check_method(scope, "GET", "POST") == "GET":
+            return _json({"models": [_described(each) for each in self.pool.models.values()]})
+        self._check_manages()
+        order = await self._order(scope, receive)
+        name = order.get("model_name")
+        if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
+            raise Refusal(422, "unfit_payload", f"model_name: expected {MODEL_NAME.pattern}")
+        if name in self.pool.models:
+            raise Refusal(
+                409, "already_loaded", f"{name} is loaded: PUT /models/{name} replaces it"
+            )
+        return await self._load(name, order)
+
+    async def _one_model(self, name: str, scope: Scope, receive: Receive) -> Reply:
+        method = _check_method(scope, "GET", "PUT", "DELETE")
+        if method != "GET":
+            self._check_manages()
+        model = self._model(name)
+        if method == "PUT":
+            return await self._load(name, await self._order(scope, receive))
+        if method == "DELETE":
+            await self.pool.unload(name)
+            return _json({"unloaded": name})
+        return _json(_described(model))
+
+    async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
+        url = order.get("url")
+        if not isinstance(url, str) or "\0" in url:
+            raise Refusal(422, "unfit_payload", "url: expected the path of a model folder")
+        folder = Path(unquote(urlsplit(url).path) if url.startswith("file:") else url)
+        if not sizing.fits(folder, self.pool.options.workers):
+            raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
+        try:
+            await self.pool.load(name, folder)
+        except AlgoshelfError as error:
+            log.error("%s is not loaded: %s", name, error)
+            raise Refusal(
+                422, error.code, f"{name} cannot be loaded; the server's log says why"
+            ) from None
+        return _json({"loaded": name})
+
+    def _check_manages(self) -> None:
+        if not self.manages:
+            raise Refusal(
+                403, "not_managed", "models are fixed here: serve with --multi-model to change them"
+            )
+
+    async def _order(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """The JSON object that a request to load a model holds."""
+        if codecs.media_type(_header(scope, b"content-type")) != codecs.JSON:
+            # which also keeps a page in a browser from sending it without asking
+            raise Refusal(415, "unsupported_content_type", f"expected {codecs.JSON}")
+        body = await self._body(scope, receive, MOST_ORDER_BYTES)
+        try:
+            order = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Refusal(400, "malformed_payload", "the body is no JSON") from None
+        if not isinstance(order, dict):
+            raise Refusal(422, "unfit_payload", "expected a JSON object")
+        return order
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
+
+
+def _check_method(scope: Scope, *allowed: str) -> str:
+    method = str(scope["method"])
+    if method not in allowed:
+        allow = ", ".join(allowed)
+        raise Refusal(
+            405, "method_not_allowed", f"expected {allow}", headers=((b"allow", allow.encode()),)
+        )
+    return method
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, "too_large", f"a body may hold {most:,} bytes", headers=CLOSE)
+
+
+def _json(document: Any) -> Reply:
+    return Reply(200, codecs.JSON, codecs.encode_json(document))
+
+
+def _described(served: Served) -> dict[str, Any]:
+    return {
+        "modelName": served.name,
+        "algorithm": served.metadata.algorithm,
+        "version": served.key.rpartition("@")[2],
+        "accepts": list(served.algorithm.accepted()),
+        "answers": list(served.algorithm.answered()),
+        "classes": list(served.metadata.classes),
+    }

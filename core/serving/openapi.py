@@ -1,0 +1,113 @@
+"""The OpenAPI document of a server: its paths, each model's content types, example payloads."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
+from .. import codecs
+from ..answers import ABRIDGED
+from .pool import Served
+
+ERRORS = {
+    "400": "the request does not parse; the message says where",
+    "404": "there is no such model or path",
+    "406": "no offered content type satisfies Accept",
+    "408": "the body came too slowly",
+    "413": "the body is too large",
+    "415": "the content type is not accepted; the message says which are",
+    "422": "the body parses, but its shape, type or range is wrong",
+    "503": "not ready, or too many requests wait: Retry-After says when to come again",
+    "504": "no answer in time",
+}
+ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "faults"],
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "faults": {"type": "array", "items": {"type": "string"}},
+            },
+        }
+    },
+}
+
+
+def document(models: Iterable[Served], max_payload: int) -> dict[str, Any]:
+    """The document for ``models``, whose bodies may hold ``max_payload`` bytes."""
+    served = list(models)
+    paths: dict[str, Any] = {
+        "/ping": {"get": _plain("Whether requests may be sent", codecs.JSON, "503")},
+        "/execution-parameters": {"get": _plain("What batch transform may send", codecs.JSON)},
+        "/metrics": {"get": _plain("Measurements for Prometheus", codecs.TEXT)},
+        "/models": {"get": _plain("The models that are served", codecs.JSON)},
+    }
+    if len(served) == 1:
+        paths["/invocations"] = {"post": _invocation(served[0], max_payload)}
+    for model in served:
+        paths[f"/models/{model.name}"] = {"get": _plain(f"About {model.name}", codecs.JSON, "404")}
+        paths[f"/models/{model.name}/invoke"] = {"post": _invocation(model, max_payload)}
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "algoshelf", "version": "1"},
+        "paths": paths,
+        "components": {"schemas": {"Error": ERROR_SCHEMA}},
+    }
+
+
+def _plain(summary: str, content_type: str, *errors: str) -> dict[str, Any]:
+    answer = {"description": summary, "content": {content_type: {"schema": {}}}}
+    return {"summary": summary, "responses": {"200": answer, **_errors(errors)}}
+
+
+def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
+    algorithm, example = model.algorithm, model.metadata.example
+    content: dict[str, Any] = {}
+    for accepted in algorithm.accepts:
+        payload = example.body if accepted.name == example.content_type else accepted.example
+        schema = {"type": "string", "maxLength": max_payload, "description": accepted.description}
+        if _is_binary(accepted.name):
+            schema["format"] = "binary"
+        elif accepted.name == codecs.JSON:
+            schema = {"description": accepted.description}
+        content[accepted.name] = {"schema": schema}
+        if payload and ABRIDGED not in payload:
+            content[accepted.name]["example"] = _example(payload, accepted.name)
+    answers = {
+        answered.name: {"schema": {"description": answered.description}}
+        for answered in algorithm.answers
+    }
+    return {
+        "summary": f"Ask {model.name} ({algorithm.name}: {algorithm.task})",
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "an answer an example", "content": answers},
+            **_errors(ERRORS),
+        },
+    }
+
+
+def _is_binary(content_type: str) -> bool:
+    return not content_type.startswith("text/") and content_type not in (
+        codecs.JSON,
+        codecs.JSONLINES,
+    )
+
+
+def _example(payload: str, content_type: str) -> Any:
+    if content_type != codecs.JSON:
+        return payload
+    import json
+
+    return json.loads(payload)
+
+
+def _errors(statuses: Iterable[str]) -> Mapping[str, Any]:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {
+        status: {"description": ERRORS[status], "content": {codecs.JSON: {"schema": schema}}}
+        for status in statuses
+    }

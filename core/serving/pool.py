@@ -1,0 +1,553 @@
+"""Workers and the requests that wait for them.
+
+Requests to a model queue here. A worker that is free takes what waits, as one batch: at low load
+nothing waits, at high load batches grow by themselves. A worker that dies is replaced, and what it
+was computing is asked again, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Sequence, Tuple
+
+from ..algorithm import Algorithm
+from ..artifact import Artifact, Metadata
+from ..errors import (
+    AlgoshelfError,
+    ArtifactError,
+    InputError,
+    MissingDependencyError,
+    PluginError,
+    UnknownNameError,
+)
+from .answering import Reply, Request, fault
+from .metrics import Metrics
+from .wire import Message, Unpacker, pack
+
+log = logging.getLogger(__name__)
+
+Opener = Callable[[Path], Tuple[Artifact, Algorithm[Any]]]
+
+MOST_BATCH_BYTES = 32 * 2**20
+MOST_WAITING_BYTES = 512 * 2**20
+SWEEP_SECONDS = 0.1
+MOST_ATTEMPTS = 2
+# A worker that dies this often, each time within so many seconds, keeps dying.
+DEATHS, LIFE_SECONDS = 3, 10.0
+MOST_BACKOFF_SECONDS = 10.0
+START_SECONDS = 120.0
+END_SECONDS = 3.0
+
+
+class ServingError(AlgoshelfError):
+    """A model cannot be served any more."""
+
+    code = "serving_failed"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
+
+    ``max_queue`` is how many requests may wait in all.
+    """
+
+    workers: int
+    threads: int
+    devices: Sequence[str] = ("cpu",)
+    max_batch: int = 32
+    max_delay: float = 0.002
+    timeout: float = 60.0
+    max_queue: int = 1000
+
+
+class Job:
+    """A request that waits for its reply."""
+
+    __slots__ = ("arrived", "attempts", "future", "request")
+
+    def __init__(self, request: Request, future: asyncio.Future[Reply], arrived: float) -> None:
+        self.request = request
+        self.future = future
+        self.arrived = arrived
+        self.attempts = 0
+
+    def reply(self, reply: Reply) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+
+@dataclass
+class Served:
+    """A model that is served: ``key`` names this version of it in the workers."""
+
+    name: str
+    key: str
+    folder: Path
+    algorithm: Algorithm[Any]
+    metadata: Metadata
+    seconds: float = 0.0
+    queue: deque[Job] = field(default_factory=deque)
+    last_batch: int = 1
+
+    def order(self, device: str) -> dict[str, str]:
+        """What a worker is told to load."""
+        cls = type(self.algorithm)
+        return {
+            "key": self.key,
+            "algorithm": f"{cls.__module__}:{cls.__qualname__}",
+            "folder": str(self.folder),
+            "device": device,
+        }
+
+
+class Pool:
+    """The workers of a server, and the models that all of them hold."""
+
+    def __init__(self, options: Options, opener: Opener, metrics: Metrics) -> None:
+        self.options = options
+        self.models: dict[str, Served] = {}
+        self.metrics = metrics
+        metrics.watch(lambda: self.waiting, lambda: self.up)
+        self._coming: dict[str, Served] = {}  # by key: being loaded, not served yet
+        self._open = opener
+        self._slots = [
+            _Slot(self, index, options.devices[index % len(options.devices)])
+            for index in range(options.workers)
+        ]
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._versions = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changing = asyncio.Lock()
+        self._started = False
+        self.closing = False
+
+    # Models
+
+    async def start(self, models: dict[str, Path]) -> None:
+        """Start the workers, and load ``models``, folders by name, into each of them.
+
+        Raises what a model that does not load raises.
+        """
+        self._tasks.append(asyncio.ensure_future(self._sweep()))
+        served = [self._opened(name, folder) for name, folder in models.items()]
+        self._coming.update((each.key, each) for each in served)
+        self._tasks.extend(asyncio.ensure_future(slot.live()) for slot in self._slots)
+        for slot in self._slots:
+            await slot.first_ready
+        for each in served:
+            del self._coming[each.key]
+            self.models[each.name] = each
+            self.metrics.loaded(each.name, each.seconds)
+        self._started = True
+
+    def _opened(self, name: str, folder: Path) -> Served:
+        artifact, algorithm = self._open(folder)
+        self._versions += 1
+        return Served(name, f"{name}@{self._versions}", folder, algorithm, artifact.metadata)
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Serve the model in ``folder`` as ``name``, in place of the one that was; no request
+        fails meanwhile. Raises what a model that does not load raises; then all is as it was.
+        """
+        async with self._changing:
+            new = self._opened(name, folder)
+            self._coming[new.key] = new
+            try:
+                for slot in self._slots:
+                    await slot.hold(new)
+            except AlgoshelfError:
+                await self._forget(new.key)
+                raise
+            finally:
+                del self._coming[new.key]
+            old = self.models.get(name)
+            if old is not None:
+                new.queue, new.last_batch = old.queue, old.last_batch
+            self.models[name] = new
+            self.metrics.loaded(name, new.seconds)
+            if old is not None:
+                await self._forget(old.key)
+            self._pump()
+
+    async def unload(self, name: str) -> None:
+        """Serve ``name`` no longer. Raises UnknownNameError."""
+        async with self._changing:
+            if name not in self.models:
+                raise UnknownNameError(f"there is no model {name!r}")
+            old = self.models.pop(name)
+            while old.queue:
+                job = self._taken(old)
+                job.reply(fault(404, "no_such_model", f"the model {name!r} was unloaded"))
+            await self._forget(old.key)
+            self.metrics.unloaded(name)
+
+    async def _forget(self, key: str) -> None:
+        for slot in self._slots:
+            await slot.drop(key)
+
+    def needed(self) -> dict[str, Served]:
+        """By key, what every worker has to hold."""
+        return {**{each.key: each for each in self.models.values()}, **self._coming}
+
+    def unready(self) -> str:
+        """Why no request should be sent here; empty when the server is ready."""
+        if self.closing:
+            return "the server is shutting down"
+        for slot in self._slots:
+            if slot.keeps_dying:
+                return f"worker {slot.index} keeps dying: {slot.reason}"
+        if not self._started:
+            return "the models are being loaded"
+        if not self.up:
+            return "no worker is up"
+        return ""
+
+    # Requests
+
+    def submit(self, served: Served, request: Request, arrived: float) -> asyncio.Future[Reply]:
+        """The reply to come. Where too much waits already, it is there at once, and says so."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        job = Job(request, future, arrived)
+        size = len(request.body)
+        if (
+            self._waiting >= self.options.max_queue
+            or self._waiting_bytes + size > MOST_WAITING_BYTES
+        ):
+            job.reply(fault(503, "overloaded", "too many requests wait: send it again later"))
+            return future
+        self._waiting += 1
+        self._waiting_bytes += size
+        served.queue.append(job)
+        self._pump()
+        return future
+
+    @property
+    def up(self) -> int:
+        """How many workers are up."""
+        return sum(slot.is_up for slot in self._slots)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a worker."""
+        return self._waiting
+
+    def _taken(self, served: Served) -> Job:
+        job = served.queue.popleft()
+        self._waiting -= 1
+        self._waiting_bytes -= len(job.request.body)
+        return job
+
+    def again(self, served_key: str, jobs: Sequence[Job]) -> None:
+        """Queue anew, before all others, what a worker left unanswered."""
+        name = served_key.rpartition("@")[0]
+        served = self.models.get(name)
+        for job in reversed(jobs):
+            job.attempts += 1
+            if served is None or job.attempts >= MOST_ATTEMPTS:
+                job.reply(fault(503, "worker_died", "a worker died of this request, or with it"))
+            elif not job.future.done():
+                self._waiting += 1
+                self._waiting_bytes += len(job.request.body)
+                served.queue.appendleft(job)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Give what waits to the workers that are free."""
+        if self._waiting == 0:
+            return
+        now = time.monotonic()
+        for slot in self._slots:
+            while slot.is_free:
+                queues = [
+                    each
+                    for each in self.models.values()
+                    if each.queue and each.key in slot.loaded and not self._worth_waiting(each, now)
+                ]
+                if not queues:
+                    break
+                served = min(queues, key=lambda each: each.queue[0].arrived)
+                jobs = self._batch(served)
+                if jobs:
+                    slot.give(served.key, jobs)
+                    self.metrics.batch(served.name, len(jobs))
+
+    def _worth_waiting(self, served: Served, now: float) -> bool:
+        """Whether more are about to come: the last batch was larger than what waits."""
+        if len(served.queue) >= min(served.last_batch, self.options.max_batch):
+            return False
+        left = served.queue[0].arrived + self.options.max_delay - now
+        if left <= 0:
+            return False
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(left, self._waited)
+        return True
+
+    def _waited(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _batch(self, served: Served) -> list[Job]:
+        """What a free worker takes: its share of what waits; who was asked before, alone."""
+        free = sum(slot.is_free for slot in self._slots) or 1
+        share = min(self.options.max_batch, -(-len(served.queue) // free))
+        jobs: list[Job] = []
+        size = 0
+        while served.queue and len(jobs) < share:
+            first = served.queue[0]
+            size += len(first.request.body)
+            if jobs and (size > MOST_BATCH_BYTES or first.attempts):
+                break
+            job = self._taken(served)
+            if not job.future.done():
+                jobs.append(job)
+                if job.attempts:
+                    break
+        served.last_batch = max(1, len(jobs))
+        return jobs
+
+    async def _sweep(self) -> None:
+        """Answer those who have waited too long, and end the workers that take too long."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            oldest = time.monotonic() - self.options.timeout
+            late = fault(504, "timeout", f"no answer within {self.options.timeout:g} s")
+            for served in list(self.models.values()):
+                while served.queue and served.queue[0].arrived < oldest:
+                    self._taken(served).reply(late)
+            for slot in self._slots:
+                if slot.jobs and slot.since < oldest:
+                    slot.end(f"it took more than {self.options.timeout:g} s for a batch", late)
+
+    async def close(self) -> None:
+        """End the workers."""
+        self.closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(slot.close() for slot in self._slots))
+
+
+class _Slot(asyncio.Protocol):
+    """The place of a worker: its process, the one that follows when it dies, and what it does."""
+
+    def __init__(self, pool: Pool, index: int, device: str) -> None:
+        self.pool = pool
+        self.index = index
+        self.device = device
+        self.loaded: dict[str, float] = {}  # key to seconds
+        self.jobs: list[Job] = []
+        self.since = 0.0  # when the batch began
+        self.deaths = 0  # one soon after the other
+        self.reason = ""
+        self.is_up = False
+        self._born = 0.0  # when it came up
+        self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._key = ""  # of the model that computes
+        self._answer: asyncio.Future[Message] | None = None
+        self._order = asyncio.Lock()
+        self._idle = asyncio.Event()
+        self._orders = 0  # that wait for the batch to end
+        self._gone = asyncio.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._unpacker = Unpacker()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take a batch."""
+        return self.is_up and not self.jobs and not self._orders
+
+    @property
+    def keeps_dying(self) -> bool:
+        """Whether it has died again and again, and has not proved since that it lives."""
+        lived = time.monotonic() - self._born if self.is_up else 0.0
+        return self.deaths >= DEATHS and lived < LIFE_SECONDS
+
+    def give(self, key: str, jobs: list[Job]) -> None:
+        """Have it compute a batch."""
+        assert self._transport is not None
+        self.jobs, self._key, self.since = jobs, key, time.monotonic()
+        self._idle.clear()
+        kinds = [(job.request.content_type, job.request.accept) for job in jobs]
+        header = {"do": "answer", "key": key, "kinds": kinds}
+        self._transport.write(pack(header, [job.request.body for job in jobs]))
+
+    # What the process sends
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._unpacker.feed(data):
+            if self._answer is not None:
+                self._answer.set_result(message)
+                self._answer = None
+                continue
+            jobs, self.jobs = self.jobs, []
+            for job, (status, kind), body in zip(jobs, message.header["replies"], message.bodies):
+                job.reply(Reply(status, kind, body))
+            self._idle.set()
+            self.pool._pump()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_up = False
+        self._gone.set()
+        if self._answer is not None:
+            self._answer.set_exception(ServingError(f"worker {self.index} died"))
+            self._answer = None
+
+    # Orders: one at a time, and between batches
+
+    async def _ask(self, header: dict[str, Any]) -> Message:
+        self._orders += 1
+        try:
+            async with self._order:
+                while self.jobs and not self._gone.is_set():
+                    await self._idle.wait()
+                if self._gone.is_set() or self._transport is None:
+                    raise ServingError(f"worker {self.index} died")
+                self._answer = asyncio.get_running_loop().create_future()
+                self._transport.write(pack(header))
+                return await self._answer
+        finally:
+            self._orders -= 1
+            self.pool._pump()
+
+    async def hold(self, served: Served) -> None:
+        """Load a model, unless the worker is down: then the next one does.
+
+        Raises AlgoshelfError where the model does not load.
+        """
+        if not self.is_up or served.key in self.loaded:
+            return
+        with contextlib.suppress(ServingError):  # it died: the next one loads all that is needed
+            await self._load(served)
+
+    async def _load(self, served: Served) -> None:
+        found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
+        if "error" in found:
+            code, text = found["error"]
+            raise _remade(code, text)
+        self.loaded[served.key] = found["seconds"]
+        served.seconds = max(served.seconds, found["seconds"])
+
+    async def drop(self, key: str) -> None:
+        """Forget a model."""
+        if self.loaded.pop(key, None) is not None:
+            with contextlib.suppress(ServingError):
+                await self._ask({"do": "unload", "key": key})
+
+    # Life
+
+    async def live(self) -> None:
+        """Keep a worker in this place."""
+        while True:
+            self._born = time.monotonic()
+            self._gone = asyncio.Event()
+            self._unpacker = Unpacker()
+            try:
+                await self._start()
+                await self._prepare()
+                await self._gone.wait()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self.reason = str(error)
+                if not self.first_ready.done():
+                    self.first_ready.set_exception(error)
+                    return
+            self.is_up = False
+            self.loaded.clear()
+            code = await self._collect()
+            lived = time.monotonic() - self._born
+            self.deaths = 1 if lived > LIFE_SECONDS else self.deaths + 1
+            self.reason = self.reason or f"ended with {code}"
+            log.warning("worker %d is gone (%s): it is replaced", self.index, self.reason)
+            self.pool.metrics.restarts.inc()
+            jobs, self.jobs = self.jobs, []
+            self._idle.set()
+            self.pool.again(self._key, jobs)
+            self.reason = "" if self.deaths < DEATHS else self.reason
+            await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** (self.deaths - 2)))
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            environment = {"OMP_NUM_THREADS": str(self.pool.options.threads), **os.environ}
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "algoshelf.core.serving.worker", str(theirs.fileno())],
+                env=environment,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),
+                start_new_session=True,  # a terminal's Ctrl-C is the server's affair
+            )
+        loop = asyncio.get_running_loop()
+        imported: asyncio.Future[Message] = loop.create_future()
+        self._answer = imported
+        await loop.create_connection(lambda: self, sock=ours)
+        found = (await asyncio.wait_for(imported, START_SECONDS)).header
+        if "error" in found:
+            raise _remade(*found["error"])
+
+    async def _prepare(self) -> None:
+        """Load what is needed, even what comes to it meanwhile, and take part."""
+        while True:
+            missing = [m for key, m in self.pool.needed().items() if key not in self.loaded]
+            if not missing:
+                break
+            for served in missing:
+                await self._load(served)
+        self.is_up = True
+        self._born = time.monotonic()
+        if not self.first_ready.done():
+            self.first_ready.set_result(None)
+        self.pool._pump()
+
+    def end(self, reason: str, reply: Reply) -> None:
+        """Kill the worker, and give what it computes ``reply``."""
+        self.reason = reason
+        for job in self.jobs:
+            job.reply(reply)
+        if self._process is not None:
+            self._process.kill()
+
+    async def _collect(self) -> str:
+        """How the process ended; it is killed if it has not."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+        process = self._process
+        if process is None:
+            return "no process"
+        deadline = time.monotonic() + END_SECONDS
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+            await asyncio.sleep(0.01)
+        self._process = None
+        code = process.returncode
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    async def close(self) -> None:
+        self.is_up = False
+        await self._collect()
+
+
+def _remade(code: str, text: str) -> AlgoshelfError:
+    """The error of a worker, here."""
+    known = (ArtifactError, InputError, MissingDependencyError, PluginError)
+    return next((kind for kind in known if kind.code == code), ServingError)(text)

@@ -1,0 +1,221 @@
+"""The HTTP server: uvicorn around the application, with what it leaves to whoever uses it.
+
+uvicorn waits without end for the head of a request and takes one of any length; both are bounded
+here. Its errors of the protocol are JSON here, as all others are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..errors import AlgoshelfError, InputError
+from .answering import fault
+from .app import App
+from .metrics import Metrics
+from .pool import Opener, Options, Pool
+
+log = logging.getLogger(__name__)
+
+HEAD_SECONDS = 20.0
+MOST_HEAD_BYTES = 2**16
+SWEEP_SECONDS = 1.0
+# AWS's and other load balancers keep idle connections for 60 s.
+IDLE_SECONDS = 75
+GRACE_SECONDS = 25
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at ``host`` and ``port``; 0 is any free one. Raises InputError."""
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port}: cannot be listened at: {error.strerror or error}; "
+            "give another --host or --port"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def run(
+    listening: socket.socket,
+    models: dict[str, Path],
+    opener: Opener,
+    options: Options,
+    *,
+    max_payload: int,
+    manages: bool,
+    tell: Callable[[], None],
+) -> None:
+    """Serve ``models``, folders by name, until SIGTERM or SIGINT; SIGHUP reads them anew.
+
+    ``tell`` is called when the server is ready. Raises what a model that does not load raises.
+    """
+    _allow_connections()
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # it is quicker, not needed
+        from asyncio import new_event_loop
+    loop = new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(
+            _serve(listening, models, opener, options, max_payload, manages, tell)
+        )
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _serve(
+    listening: socket.socket,
+    models: dict[str, Path],
+    opener: Opener,
+    options: Options,
+    max_payload: int,
+    manages: bool,
+    tell: Callable[[], None],
+) -> None:
+    pool = Pool(options, opener, Metrics())
+    app = App(pool, max_payload=max_payload, timeout=options.timeout, manages=manages)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        log.info("stopping: no new connections; what is in flight is answered")
+        server.should_exit = True
+
+    background = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(pool))
+        background.add(task)
+        task.add_done_callback(background.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    serving = loop.create_task(server.serve(sockets=[listening]))
+    sweeping = loop.create_task(_sweep(server))
+    starting = loop.create_task(pool.start(models))
+    try:
+        await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            tell()
+        await serving
+    finally:
+        server.should_exit = True
+        for task in (starting, sweeping):
+            task.cancel()
+        await asyncio.gather(starting, sweeping, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await serving
+        await pool.close()
+
+
+async def _reload(pool: Pool) -> None:
+    for served in list(pool.models.values()):
+        try:
+            await pool.load(served.name, served.folder)
+            log.info("%s: read anew", served.name)
+        except AlgoshelfError as error:
+            log.error("%s: the old version stays: %s", served.name, error)
+
+
+def _allow_connections() -> None:
+    """As many open connections as the system grants."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection whose request heads are bounded in size; ``_sweep`` bounds them in time."""
+
+    head_since: float = 0.0  # 0: not within a head
+    blocked_since: float = 0.0  # 0: the client takes what it is sent
+    _head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.head_since = time.monotonic()
+
+    def on_message_begin(self) -> None:
+        self.head_since = time.monotonic()
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self.head_since = 0.0
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        if self.head_since:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES + len(data):
+                self.refuse(431, "head_too_large", f"expected at most {MOST_HEAD_BYTES:,} bytes")
+                return
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(400, "malformed_request", msg)
+
+    def refuse(self, status: int, code: str, text: str) -> None:
+        """Answer with an error, and close."""
+        reply = fault(status, code, text)
+        head = (
+            f"HTTP/1.1 {status} Refused\r\ncontent-type: {reply.content_type}\r\n"
+            f"content-length: {len(reply.body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + reply.body)
+        self.transport.close()
+
+
+async def _sweep(server: uvicorn.Server) -> None:
+    """Close connections on which a head does not end, or an answer is not taken."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = time.monotonic()
+        for connection in list(server.server_state.connections):
+            if not isinstance(connection, Protocol):
+                continue
+            if connection.flow.write_paused:
+                connection.blocked_since = connection.blocked_since or now
+            else:
+                connection.blocked_since = 0.0
+            for since in (connection.head_since, connection.blocked_since):
+                if since and now - since > HEAD_SECONDS:
+                    connection.transport.abort()

@@ -1,0 +1,111 @@
+"""How many workers, of how many threads, on which devices: what the machine allows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Sequence
+
+from ..errors import InputError
+from ..training.devices import gpus
+
+FORMS = "auto, cpu, gpu (all), or gpu:0,2 (by number)"
+# Of a worker, before its models: the interpreter, mxnet and its buffers (measured: 250 MB).
+WORKER_BYTES = 300 * 2**20
+# Parameters on disk, and in memory with the layouts and the activations that come to them.
+BYTES_PER_PARAMETER_BYTE = 4
+
+
+def parse_size(text: str) -> int:
+    """Bytes, from ``500``, ``64kB``, ``6MB`` or ``1GB``, in powers of 1024 as SageMaker counts.
+
+    Raises ValueError.
+    """
+    found = re.fullmatch(r"(\d{1,15})\s*(k|m|g|)i?b?", text.strip().lower())
+    if not found or int(found[1]) == 0:
+        raise ValueError(f"no size: {text!r}")
+    return int(found[1]) * 1024 ** " kmg".index(found[2] or " ")
+
+
+def devices(text: str) -> list[str]:
+    """The devices of ``text``, one of FORMS, as workers take them; mxnet is not imported.
+
+    Raises InputError for another form. Whether a GPU is there is found by the worker.
+    """
+    if text == "auto":
+        found = gpus() if _has_gpu_wheel() else []
+        return [f"gpu:{index}" for index in range(len(found))] or ["cpu"]
+    if text == "cpu":
+        return ["cpu"]
+    if text == "gpu":
+        return [f"gpu:{index}" for index in range(len(gpus()))] or ["gpu"]
+    if re.fullmatch(r"gpu:\d+(,\d+)*", text):
+        return [f"gpu:{number}" for number in text[len("gpu:") :].split(",")]
+    raise InputError(f"--devices: expected {FORMS}, got {text!r}")
+
+
+def _has_gpu_wheel() -> bool:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        metadata.distribution("mxnet-cu112")
+        return True
+    return False
+
+
+def cores() -> int:
+    """The processors that this process may use: its affinity, and its container's quota."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            return max(1, min(found or 1, int(quota) // int(period)))
+    return found or 1
+
+
+def free_bytes() -> int | None:
+    """The memory that is left to this machine, or to its container; None where unknown."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        text = Path("/proc/meminfo").read_text()
+        line = re.search(r"MemAvailable:\s+(\d+) kB", text)
+        found.append(int(line[1]) * 1024)  # type: ignore[index]
+    with contextlib.suppress(OSError, ValueError):
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(most - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return min(found) if found else None
+
+
+def model_bytes(folder: Path) -> int:
+    """About how much memory the model in ``folder`` takes in each worker."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return BYTES_PER_PARAMETER_BYTE * sum(path.stat().st_size for path in files)
+
+
+def fits(folder: Path, workers: int) -> bool:
+    """Whether each of ``workers`` has memory for the model in ``folder``, as far as is known."""
+    free = free_bytes()
+    try:
+        return free is None or workers * model_bytes(folder) <= free
+    except OSError:
+        return True  # whoever opens it says what is wrong
+
+
+def workers(asked: int | None, on: Sequence[str], folders: Sequence[Path]) -> int:
+    """How many workers: what is ``asked``, else one a GPU or core, as far as memory goes.
+
+    Raises InputError where not even one fits.
+    """
+    count = asked or (cores() if on == ["cpu"] else len(on))
+    free = free_bytes()
+    if free is None:
+        return count
+    each = WORKER_BYTES + sum(model_bytes(folder) for folder in folders)
+    fitting = free // each
+    if fitting < (asked or 1):
+        raise InputError(
+            f"{asked or 1} workers of about {each / 2**20:,.0f} MiB each do not fit into the "
+            f"{free / 2**20:,.0f} MiB that are free" + (f": --workers {fitting}" if fitting else "")
+        )
+    return min(count, fitting)

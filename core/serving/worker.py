@@ -1,0 +1,142 @@
+"""A worker: a process that holds one copy of each model, and answers batches one at a time.
+
+    python -m algoshelf.core.serving.worker DESCRIPTOR
+
+DESCRIPTOR is a socket on which the server sends messages: ``load`` a model, ``unload`` it,
+``answer`` a batch. A worker ends with the server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import logging
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import mx
+from ..algorithm import Algorithm
+from ..answers import ask, best, close, rows_of
+from ..artifact import Model
+from ..errors import AlgoshelfError, ArtifactError
+from ..training.devices import parse_devices
+from .answering import Request, answer
+from .wire import Message, messages, pack
+
+log = logging.getLogger(__name__)
+
+WARM_UP_BATCHES = (1, 2, 4)
+
+
+class Worker:
+    """Models by key, and what the server may have done with them."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, tuple[Algorithm[Any], Model]] = {}
+
+    def handle(self, message: Message) -> bytes:
+        """What is sent back for ``message``."""
+        header = message.header
+        if header["do"] == "load":
+            return pack(self._load(**header["model"]))
+        if header["do"] == "unload":
+            self._models.pop(header["key"], None)
+            return pack({})
+        algorithm, model = self._models[header["key"]]
+        requests = [Request(body, *kind) for body, kind in zip(message.bodies, header["kinds"])]
+        replies = answer(algorithm, model, requests)
+        header = {"replies": [[reply.status, reply.content_type] for reply in replies]}
+        return pack(header, [reply.body for reply in replies])
+
+    def _load(self, key: str, algorithm: str, folder: str, device: str) -> dict[str, Any]:
+        """Load a model, and prove it by its own example."""
+        start = time.monotonic()
+        try:
+            loaded = load(algorithm, Path(folder), device)
+        except AlgoshelfError as error:
+            return {"error": [error.code, str(error)]}
+        except Exception as error:
+            log.exception("%s does not load", folder)
+            return {"error": [ArtifactError.code, f"{folder}: does not load: {error}"]}
+        self._models[key] = loaded
+        return {"seconds": time.monotonic() - start, "bytes": resident_bytes()}
+
+
+def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Model]:
+    """The model in ``folder``, which has answered its own example; ``algorithm`` is module:class.
+
+    Raises ArtifactError where it cannot.
+    """
+    module, _, name = algorithm.partition(":")
+    maker: Algorithm[Any] = getattr(importlib.import_module(module), name)()
+    (context,) = parse_devices(device)
+    model = maker.model_fn(folder, context)
+    expected = _own_answer(maker, model)
+    if context.device_type == "cpu":
+        _fuse(model)
+        if not close(_own_answer(maker, model), expected):
+            log.warning("%s: fused operators answer differently: they are not used", folder)
+            model = maker.model_fn(folder, context)
+    example = model.metadata.example
+    request = Request(example.body.encode(), example.content_type, "")
+    for count in WARM_UP_BATCHES:
+        (first, *_) = answer(maker, model, [request] * count)
+        if first.status != 200:
+            raise ArtifactError(f"{folder}: does not answer its own example: {first.body.decode()}")
+    gc.collect()
+    gc.freeze()
+    return maker, model
+
+
+def _own_answer(algorithm: Algorithm[Any], model: Model) -> Any:
+    example = model.metadata.example
+    accept = best(algorithm.answered())
+    try:
+        body = ask(algorithm, model, example.body.encode(), example.content_type, accept)
+        return rows_of(body, accept)
+    except Exception as error:
+        raise ArtifactError(f"the model does not answer its own example: {error}") from error
+
+
+def _fuse(model: Model) -> None:
+    """Have oneDNN compute convolution, batch normalization and activation as one operator."""
+    signature = model.metadata.input
+    shape = (1, *(size or 8 for size in signature.shape[1:]))
+    x = mx.nd.from_numpy(np.zeros(shape, signature.dtype))
+    fixed = not signature.is_ragged
+    try:
+        model.block.optimize_for(x, backend="MKLDNN", static_alloc=True, static_shape=fixed)
+    except mx.base.MXNetError:
+        log.debug("the network is not fused", exc_info=True)
+
+
+def resident_bytes() -> int:
+    """How much memory this process has held at most, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the server
+    logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
+    worker = Worker()
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        try:
+            mx.load()
+        except AlgoshelfError as error:
+            connection.sendall(pack({"error": [error.code, str(error)]}))
+            return
+        connection.sendall(pack({}))
+        for message in messages(connection):
+            connection.sendall(worker.handle(message))
+
+
+if __name__ == "__main__":
+    main()
