@@ -63,7 +63,10 @@ def main(case: str, data: Path, glove: Path) -> None:
         else "MR: 10,662 sentences; of nine tenths a tenth is held out, the last tenth is tested; "
         "the seed is the number of the fold",
         "mean_test_accuracy": round(mean(accuracies), 4),
-        "hyperparameters": trained["hyperparameters"],
+        "hyperparameters": {
+            name: "GLOVE" if name == "embedding" and value else value
+            for name, value in trained["hyperparameters"].items()
+        },
         "environment": environment(),
         "runs": runs,
     }

@@ -405,9 +405,9 @@ class _Slot(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.is_up = False
         self._gone.set()
-        if self._answer is not None:
+        if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ServingError(f"worker {self.index} died"))
-            self._answer = None
+        self._answer = None
 
     # Orders: one at a time, and between batches
 

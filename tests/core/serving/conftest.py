@@ -16,9 +16,8 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 import pytest
-from algoshelf.core import codecs
-
-from tests.conftest import Algoshelf
+from algoshelf.core import artifact, codecs, mx
+from algoshelf.core.artifact import Artifact
 
 PATIENCE = 60.0
 
@@ -131,12 +130,15 @@ def serving(*arguments: object, **environment: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same network from another seed, which answers otherwise."""
+def other_model(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network with other weights, which answers otherwise."""
     folder = tmp_path_factory.mktemp("other")
-    result = Algoshelf(folder)("train", "mnist-cnn", "--epochs", 1, "--seed", 2, "--output", "m")
-    assert result.code == 0, result.stderr
-    return folder / "m"
+    loaded = Artifact.open(model).load()
+    for parameter in loaded.block.collect_params().values():
+        parameter.set_data(parameter.data() * 0.9)
+    loaded.block(mx.nd.zeros((1, *loaded.metadata.input.shape[1:])))
+    artifact.write(folder, loaded.block, loaded.metadata)
+    return folder
 
 
 @pytest.fixture(scope="session")
