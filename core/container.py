@@ -54,6 +54,40 @@ def hosts() -> Hosts | None:
     return found
 
 
+@dataclass(frozen=True)
+class BatchTransform:
+    """What a batch transform job asks of the server in its container.
+
+    ``max_payload`` is in bytes, 0 where there is no limit; ``strategy`` is MULTI_RECORD or
+    SINGLE_RECORD; ``concurrent`` is how many requests come at once at most, 0 where not said.
+    """
+
+    max_payload: int
+    strategy: str
+    concurrent: int
+
+
+def batch_transform() -> BatchTransform | None:
+    """What the job says by SAGEMAKER_BATCH and its companions; None outside of one.
+
+    Raises InputError where a number is none.
+    """
+    if os.environ.get("SAGEMAKER_BATCH", "").lower() != "true":
+        return None
+    return BatchTransform(
+        _number("SAGEMAKER_MAX_PAYLOAD_IN_MB", 6) * 2**20,
+        os.environ.get("SAGEMAKER_BATCH_STRATEGY", "MULTI_RECORD"),
+        _number("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0),
+    )
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal():
+        raise InputError(f"{variable}: expected a whole number, got {text!r}")
+    return int(text)
+
+
 def report_failure(reason: str) -> None:
     """Leave ``reason`` where SageMaker looks for it; the first one given stays.
 

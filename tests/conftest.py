@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -43,9 +44,22 @@ class Algoshelf:
         self.folder = folder
         self.python = python
 
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+        """Run it beside the test, which reads its stderr and ends it."""
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _command(self, arguments: tuple[object, ...]) -> list[str]:
+        return [str(Path(self.python).parent / "algoshelf"), *map(str, arguments)]
+
     def __call__(self, *arguments: object, stdin: bytes = b"", **environment: str) -> Result:
         done = subprocess.run(
-            [str(Path(self.python).parent / "algoshelf"), *map(str, arguments)],
+            self._command(arguments),
             cwd=self.folder,
             env={**os.environ, "COLUMNS": "100", **environment},
             input=stdin,
@@ -54,6 +68,13 @@ class Algoshelf:
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
 from urllib.parse import unquote, urlsplit
 
-from .. import codecs
+from .. import codecs, container
 from ..errors import AlgoshelfError
 from . import metrics, openapi, sizing
 from .answering import Reply, Request, fault, refusal
@@ -181,13 +181,7 @@ class App:
             return _json({"status": "ready"})
         if path == "/execution-parameters":
             _check_method(scope, "GET")
-            return _json(
-                {
-                    "MaxConcurrentTransforms": 2 * self.pool.options.workers,
-                    "BatchStrategy": "MULTI_RECORD",
-                    "MaxPayloadInMB": max(1, self.max_payload // 2**20),
-                }
-            )
+            return _json(self._wishes())
         if path == "/metrics":
             _check_method(scope, "GET")
             return Reply(200, metrics.CONTENT_TYPE, self.pool.metrics.text())
@@ -199,6 +193,15 @@ class App:
         if path.startswith("/models/"):
             return await self._one_model(path[len("/models/") :], scope, receive)
         raise Refusal(404, "no_such_path", "see /openapi.json for what is here")
+
+    def _wishes(self) -> Dict[str, Any]:
+        """What suits this server in a batch transform, unless the job has said it."""
+        job = container.batch_transform()
+        return {
+            "MaxConcurrentTransforms": (job and job.concurrent) or 2 * self.pool.options.workers,
+            "BatchStrategy": job.strategy if job else "MULTI_RECORD",
+            "MaxPayloadInMB": max(1, self.max_payload // 2**20),
+        }
 
     async def _models(self, scope: Scope, receive: Receive) -> Reply:
         if _check_method(scope, "GET", "POST") == "GET":

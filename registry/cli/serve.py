@@ -19,6 +19,8 @@ from .models import opened
 
 INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300
+# What SageMaker allows a batch transform: the size of a request, the time to an answer.
+MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 
 
 class Parsed(click.ParamType):
@@ -99,6 +101,9 @@ def serve(
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
     if not models:
         host = host or "0.0.0.0"
+    batch = container.batch_transform()
+    if batch is not None:
+        max_payload, timeout = batch.max_payload or MOST_BATCH_PAYLOAD, BATCH_SECONDS
     folders = _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices)

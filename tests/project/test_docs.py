@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Algoshelf
+from tests.conftest import ROOT, Algoshelf, free_port
 
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # Commands that set an environment up are run where that is tested.
@@ -17,7 +18,7 @@ ELSEWHERE = {
     "make run": "tests/project/test_make.py",
     "make test": ".ci/run",
     "python3 -m venv .venv": "tests/project/test_make.py",
-    ".venv/bin/pip install -e '.[cpu]'": "tests/project/test_make.py",
+    ".venv/bin/pip install -e '.[cpu,serve]'": "tests/project/test_make.py",
     ". .venv/bin/activate": "tests/project/test_make.py",
 }
 
@@ -39,17 +40,27 @@ def commands(path: Path) -> list[str]:
 def test_every_command_of_a_document_runs(document: Path, tmp_path: Path) -> None:
     for name in ("algorithms", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for command in commands(document):
-        if command in ELSEWHERE:
-            continue
-        name, *arguments = shlex.split(command)
-        assert name == "algoshelf", f"{command}: run by no test"
-        stdin = b""
-        if "<" in arguments:
-            arguments, source = arguments[: arguments.index("<")], arguments[-1]
-            stdin = (tmp_path / source).read_bytes()
-        result = Algoshelf(tmp_path)(*arguments, stdin=stdin)
-        assert result.code == 0, f"{command}\n{result.stderr}"
+    port = str(free_port())
+    with contextlib.ExitStack() as until_the_end:
+        for command in commands(document):
+            if command in ELSEWHERE:
+                continue
+            name, *arguments = shlex.split(command.replace("8080", port))
+            if name == "curl":
+                subprocess.run([name, "-sS", "--fail", *arguments], cwd=tmp_path, check=True)
+                continue
+            assert name == "algoshelf", f"{command}: run by no test"
+            if arguments[-1] == "&":
+                server = Algoshelf(tmp_path).start(*arguments[:-1])
+                until_the_end.callback(server.wait, 60)
+                until_the_end.callback(server.terminate)
+                continue
+            stdin = b""
+            if "<" in arguments:
+                arguments, source = arguments[: arguments.index("<")], arguments[-1]
+                stdin = (tmp_path / source).read_bytes()
+            result = Algoshelf(tmp_path)(*arguments, stdin=stdin)
+            assert result.code == 0, f"{command}\n{result.stderr}"
 
 
 def test_the_readme_shows_the_third_party_plugin_of_the_tests() -> None:

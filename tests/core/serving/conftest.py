@@ -7,8 +7,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,8 @@ import numpy as np
 import pytest
 from algoshelf.core import artifact, codecs, mx
 from algoshelf.core.artifact import Artifact
+
+from tests.conftest import Algoshelf
 
 PATIENCE = 60.0
 
@@ -43,12 +43,7 @@ class Server:
     """``algoshelf serve``, as a process."""
 
     def __init__(self, *arguments: object, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "algoshelf"), "serve", *map(str, arguments)],
-            env={**os.environ, **environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = Algoshelf(Path.cwd()).start("serve", *arguments, **environment)
         self.log = ""
         self.port = 0
 

@@ -18,7 +18,7 @@ import pytest
 from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.core import codecs
 
-from tests.conftest import Algoshelf
+from tests.conftest import Algoshelf, free_port
 
 from .conftest import Answer, Server, serving
 
@@ -311,12 +311,23 @@ def test_wrong_use(algoshelf: Algoshelf, model: Path, server: Server) -> None:
 def test_a_container_serves_what_lies_in_its_model_folder(tmp_path: Path, model: Path) -> None:
     """In flight at SIGTERM: answered, then the end, with exit code 0."""
     shutil.copytree(model, tmp_path / "model")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {"SAGEMAKER_BASE_DIR": str(tmp_path), "SAGEMAKER_BIND_TO_PORT": str(port)}
+    port = free_port()
+    environment = {
+        "SAGEMAKER_BASE_DIR": str(tmp_path),
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1",
+        "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "3",
+    }
     server = Server("--workers", 1, **environment).wait()
     assert server.port == port
+    assert server.ask(path="/execution-parameters").json == {
+        "MaxConcurrentTransforms": 3,
+        "BatchStrategy": "SINGLE_RECORD",
+        "MaxPayloadInMB": 1,
+    }
+    assert server.ask(bytes(2**20 + 1)).status == 413
     (worker,) = server.workers()
     os.kill(worker, signal.SIGSTOP)
     example = codecs.encode_npy(np.zeros((1, 784)))
