@@ -194,7 +194,7 @@ class App:
             return await self._one_model(path[len("/models/") :], scope, receive)
         raise Refusal(404, "no_such_path", "see /openapi.json for what is here")
 
-    def _wishes(self) -> Dict[str, Any]:
+    def _wishes(self) -> dict[str, Any]:
         """What suits this server in a batch transform, unless the job has said it."""
         job = container.batch_transform()
         return {

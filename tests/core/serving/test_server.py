@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -17,6 +18,9 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.core import codecs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from tests.conftest import Algoshelf, free_port
 
@@ -346,3 +350,46 @@ def _refuses(server: Server) -> bool:
     except OSError:
         return True
     return False
+
+
+MUTATION = st.tuples(st.integers(0, 3000), st.binary(max_size=8), st.integers(0, 8))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    content_type=st.sampled_from(MnistCnn.accepted()),
+    noise=st.binary(max_size=200),
+    mutations=st.lists(MUTATION, max_size=4),
+    spoil=st.booleans(),
+)
+def test_whatever_comes_is_answered_or_refused(
+    content_type: str,
+    noise: bytes,
+    mutations: list[tuple[int, bytes, int]],
+    spoil: bool,
+    server: Server,
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    body = bytearray(_body(digits[0][0], content_type) if spoil else noise)
+    for at, piece, removed in mutations:
+        at %= len(body) + 1
+        body[at : at + removed] = piece
+    answer = server.ask(bytes(body), content_type)
+    assert answer.status in (200, 400, 422), answer
+    assert answer.status == 200 or answer.code in ("malformed_payload", "unfit_payload")
+
+
+def _body(digit: np.ndarray, content_type: str) -> bytes:
+    """A good request."""
+    rows = digit.reshape(1, -1)
+    stream = io.BytesIO()
+    if content_type.startswith("image/"):
+        Image.fromarray(digit).save(stream, content_type.rpartition("/")[2])
+        return stream.getvalue()
+    writers = {
+        codecs.NPY: codecs.encode_npy,
+        codecs.JSON: codecs.encode_json,
+        codecs.JSONLINES: codecs.encode_jsonlines,
+        codecs.CSV: codecs.encode_csv,
+    }
+    return writers[content_type](rows)

@@ -1,0 +1,92 @@
+"""Requests answered together: each gets what it would get alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from algoshelf.core import Algorithm, ContentType, codecs
+from algoshelf.core.errors import UnfitPayloadError
+from algoshelf.core.serving.answering import Reply, Request, answer
+
+CONTENT_TYPE = ContentType(codecs.JSON, "numbers")
+
+
+class Doubling(Algorithm[Any]):
+    """Doubles numbers, but not 13, and fails at 666."""
+
+    name = "doubling"
+    accepts = answers = (CONTENT_TYPE, ContentType(codecs.CSV, "numbers"))
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def train(self, run: Any) -> None:
+        raise NotImplementedError
+
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
+        kind = codecs.check_content_type(request_content_type, self.accepted())
+        return codecs.decode_array(request_body, kind)
+
+    def predict_fn(self, input_data: Any, model: Any) -> Any:
+        self.batches.append(len(input_data))
+        if 13 in input_data:
+            raise UnfitPayloadError("13 is not doubled")
+        if 666 in input_data:
+            raise ZeroDivisionError("/secret/path")
+        return input_data * 2
+
+    def output_fn(self, prediction: Any, accept: str) -> bytes:
+        assert codecs.negotiate(accept, self.answered())
+        return codecs.encode_json(prediction)
+
+
+class Summing(Doubling):
+    """Its prediction is no sequence of answers."""
+
+    def predict_fn(self, input_data: Any, model: Any) -> Any:
+        self.batches.append(len(input_data))
+        return {"sum": float(np.sum(input_data))}
+
+
+def _ask(algorithm: Algorithm[Any], *bodies: str, accept: str = "") -> list[Reply]:
+    requests = [Request(body.encode(), codecs.JSON, accept) for body in bodies]
+    return answer(algorithm, None, requests)  # type: ignore[arg-type]
+
+
+def test_examples_are_joined_and_the_answers_divided_again() -> None:
+    algorithm = Doubling()
+    replies = _ask(algorithm, "[1, 2]", "[3]", "[[4, 5]]", "[6]")
+    assert [reply.body for reply in replies] == [b"[2.0,4.0]", b"[6.0]", b"[[8.0,10.0]]", b"[12.0]"]
+    assert sorted(algorithm.batches) == [1, 4]  # rows of two numbers are another shape
+
+
+@pytest.mark.parametrize(
+    ("poison", "status", "code"),
+    [
+        ("[13]", 422, "unfit_payload"),
+        ("[666]", 500, "internal_error"),
+        ("[", 400, "malformed_payload"),
+    ],
+)
+def test_poison_is_answered_alone(poison: str, status: int, code: str) -> None:
+    first, bad, last = _ask(Doubling(), "[1]", poison, "[2]")
+    assert (first.body, last.body) == (b"[2.0]", b"[4.0]")
+    assert bad.status == status
+    assert f'"{code}"'.encode() in bad.body
+    assert b"secret" not in bad.body
+
+
+def test_one_that_accepts_nothing_offered_does_not_cost_the_others() -> None:
+    algorithm = Doubling()
+    requests = [Request(b"[1]", codecs.JSON, "text/html"), Request(b"[2]", codecs.JSON, "")]
+    refused, good = answer(algorithm, None, requests)  # type: ignore[arg-type]
+    assert (refused.status, good.status, good.body) == (406, 200, b"[4.0]")
+    assert algorithm.batches == [2]
+
+
+def test_what_cannot_be_divided_is_asked_one_by_one() -> None:
+    algorithm = Summing()
+    replies = _ask(algorithm, "[1, 2]", "[3]")
+    assert [reply.body for reply in replies] == [b'{"sum":3.0}', b'{"sum":3.0}']
