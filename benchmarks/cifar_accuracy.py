@@ -1,6 +1,6 @@
-"""cifar_resnet20_v1 on the whole of CIFAR-10.
+"""A small network, cifar_resnet20_v1 unless another is named, on the whole of CIFAR-10.
 
-    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED]
+    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED [NETWORK]]
 
 Trains through the command line, 40 epochs, evaluates on the 10,000 test images, and keeps accuracy,
 time and command under results/. About three quarters of an hour on two cores; checkpoints are kept
@@ -18,22 +18,24 @@ from typing import Any
 
 from environment import environment, results_file
 
-OPTIONS = ("--network", "cifar_resnet20_v1", "--epochs", 40, "--holdout", 0.02)
+OPTIONS = ("--epochs", 40, "--holdout", 0.02)
+NETWORK = "cifar_resnet20_v1"
 
 
-def main(data: Path, scratch: Path, seed: int) -> None:
+def main(data: Path, scratch: Path, seed: int, network: str) -> None:
     if not (data / "test_batch.bin").is_file():
         sys.exit(f"{data}: holds no test_batch.bin; give the folder with CIFAR-10's .bin files")
-    model = scratch / f"model-{seed}"
-    kept = ("--checkpoints", scratch / f"checkpoints-{seed}", "--checkpoint-every", "5m")
+    options = ("--network", network, *OPTIONS)
+    model = scratch / f"model-{network}-{seed}"
+    kept = ("--checkpoints", scratch / f"checkpoints-{network}-{seed}", "--checkpoint-every", "5m")
     start = time.monotonic()
-    command = ("train", "image-classification", "--train", data, "--seed", seed, *OPTIONS)
+    command = ("train", "image-classification", "--train", data, "--seed", seed, *options)
     trained = algoshelf(*command, *kept, "--output", model)
     seconds = time.monotonic() - start
     evaluated = algoshelf("evaluate", model, "--test", data)
     document = {
         "what": "algoshelf train image-classification --train CIFAR10 --seed S "
-        + " ".join(map(str, OPTIONS)),
+        + " ".join(map(str, options)),
         "data": "CIFAR-10: 49,000 images to train on, 1,000 of train held out, 10,000 to test",
         "hyperparameters": trained["hyperparameters"],
         "environment": environment(),
@@ -43,7 +45,7 @@ def main(data: Path, scratch: Path, seed: int) -> None:
         "validation_accuracy": trained["metrics"]["validation:accuracy"],
         "seconds_of_the_last_start": round(seconds),
     }
-    path = results_file(f"cifar_accuracy-seed{seed}")
+    path = results_file(f"cifar_accuracy-{network}-seed{seed}")
     path.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
     print(path)
@@ -56,4 +58,6 @@ def algoshelf(*arguments: object) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)
+    folder, scratch, *rest = sys.argv[1:]
+    seed, network = (*rest, *("1", NETWORK)[len(rest) :])
+    main(Path(folder), Path(scratch), int(seed), network)
