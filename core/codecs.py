@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import csv
+import functools
 import io
 import itertools
 import json
@@ -93,6 +94,7 @@ _QUALITY = re.compile(r";\s*q\s*=\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:;|$)", re.IGNOREC
 # Content types
 
 
+@functools.lru_cache(maxsize=512)
 def media_type(content_type: str) -> str:
     """The bare, lower-case type of a Content-Type header: ``text/csv; label_size=0`` is
     ``text/csv``. Other names of the seven types (``application/x-ndjson``) become theirs.
@@ -107,7 +109,7 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
     Raises UnsupportedContentTypeError, which lists what is accepted.
     """
     media = media_type(content_type)
-    if media in [media_type(name) for name in accepted]:
+    if any(media == media_type(name) for name in accepted):
         return media
     raise UnsupportedContentTypeError(
         f"content type {_shown(media)} is not accepted{did_you_mean(media, accepted)}: "
@@ -137,7 +139,12 @@ def negotiate(accept: str | None, offered: Sequence[str]) -> str:
     a header it is the first. An unreadable quality counts as 1.
     Raises NotAcceptableError, which lists the offers.
     """
-    if accept is None or not accept.strip(" \t,"):
+    return _negotiated(accept or "", tuple(offered))
+
+
+@functools.lru_cache(maxsize=512)
+def _negotiated(accept: str, offered: tuple[str, ...]) -> str:
+    if not accept.strip(" \t,"):
         return offered[0]
     ranges: dict[str, float] = {}
     for element in accept.split(","):
@@ -629,7 +636,10 @@ def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:
 
 
 def _not_finite(values: NDArray[Any]) -> Iterator[Fault]:
-    for example, *element in numpy.argwhere(~numpy.isfinite(values)).tolist():
+    finite = numpy.isfinite(values)
+    if finite.all():
+        return
+    for example, *element in numpy.argwhere(~finite).tolist():
         place = _place(example + 1, [position + 1 for position in element])
         yield UnfitPayloadError, f"{place}: not a finite number"
 

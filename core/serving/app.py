@@ -32,7 +32,7 @@ TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MOST_ORDER_BYTES = 2**16
 RETRY_SECONDS = 1
-MOST_ACCEPT_CHARACTERS = 2000
+MOST_TYPE_CHARACTERS = 2000
 NO_MODEL = "-"  # in metrics
 
 
@@ -132,8 +132,8 @@ class App:
 
     async def _invoke(self, model: Served, scope: Scope, receive: Receive, start: float) -> Reply:
         content_type, accept = _header(scope, b"content-type"), _header(scope, b"accept")
-        if len(accept) > MOST_ACCEPT_CHARACTERS:
-            raise Refusal(400, "malformed_request", "the Accept header is too long")
+        if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
+            raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
         body = await self._body(scope, receive, self.max_payload)
         return await self.pool.submit(model, Request(body, content_type, accept), start)
 

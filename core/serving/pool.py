@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Opener = Callable[[Path], Tuple[Artifact, Algorithm[Any]]]
 
+WORKER = "algoshelf.core.serving.worker"
 MOST_BATCH_BYTES = 32 * 2**20
 MOST_WAITING_BYTES = 512 * 2**20
 SWEEP_SECONDS = 0.1
@@ -488,7 +489,7 @@ class _Slot(asyncio.Protocol):
         with theirs:
             environment = {"OMP_NUM_THREADS": str(self.pool.options.threads), **os.environ}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "algoshelf.core.serving.worker", str(theirs.fileno())],
+                [sys.executable, "-m", WORKER, str(theirs.fileno()), self.device],
                 env=environment,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -543,7 +544,10 @@ class _Slot(asyncio.Protocol):
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     async def close(self) -> None:
+        """End the process."""
         self.is_up = False
+        if not self.first_ready.cancel() and not self.first_ready.cancelled():
+            self.first_ready.exception()  # that of another worker was told
         await self._collect()
 
 

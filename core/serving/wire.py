@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import time
 from typing import Any, Iterator, NamedTuple, Sequence
 
+PIECE_BYTES = 2**18
+AWAKE_SECONDS = 0.0005
 _SIZES = struct.Struct("<IQ")  # of the header, of all bodies
 
 
@@ -47,10 +51,24 @@ class Unpacker:
 
 
 def messages(connection: socket.socket) -> Iterator[Message]:
-    """The messages that arrive at ``connection`` until the other end closes it."""
+    """The messages that arrive at ``connection`` until the other end closes it.
+
+    It asks again and again for a moment before it sleeps: on a processor that slept for 0.3 ms, the
+    next batch took half as long again, and more than twice as long after 2 ms.
+    """
     unpacker = Unpacker()
     while True:
-        piece: bytes | None = connection.recv(2**18)
+        piece = _awaited(connection)
         if not piece:
             return
         yield from unpacker.feed(piece)
+
+
+def _awaited(connection: socket.socket) -> bytes:
+    deadline = time.perf_counter() + AWAKE_SECONDS
+    while time.perf_counter() < deadline:
+        try:
+            return connection.recv(PIECE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            os.sched_yield()
+    return connection.recv(PIECE_BYTES)
