@@ -47,7 +47,8 @@ class Journal:
             for line in stream:
                 try:
                     found = json.loads(line)
-                    self.entries[str(found.pop("file"))] = Entry(**found)
+                    name = str(found.pop("file"))
+                    self.entries[name] = Entry(**found)
                 except (ValueError, TypeError, LookupError, AttributeError):
                     continue  # the end of one who was killed
         compact = self.path.with_suffix(".new")

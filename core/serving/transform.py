@@ -20,10 +20,10 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Generator, Iterator, NamedTuple, Sequence
 
 from .. import codecs, recordio
 from ..algorithm import Algorithm
@@ -604,7 +604,7 @@ class _Asker:
             self.devices.put(device)
         self.local = threading.local()
 
-    def answers(self, starts: Sequence[tuple[Job, journal.Entry]]) -> Iterator[Answer]:
+    def answers(self, starts: Sequence[tuple[Job, journal.Entry]]) -> Generator[Answer, None, None]:
         """The answers to all parts from where each job stands, in order."""
         reader = ThreadPoolExecutor(1, "algoshelf-read")
         devices = ThreadPoolExecutor(self.count, "algoshelf-predict")
@@ -624,7 +624,8 @@ class _Asker:
             while asked:
                 yield asked.popleft().result()
         finally:
-            for future in (*read, *asked):
+            waiting: Sequence[Future[Any]] = (*read, *asked)
+            for future in waiting:
                 future.cancel()
             reader.shutdown()
             devices.shutdown()
@@ -641,10 +642,8 @@ class _Asker:
                 ]
                 decoded = None
                 if asked and job.strategy == MULTI:
-                    try:
+                    with suppress(PayloadError):  # whose it is, the model's thread finds out
                         decoded = self._decoded(job, _chosen(part, asked))
-                    except PayloadError:
-                        pass  # whose is found by the model's thread
                 yield Question(job, part, asked, decoded)
 
     def _decoded(self, job: Job, records: Sequence[bytes]) -> Any:
