@@ -123,10 +123,9 @@ def transform(
             }
         )
         return
-    click.echo(
-        f"{summary.rows:,} rows of {summary.files:,} files are answered in {output}"
-        f" ({summary.seconds:.1f} s, {summary.rate:,.0f} rows/s)"
-    )
+    speed = f" ({summary.seconds:.1f} s, {summary.rate:,.0f} rows/s)" if summary.answered else ""
+    files = "1 file" if summary.files == 1 else f"{summary.files:,} files"
+    click.echo(f"{summary.rows:,} rows of {files} are answered in {output}{speed}")
     if summary.errors:
         click.echo(
             f"{summary.errors:,} bad rows are not: see {output / '*.errors.jsonl'}", err=True
