@@ -16,6 +16,7 @@ import json
 import os
 import queue
 import re
+import stat
 import threading
 import time
 from collections import deque
@@ -251,9 +252,7 @@ def _base(pattern: str) -> Path:
 
 def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOptions) -> Job:
     """How ``path`` is asked. Raises InputError where it or the options do not fit."""
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: cannot be read: permission denied")
-    stat = path.stat()
+    found = _stat(path)
     kind = options.content_type or codecs.content_type_of(path)
     content_type = codecs.check_content_type(kind, algorithm.accepted())
     split = options.split_type or _usual_split(content_type)
@@ -280,8 +279,8 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     return Job(
         path,
         name,
-        stat.st_size,
-        stat.st_mtime_ns,
+        found.st_size,
+        found.st_mtime_ns,
         content_type,
         accept,
         split,
@@ -289,6 +288,19 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
         options.max_payload,
         options.join_source,
     )
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of a file that can be read. Raises InputError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: not a file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read: permission denied")
+    return found
 
 
 def _usual_split(content_type: str) -> str:
@@ -505,8 +517,8 @@ class _Transform:
             self.saved = time.monotonic()
 
     def _check_unchanged(self, job: Job) -> None:
-        stat = job.path.stat()
-        if (stat.st_size, stat.st_mtime_ns) != (job.size, job.modified):
+        now = job.path.stat()
+        if (now.st_size, now.st_mtime_ns) != (job.size, job.modified):
             raise DataError(f"{job.path}: has changed while it was read: begin again")
 
     def _composed(self, answer: Answer) -> tuple[bytes, int, list[tuple[int, Fault]]]:

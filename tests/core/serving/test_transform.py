@@ -350,6 +350,13 @@ def test_places_that_cannot_be(asked: Asked, tmp_path: Path) -> None:
     asked.input = tmp_path
     with pytest.raises(InputError, match="lies in INPUT"):
         asked()
+    asked.output = tmp_path / "out"
+    asked.input = tmp_path / "pipes"
+    asked.input.mkdir()
+    os.mkfifo(asked.input / "a.csv")
+    (asked.input / "b.csv").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"a.csv: not a file\n.*b.csv: cannot be read"):
+        asked()
     asked.input = tmp_path / "in.csv"
     asked.output = asked.input
     with pytest.raises(InputError, match="a file is in the way"):
