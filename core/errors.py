@@ -101,7 +101,7 @@ class UnfitPayloadError(PayloadError):
 
 
 class PayloadTooLargeError(PayloadError):
-    code = "payload_too_large"
+    code = "too_large"
 
 
 class UnsupportedContentTypeError(PayloadError):

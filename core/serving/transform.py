@@ -49,7 +49,6 @@ STRATEGIES = (MULTI, SINGLE)
 FAIL, REPORT = "fail", "report"
 ON_ERROR = (FAIL, REPORT)
 MAX_PAYLOAD = 6 * 2**20  # what SageMaker allows unless told otherwise
-MOST_PAYLOAD = 2**30
 # A part is large enough for its overhead not to count, and small enough for many in memory.
 PART_RECORDS = 8192
 SINGLE_RECORDS = 256

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ...core import codecs
-from ...core.errors import InputError
 from ...core.serving.splitting import SPLIT_TYPES
 from ...core.serving.transform import (
     FAIL,
-    MOST_PAYLOAD,
     MULTI,
     ON_ERROR,
     STRATEGIES,
@@ -23,10 +21,10 @@ from ...core.serving.transform import (
     TransformOptions,
 )
 from ...core.serving.transform import transform as run
-from ...core.sizes import parse_size, show_size
 from ...core.training.devices import FORMS
 from .models import opened
 from .output import console, json_option, print_json
+from .serve import SIZE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -57,9 +55,10 @@ SHOW_SECONDS = 0.1
 )
 @click.option(
     "--max-payload",
-    metavar="SIZE",
+    type=SIZE,
     default="6MB",
-    help="The most bytes of a request, and so of a record [default: 6MB]",
+    show_default=True,
+    help="Of a request, and so of a record",
 )
 @click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
 @click.option(
@@ -79,7 +78,7 @@ def transform(
     accept: str | None,
     split_type: str | None,
     strategy: str,
-    max_payload: str,
+    max_payload: int,
     join_source: bool,
     on_error: str,
     devices: str,
@@ -99,7 +98,7 @@ def transform(
         accept=accept,
         split_type=split_type,
         strategy=strategy,
-        max_payload=_payload(max_payload),
+        max_payload=max_payload,
         join_source=join_source,
         on_error=on_error,
         devices=devices,
@@ -130,16 +129,6 @@ def transform(
         click.echo(
             f"{summary.errors:,} bad rows are not: see {output / '*.errors.jsonl'}", err=True
         )
-
-
-def _payload(text: str) -> int:
-    try:
-        size = parse_size(text)
-    except ValueError:
-        raise InputError(f"--max-payload: expected a size such as 6MB, got {text!r}") from None
-    if size > MOST_PAYLOAD:
-        raise InputError(f"--max-payload: expected {show_size(MOST_PAYLOAD)} at most, got {text}")
-    return size
 
 
 class Rate:
@@ -173,7 +162,7 @@ def _line(summary: Summary, done: int, rate: Rate) -> str:
     errors = f", {summary.errors:,} bad" if summary.errors else ""
     return (
         f"{summary.rows:,} rows{errors}, {summary.rate:,.0f} rows/s, {part:.0%} of "
-        f"{show_size(rate.total)}, {_clock(rate.remaining(done))} left"
+        f"{rate.total / 2**20:,.1f} MiB, {_clock(rate.remaining(done))} left"
     )
 
 

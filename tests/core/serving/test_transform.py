@@ -20,7 +20,6 @@ from algoshelf.algorithms.text_sentiment import TextSentiment
 from algoshelf.core import InputError, PayloadError, Reporter, codecs, recordio_protobuf, train
 from algoshelf.core.serving import journal
 from algoshelf.core.serving.transform import Listener, Summary, TransformOptions, transform
-from algoshelf.core.sizes import parse_size
 from PIL import Image
 
 from tests.algorithms.kmeans.conftest import trained
@@ -227,11 +226,11 @@ def test_a_line_that_is_too_long_is_an_error_of_that_line(asked: Asked) -> None:
     asked.write([LINES[0], b"1" * 5000, LINES[1]])
     summary = asked(REPORT, max_payload=1000)
     assert (summary.rows, summary.errors) == (2, 1)
-    assert asked.errors[0]["code"] == "payload_too_large"
+    assert asked.errors[0]["code"] == "too_large"
     assert "5,000 bytes, of which --max-payload allows 1,000" in asked.errors[0]["reason"]
     asked(max_payload=5000, split_type="none", on_error="report")
     assert asked.errors[0]["line"] is None
-    assert [row["error"]["code"] for row in asked.rows] == ["payload_too_large"]
+    assert [row["error"]["code"] for row in asked.rows] == ["too_large"]
 
 
 def test_csv_is_joined_with_its_answers(asked: Asked) -> None:
@@ -411,17 +410,3 @@ def test_a_killed_and_a_terminated_run_go_on_where_they_were(
         "in.csv.errors.jsonl",
         "in.csv.out",
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("6MB", 6 * 2**20), ("100", 100), ("1.5 GiB", 3 * 2**29), ("2k", 2048), ("7 B", 7)],
-)
-def test_a_size_is_read(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "6XB", "MB", "1e3", "0.1"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no size"):
-        parse_size(text)
