@@ -1,7 +1,7 @@
 """SageMaker's Batch Transform, here: the answers to files of any size, as ``<input>.out``.
 
 Line i of an output belongs to line i of its input. A part of the input is read and decoded while
-the one before is predicted and the one before that written, so that memory holds a few parts.
+the one before is predicted, so that memory holds a few parts.
 What is written is noted in a journal, from which the same command goes on.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html and, for join_source,
@@ -58,6 +58,7 @@ MOST_FAULTS = 10
 OUTPUT_KEY, INPUT_KEY = "SageMakerOutput", "SageMakerInput"
 _LINED = (codecs.JSONLINES, codecs.CSV)
 _WITH_LINES = (codecs.CSV, codecs.JSONLINES, codecs.TEXT, codecs.JSON)
+LINE_FEED = b"\n"
 _PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
 
@@ -354,10 +355,15 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a model said: a prediction for all that was asked, or what became of each record."""
+    """What a model said: one body for all ``count`` examples, or what became of each record.
+
+    The body is made by the thread that predicts: a third busy thread on two cores made those of
+    the model's operators wait for one another.
+    """
 
     question: Question
-    prediction: Any
+    body: bytes | None
+    count: int
     rows: list[Record] | None
 
 
@@ -524,14 +530,13 @@ class _Transform:
         """The bytes for a part's records, how many rows are answered, and what is bad."""
         question, rows = answer.question, answer.rows
         job, part, asked = question.job, question.part, question.asked
-        count = len(asked)
-        if answer.prediction is not None:
-            body = self.algorithm.output_fn(answer.prediction, job.accept)
+        body, count = answer.body, answer.count
+        if body is not None:
             if job.split == NONE:
-                rows, count = [body], len(answer.prediction)
-            elif body.count(b"\n") != count:
+                rows = [body]
+            elif body.count(LINE_FEED) != count:
                 raise PluginError(
-                    f"{self.algorithm.name} answers {body.count(chr(10).encode()):,} lines of "
+                    f"{self.algorithm.name} answers {body.count(LINE_FEED):,} lines of "
                     f"{job.accept} for {count:,} {job.split}s: expected one each"
                 )
             elif count == len(part.records) and not job.join:
@@ -664,20 +669,22 @@ class _Asker:
         job, part, asked, decoded = question
         question = question._replace(decoded=None)
         if not asked:
-            return Answer(question, None, [])
+            return Answer(question, None, 0, [])
         model = self._model()
         if decoded is not None:
             try:
-                return Answer(question, self._predicted(job, decoded, len(asked), model), None)
+                prediction = self._predicted(job, decoded, len(asked), model)
+                body = self.algorithm.output_fn(prediction, job.accept)
+                return Answer(question, body, len(prediction), None)
             except PayloadError:
-                pass
+                pass  # whose it is, shows below
         records = _chosen(part, asked)
         if job.strategy == MULTI:
-            return Answer(question, None, self._sorted(job, records, model))
+            return Answer(question, None, len(asked), self._sorted(job, records, model))
         rows: list[Record] = []
         for record in records:
             rows += self._sorted(job, [record], model)
-        return Answer(question, None, rows)
+        return Answer(question, None, len(asked), rows)
 
     def _model(self) -> Model:
         """One for each thread: those that share one are given wrong answers."""
