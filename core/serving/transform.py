@@ -355,7 +355,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a model said: one body for all ``count`` examples, or what became of each record.
+    """What a model said: one body for ``examples`` of them, or what became of each record.
 
     The body is made by the thread that predicts: a third busy thread on two cores made those of
     the model's operators wait for one another.
@@ -363,7 +363,7 @@ class Answer(NamedTuple):
 
     question: Question
     body: bytes | None
-    count: int
+    examples: int
     rows: list[Record] | None
 
 
@@ -530,7 +530,7 @@ class _Transform:
         """The bytes for a part's records, how many rows are answered, and what is bad."""
         question, rows = answer.question, answer.rows
         job, part, asked = question.job, question.part, question.asked
-        body, count = answer.body, answer.count
+        body, count = answer.body, answer.examples
         if body is not None:
             if job.split == NONE:
                 rows = [body]
