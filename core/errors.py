@@ -14,6 +14,7 @@ AlgoshelfError                    something failed                          exit
     └── PayloadError              a request cannot be answered
         ├── MalformedPayloadError     the body does not parse
         ├── UnfitPayloadError         it parses, but shape, dtype or range is wrong
+        ├── PayloadTooLargeError      it has more bytes than are allowed
         ├── UnsupportedContentTypeError
         └── NotAcceptableError        no offered content type satisfies Accept
 
@@ -97,6 +98,10 @@ class MalformedPayloadError(PayloadError):
 
 class UnfitPayloadError(PayloadError):
     code = "unfit_payload"
+
+
+class PayloadTooLargeError(PayloadError):
+    code = "too_large"
 
 
 class UnsupportedContentTypeError(PayloadError):

@@ -212,14 +212,20 @@ class ClassProbabilities:
 
     def best(self) -> Iterator[tuple[str, float]]:
         """The likeliest class of each answer and its probability."""
-        for row, index in zip(self.values, self.values.argmax(axis=1)):
-            yield self.classes[index], row[index]
+        indices, values = self.values.argmax(axis=1).tolist(), self.values.max(axis=1)
+        for index, probability in zip(indices, codecs.plain(values)):
+            yield self.classes[index], probability
 
     def by_class(self) -> Iterator[dict[str, float]]:
         """The probabilities of each answer by the names of their classes."""
-        for row in self.values:
-            order = np.argsort(-row, kind="stable")[: self.named] if self.named else range(len(row))
-            yield {self.classes[index]: row[index] for index in order}
+        if not self.named:
+            for row in codecs.plain(self.values):
+                yield dict(zip(self.classes, row))
+            return
+        orders = np.argsort(-self.values, axis=1, kind="stable")[:, : self.named]
+        chosen = codecs.plain(np.take_along_axis(self.values, orders, axis=1))
+        for order, row in zip(orders.tolist(), chosen):
+            yield {self.classes[index]: value for index, value in zip(order, row)}
 
 
 class Classifier(SupervisedAlgorithm[H]):

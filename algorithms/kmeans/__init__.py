@@ -192,8 +192,8 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         if content_type == codecs.RECORDIO_PROTOBUF:
             return recordio_protobuf.encode(label=dict(zip(FIELDS, columns)))
         if content_type == codecs.CSV:
-            return codecs.encode_csv(zip(*columns))
-        answers = [dict(zip(FIELDS, pair)) for pair in zip(*columns)]
+            return codecs.encode_csv(zip(*map(codecs.plain, columns)))
+        answers = [dict(zip(FIELDS, pair)) for pair in zip(*map(codecs.plain, columns))]
         if content_type == codecs.JSONLINES:
             return codecs.encode_jsonlines(answers)
         return codecs.encode_json({"predictions": answers})

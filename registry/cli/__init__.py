@@ -20,7 +20,7 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, check, models, new, serve, training
+from . import browse, check, models, new, serve, training, transform
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -39,6 +39,7 @@ for command in (
     models.evaluate,
     models.predict,
     serve.serve,
+    transform.transform,
     check.check,
     new.new,
 ):

@@ -1,0 +1,220 @@
+"""``transform``: the answers to files of any size, as SageMaker's Batch Transform gives them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...core import codecs
+from ...core.serving.splitting import SPLIT_TYPES
+from ...core.serving.transform import (
+    FAIL,
+    MULTI,
+    ON_ERROR,
+    STRATEGIES,
+    Listener,
+    Summary,
+    TransformOptions,
+)
+from ...core.serving.transform import transform as run
+from ...core.training.devices import FORMS
+from .models import opened
+from .output import console, json_option, print_json
+from .serve import SIZE
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LOG_SECONDS = 10.0
+SHOW_SECONDS = 0.1
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("source", metavar="INPUT")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--content-type", help="Of every input [default: by the file's name]")
+@click.option(
+    "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"
+)
+@click.option(
+    "--split-type",
+    type=click.Choice(SPLIT_TYPES),
+    help="What a record is: a line, a RecordIO frame, or the whole file "
+    "[default: by the content type]",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default=MULTI,
+    help=f"Ask for many records at once, or for a single one [default: {MULTI}]",
+)
+@click.option(
+    "--max-payload",
+    type=SIZE,
+    default="6MB",
+    show_default=True,
+    help="Of a request, and so of a record",
+)
+@click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
+@click.option(
+    "--on-error",
+    type=click.Choice(ON_ERROR),
+    default=FAIL,
+    help=f"At a bad record fail, or list it in <input>.errors.jsonl and go on [default: {FAIL}]",
+)
+@click.option("--devices", metavar="D", default="auto", help=f"{FORMS} [default: auto]")
+@click.option("--force", is_flag=True, help="Compute anew what an earlier run has left.")
+@json_option
+def transform(
+    model: Path,
+    source: str,
+    output: Path,
+    content_type: str | None,
+    accept: str | None,
+    split_type: str | None,
+    strategy: str,
+    max_payload: int,
+    join_source: bool,
+    on_error: str,
+    devices: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Ask MODEL about each record of INPUT, and write the answers into the folder OUTPUT.
+
+    INPUT is a file, a folder with all that lies in it, or a pattern such as 'data/*.csv' in quotes.
+    OUTPUT/<input>.out holds a line for each line of <input>: a blank one where that is blank (of
+    plain text, every line is a text), and for a bad one {"error": …}, in CSV a blank line.
+
+    When it was stopped or killed, the same command goes on where it was.
+    """
+    options = TransformOptions(
+        content_type=content_type,
+        accept=accept,
+        split_type=split_type,
+        strategy=strategy,
+        max_payload=max_payload,
+        join_source=join_source,
+        on_error=on_error,
+        devices=devices,
+        force=force,
+    )
+    algorithm = opened(model)[1]
+    listener = Bar() if sys.stderr.isatty() else Log()
+    summary = run(algorithm, model, source, output, options, listener)
+    if as_json:
+        print_json(
+            {
+                "model": str(model),
+                "algorithm": algorithm.name,
+                "output": str(output),
+                "files": summary.files,
+                "unchanged": summary.unchanged,
+                "rows": summary.rows,
+                "errors": summary.errors,
+                "seconds": round(summary.seconds, 3),
+                "rate": round(summary.rate, 1),
+            }
+        )
+        return
+    speed = f" ({summary.seconds:.1f} s, {summary.rate:,.0f} rows/s)" if summary.answered else ""
+    files = "1 file" if summary.files == 1 else f"{summary.files:,} files"
+    click.echo(f"{summary.rows:,} rows of {files} are answered in {output}{speed}")
+    if summary.errors:
+        click.echo(
+            f"{summary.errors:,} bad rows are not: see {output / '*.errors.jsonl'}", err=True
+        )
+
+
+class Rate:
+    """How fast bytes are read, so when all will be."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.first: tuple[float, int] | None = None
+
+    def remaining(self, done: int) -> float | None:
+        """Seconds to the end; None before anything can be said."""
+        now = time.monotonic()
+        if self.first is None:  # the time before was not spent on answers
+            self.first = (now, done)
+        started, before = self.first
+        if done <= before:
+            return None
+        return (now - started) / (done - before) * (self.total - done)
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _line(summary: Summary, done: int, rate: Rate) -> str:
+    part = done / max(1, rate.total)
+    errors = f", {summary.errors:,} bad" if summary.errors else ""
+    return (
+        f"{summary.rows:,} rows{errors}, {summary.rate:,.0f} rows/s, {part:.0%} of "
+        f"{rate.total / 2**20:,.1f} MiB, {_clock(rate.remaining(done))} left"
+    )
+
+
+class Log(Listener):
+    """A line on stderr now and then."""
+
+    def __init__(self) -> None:
+        self.shown = time.monotonic()
+
+    def message(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def begin(self, total: int) -> None:
+        self.rate = Rate(total)
+
+    def progress(self, summary: Summary, done: int) -> None:
+        self.rate.remaining(done)
+        if time.monotonic() - self.shown >= LOG_SECONDS:
+            self.shown = time.monotonic()
+            self.message(_line(summary, done, self.rate))
+
+
+class Bar(Listener):
+    """A bar that moves, with the same line beside it."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.shown = 0.0
+
+    def message(self, text: str) -> None:
+        self.console.print(text)
+
+    def begin(self, total: int) -> None:
+        from rich.progress import BarColumn, Progress
+
+        self.rate = Rate(total)
+        columns = (BarColumn(), "{task.description}")
+        self.bar = Progress(*columns, console=self.console, transient=True)
+        self.bar.start()
+        self.task = self.bar.add_task("loading the model", total=max(1, total))
+
+    def progress(self, summary: Summary, done: int) -> None:
+        self.rate.remaining(done)
+        if self.bar is None or self.task is None:
+            return
+        if time.monotonic() - self.shown >= SHOW_SECONDS:
+            self.shown = time.monotonic()
+            line = _line(summary, done, self.rate)
+            self.bar.update(self.task, completed=done, description=line)
+
+    def end(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
