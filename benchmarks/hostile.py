@@ -44,7 +44,7 @@ METHODS = ("GET", "PUT", "DELETE", "PATCH")
 PIECES = (b"-", b"1e400", b"\0", b"]", b"[", b'"', b",", b"\n", b"null", b"\xc3", b"NaN")
 ODD = (
     *(b"", b"null", b"[]", b"[[1e999]]", b"{}", b"NaN", b"[" * 50_000, b"-" * 1000, b"9" * 20_000),
-    *(b'{"instances":[[' + b"1," * 30_000, b"1,2\n\"", b"\xff\xfe" * 100),
+    *(b'{"instances":[[' + b"1," * 30_000, b'1,2\n"', b"\xff\xfe" * 100),
     b"\x93NUMPY\x01\x00" + b"\xff" * 40,
 )
 

@@ -19,6 +19,7 @@ from ..errors import (
     MalformedPayloadError,
     NotAcceptableError,
     PayloadError,
+    PayloadTooLargeError,
     UnfitPayloadError,
     UnsupportedContentTypeError,
 )
@@ -29,6 +30,7 @@ MOST_MESSAGE_CHARACTERS = 2000
 STATUSES: dict[type, int] = {
     MalformedPayloadError: 400,
     NotAcceptableError: 406,
+    PayloadTooLargeError: 413,
     UnsupportedContentTypeError: 415,
     UnfitPayloadError: 422,
 }

@@ -40,7 +40,7 @@ class Metrics:
         self.restarts = Counter(
             "algoshelf_worker_restarts", "Workers that died and were replaced", registry=registry
         )
-        self._children: dict[tuple[int, str, str], Any] = {}
+        self._children: dict[tuple[object, ...], Any] = {}
 
     def watch(self, waiting: Callable[[], int], workers: Callable[[], int]) -> None:
         """Show what is counted elsewhere: requests that wait, workers that are up."""
@@ -76,7 +76,7 @@ class Metrics:
     def _child(self, metric: Any, *labels: str) -> Any:
         """``metric.labels(…)``, which takes as long as all the rest, remembered."""
         key = (id(metric), *labels)
-        child = self._children.get(key)  # type: ignore[call-overload]
+        child = self._children.get(key)
         if child is None:
-            child = self._children[key] = metric.labels(*labels)  # type: ignore[index]
+            child = self._children[key] = metric.labels(*labels)
         return child

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import uvicorn
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import AlgoshelfError, InputError
@@ -70,11 +71,7 @@ def run(
     ``tell`` is called when the server is ready. Raises what a model that does not load raises.
     """
     _allow_connections()
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # it is quicker, not needed
-        from asyncio import new_event_loop
-    loop = new_event_loop()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(
@@ -98,7 +95,7 @@ async def _serve(
     app = App(pool, max_payload=max_payload, timeout=options.timeout, manages=manages)
     server = uvicorn.Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http=Protocol,
             ws="none",
             lifespan="off",

@@ -73,4 +73,5 @@ def sized(load: Callable[[], HybridBlock], example: Any) -> Any:
 
 def _bytes(network: HybridBlock) -> int:
     """Of the parameters as oneDNN prepares them: about three times what they hold."""
-    return 3 * sum(4 * parameter.data().size for parameter in network.collect_params().values())
+    parameters = network.collect_params().values()
+    return 3 * sum(4 * int(parameter.data().size) for parameter in parameters)

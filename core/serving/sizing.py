@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"(\d{1,15})\s*(k|m|g|)i?b?", text.strip().lower())
     if not found or int(found[1]) == 0:
         raise ValueError(f"no size: {text!r}")
-    return int(found[1]) * 1024 ** " kmg".index(found[2] or " ")
+    return int(found[1]) << 10 * " kmg".index(found[2] or " ")
 
 
 def devices(text: str) -> list[str]:

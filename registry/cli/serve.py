@@ -23,7 +23,7 @@ MOST_EXAMPLE_CHARACTERS = 300
 MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A parameter that a function reads from text, and refuses by ValueError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any], expected: str) -> None:
