@@ -301,6 +301,10 @@ static int take(struct Connection *c, int over) {
         return size != -1;
     }
     if (length ? (size_t)size > held : !over) return 0;
+    if ((size_t)size < held) {
+        fail(c, now(), "more than an answer", 0);
+        return 1;
+    }
     answered(c, status, body, size, closes || over);
     return 1;
 }
@@ -312,8 +316,7 @@ static void receive(struct Connection *c) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return;
         if (n < 0) {
-            int error = errno;
-            if (!take(c, 1)) fail(c, now(), c->held ? "broken answer" : "no answer", error);
+            fail(c, now(), c->held ? "broken answer" : "no answer", errno);
             return;
         }
         if (n == 0) {
@@ -393,8 +396,8 @@ static int rising(const void *a, const void *b) {
 
 static double quantile(double part) {
     if (!latency_count) return 0;
-    size_t rank = part * latency_count;
-    return latencies[rank < latency_count ? rank : latency_count - 1];
+    size_t below = part * latency_count;
+    return latencies[below && below == part * latency_count ? below - 1 : below];
 }
 
 static void report(double seconds) {

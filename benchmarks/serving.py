@@ -156,7 +156,7 @@ class Measure:
     ) -> dict[str, dict[str, Any]]:
         found = {}
         with start() as server:
-            servers.prove(server, self._requests)
+            servers.warm_up(server, self._requests)
             for count in connections:
                 measured = load(
                     server.port, count, self._requests, seconds=self._seconds, warm_up=1.0
@@ -275,7 +275,7 @@ def chaos(work: Workload, models: list[Path], arguments: argparse.Namespace) -> 
     requests = work.requests(bodies, f"/models/{NAME}/invoke")
     options = ["--multi-model", "--workers", str(servers.WORKERS), *arguments.options]
     with servers.own([f"{NAME}={models[0]}"], options) as server:
-        servers.prove(server, requests)
+        servers.warm_up(server, requests)
         trouble = Trouble(server, models)
         client = Running(server.port, CHAOS_CLIENTS, requests, seconds=arguments.minutes * 60)
         with contextlib.closing(trouble):
