@@ -10,7 +10,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,10 +137,10 @@ def _running(
 
 
 def _is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    ping = f"http://127.0.0.1:{port}/ping"
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                return True
+        with contextlib.suppress(OSError), urllib.request.urlopen(ping, timeout=2):
+            return True
         time.sleep(0.1)
     return False

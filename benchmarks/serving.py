@@ -29,6 +29,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -58,6 +59,7 @@ FIGURES = ("rate", "p50_ms", "p99_ms")
 
 def main() -> None:
     arguments = _parsed()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the servers too
     work = WORKLOADS[arguments.algorithm]
     with tempfile.TemporaryDirectory(prefix="serving-") as folder:
         models = [Path(model) for model in arguments.model or ()]
@@ -409,7 +411,9 @@ class Trouble:
         processes = [self._server.pid, *_descendants(self._server.pid)]
         rss = sum(_rss_mb(process) for process in processes)
         workers = len(_workers(self._server.pid))
-        self.samples.append({"at": round(self._now(), 2), "rss_mb": round(rss, 1), "workers": workers})
+        self.samples.append(
+            {"at": round(self._now(), 2), "rss_mb": round(rss, 1), "workers": workers}
+        )
 
 
 def _workers(server: int) -> list[int]:
@@ -485,8 +489,8 @@ def _peer_versions(arguments: argparse.Namespace) -> dict[str, str]:
             peer = option.split("_")[0]
             found |= dict(zip((*packages, f"numpy ({peer})"), said))
     if getattr(arguments, "mms_python", None):
-        said = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
-        found["java"] = said.splitlines()[0]
+        java = subprocess.run(["java", "-version"], capture_output=True, text=True)
+        found["java"] = java.stderr.splitlines()[0]
     return found
 
 

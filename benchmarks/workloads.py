@@ -4,6 +4,7 @@ that the same handlers give within this process.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -83,10 +84,13 @@ def difference(one: Any, other: Any) -> float:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.shape == other.shape:
         apart = np.abs(one.astype(np.float64) - other) / np.maximum(1, np.abs(one))
         return float(apart.max()) if np.isfinite(apart).all() else float("inf")
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (one, other))
-    if numbers:
-        return abs(one - other) / max(1.0, abs(one))
+    if _is_number(one) and _is_number(other):
+        return float(abs(one - other) / max(1.0, abs(one)))
     return 0.0 if type(one) is type(other) and np.all(one == other) else float("inf")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,14 @@ def judge(work: Workload, answers: Iterable[Answer], *models: list[Any]) -> Verd
     return Verdict(sum(by_model), wrong, largest, by_model, shown[:10])
 
 
+@functools.lru_cache(maxsize=None)
+def _sample(name: str) -> bytes:
+    return gzip.decompress((ALGORITHMS / name).read_bytes())
+
+
 def _digits(rng: np.random.Generator, most: int) -> bytes:
     """Test digits with noise, an npy (N, 1, 28, 28) float32 in [0, 1]."""
-    content = gzip.decompress((ALGORITHMS / "mnist_cnn/sample/t10k-images-idx3-ubyte.gz").read_bytes())
+    content = _sample("mnist_cnn/sample/t10k-images-idx3-ubyte.gz")
     images = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 1, 28, 28)
     chosen = images[rng.integers(len(images), size=rng.integers(1, most + 1))] / 255
     noisy = np.clip(chosen + rng.normal(0, 0.1, chosen.shape), 0, 1).astype(np.float32)
@@ -139,7 +148,7 @@ def _picture(rng: np.random.Generator, most: int) -> bytes:
     """A test picture of CIFAR-10 as a JPEG; always one."""
     from PIL import Image
 
-    content = gzip.decompress((ALGORITHMS / "image_classification/sample/test_batch.bin.gz").read_bytes())
+    content = _sample("image_classification/sample/test_batch.bin.gz")
     pictures = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)[:, 1:]
     pixels = pictures[rng.integers(len(pictures))].reshape(3, 32, 32).transpose(1, 2, 0)
     turned = np.roll(pixels, rng.integers(-8, 9, 2), (0, 1))
@@ -150,11 +159,10 @@ def _picture(rng: np.random.Generator, most: int) -> bytes:
 
 def _texts(rng: np.random.Generator, most: int) -> bytes:
     """Texts, each the beginning of one test sentence and the end of another, as JSON."""
-    lines = gzip.decompress((ALGORITHMS / "text_sentiment/sample/test.tsv.gz").read_bytes()).decode()
-    sentences = [line.split("\t")[0].split(" ") for line in lines.splitlines()[1:]]
+    lines = _sample("text_sentiment/sample/test.tsv.gz").decode().splitlines()[1:]
 
     def text() -> str:
-        one, other = (sentences[i] for i in rng.integers(len(sentences), size=2))
+        one, other = (lines[i].split("\t")[0].split(" ") for i in rng.integers(len(lines), size=2))
         return " ".join(one[: len(one) // 2] + other[len(other) // 2 :])
 
     return json.dumps({"instances": [text() for _ in range(rng.integers(1, most + 1))]}).encode()

@@ -1,4 +1,4 @@
-"""A Flask application around a model, for gunicorn: ENTRY names gluon or handlers, MODEL a folder."""
+"""A Flask application around the model in the folder MODEL; ENTRY is gluon or handlers."""
 
 import importlib
 import io
