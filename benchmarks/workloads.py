@@ -8,6 +8,7 @@ import functools
 import gzip
 import io
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def difference(one: Any, other: Any) -> float:
         apart = np.abs(one.astype(np.float64) - other) / np.maximum(1, np.abs(one))
         return float(apart.max()) if np.isfinite(apart).all() else float("inf")
     if _is_number(one) and _is_number(other):
-        return float(abs(one - other) / max(1.0, abs(one)))
+        apart = abs(one - other) / max(1.0, abs(one))
+        return float(apart) if math.isfinite(apart) else float("inf")  # max() passes over a NaN
     return 0.0 if type(one) is type(other) and np.all(one == other) else float("inf")
 
 
