@@ -95,11 +95,13 @@ def warm_up(server: Server, requests: Sequence[bytes]) -> None:
     best = 0.0
     for _ in range(MOST_WARM_UPS):
         found = load(server.port, 4 * WORKERS, requests, seconds=2).figures
-        if not found["failed"] and found["rate"] < 1.05 * best:
+        if not found["failed"] and 0 < found["rate"] < 1.05 * best:
             return
         best = max(best, found["rate"])
-    if found["failed"]:
-        raise SystemExit(f"the server does not answer well: {found['failures'][:3]}")
+    if found["failed"] or not found["rate"]:
+        raise SystemExit(
+            f"the server does not answer well: {found['failures'][:3] or 'it is silent'}"
+        )
 
 
 def _free_port() -> int:
@@ -125,7 +127,8 @@ def _running(
         try:
             if not _is_ready(process, port):
                 log.seek(0)
-                raise SystemExit(f"{command[0]} does not serve:\n{log.read().decode()[-3000:]}")
+                said = log.read().decode()[-3000:]
+                raise SystemExit(f"{command[0]} does not serve ({process.poll()}):\n{said}")
             yield Server(port, process.pid)
         finally:
             process.terminate()
