@@ -118,7 +118,7 @@ def _running(
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **environment},
+            env={**_inherited(), **environment},
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -137,6 +137,15 @@ def _running(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # Java outlives what started it
             process.wait()
+
+
+def _inherited() -> dict[str, str]:
+    """This process's environment without what mxnet, loaded here, has been told by it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_", "MXNET_"))
+    }
 
 
 def _is_ready(process: subprocess.Popen[bytes], port: int) -> bool:

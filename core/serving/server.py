@@ -101,6 +101,7 @@ async def _serve(
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=IDLE_SECONDS,

@@ -10,7 +10,7 @@ import time
 from typing import Any, Iterator, NamedTuple, Sequence
 
 PIECE_BYTES = 2**18
-AWAKE_SECONDS = 0.0005
+AWAKE_SECONDS = 0.0002
 _SIZES = struct.Struct("<IQ")  # of the header, of all bodies
 
 
