@@ -90,7 +90,10 @@ class Job:
 
 @dataclass
 class Served:
-    """A model that is served: ``key`` names this version of it in the workers."""
+    """A model that is served: ``key`` names this version of it in the workers.
+
+    ``fault`` is why a worker could not load it.
+    """
 
     name: str
     key: str
@@ -98,6 +101,7 @@ class Served:
     algorithm: Algorithm[Any]
     metadata: Metadata
     seconds: float = 0.0
+    fault: AlgoshelfError | None = None
     queue: deque[Job] = field(default_factory=deque)
     last_batch: int = 1
 
@@ -169,6 +173,10 @@ class Pool:
             try:
                 for slot in self._slots:
                     await slot.hold(new)
+                while not any(new.key in slot.loaded for slot in self._slots):
+                    if new.fault is not None:
+                        raise new.fault
+                    await asyncio.sleep(SWEEP_SECONDS)  # all were down: one will come up
             except AlgoshelfError:
                 await self._forget(new.key)
                 raise
@@ -202,6 +210,10 @@ class Pool:
     def needed(self) -> dict[str, Served]:
         """By key, what every worker has to hold."""
         return {**{each.key: each for each in self.models.values()}, **self._coming}
+
+    def is_coming(self, served: Served) -> bool:
+        """Whether a model is being loaded into a server that could do without it."""
+        return self._started and served.key in self._coming
 
     def unready(self) -> str:
         """Why no request should be sent here; empty when the server is ready."""
@@ -445,6 +457,17 @@ class _Slot(asyncio.Protocol):
         self.loaded[served.key] = found["seconds"]
         served.seconds = max(served.seconds, found["seconds"])
 
+    async def _load_or_leave(self, served: Served) -> None:
+        """Load a model that is needed; leave one that is yet to be served, if it does not load."""
+        try:
+            await self._load(served)
+        except ServingError:
+            raise
+        except AlgoshelfError as error:
+            if not self.pool.is_coming(served):
+                raise
+            served.fault = error
+
     async def drop(self, key: str) -> None:
         """Forget a model."""
         if self.loaded.pop(key, None) is not None:
@@ -508,10 +531,11 @@ class _Slot(asyncio.Protocol):
         """Load what is needed, even what comes to it meanwhile, and take part."""
         while True:
             missing = [m for key, m in self.pool.needed().items() if key not in self.loaded]
+            missing = [m for m in missing if m.fault is None]
             if not missing:
                 break
             for served in missing:
-                await self._load(served)
+                await self._load_or_leave(served)
         self.is_up = True
         self._born = time.monotonic()
         if not self.first_ready.done():

@@ -281,6 +281,10 @@ def test_a_model_that_does_not_load_changes_nothing(
         assert (answer.status, answer.code) == (422, "wrong_artifact")
         assert str(tmp_path) not in answer.body.decode()
     assert server.ask(bodies[0]).status == 200
+    server.kill_worker()  # the one that comes up meets the broken model among those it needs
+    answer = server.ask(order, codecs.JSON, "/models/mnist-cnn", "PUT")
+    assert (answer.status, answer.code) == (422, "wrong_artifact")
+    assert server.ask(bodies[0]).status == 200
     by_form = server.ask(b"url=x", "application/x-www-form-urlencoded", "/models/mnist-cnn", "PUT")
     assert by_form.status == 415
 
