@@ -140,7 +140,7 @@ def _running(
 
 
 def _inherited() -> dict[str, str]:
-    """This process's environment without what mxnet, loaded here, has been told by it."""
+    """The environment, without what mxnet, which is loaded here too, was told by it."""
     return {
         name: value
         for name, value in os.environ.items()

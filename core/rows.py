@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,10 +55,27 @@ class Rows:
         """The rows ``chosen`` by a slice or by their indices (B,): (B, D), not to be written to."""
         if self.values is not None:
             return self.values[chosen]
-        assert self.file is not None
-        # Mapped anew each time: a mapping that stays keeps what was read in this process's memory.
-        rows = np.array(np.memmap(self.file, np.float32, "r", self.offset, self.shape)[chosen])
+        rows = self._read(np.arange(len(self))[chosen])
         rows -= self.origin
+        return rows
+
+    def _read(self, indices: Array) -> Array:
+        """Rows from the file, not mapped: of each row, the kernel would map the surroundings."""
+        assert self.file is not None
+        rows = np.empty((len(indices), self.shape[1]), np.float32)
+        if not rows.size:
+            return rows
+        content, length = memoryview(rows).cast("B"), rows.itemsize * self.shape[1]
+        # Rows that follow one another are read at once.
+        starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
+        for start, stop in zip(starts, np.append(starts[1:], len(indices))):
+            part = content[start * length : stop * length]
+            at = self.offset + int(indices[start]) * length
+            while part:
+                read = os.preadv(self.file.fileno(), [part], at)
+                if not read:
+                    raise DataError(f"{self.file.name}: has become shorter while it was read")
+                part, at = part[read:], at + read
         return rows
 
     def move_origin(self, origin: Array) -> None:

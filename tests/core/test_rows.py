@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Callable
@@ -161,3 +163,31 @@ def test_files_of_different_width_and_empty_folders_are_refused(tmp_path: Path) 
     (tmp_path / "b.csv").write_text("1,2,3\n")
     with pytest.raises(DataError, match=r"b\.csv: has 3 columns, the file before it 2"):
         rows.read_rows(tmp_path)
+
+
+SCATTERED = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from algoshelf.core.rows import read_rows
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+rows = read_rows(Path(sys.argv[1]), memory=2**20)
+chosen = np.sort(np.random.default_rng(0).choice(len(rows), 4096, replace=False))
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = peak()
+taken = rows.take(chosen)
+assert np.array_equal(taken[:, 0], chosen), taken
+print(peak() - before)
+"""
+
+
+def test_scattered_rows_are_read_without_what_lies_between_them(tmp_path: Path) -> None:
+    """A mapping took 64 KiB for each of 256 bytes."""
+    path = tmp_path / "rows.npy"
+    rows = np.zeros((2**18, 64), np.float32)
+    rows[:, 0] = np.arange(len(rows))
+    np.save(path, rows)
+    command = [sys.executable, "-c", SCATTERED, str(path)]
+    kilobytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(kilobytes) < 16 * 1024

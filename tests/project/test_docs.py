@@ -12,7 +12,11 @@ import pytest
 
 from tests.conftest import ROOT, Algoshelf, free_port
 
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("algorithms/*/README.md")),
+]
 # Commands that set an environment up are run where that is tested.
 ELSEWHERE = {
     "make run": "tests/project/test_make.py",
@@ -35,7 +39,7 @@ def commands(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     "document",
     [path for path in DOCUMENTS if path.name != "extending.md"],  # by test_extending.py
-    ids=lambda p: p.name,
+    ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_every_command_of_a_document_runs(document: Path, tmp_path: Path) -> None:
     for name in ("algorithms", "docs"):
