@@ -198,8 +198,7 @@ class Pool:
                 raise UnknownNameError(f"there is no model {name!r}")
             old = self.models.pop(name)
             while old.queue:
-                job = self._taken(old)
-                job.reply(fault(404, "no_such_model", f"the model {name!r} was unloaded"))
+                self._taken(old).reply(_unloaded(name))
             await self._forget(old.key)
             self.metrics.unloaded(name)
 
@@ -231,10 +230,16 @@ class Pool:
     # Requests
 
     def submit(self, served: Served, request: Request, arrived: float) -> asyncio.Future[Reply]:
-        """The reply to come. Where too much waits already, it is there at once, and says so."""
+        """The reply to come; it is there at once where too much waits already, or where the model
+        was unloaded while the body came.
+        """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         job = Job(request, future, arrived)
         size = len(request.body)
+        current = self.models.get(served.name)
+        if current is None:
+            job.reply(_unloaded(served.name))
+            return future
         if (
             self._waiting >= self.options.max_queue
             or self._waiting_bytes + size > MOST_WAITING_BYTES
@@ -243,7 +248,7 @@ class Pool:
             return future
         self._waiting += 1
         self._waiting_bytes += size
-        served.queue.append(job)
+        current.queue.append(job)
         self._pump()
         return future
 
@@ -573,6 +578,10 @@ class _Slot(asyncio.Protocol):
         if not self.first_ready.cancel() and not self.first_ready.cancelled():
             self.first_ready.exception()  # that of another worker was told
         await self._collect()
+
+
+def _unloaded(name: str) -> Reply:
+    return fault(404, "no_such_model", f"the model {name!r} was unloaded")
 
 
 def _remade(code: str, text: str) -> AlgoshelfError:
