@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -268,6 +269,43 @@ def test_models_come_and_go(server: Server, other_model: Path, bodies: list[byte
     assert server.ask(path="/models/second", method="DELETE").status == 200
     assert server.ask(bodies[0], path="/models/second/invoke").status == 404
     assert server.ask(bodies[0]).status == 200
+
+
+def test_a_model_that_goes_while_a_request_to_it_comes(
+    server: Server, other_model: Path, bodies: list[bytes]
+) -> None:
+    order = codecs.encode_json({"model_name": "second", "url": str(other_model)})
+    assert server.ask(order, codecs.JSON, "/models").status == 200
+    head = b"POST /models/second/invoke HTTP/1.1\r\ncontent-length: 10\r\n\r\n12345"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head)
+        assert server.ask(path="/models/second", method="DELETE").status == 200
+        connection.sendall(b"67890")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+    assert server.metric("algoshelf_queue_requests") == 0
+
+
+def test_a_model_that_goes_gives_its_memory_back(
+    server: Server, model: Path, bodies: list[bytes]
+) -> None:
+    def swap(times: int) -> float:
+        """MiB that the worker holds then."""
+        order = codecs.encode_json({"url": str(model)})
+        for _ in range(times):
+            assert server.ask(order, codecs.JSON, "/models/mnist-cnn", "PUT").status == 200
+        (worker,) = server.workers()
+        text = Path(f"/proc/{worker}/status").read_text()
+        return next(int(row.split()[1]) for row in text.splitlines() if "VmRSS" in row) / 1024
+
+    before = swap(1)
+    assert swap(2) < before + 60
+
+
+@pytest.mark.parametrize("url", ["file://[", "file:///a%00b", "a\0b", "\ud800", 7, None])
+def test_a_folder_that_cannot_be(url: object, server: Server) -> None:
+    order = json.dumps({"url": url}).encode()
+    answer = server.ask(order, codecs.JSON, "/models/mnist-cnn", "PUT")
+    assert (answer.status, answer.code) == (422, "unfit_payload")
 
 
 def test_a_model_that_does_not_load_changes_nothing(
