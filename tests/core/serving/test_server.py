@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -325,6 +327,34 @@ def test_a_model_that_does_not_load_changes_nothing(
     assert server.ask(bodies[0]).status == 200
     by_form = server.ask(b"url=x", "application/x-www-form-urlencoded", "/models/mnist-cnn", "PUT")
     assert by_form.status == 415
+
+
+def test_a_model_that_kills_its_worker_is_left(
+    server: Server, tmp_path: Path, model: Path, bodies: list[bytes]
+) -> None:
+    deadly = shutil.copytree(model, tmp_path / "deadly")
+    order = codecs.encode_json({"url": str(deadly)})
+    libc = ctypes.CDLL(None)
+    with open(libc.inotify_init(), "rb", buffering=0) as opened, ThreadPoolExecutor(1) as threads:
+        path = bytes(deadly / "model-0000.params")
+        assert libc.inotify_add_watch(opened.fileno(), path, 0x20) >= 0  # IN_OPEN
+        answer = threads.submit(server.ask, order, codecs.JSON, "/models/mnist-cnn", "PUT")
+        while not answer.done():
+            if select.select([opened], [], [], 0.05)[0]:
+                opened.read(4096)
+                server.kill_worker()
+        assert (answer.result().status, answer.result().code) == (422, "serving_failed")
+    assert server.ask(bodies[0]).status == 200
+
+
+def test_a_server_whose_worker_keeps_dying_is_not_ready(tmp_path: Path, model: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "gone")
+    with serving(folder, "--workers", 1) as server:
+        shutil.rmtree(folder)
+        server.kill_worker()
+        server.until(lambda: b"keeps dying" in server.ask(path="/ping").body)
+        assert str(tmp_path) not in server.ask(path="/ping").body.decode()
+    assert str(folder) in server.log
 
 
 def test_models_are_fixed_unless_said_otherwise(model: Path) -> None:
