@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import time
 from pathlib import Path
@@ -230,10 +231,7 @@ class App:
         return _json(_described(model))
 
     async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
-        url = order.get("url")
-        if not isinstance(url, str) or "\0" in url:
-            raise Refusal(422, "unfit_payload", "url: expected the path of a model folder")
-        folder = Path(unquote(urlsplit(url).path) if url.startswith("file:") else url)
+        folder = _folder(order.get("url"))
         if not sizing.fits(folder, self.pool.options.workers):
             raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
         try:
@@ -264,6 +262,17 @@ class App:
         if not isinstance(order, dict):
             raise Refusal(422, "unfit_payload", "expected a JSON object")
         return order
+
+
+def _folder(url: Any) -> Path:
+    """The folder that a path or a file: URL names."""
+    try:
+        path = unquote(urlsplit(url).path) if url.startswith("file:") else url
+        if b"\0" not in os.fsencode(path):
+            return Path(path)
+    except (ValueError, AttributeError):  # no URL, no text, or none that the file system takes
+        pass
+    raise Refusal(422, "unfit_payload", "url: expected the path of a model folder")
 
 
 def _header(scope: Scope, name: bytes) -> str:

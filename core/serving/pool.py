@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -47,6 +48,7 @@ MOST_ATTEMPTS = 2
 DEATHS, LIFE_SECONDS = 3, 10.0
 MOST_BACKOFF_SECONDS = 10.0
 START_SECONDS = 120.0
+ORDER_SECONDS = 600.0  # to load a model, or unload it
 END_SECONDS = 3.0
 
 
@@ -173,10 +175,10 @@ class Pool:
             try:
                 for slot in self._slots:
                     await slot.hold(new)
-                while not any(new.key in slot.loaded for slot in self._slots):
-                    if new.fault is not None:
-                        raise new.fault
+                while new.fault is None and not any(new.key in s.loaded for s in self._slots):
                     await asyncio.sleep(SWEEP_SECONDS)  # all were down: one will come up
+                if new.fault is not None:
+                    raise new.fault
             except AlgoshelfError:
                 await self._forget(new.key)
                 raise
@@ -198,8 +200,7 @@ class Pool:
                 raise UnknownNameError(f"there is no model {name!r}")
             old = self.models.pop(name)
             while old.queue:
-                job = self._taken(old)
-                job.reply(fault(404, "no_such_model", f"the model {name!r} was unloaded"))
+                self._taken(old).reply(_unloaded(name))
             await self._forget(old.key)
             self.metrics.unloaded(name)
 
@@ -221,7 +222,7 @@ class Pool:
             return "the server is shutting down"
         for slot in self._slots:
             if slot.keeps_dying:
-                return f"worker {slot.index} keeps dying: {slot.reason}"
+                return f"worker {slot.index} keeps dying; the server's log says why"
         if not self._started:
             return "the models are being loaded"
         if not self.up:
@@ -231,10 +232,16 @@ class Pool:
     # Requests
 
     def submit(self, served: Served, request: Request, arrived: float) -> asyncio.Future[Reply]:
-        """The reply to come. Where too much waits already, it is there at once, and says so."""
+        """The reply to come; it is there at once where too much waits already, or where the model
+        was unloaded while the body came.
+        """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         job = Job(request, future, arrived)
         size = len(request.body)
+        current = self.models.get(served.name)
+        if current is None:
+            job.reply(_unloaded(served.name))
+            return future
         if (
             self._waiting >= self.options.max_queue
             or self._waiting_bytes + size > MOST_WAITING_BYTES
@@ -243,7 +250,7 @@ class Pool:
             return future
         self._waiting += 1
         self._waiting_bytes += size
-        served.queue.append(job)
+        current.queue.append(job)
         self._pump()
         return future
 
@@ -341,8 +348,11 @@ class Pool:
                 while served.queue and served.queue[0].arrived < oldest:
                     self._taken(served).reply(late)
             for slot in self._slots:
+                for job in slot.jobs:
+                    if job.arrived < oldest:
+                        job.reply(late)
                 if slot.jobs and slot.since < oldest:
-                    slot.end(f"it took more than {self.options.timeout:g} s for a batch", late)
+                    slot.end(f"it took more than {self.options.timeout:g} s for a batch")
 
     async def close(self) -> None:
         """End the workers."""
@@ -366,7 +376,7 @@ class _Slot(asyncio.Protocol):
         self.deaths = 0  # one soon after the other
         self.reason = ""
         self.is_up = False
-        self._born = 0.0  # when it came up
+        self._up_since = 0.0
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._key = ""  # of the model that computes
         self._answer: asyncio.Future[Message] | None = None
@@ -386,8 +396,8 @@ class _Slot(asyncio.Protocol):
     @property
     def keeps_dying(self) -> bool:
         """Whether it has died again and again, and has not proved since that it lives."""
-        lived = time.monotonic() - self._born if self.is_up else 0.0
-        return self.deaths >= DEATHS and lived < LIFE_SECONDS
+        lives = self.is_up and time.monotonic() - self._up_since >= LIFE_SECONDS
+        return self.deaths >= DEATHS and not lives
 
     def give(self, key: str, jobs: list[Job]) -> None:
         """Have it compute a batch."""
@@ -434,7 +444,12 @@ class _Slot(asyncio.Protocol):
                     raise ServingError(f"worker {self.index} died")
                 self._answer = asyncio.get_running_loop().create_future()
                 self._transport.write(pack(header))
-                return await self._answer
+                hangs = f"it took more than {ORDER_SECONDS:g} s to {header['do']} a model"
+                timer = asyncio.get_running_loop().call_later(ORDER_SECONDS, self.end, hangs)
+                try:
+                    return await self._answer
+                finally:
+                    timer.cancel()
         finally:
             self._orders -= 1
             self.pool._pump()
@@ -442,12 +457,20 @@ class _Slot(asyncio.Protocol):
     async def hold(self, served: Served) -> None:
         """Load a model, unless the worker is down: then the next one does.
 
+        A worker that dies meanwhile is waited for: all of them could die of the model.
         Raises AlgoshelfError where the model does not load.
         """
         if not self.is_up or served.key in self.loaded:
             return
-        with contextlib.suppress(ServingError):  # it died: the next one loads all that is needed
+        try:
             await self._load(served)
+        except ServingError:
+            if not self._gone.is_set():
+                raise
+            while not (self.is_up or self.keeps_dying or served.fault):
+                await asyncio.sleep(SWEEP_SECONDS)
+            if served.fault:
+                raise served.fault from None
 
     async def _load(self, served: Served) -> None:
         found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
@@ -458,15 +481,18 @@ class _Slot(asyncio.Protocol):
         served.seconds = max(served.seconds, found["seconds"])
 
     async def _load_or_leave(self, served: Served) -> None:
-        """Load a model that is needed; leave one that is yet to be served, if it does not load."""
+        """Load a model that is needed; leave one that is yet to be served, if it does not load.
+
+        The worker that follows leaves a model of which this one died.
+        """
         try:
             await self._load(served)
-        except ServingError:
-            raise
         except AlgoshelfError as error:
-            if not self.pool.is_coming(served):
-                raise
-            served.fault = error
+            if self.pool.is_coming(served):
+                served.fault = error
+                if not self._gone.is_set():
+                    return
+            raise
 
     async def drop(self, key: str) -> None:
         """Forget a model."""
@@ -479,9 +505,10 @@ class _Slot(asyncio.Protocol):
     async def live(self) -> None:
         """Keep a worker in this place."""
         while True:
-            self._born = time.monotonic()
+            self._up_since = math.inf
             self._gone = asyncio.Event()
             self._unpacker = Unpacker()
+            self.reason = ""
             try:
                 await self._start()
                 await self._prepare()
@@ -489,23 +516,22 @@ class _Slot(asyncio.Protocol):
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                self.reason = str(error)
+                self.reason = self.reason or str(error)
                 if not self.first_ready.done():
                     self.first_ready.set_exception(error)
                     return
             self.is_up = False
             self.loaded.clear()
             code = await self._collect()
-            lived = time.monotonic() - self._born
+            lived = time.monotonic() - self._up_since
             self.deaths = 1 if lived > LIFE_SECONDS else self.deaths + 1
-            self.reason = self.reason or f"ended with {code}"
-            log.warning("worker %d is gone (%s): it is replaced", self.index, self.reason)
+            why = f"{self.reason}: {code}" if self.reason else code
+            log.warning("worker %d is gone (%s): it is replaced", self.index, why)
             self.pool.metrics.restarts.inc()
             jobs, self.jobs = self.jobs, []
             self._idle.set()
             self.pool.again(self._key, jobs)
-            self.reason = "" if self.deaths < DEATHS else self.reason
-            await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** (self.deaths - 2)))
+            await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -523,30 +549,33 @@ class _Slot(asyncio.Protocol):
         imported: asyncio.Future[Message] = loop.create_future()
         self._answer = imported
         await loop.create_connection(lambda: self, sock=ours)
-        found = (await asyncio.wait_for(imported, START_SECONDS)).header
+        try:
+            found = (await asyncio.wait_for(imported, START_SECONDS)).header
+        except asyncio.TimeoutError:
+            raise ServingError(f"it did not start within {START_SECONDS:g} s") from None
         if "error" in found:
             raise _remade(*found["error"])
 
     async def _prepare(self) -> None:
         """Load what is needed, even what comes to it meanwhile, and take part."""
         while True:
-            missing = [m for key, m in self.pool.needed().items() if key not in self.loaded]
-            missing = [m for m in missing if m.fault is None]
+            needed = self.pool.needed()
+            for key in self.loaded.keys() - needed.keys():  # replaced while it was loaded
+                await self.drop(key)
+            missing = [m for k, m in needed.items() if k not in self.loaded and m.fault is None]
             if not missing:
                 break
             for served in missing:
                 await self._load_or_leave(served)
         self.is_up = True
-        self._born = time.monotonic()
+        self._up_since = time.monotonic()
         if not self.first_ready.done():
             self.first_ready.set_result(None)
         self.pool._pump()
 
-    def end(self, reason: str, reply: Reply) -> None:
-        """Kill the worker, and give what it computes ``reply``."""
+    def end(self, reason: str) -> None:
+        """Kill the worker."""
         self.reason = reason
-        for job in self.jobs:
-            job.reply(reply)
         if self._process is not None:
             self._process.kill()
 
@@ -573,6 +602,10 @@ class _Slot(asyncio.Protocol):
         if not self.first_ready.cancel() and not self.first_ready.cancelled():
             self.first_ready.exception()  # that of another worker was told
         await self._collect()
+
+
+def _unloaded(name: str) -> Reply:
+    return fault(404, "no_such_model", f"the model {name!r} was unloaded")
 
 
 def _remade(code: str, text: str) -> AlgoshelfError:

@@ -52,6 +52,8 @@ class Worker:
             return pack(self._load(**header["model"]))
         if header["do"] == "unload":
             self._models.pop(header["key"], None)
+            gc.unfreeze()  # a network is a cycle, and what is frozen is never collected
+            _collect()
             return pack({})
         algorithm, model = self._models[header["key"]]
         requests = [Request(body, *kind) for body, kind in zip(message.bodies, header["kinds"])]
@@ -89,8 +91,7 @@ def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Mod
             model = quick
         else:
             log.warning("%s: fused operators answer differently: they are not used", folder)
-    gc.collect()
-    gc.freeze()
+    _collect()
     return maker, model
 
 
@@ -123,6 +124,12 @@ def _quick(maker: Algorithm[Any], folder: Path, context: Context) -> Any:
         return block
 
     return fused() if signature.is_ragged else sized(fused, example)
+
+
+def _collect() -> None:
+    """Free what is not reached, and look no more at what stays."""
+    gc.collect()
+    gc.freeze()
 
 
 def resident_bytes() -> int:

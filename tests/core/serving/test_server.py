@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
+import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -270,6 +273,43 @@ def test_models_come_and_go(server: Server, other_model: Path, bodies: list[byte
     assert server.ask(bodies[0]).status == 200
 
 
+def test_a_model_that_goes_while_a_request_to_it_comes(
+    server: Server, other_model: Path, bodies: list[bytes]
+) -> None:
+    order = codecs.encode_json({"model_name": "second", "url": str(other_model)})
+    assert server.ask(order, codecs.JSON, "/models").status == 200
+    head = b"POST /models/second/invoke HTTP/1.1\r\ncontent-length: 10\r\n\r\n12345"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head)
+        assert server.ask(path="/models/second", method="DELETE").status == 200
+        connection.sendall(b"67890")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+    assert server.metric("algoshelf_queue_requests") == 0
+
+
+def test_a_model_that_goes_gives_its_memory_back(
+    server: Server, model: Path, bodies: list[bytes]
+) -> None:
+    def swap(times: int) -> float:
+        """MiB that the worker holds then."""
+        order = codecs.encode_json({"url": str(model)})
+        for _ in range(times):
+            assert server.ask(order, codecs.JSON, "/models/mnist-cnn", "PUT").status == 200
+        (worker,) = server.workers()
+        text = Path(f"/proc/{worker}/status").read_text()
+        return next(int(row.split()[1]) for row in text.splitlines() if "VmRSS" in row) / 1024
+
+    before = swap(1)
+    assert swap(2) < before + 60
+
+
+@pytest.mark.parametrize("url", ["file://[", "file:///a%00b", "a\0b", "\ud800", 7, None])
+def test_a_folder_that_cannot_be(url: object, server: Server) -> None:
+    order = json.dumps({"url": url}).encode()
+    answer = server.ask(order, codecs.JSON, "/models/mnist-cnn", "PUT")
+    assert (answer.status, answer.code) == (422, "unfit_payload")
+
+
 def test_a_model_that_does_not_load_changes_nothing(
     server: Server, tmp_path: Path, model: Path, bodies: list[bytes]
 ) -> None:
@@ -287,6 +327,34 @@ def test_a_model_that_does_not_load_changes_nothing(
     assert server.ask(bodies[0]).status == 200
     by_form = server.ask(b"url=x", "application/x-www-form-urlencoded", "/models/mnist-cnn", "PUT")
     assert by_form.status == 415
+
+
+def test_a_model_that_kills_its_worker_is_left(
+    server: Server, tmp_path: Path, model: Path, bodies: list[bytes]
+) -> None:
+    deadly = shutil.copytree(model, tmp_path / "deadly")
+    order = codecs.encode_json({"url": str(deadly)})
+    libc = ctypes.CDLL(None)
+    with open(libc.inotify_init(), "rb", buffering=0) as opened, ThreadPoolExecutor(1) as threads:
+        path = bytes(deadly / "model-0000.params")
+        assert libc.inotify_add_watch(opened.fileno(), path, 0x20) >= 0  # IN_OPEN
+        answer = threads.submit(server.ask, order, codecs.JSON, "/models/mnist-cnn", "PUT")
+        while not answer.done():
+            if select.select([opened], [], [], 0.05)[0]:
+                opened.read(4096)
+                server.kill_worker()
+        assert (answer.result().status, answer.result().code) == (422, "serving_failed")
+    assert server.ask(bodies[0]).status == 200
+
+
+def test_a_server_whose_worker_keeps_dying_is_not_ready(tmp_path: Path, model: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "gone")
+    with serving(folder, "--workers", 1) as server:
+        shutil.rmtree(folder)
+        server.kill_worker()
+        server.until(lambda: b"keeps dying" in server.ask(path="/ping").body)
+        assert str(tmp_path) not in server.ask(path="/ping").body.decode()
+    assert str(folder) in server.log
 
 
 def test_models_are_fixed_unless_said_otherwise(model: Path) -> None:
