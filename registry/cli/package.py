@@ -42,7 +42,9 @@ def package(what: str, output: Path, kind: str, offline: bool, as_json: bool) ->
     if kind == SCRIPT:
         files = kinds.script(entry, output, offline=offline)
     elif kind == CONTAINER:
-        files = kinds.container(entry, output, offline=offline)
+        if offline:
+            raise InputError("--offline: what an image needs is installed when it is built")
+        files = kinds.container(entry, output)
     elif artifact is None:
         raise InputError(
             f"{what}: --as {MODEL} packs a trained model: give the folder that `algoshelf train` "

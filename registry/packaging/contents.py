@@ -10,7 +10,7 @@ import ast
 import importlib.util
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterator, Mapping, Union
+from typing import Dict, Iterable, Iterator, Union
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -63,8 +63,24 @@ def importable(entry: Entry) -> Files:
         files.update(modules(distribution))
     for distribution in distributions.values():
         files.update(_identity(distribution))
-    check(files, list(distributions.values()))
+    _check_portable(files)
+    _check_python(files, distributions.values())
     return files
+
+
+def installable(entry: Entry) -> dict[str, Files]:
+    """Distribution by distribution, what an image of one's own installs: all of each.
+
+    Raises InputError where it is too large, or compiled for this machine.
+    """
+    folder = Path(core.__file__).parent.parent
+    found: dict[str, Files] = {OWN: {}}
+    for name in ("core", "algorithms", "registry"):
+        found[OWN].update(_package(folder / name, f"{OWN}/{name}"))
+    if not is_own(entry):
+        found[entry.distribution] = modules(distribution_of(entry))
+    _check_portable({path: file for files in found.values() for path, file in files.items()})
+    return found
 
 
 def modules(distribution: metadata.Distribution) -> Files:
@@ -86,21 +102,14 @@ def modules(distribution: metadata.Distribution) -> Files:
     return files
 
 
-def check(files: Mapping[str, Content], distributions: list[metadata.Distribution]) -> None:
-    """Raises InputError, with every fault, for what AWS's image could not run."""
+def _check_portable(files: Files) -> None:
+    """Raises InputError for what is compiled, or too large."""
     faults = [
         f"{path}: is compiled for this machine: only pure Python can be packed; publish the "
         "distribution as a wheel, and require it"
         for path in files
         if path.endswith(COMPILED)
     ]
-    for distribution in distributions:
-        wanted = distribution.metadata["Requires-Python"]
-        if wanted and not _admits(wanted):
-            faults.append(
-                f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "
-                f"has {PYTHON_VERSION}: pack it --as container"
-            )
     size = sum(size_of(content) for content in files.values())
     if size > MOST_BYTES:
         largest = max(files, key=lambda path: size_of(files[path]))
@@ -108,8 +117,21 @@ def check(files: Mapping[str, Content], distributions: list[metadata.Distributio
             f"what would be packed has {size:,} bytes, more than {MOST_BYTES:,}; the largest file "
             f"is {largest}: give data as a channel"
         )
-    else:
-        faults += [fault for path in sorted(files) for fault in _syntax(path, files[path])]
+    if faults:
+        raise InputError(*faults)
+
+
+def _check_python(files: Files, distributions: Iterable[metadata.Distribution]) -> None:
+    """Raises InputError for what the Python of AWS's image could not read, or should not."""
+    faults = []
+    for distribution in distributions:
+        wanted = distribution.metadata["Requires-Python"]
+        if wanted and not _admits(wanted):
+            faults.append(
+                f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "
+                f"has {PYTHON_VERSION}: pack it --as container"
+            )
+    faults += [fault for path in sorted(files) for fault in _syntax(path, files[path])]
     if faults:
         raise InputError(*faults)
 

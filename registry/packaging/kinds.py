@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 from ...core.artifact import METADATA, PARAMETERS, SYMBOL, Artifact
 from ...core.errors import InputError, PluginError
 from ..discovery import Entry
 from . import requirements, writing
-from .contents import Files, importable, size_of
+from .contents import Files, importable, installable, size_of
+from .requirements import SCAFFOLD, WHEELS
+from .wheel import wheel
 
 ENTRY_POINT = "entry_point.py"
 INFERENCE = "inference.py"  # the module that AWS's serving toolkit imports unless told otherwise
 MODEL_ARCHIVE = "model.tar.gz"
+STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
 MOST_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
 
 
@@ -45,6 +49,33 @@ def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = Fal
     return files
 
 
+def container(entry: Entry, target: Path) -> Files:
+    """Write what an image of one's own is built from, for CPUs and for GPUs; its files.
+
+    Raises InputError, OutputError or PluginError, and then leaves nothing.
+    """
+    writing.check_free(target)
+    files: Files = {}
+    installed = []
+    for name, content in installable(entry).items():
+        file, body = wheel(metadata.distribution(name), content)
+        files[f"{WHEELS}/{file}"] = body
+        installed.append(f"./{WHEELS}/{file}")
+    extras = entry.algorithm.extras
+    own, others = installed[0], installed[1:]
+    for device, suffix in (("cpu", ""), ("gpu", ".gpu")):
+        mine = [device, "serve", *(extras if not others else ())]
+        theirs = [f"{path}[{','.join(extras)}]" if extras else path for path in others]
+        lines = [f"{own}[{','.join(mine)}]", *theirs]
+        files[f"requirements-{device}.txt"] = requirements.text(lines)
+        dockerfile = _filled("Dockerfile", entry).replace("DEVICE", device)
+        files[f"Dockerfile{suffix}"] = dockerfile.encode()
+    for name in STARTERS:
+        files[name] = _filled(name, entry).encode()
+    writing.write_folder(target, files, executable=STARTERS)
+    return files
+
+
 def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
     """What ``entry`` needs to train and to answer, and the module that AWS's toolkits call."""
     files = importable(entry)
@@ -54,14 +85,15 @@ def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
             f"{entry.distribution}: its {taken[0]} has the name of a file that is added: rename it"
         )
     lines = requirements.missing(entry)
-    files[entry_point] = _entry_point(entry)
+    files[entry_point] = _filled(ENTRY_POINT, entry).encode()
     files["requirements.txt"] = requirements.text(lines, offline=offline)
     if offline:
         files.update(requirements.wheels(lines))
     return files
 
 
-def _entry_point(entry: Entry) -> bytes:
+def _filled(name: str, entry: Entry) -> str:
+    """The file ``name`` of the scaffold, of this algorithm."""
     cls = type(entry.algorithm)
     if "." in cls.__qualname__:
         raise PluginError(
@@ -74,6 +106,6 @@ def _entry_point(entry: Entry) -> bytes:
         "AlgorithmClass": cls.__name__,
         "DISTRIBUTION": f"{entry.distribution} {entry.version}",
     }
-    text = (requirements.SCAFFOLD / ENTRY_POINT).read_text(encoding="utf-8")
+    text = (SCAFFOLD / name).read_text(encoding="utf-8")
     pattern = "|".join(rf"\b{name}\b" for name in names)
-    return re.sub(pattern, lambda found: names[found[0]], text).encode()
+    return re.sub(pattern, lambda found: names[found[0]], text)
