@@ -17,6 +17,7 @@ from typing import Any, Mapping, NoReturn, Sequence, TypeVar
 from . import container
 from .algorithm import Algorithm
 from .errors import AlgoshelfError, InputError
+from .files import entries
 from .hyperparameters import Hyperparameters
 from .training.cluster import is_worker
 from .training.launch import run_host
@@ -86,7 +87,11 @@ def _from_file() -> dict[str, str]:
 
 
 def _channels() -> dict[str, Path]:
-    """The job's channels by name. Raises InputError for one in Pipe mode."""
+    """The job's channels by name, each a folder, or the only file in it.
+
+    SageMaker knows folders alone, and an algorithm may read files alone. Raises InputError for a
+    channel in Pipe mode.
+    """
     config = _json_object(container.base() / "input" / "config" / "inputdataconfig.json")
     piped = [
         name
@@ -106,9 +111,13 @@ def _channels() -> dict[str, Path]:
         for variable, path in os.environ.items()
         if variable.startswith(CHANNEL_VARIABLE)
     }
-    if named:
-        return named
-    return {name: container.base() / "input" / "data" / name for name in config}
+    folders = named or {name: container.base() / "input" / "data" / name for name in config}
+    return {name: _only_file(folder) or folder for name, folder in folders.items()}
+
+
+def _only_file(folder: Path) -> Path | None:
+    inside = entries(folder) if folder.is_dir() else []
+    return inside[0] if len(inside) == 1 and inside[0].is_file() else None
 
 
 def _json_object(path: Path) -> dict[str, Any]:
