@@ -12,18 +12,15 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, Mapping, NoReturn, Sequence, TypeVar
+from typing import Any, Mapping, NoReturn, Sequence
 
 from . import container
 from .algorithm import Algorithm
-from .errors import AlgoshelfError, InputError
+from .errors import AlgoshelfError, InputError, Stopped
 from .files import entries
-from .hyperparameters import Hyperparameters
 from .training.cluster import is_worker
 from .training.launch import run_host
 from .training.run import RunOptions, parse_duration, train
-
-H = TypeVar("H", bound=Hyperparameters)
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
 # Hyperparameters of the job, beside those of the algorithm.
@@ -32,7 +29,7 @@ SEED, CHECKPOINT_EVERY = "seed", "checkpoint_every"
 CHECKPOINT_SECONDS = "5m"
 
 
-def run(algorithm: Algorithm[H], distribution: str = "") -> NoReturn:
+def run(algorithm: Algorithm[Any], distribution: str = "") -> NoReturn:
     """Train ``algorithm``, and end the process: by 0, or with the reason in the failure file by 1.
 
     The hyperparameters are this process's arguments, or where it has none in their file: the
@@ -44,8 +41,11 @@ def run(algorithm: Algorithm[H], distribution: str = "") -> NoReturn:
         arguments = sys.argv[1:]
         given = _from_arguments(arguments) if arguments else _from_file()
         code = _train(algorithm, given, distribution)
+    except Stopped as stopped:
+        code = stopped.exit_code
+        _say(str(stopped))
     except AlgoshelfError as error:
-        code = error.exit_code if error.exit_code >= 128 else 1
+        code = 1
         _tell(str(error))
     except BaseException as error:
         code = 1
@@ -133,7 +133,7 @@ def _json_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _train(algorithm: Algorithm[H], given: Mapping[str, str], distribution: str) -> int:
+def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: str) -> int:
     """The exit code; 0 but where other processes, one of which failed, train in place of this."""
     values = dict(given)
     seed, options, faults = _job_options(values)
@@ -161,7 +161,8 @@ def _train(algorithm: Algorithm[H], given: Mapping[str, str], distribution: str)
 
 def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, list[str]]:
     """The seed, the options of the run, and the faults; both are taken out of ``values``."""
-    faults, every = [], 0.0
+    faults: list[str] = []
+    every = 0.0
     seed = values.pop(SEED, "1")
     if not (re.fullmatch(r"[0-9]{1,10}", seed) and int(seed) < 2**31):
         faults.append(f"{SEED}: expected a whole number from 0 to {2**31 - 1}, got {seed!r}")

@@ -125,7 +125,8 @@ def _check_python(files: Files, distributions: Iterable[metadata.Distribution]) 
     """Raises InputError for what the Python of AWS's image could not read, or should not."""
     faults = []
     for distribution in distributions:
-        wanted = distribution.metadata["Requires-Python"]
+        described = distribution.metadata
+        wanted = described["Requires-Python"] if "Requires-Python" in described else ""
         if wanted and not _admits(wanted):
             faults.append(
                 f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "

@@ -11,10 +11,10 @@ import tarfile
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, Mapping
+from typing import IO, Iterator
 
 from ...core.errors import OutputError
-from .contents import Content, Files, size_of
+from .contents import Files, size_of
 
 # The time that every file bears: the first that a zip archive can hold, 1980-01-01 UTC.
 TIME = 315_532_800
@@ -52,12 +52,12 @@ def write_archive(target: Path, name: str, files: Files) -> None:
     with _staged(target) as stage:
         path = stage / name
         with path.open("wb") as raw, _gzip(raw) as stream:
-            write_tar(stream, files)
+            _write_tar(stream, files)
         path.chmod(PLAIN)
         _set_times(stage)
 
 
-def write_tar(stream: IO[bytes], files: Mapping[str, Content]) -> None:
+def _write_tar(stream: gzip.GzipFile, files: Files) -> None:
     """A tar archive of ``files``, which belong to root."""
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
