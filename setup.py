@@ -23,6 +23,7 @@ setup(
     package_data={
         "": ["py.typed", "README.md", "sample/*"],
         "algoshelf.registry.cli": ["scaffold/**/*.*"],
+        "algoshelf.registry.packaging": ["scaffold/*"],
     },
     exclude_package_data={"": ["sample/make_sample.py"]},
     entry_points={

@@ -62,7 +62,8 @@ class Algorithm(ABC, Generic[H]):
     """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
 
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
-    seconds; without them it changes ``epochs`` alone, where there are any.
+    seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
+    its distribution that it needs: what it is packaged with holds their requirements.
     """
 
     name: ClassVar[str]
@@ -77,6 +78,7 @@ class Algorithm(ABC, Generic[H]):
     objective: ClassVar[Objective]
     published: ClassVar[tuple[PublishedResult, ...]] = ()
     quick: ClassVar[Mapping[str, Any]] = {}
+    extras: ClassVar[tuple[str, ...]] = ()
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""
@@ -103,14 +105,18 @@ class Algorithm(ABC, Generic[H]):
 
         Raises ArtifactError where it is damaged, or made by another algorithm or version.
         """
-        artifact = Artifact.open(Path(model_dir))
+        return self.artifact(Path(model_dir)).load(device)
+
+    def artifact(self, model_dir: Path) -> Artifact:
+        """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""
+        artifact = Artifact.open(model_dir)
         made_by = f"{artifact.metadata.algorithm} {artifact.metadata.algorithm_version}"
         if made_by != f"{self.name} {self.version}":
             raise ArtifactError(
                 f"{model_dir}: made by {made_by} ({artifact.metadata.distribution or 'unknown'}), "
                 f"but {self.name} {self.version} is to load it: install the one, or train again"
             )
-        return artifact.load(device)
+        return artifact
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""

@@ -170,13 +170,7 @@ class Artifact:
         Raises ArtifactError where the graph or the parameters are damaged.
         """
         device = device or mx.cpu()
-        for name, digest in self.metadata.sha256.items():
-            if digest_of(self.folder / name) != digest:
-                raise ArtifactError(
-                    f"{self.folder / name}: does not load: it is not the file that {METADATA} "
-                    "describes; it is damaged, or of another model"
-                )
-        self._check_graph()
+        self.check()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of input types, which the parameters decide
@@ -192,6 +186,19 @@ class Artifact:
             ) from error
         block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
         return Model(block, self.metadata, device)
+
+    def check(self) -> None:
+        """Raises ArtifactError where a file is not the one that was written, or not to be loaded.
+
+        mxnet is not needed.
+        """
+        for name, digest in self.metadata.sha256.items():
+            if digest_of(self.folder / name) != digest:
+                raise ArtifactError(
+                    f"{self.folder / name}: does not load: it is not the file that {METADATA} "
+                    "describes; it is damaged, or of another model"
+                )
+        self._check_graph()
 
     def _check_graph(self) -> None:
         """Refuse a graph that could do more than compute; mxnet itself trusts whatever it reads."""

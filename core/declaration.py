@@ -93,6 +93,10 @@ ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "objective": (f"an {_shown(Objective)}", lambda value: _is(value, Objective)),
     "published": _tuple_of(PublishedResult),
+    "extras": (
+        "a tuple of str",
+        lambda value: isinstance(value, tuple) and all(isinstance(extra, str) for extra in value),
+    ),
     "quick": (
         "a dict of hyperparameters",
         lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),

@@ -95,6 +95,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
     summary = "Tells pictures apart with a network of GluonCV's zoo, from scratch or from weights."
     details = "Networks: " + ", ".join(networks.NETWORKS)
     Hyperparameters = ImageHyperparameters
+    extras = ("vision",)
     quick = {"batch_size": 100, "learning_rate": 0.005}
     channels = (
         *supervised_channels(*pictures.FORMATS),

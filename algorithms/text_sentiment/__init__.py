@@ -103,6 +103,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ContentType(codecs.TEXT, "a line a text", "a warm, funny film"),
         ContentType(codecs.CSV, "a line a text, in one column", '"a warm, funny film"'),
     )
+    extras = ("text",)
     published = (
         PublishedResult(
             "test:accuracy",

@@ -1,0 +1,44 @@
+"""Answering under AWS's serving toolkit, which calls ``model_fn`` and ``transform_fn`` of a module.
+
+Source: sagemaker-inference 1.10.1, sagemaker-mxnet-inference 1.5.5. The toolkit takes either
+``transform_fn`` or ``input_fn``, ``predict_fn`` and ``output_fn``, and refuses a module with both.
+Only the former may return a model that is no Block, and choose the status of its answer.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from ..algorithm import Algorithm
+from ..artifact import Model
+from ..errors import InputError
+from ..training.devices import parse_devices
+from .answering import Request, answer
+
+
+def load(algorithm: Algorithm[Any], model_dir: str) -> Model:
+    """The model in ``model_dir``, on the GPU where there is one; raises ArtifactError."""
+    return algorithm.model_fn(model_dir, parse_devices("auto")[0])
+
+
+def transform(
+    algorithm: Algorithm[Any],
+    model: Model,
+    body: str | bytes | None,
+    content_type: str | None,
+    accept: str | None,
+    context: Any = None,
+) -> tuple[bytes, str]:
+    """The answer and its content type; a fault of the request has its own HTTP status.
+
+    ``context`` is the model server's. An old toolkit gives none, and makes a 500 of the InputError
+    that is then raised.
+    """
+    raw = body.encode() if isinstance(body, str) else bytes(body or b"")
+    [reply] = answer(algorithm, model, [Request(raw, content_type or "", accept or "")])
+    if reply.status != HTTPStatus.OK:
+        if context is None:
+            raise InputError(reply.body.decode())
+        context.set_response_status(code=reply.status, phrase=HTTPStatus(reply.status).phrase)
+    return reply.body, reply.content_type

@@ -1,0 +1,111 @@
+"""The three ways to pack an algorithm; each is checked as a whole before anything is written."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from ...core.artifact import METADATA, PARAMETERS, SYMBOL, Artifact
+from ...core.errors import InputError, PluginError
+from ..discovery import Entry
+from . import requirements, writing
+from .contents import Files, importable, installable, size_of
+from .requirements import SCAFFOLD, WHEELS
+from .wheel import wheel
+
+ENTRY_POINT = "entry_point.py"
+INFERENCE = "inference.py"  # the module that AWS's serving toolkit imports unless told otherwise
+MODEL_ARCHIVE = "model.tar.gz"
+STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
+MOST_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
+
+
+def script(entry: Entry, target: Path, *, offline: bool = False) -> Files:
+    """Write the ``source_dir`` that trains and serves ``entry`` in AWS's MXNet image; its files.
+
+    Raises InputError, OutputError or PluginError, and then leaves nothing.
+    """
+    writing.check_free(target)
+    files = _source(entry, ENTRY_POINT, offline)
+    writing.write_folder(target, files)
+    return files
+
+
+def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = False) -> Files:
+    """Write ``model.tar.gz``, the ``artifact`` with the code that answers for it; its files.
+
+    Raises ArtifactError, InputError, OutputError or PluginError, and then leaves nothing.
+    """
+    writing.check_free(target)
+    entry.algorithm.artifact(artifact.folder).check()
+    files: Files = {name: artifact.folder / name for name in (METADATA, PARAMETERS, SYMBOL)}
+    size = sum(size_of(content) for content in files.values())
+    if size > MOST_MODEL_BYTES:
+        raise InputError(f"{artifact.folder}: has {size:,} bytes, more than {MOST_MODEL_BYTES:,}")
+    code = _source(entry, INFERENCE, offline)
+    files.update({f"code/{path}": content for path, content in code.items()})
+    writing.write_archive(target, MODEL_ARCHIVE, files)
+    return files
+
+
+def container(entry: Entry, target: Path) -> Files:
+    """Write what an image of one's own is built from, for CPUs and for GPUs; its files.
+
+    Raises InputError, OutputError or PluginError, and then leaves nothing.
+    """
+    writing.check_free(target)
+    files: Files = {}
+    installed = []
+    for name, content in installable(entry).items():
+        file, body = wheel(metadata.distribution(name), content)
+        files[f"{WHEELS}/{file}"] = body
+        installed.append(f"./{WHEELS}/{file}")
+    extras = entry.algorithm.extras
+    own, others = installed[0], installed[1:]
+    for device, suffix in (("cpu", ""), ("gpu", ".gpu")):
+        mine = [device, "serve", *(extras if not others else ())]
+        theirs = [f"{path}[{','.join(extras)}]" if extras else path for path in others]
+        lines = [f"{own}[{','.join(mine)}]", *theirs]
+        files[f"requirements-{device}.txt"] = requirements.text(lines)
+        dockerfile = _filled("Dockerfile", entry).replace("DEVICE", device)
+        files[f"Dockerfile{suffix}"] = dockerfile.encode()
+    for name in STARTERS:
+        files[name] = _filled(name, entry).encode()
+    writing.write_folder(target, files, executable=STARTERS)
+    return files
+
+
+def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
+    """What ``entry`` needs to train and to answer, and the module that AWS's toolkits call."""
+    files = importable(entry)
+    taken = sorted({entry_point, "requirements.txt"} & files.keys())
+    if taken:
+        raise PluginError(
+            f"{entry.distribution}: its {taken[0]} has the name of a file that is added: rename it"
+        )
+    lines = requirements.missing(entry)
+    files[entry_point] = _filled(ENTRY_POINT, entry).encode()
+    files["requirements.txt"] = requirements.text(lines, offline=offline)
+    if offline:
+        files.update(requirements.wheels(lines))
+    return files
+
+
+def _filled(name: str, entry: Entry) -> str:
+    """The file ``name`` of the scaffold, of this algorithm."""
+    cls = type(entry.algorithm)
+    if "." in cls.__qualname__:
+        raise PluginError(
+            f"{cls.__module__}.{cls.__qualname__}: cannot be imported by its name: define the "
+            "class at the top of its module"
+        )
+    names = {
+        "algorithm_name": entry.algorithm.name,
+        "algorithm_module": cls.__module__,
+        "AlgorithmClass": cls.__name__,
+        "DISTRIBUTION": f"{entry.distribution} {entry.version}",
+    }
+    text = (SCAFFOLD / name).read_text(encoding="utf-8")
+    pattern = "|".join(rf"\b{name}\b" for name in names)
+    return re.sub(pattern, lambda found: names[found[0]], text)

@@ -1,0 +1,157 @@
+"""What AWS's MXNet image has to install: the requirements that it does not meet as it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Iterator
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ...core.errors import AlgoshelfError, PluginError
+from ..discovery import Entry
+from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own
+
+SCAFFOLD = Path(__file__).parent / "scaffold"
+# Of the dependencies of algoshelf, what its command line alone needs.
+COMMAND_LINE = frozenset(["click", "rich", "packaging"])
+# What both of AWS's last MXNet images hold: aws/deep-learning-containers, mxnet/*/docker/1.9/py3.
+# Their numpy is older than 1.20, and algoshelf needs 1.21.
+IMAGE = {"mxnet": "1.9.0", "gluoncv": "0.8.0", "gluonnlp": "0.10.0"}
+ENVIRONMENT = {
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": PYTHON_VERSION,
+    "python_version": "3.8",
+    "sys_platform": "linux",
+}
+WHEELS = "wheels"
+PLATFORMS = ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "linux_x86_64")
+DOWNLOAD_SECONDS = 600
+
+
+def missing(entry: Entry) -> list[str]:
+    """The lines of ``requirements.txt``: sorted, pinned where pins.txt or a requirement does."""
+    pins = _pins()
+    wanted: dict[str, list[Requirement]] = {}
+    for requirement in _wanted(entry):
+        wanted.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    lines = []
+    for name, requirements in sorted(wanted.items()):
+        if name in IMAGE and all(IMAGE[name] in each.specifier for each in requirements):
+            continue
+        if name in pins and all(pins[name] in each.specifier for each in requirements):
+            lines.append(f"{name}=={pins[name]}")
+        else:
+            lines += sorted({_line(each) for each in requirements})
+    return lines
+
+
+def text(lines: list[str], *, offline: bool = False) -> bytes:
+    """The content of ``requirements.txt``; ``offline`` looks into the folder of wheels alone."""
+    options = ["--no-index", f"--find-links {WHEELS}"] if offline else []
+    return "".join(f"{line}\n" for line in [*options, *lines]).encode()
+
+
+def wheels(lines: list[str]) -> Files:
+    """The wheels of ``lines`` and of all that they need, for the image's Python.
+
+    Raises AlgoshelfError with what pip says.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = Path(scratch) / "requirements.txt"
+        listed.write_bytes(text(lines))
+        folder = Path(scratch) / WHEELS
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.8"]
+        command += [word for platform in PLATFORMS for word in ("--platform", platform)]
+        command += ["--constraint", str(SCAFFOLD / "pins.txt")]
+        command += ["--requirement", str(listed), "--dest", str(folder)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise AlgoshelfError(f"--offline: pip did not end well: {error}") from None
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            raise AlgoshelfError(
+                "--offline: pip found no wheels for Python 3.8 on Linux: "
+                + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
+            )
+        return {f"{WHEELS}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _wanted(entry: Entry) -> Iterator[Requirement]:
+    """The requirements of core, and of the plugin with the extras that its algorithm names."""
+    extras = entry.algorithm.extras if is_own(entry) else ()
+    own = metadata.distribution(OWN)
+    for requirement in _required(own, frozenset(extras)):
+        if canonicalize_name(requirement.name) not in COMMAND_LINE:
+            yield requirement
+    if is_own(entry):
+        return
+    for requirement in _required(distribution_of(entry), frozenset(entry.algorithm.extras)):
+        if canonicalize_name(requirement.name) != OWN:
+            yield requirement
+            continue
+        # algoshelf itself is packed: what its extras mean here is what they require
+        for named in sorted(requirement.extras - {"cpu", "gpu", "all"}):
+            yield from _of_extra(own, named)
+
+
+def _required(distribution: metadata.Distribution, extras: frozenset[str]) -> list[Requirement]:
+    """What ``distribution`` requires on the image, with ``extras``. Raises PluginError."""
+    name = distribution.metadata["Name"]
+    offered = {canonicalize_name(e) for e in distribution.metadata.get_all("Provides-Extra") or ()}
+    strange = sorted(extra for extra in extras if canonicalize_name(extra) not in offered)
+    if strange:
+        raise PluginError(f"{name} offers no extra {', '.join(strange)}, which its algorithm names")
+    found = []
+    for line in distribution.requires or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise PluginError(f"{name}: its requirement {line!r} cannot be read: {error}") from None
+        if _applies(requirement, extras):
+            found.append(requirement)
+    return found
+
+
+def _of_extra(distribution: metadata.Distribution, extra: str) -> list[Requirement]:
+    with_it = _required(distribution, frozenset([extra]))
+    without = {str(requirement) for requirement in _required(distribution, frozenset())}
+    return [requirement for requirement in with_it if str(requirement) not in without]
+
+
+def _applies(requirement: Requirement, extras: frozenset[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(
+        marker.evaluate({**ENVIRONMENT, "extra": extra}) for extra in ("", *extras)
+    )
+
+
+def _line(requirement: Requirement) -> str:
+    """As pip reads it, without the marker, which holds."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    where = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
+    return f"{canonicalize_name(requirement.name)}{extras}{where}"
+
+
+def _pins() -> dict[str, str]:
+    lines = (SCAFFOLD / "pins.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))

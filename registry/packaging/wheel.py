@@ -1,0 +1,43 @@
+"""A wheel of an installed distribution, the same bytes every time: PEP 427, PEP 376."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+from importlib import metadata
+
+from .contents import Files, read
+from .writing import PLAIN
+
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+UNIX = 3
+WHEEL = "Wheel-Version: 1.0\nGenerator: algoshelf\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+def wheel(distribution: metadata.Distribution, files: Files) -> tuple[str, bytes]:
+    """The name and the content of the wheel that installs ``files`` as ``distribution``."""
+    name = distribution.metadata["Name"].replace("-", "_").replace(".", "_")
+    info = f"{name}-{distribution.version}.dist-info"
+    parts = {path: read(content) for path, content in files.items()}
+    parts[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode()
+    parts[f"{info}/WHEEL"] = WHEEL.encode()
+    parts[f"{info}/entry_points.txt"] = (distribution.read_text("entry_points.txt") or "").encode()
+    record = "".join(
+        f"{path},{_digest(parts[path])},{len(parts[path])}\n" for path in sorted(parts)
+    )
+    parts[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(parts):
+            member = zipfile.ZipInfo(path, EARLIEST)
+            member.create_system, member.external_attr = UNIX, PLAIN << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, parts[path])
+    return f"{name}-{distribution.version}-py3-none-any.whl", buffer.getvalue()
+
+
+def _digest(content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"

@@ -1,0 +1,108 @@
+"""Folders and archives with the same bytes for the same contents, whoever packs them and when."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Iterator
+
+from ...core.errors import OutputError
+from .contents import Files, size_of
+
+# The time that every file bears: the first that a zip archive can hold, 1980-01-01 UTC.
+TIME = 315_532_800
+EXECUTABLE, PLAIN, FOLDER = 0o755, 0o644, 0o755
+
+
+def check_free(target: Path) -> None:
+    """Raises OutputError where something is at ``target`` already."""
+    try:
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise OutputError(f"{target}: a file is in the way: choose another --output")
+        if target.is_dir() and any(target.iterdir()):
+            raise OutputError(f"{target}: is not empty: choose another --output")
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be read: {error.strerror}") from None
+
+
+def write_folder(target: Path, files: Files, executable: frozenset[str] = frozenset()) -> None:
+    """Write ``files`` as the folder ``target``, all or nothing. Raises OutputError."""
+    with _staged(target) as stage:
+        for name in sorted(files):
+            path = stage / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = files[name]
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copyfile(content, path)
+            path.chmod(EXECUTABLE if name in executable else PLAIN)
+        _set_times(stage)
+
+
+def write_archive(target: Path, name: str, files: Files) -> None:
+    """Write ``files`` as the gzipped tar archive ``name`` in the folder ``target``."""
+    with _staged(target) as stage:
+        path = stage / name
+        with path.open("wb") as raw, _gzip(raw) as stream:
+            _write_tar(stream, files)
+        path.chmod(PLAIN)
+        _set_times(stage)
+
+
+def _write_tar(stream: gzip.GzipFile, files: Files) -> None:
+    """A tar archive of ``files``, which belong to root."""
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(files):
+            content = files[name]
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.mode = size_of(content), TIME, PLAIN
+            if isinstance(content, bytes):
+                archive.addfile(member, io.BytesIO(content))
+            else:
+                with content.open("rb") as file:
+                    archive.addfile(member, file)
+
+
+def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=TIME)
+
+
+def _set_times(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):  # a folder after what it holds
+        if path.is_dir():
+            path.chmod(FOLDER)
+        os.utime(path, (TIME, TIME))
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder that takes the place of ``target`` on success, and vanishes on any error."""
+    target = target.absolute()
+    created = [parent for parent in target.parents if not parent.exists()]
+    stage: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.stage-", dir=target.parent))
+        stage.chmod(FOLDER)
+        yield stage
+        os.utime(stage, (TIME, TIME))
+        stage.rename(target)
+    except BaseException as error:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+        for parent in created:  # innermost first
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"{error.filename or target}: cannot be written: {error.strerror}"
+            ) from None
+        raise

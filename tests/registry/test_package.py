@@ -1,0 +1,320 @@
+"""``algoshelf package``: what it writes runs where nothing else of algoshelf is installed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Algoshelf
+from tests.core.serving.conftest import Server
+from tests.registry.conftest import Site
+
+IRIS = ROOT / "algorithms" / "kmeans" / "sample" / "iris.csv"
+ACME = ROOT / "tests" / "registry" / "acme-tabular" / "acme_tabular.py"
+KEPT = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
+# Calls the handlers of the module argv[1] as AWS's toolkit does, once well and once badly.
+ASK = """
+import importlib, json, sys
+import algoshelf.core
+class Context:
+    status = 200
+    def set_response_status(self, code, phrase): self.status = code
+handlers = importlib.import_module(sys.argv[1])
+model, body, content_type = handlers.model_fn(sys.argv[2]), sys.argv[3], sys.argv[4]
+answer, kind = handlers.transform_fn(model, body, content_type, "application/json", Context())
+context = Context()
+fault, fault_kind = handlers.transform_fn(model, "[[1,", "application/json", "*/*", context)
+print(json.dumps([answer.decode(), kind, json.loads(fault), context.status,
+                  algoshelf.core.__file__, "algoshelf.registry" in sys.modules]))
+"""
+
+
+def clean(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python with ``folder`` and the dependencies on its path: -S leaves .pth files unread."""
+    packages = sysconfig.get_path("purelib")
+    return subprocess.run(
+        [sys.executable, "-S", *map(str, arguments)],
+        cwd=folder,
+        env={"PYTHONPATH": f"{folder}:{packages}", **KEPT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def ask(code: Path, module: str, model: Path) -> tuple[object, int, str]:
+    """The answer to the model's own example, and the status and code of a malformed request."""
+    example = json.loads((model / "algorithm.json").read_bytes())["example"]
+    done = clean(code, "-c", ASK, module, model, example["body"], example["content_type"])
+    assert done.returncode == 0, done.stderr
+    answer, kind, fault, status, where, registry = json.loads(done.stdout)
+    assert where.startswith(str(code))
+    assert not registry
+    assert kind == "application/json"
+    return json.loads(answer), status, fault["error"]["code"]
+
+
+def contract(base: Path, data: Path) -> dict[str, str]:
+    """A container's /opt/ml at ``base`` whose channel train holds ``data``; its environment."""
+    channel = base / "input" / "data" / "train"
+    channel.mkdir(parents=True)
+    (base / "input" / "config").mkdir()
+    shutil.copy(data, channel)
+    return {
+        "SAGEMAKER_BASE_DIR": str(base),
+        "SM_CHANNEL_TRAIN": str(channel),
+        "SM_MODEL_DIR": str(base / "model"),
+    }
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int, float]]:
+    """Each file's bytes, mode and time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        stat = path.stat()
+        body = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(folder))] = body, stat.st_mode, stat.st_mtime
+    return found
+
+
+def acme(site: Site) -> Path:
+    """The third-party plugin as an installer leaves it; its .dist-info."""
+    info = site.install("acme-tabular", ACME.read_text(), "0.3")
+    listed = ("acme_tabular.py", f"{info.name}/METADATA", f"{info.name}/RECORD", "../bin/acme")
+    (info / "RECORD").write_text("".join(f"{path},,\n" for path in listed))
+    return info
+
+
+@pytest.mark.parametrize("kind", ["script", "container"])
+def test_twice_the_same_bytes(kind: str, algoshelf: Algoshelf) -> None:
+    for name, zone in (("one", "UTC"), ("two", "Asia/Tokyo")):
+        packed = algoshelf("package", "kmeans", "--as", kind, "--output", name, TZ=zone)
+        assert packed.code == 0, packed.stderr
+    one = contents(algoshelf.folder / "one")
+    assert one == contents(algoshelf.folder / "two")
+    assert {time for _, _, time in one.values()} == {315_532_800}
+
+
+def test_it_imports_no_mxnet(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from algoshelf.registry.cli import main\n"
+        "try: main(['package', 'mnist-cnn', '--as', 'script', '--output', 'out'])\n"
+        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        "sys.exit('mxnet' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_only_what_the_image_lacks_is_required(algoshelf: Algoshelf) -> None:
+    wanted = {}
+    for name in ("image-classification", "text-sentiment"):
+        assert algoshelf("package", name, "--as", "script", "--output", name).code == 0
+        lines = (algoshelf.folder / name / "requirements.txt").read_text().split()
+        assert all("==" in line for line in lines)
+        wanted[name] = {line.split("==")[0] for line in lines}
+    base = {"numpy", "pillow", "pluggy", "pydantic", "typing-extensions"}
+    assert wanted["image-classification"] == base | {"gluoncv"}  # the image has an older one
+    assert wanted["text-sentiment"] == base  # it has gluonnlp
+
+
+def test_the_script_trains_and_answers_alone(algoshelf: Algoshelf, tmp_path: Path) -> None:
+    assert algoshelf("package", "kmeans", "--as", "script", "--output", "code").code == 0
+    environment = contract(tmp_path / "ml", IRIS)
+    arguments = ("-k", "3", "--restarts", "1", "--label-size", "1", "--seed", "7")
+    trained = clean(tmp_path / "code", "entry_point.py", *arguments, **environment)
+    assert trained.returncode == 0, trained.stderr
+    model = tmp_path / "ml" / "model"
+    made = json.loads((model / "algorithm.json").read_bytes())
+    assert (made["seed"], made["hyperparameters"]["k"]) == (7, 3)
+    answer, status, code = ask(tmp_path / "code", "entry_point", model)
+    assert answer == algoshelf("predict", model, "--accept", "application/json").json
+    assert (status, code) == (400, "malformed_payload")
+    assert not (tmp_path / "ml" / "output").exists()
+
+
+def test_a_failure_says_why_in_its_first_line(algoshelf: Algoshelf, tmp_path: Path) -> None:
+    assert algoshelf("package", "kmeans", "--as", "script", "--output", "code").code == 0
+    environment = contract(tmp_path / "ml", IRIS)
+    failure = tmp_path / "ml" / "output" / "failure"
+    for arguments, reason in (
+        (("-k", "none"), "k: expected a whole number from 1 to 100000, got 'none'"),
+        (("--clusters", "3"), "clusters: no such hyperparameter"),
+        (("--checkpoint-every", "soon"), "checkpoint_every: expected a time"),
+    ):
+        ended = clean(tmp_path / "code", "entry_point.py", *arguments, **environment)
+        assert ended.returncode == 1
+        assert failure.read_text().splitlines()[0].startswith(reason)
+        failure.unlink()
+    config = tmp_path / "ml" / "input" / "config" / "inputdataconfig.json"
+    config.write_text(json.dumps({"train": {"TrainingInputMode": "Pipe"}}))
+    assert clean(tmp_path / "code", "entry_point.py", **environment).returncode == 1
+    assert "FastFile" in failure.read_text().splitlines()[0]
+
+
+def test_a_third_party_plugin_is_packed_along(site: Site, tmp_path: Path) -> None:
+    acme(site)
+    packed = site("package", "acme-tabular", "--as", "script", "--output", "code")
+    assert packed.code == 0, packed.stderr
+    code = tmp_path / "code"
+    assert (code / "acme_tabular.py").read_bytes() == ACME.read_bytes()
+    rows = [f"{i % 3},{i % 3 == 0:d},{i % 3 == 1:d},{i % 3 == 2:d},0" for i in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    environment = contract(tmp_path / "ml", tmp_path / "rows.csv")
+    trained = clean(code, "entry_point.py", "--epochs", "1", "--batch-size", "8", **environment)
+    assert trained.returncode == 0, trained.stderr
+    made = json.loads((tmp_path / "ml" / "model" / "algorithm.json").read_bytes())
+    assert made["distribution"] == "acme-tabular 0.3"
+    ask(code, "entry_point", tmp_path / "ml" / "model")
+
+
+def test_a_model_answers_by_its_code_and_under_serve(
+    model: Path, algoshelf: Algoshelf, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        packed = algoshelf("package", model, "--as", "model", "--output", name)
+        assert packed.code == 0, packed.stderr
+    archive = (tmp_path / "one" / "model.tar.gz").read_bytes()
+    assert archive == (tmp_path / "two" / "model.tar.gz").read_bytes()
+    unpacked = tmp_path / "model"
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        assert {(member.uid, member.uname) for member in members} == {(0, "")}
+        members.extractall(unpacked)
+    answer, status, code = ask(unpacked / "code", "inference", unpacked)
+    assert (status, code) == (400, "malformed_payload")
+    example = json.loads((model / "algorithm.json").read_bytes())["example"]
+    server = Server(unpacked, "--port", 0, "--workers", 1).wait()
+    try:
+        served = server.ask(
+            example["body"].encode(), example["content_type"], accept="application/json"
+        )
+    finally:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(60)
+        server.process.stderr.close()  # type: ignore[union-attr]
+    assert served.json == answer
+
+
+def test_the_container_trains_and_stops_with_a_checkpoint(site: Site, tmp_path: Path) -> None:
+    acme(site)
+    packed = site("package", "acme-tabular", "--as", "container", "--output", "image")
+    assert packed.code == 0, packed.stderr
+    image, root = tmp_path / "image", tmp_path / "root"
+    names = {path.name for path in (image / "wheels").iterdir()}
+    assert "acme_tabular-0.3-py3-none-any.whl" in names
+    for path in (image / "wheels").iterdir():
+        zipfile.ZipFile(path).extractall(root)
+    for name in ("train", "serve"):
+        assert os.access(image / name, os.X_OK)
+        compile((image / name).read_text(), name, "exec")
+    (tmp_path / "rows.csv").write_text("0,1,0,0,0\n1,0,1,0,0\n2,0,0,1,0\n" * 20)
+    base = contract(tmp_path / "ml", tmp_path / "rows.csv")["SAGEMAKER_BASE_DIR"]
+    config = tmp_path / "ml" / "input" / "config"
+    (config / "inputdataconfig.json").write_text(
+        json.dumps({"train": {"TrainingInputMode": "File"}})
+    )
+    hyperparameters = {"epochs": "10000", "batch_size": "8", "checkpoint_every": "1s"}
+    (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+    with subprocess.Popen(
+        [sys.executable, "-S", str(image / "train")],
+        env={
+            **KEPT,
+            "PYTHONPATH": f"{root}:{sysconfig.get_path('purelib')}",
+            "SAGEMAKER_BASE_DIR": base,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            if line.startswith("epoch=2 "):
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read() if process.stdout else ""
+    assert process.returncode == 128 + signal.SIGTERM, rest
+    assert list((tmp_path / "ml" / "checkpoints").glob("step-*"))
+
+
+NEW_SYNTAX = "\nmatch 1:\n    case _:\n        pass\n"
+
+
+def test_what_could_not_run_is_refused_and_nothing_is_left(site: Site, tmp_path: Path) -> None:
+    acme(site)
+    module = site.folder / "acme_tabular.py"
+    before = sorted(tmp_path.iterdir())
+
+    def refused(*arguments: object, says: str) -> None:
+        ended = site("package", *arguments, "--output", "deep/er/out")
+        assert ended.code in (1, 2)
+        assert says in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert sorted(tmp_path.iterdir()) == before
+
+    refused("mnist-cmn", "--as", "script", says="did you mean 'mnist-cnn'")
+    refused("mnist-cnn", "--as", "model", says="give the folder")
+    refused("nowhere/model", "--as", "model", says="no such model folder")
+    refused("kmeans", "--as", "container", "--offline", says="--offline")
+    module.write_text(ACME.read_text() + NEW_SYNTAX)
+    refused("acme-tabular", "--as", "script", says="acme_tabular.py, line ")
+    assert site("package", "acme-tabular", "--as", "container", "--output", "out").code == 0
+    shutil.rmtree(tmp_path / "out")
+    module.write_text(ACME.read_text())
+    (info,) = site.folder.glob("*.dist-info")
+    record, metadata = info / "RECORD", info / "METADATA"
+    listed, described = record.read_text(), metadata.read_text()
+    with (site.folder / "vectors.bin").open("wb") as stream:
+        stream.truncate(2**28)
+    record.write_text(listed + "vectors.bin,,\n")
+    refused("acme-tabular", "--as", "script", says="vectors.bin")
+    record.write_text(listed + "fast.so,,\n")
+    (site.folder / "fast.so").touch()
+    refused("acme-tabular", "--as", "container", says="fast.so: is compiled")
+    record.write_text(listed)
+    metadata.write_text(described + "Requires-Python: >=3.9\n")
+    refused("acme-tabular", "--as", "script", says="requires Python >=3.9")
+
+
+def test_a_model_whose_plugin_is_missing_is_refused(
+    model: Path, algoshelf: Algoshelf, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    text = (copy / "algorithm.json").read_text()
+    (copy / "algorithm.json").write_text(text.replace('"mnist-cnn"', '"acme-tabular"'))
+    refused = algoshelf("package", "copy", "--as", "model", "--output", "out")
+    assert refused.code == 2
+    assert "made by 'acme-tabular' of algoshelf" in refused.stderr
+    (copy / "algorithm.json").write_text(text)
+    (copy / "model-0000.params").write_bytes(b"damaged")
+    assert algoshelf("package", "copy", "--as", "model", "--output", "out").code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_in_the_way_is_left_alone(algoshelf: Algoshelf, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("mine")
+    for name in ("file", "folder"):
+        refused = algoshelf("package", "kmeans", "--as", "script", "--output", name)
+        assert refused.code == 2
+        assert "choose another --output" in refused.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "file", "folder"]
+
+
+def test_wheels_that_are_not_to_be_had_are_refused(algoshelf: Algoshelf, tmp_path: Path) -> None:
+    arguments = ("package", "kmeans", "--as", "script", "--output", "out", "--offline")
+    refused = algoshelf(*arguments, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert refused.code == 1
+    assert "found no wheels" in refused.stderr
+    assert not list(tmp_path.iterdir())
