@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
@@ -30,7 +29,6 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Dict[str, Any]], Awaitable[None]]
 
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MOST_ORDER_BYTES = 2**16
 RETRY_SECONDS = 1
 MOST_TYPE_CHARACTERS = 2000
@@ -77,6 +75,8 @@ class App:
                 reply = await self._other(scope, receive)
         except Refusal as refused:
             reply, headers = refused.reply, refused.headers
+        except asyncio.CancelledError:  # at the end of the time that a shutdown may take
+            reply, headers = fault(503, "shutting_down", "the server is shutting down"), CLOSE
         except Exception as error:
             reply = refusal(error)
         code = ""
@@ -112,9 +112,8 @@ class App:
             if len(models) == 1:
                 return next(iter(models.values()))
             self._check_ready()
-            raise Refusal(
-                404, "no_such_model", "several models are served: POST /models/NAME/invoke"
-            )
+            several = "several models are served: POST /models/NAME/invoke"
+            raise Refusal(404, "no_such_model", several if models else "no model is served yet")
         if path.startswith("/models/") and path.endswith("/invoke"):
             _check_method(scope, "POST")
             return self._model(path[len("/models/") : -len("/invoke")])
@@ -210,8 +209,8 @@ class App:
         self._check_manages()
         order = await self._order(scope, receive)
         name = order.get("model_name")
-        if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
-            raise Refusal(422, "unfit_payload", f"model_name: expected {MODEL_NAME.pattern}")
+        if not isinstance(name, str) or not sizing.MODEL_NAME.fullmatch(name):
+            raise Refusal(422, "unfit_payload", f"model_name: expected {sizing.MODEL_NAME.pattern}")
         if name in self.pool.models:
             raise Refusal(
                 409, "already_loaded", f"{name} is loaded: PUT /models/{name} replaces it"

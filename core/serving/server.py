@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+import httptools
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -47,10 +48,10 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{host}:{port}: cannot be listened at: {error.strerror or error}; "
-            "give another --host or --port"
+            f"{host}:{port}: cannot be listened at: {reason}; give another --host or --port"
         ) from None
     listening.setblocking(False)
     return listening
@@ -161,11 +162,15 @@ def _allow_connections() -> None:
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection whose request heads are bounded in size; ``_sweep`` bounds them in time."""
+    """A connection whose request heads are bounded in size; ``_sweep`` bounds them in time.
+
+    A wish for another protocol is ignored, as HTTP allows: Java's client sends one (h2c) with its
+    first request, the body of which httptools would leave out.
+    """
 
     head_since: float = 0.0  # 0: not within a head
     blocked_since: float = 0.0  # 0: the client takes what it is sent
-    _head_bytes = 0
+    _other_bytes = 0  # since the last of a body: of a head, of trailers
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -173,20 +178,53 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.head_since = time.monotonic()
-        self._head_bytes = 0
+        self._other_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self.head_since = 0.0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._other_bytes = 0
+        super().on_body(body)
+
     def data_received(self, data: bytes) -> None:
-        if self.head_since:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES + len(data):
-                self.refuse(431, "head_too_large", f"expected at most {MOST_HEAD_BYTES:,} bytes")
-                return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._other_bytes += len(data)
+        if self._other_bytes > MOST_HEAD_BYTES + len(data):
+            self.refuse(431, "head_too_large", f"expected at most {MOST_HEAD_BYTES:,} bytes")
+            return
+        while data:
+            data = self._parsed(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self.head_since = self.head_since or time.monotonic()  # as uvicorn waits no more
+
+    def _parsed(self, data: bytes) -> bytes:
+        """What is still to be parsed: a request with a wish for another protocol, without it."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as wish:
+            if self.parser.get_method() != b"CONNECT":
+                return self._head_without_wish() + data[wish.args[0] :]
+            self.send_400_response("CONNECT: this is no proxy")
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        return b""
+
+    def _should_upgrade(self) -> bool:
+        return True  # so that uvicorn leaves such a request alone
+
+    def _head_without_wish(self) -> bytes:
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [
+            b"%s: %s" % header
+            for header in self.headers
+            if header[0] not in (b"upgrade", b"connection")
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join((*lines, b"", b""))
 
     def send_400_response(self, msg: str) -> None:
         self.refuse(400, "malformed_request", msg)
@@ -210,7 +248,7 @@ async def _sweep(server: uvicorn.Server) -> None:
         for connection in list(server.server_state.connections):
             if not isinstance(connection, Protocol):
                 continue
-            if connection.flow.write_paused:
+            if connection.flow.write_paused or connection.transport.is_closing():
                 connection.blocked_since = connection.blocked_since or now
             else:
                 connection.blocked_since = 0.0

@@ -12,6 +12,7 @@ from typing import Sequence
 from ..errors import InputError
 from ..training.devices import gpus
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 FORMS = "auto, cpu, gpu (all), or gpu:0,2 (by number)"
 # Of a worker, before its models: the interpreter, mxnet and its buffers (measured: 250 MB).
 WORKER_BYTES = 300 * 2**20
@@ -72,8 +73,10 @@ def free_bytes() -> int | None:
         line = re.search(r"MemAvailable:\s+(\d+) kB", text)
         found.append(int(line[1]) * 1024)  # type: ignore[index]
     with contextlib.suppress(OSError, ValueError):
-        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        found.append(most - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+        group = Path("/sys/fs/cgroup")
+        most, used = (int((group / f"memory.{kind}").read_text()) for kind in ("max", "current"))
+        cached = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
+        found.append(most - used + (int(cached[1]) if cached else 0))  # the cache is given back
     return min(found) if found else None
 
 

@@ -150,9 +150,12 @@ def _named(models: tuple[str, ...], multi_model: bool) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for text in models:
         name, separator, folder_name = text.partition("=")
-        folder = Path(folder_name if separator else text)
-        if not separator:
+        is_named = bool(separator) and "/" not in name  # ./a=b is a folder
+        folder = Path(folder_name if is_named else text)
+        if not is_named:
             name = Artifact.open(folder).metadata.algorithm
+        if not sizing.MODEL_NAME.fullmatch(name):
+            raise InputError(f"{text}: a model's name is {sizing.MODEL_NAME.pattern}")
         if name in named:
             raise InputError(f"two models are named {name}: give NAME=MODEL")
         named[name] = folder.absolute()

@@ -184,12 +184,27 @@ def _talk(server: Server, sent: bytes) -> bytes:
             received += piece
 
 
+def test_a_wish_for_another_protocol_is_ignored(server: Server, bodies: list[bytes]) -> None:
+    wish = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: x\r\n"
+    head = b"POST /invocations HTTP/1.1\r\ncontent-type: application/x-npy\r\n" + wish
+    asked = head + b"content-length: %d\r\n\r\n%s" % (len(bodies[0]), bodies[0])
+    end = b"GET /ping HTTP/1.1\r\nconnection: close\r\n\r\n"
+    assert _talk(server, asked + asked + end).count(b"HTTP/1.1 200 OK") == 3
+
+
+ENDLESS_TRAILERS = (
+    b"POST /invocations HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * 500_000
+)
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nx: " + b"y" * 500_000, b"431"),
         (b"POST /invocations HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"400"),
+        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"400"),
+        (ENDLESS_TRAILERS, b"431"),
     ],
 )
 def test_what_is_no_request(sent: bytes, status: bytes, server: Server) -> None:
@@ -381,6 +396,8 @@ def test_wrong_use(algoshelf: Algoshelf, model: Path, server: Server) -> None:
     assert taken.code == 2
     assert "cannot be listened at" in taken.stderr
     assert "NAME=MODEL" in algoshelf("serve", model, model).stderr
+    assert "a model's name is" in algoshelf("serve", f"a b={model}").stderr
+    assert "cannot be listened at" in algoshelf("serve", model, "--host", "x" * 70).stderr
     assert "expected a size" in algoshelf("serve", model, "--max-payload", "big").stderr
 
 
