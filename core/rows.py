@@ -65,7 +65,7 @@ class Rows:
         rows = np.empty((len(indices), self.shape[1]), np.float32)
         if not rows.size:
             return rows
-        content, length = memoryview(rows).cast("B"), rows.itemsize * self.shape[1]
+        content, length = rows.data.cast("B"), rows.itemsize * self.shape[1]
         # Rows that follow one another are read at once.
         starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
         for start, stop in zip(starts, np.append(starts[1:], len(indices))):

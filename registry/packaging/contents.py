@@ -126,7 +126,9 @@ def _check_python(files: Files, distributions: Iterable[metadata.Distribution]) 
     faults = []
     for distribution in distributions:
         described = distribution.metadata
-        wanted = described["Requires-Python"] if "Requires-Python" in described else ""
+        wanted = ""
+        if "Requires-Python" in described:
+            wanted = described["Requires-Python"]
         if wanted and not _admits(wanted):
             faults.append(
                 f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "
