@@ -1,6 +1,7 @@
 # make run    set everything up, train mnist-cnn on its bundled sample, show the result
 # make test   set everything up, run all tests
 # make lint types bench    ruff; mypy --strict on the installed wheel; the measurements
+# make endurance           what kills and interrupts, twenty times as often
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(shell for v in 3.12 3.11 3.10 3.9; do \
@@ -8,7 +9,7 @@ PYTHON := $(shell for v in 3.12 3.11 3.10 3.9; do \
 	found=$$(command -v $$p) && "$$found" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != ($$(echo $$v | tr . ,)))" 2>/dev/null \
 	&& echo "$$found" && exit; done; done)
 
-.PHONY: run test lint types bench clean
+.PHONY: run test lint types endurance bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -23,6 +24,9 @@ lint: $(VENV)/developing
 
 types: $(VENV)/developing
 	$(BIN)/python tests/project/check_types.py
+
+endurance: $(VENV)/developing
+	ALGOSHELF_REPEATS=20 ALGOSHELF_KILLS=20 $(BIN)/python -m pytest tests/core/training
 
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/mnist_accuracy.py

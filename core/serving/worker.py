@@ -14,7 +14,6 @@ import gc
 import importlib
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -26,7 +25,7 @@ from typing import Any, Iterator
 from .. import mx
 from ..algorithm import Algorithm
 from ..answers import ask, best, close, rows_of
-from ..artifact import Model
+from ..artifact import InputSignature, Model
 from ..errors import AlgoshelfError, ArtifactError
 from ..training.devices import parse_devices
 from ..types import Context, HybridBlock
@@ -72,7 +71,7 @@ class Worker:
             log.exception("%s does not load", folder)
             return {"error": [ArtifactError.code, f"{folder}: does not load: {error}"]}
         self._models[key] = loaded
-        return {"seconds": time.monotonic() - start, "bytes": resident_bytes()}
+        return {"seconds": time.monotonic() - start}
 
 
 def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Model]:
@@ -86,7 +85,7 @@ def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Mod
     model = maker.model_fn(folder, context)
     expected = _own_answer(maker, model)
     if context.device_type == "cpu":
-        quick = replace(model, block=_quick(maker, folder, context))
+        quick = replace(model, block=_quick(maker, folder, context, model.metadata.input))
         if close(_own_answer(maker, quick), expected):
             model = quick
         else:
@@ -105,12 +104,10 @@ def _own_answer(algorithm: Algorithm[Any], model: Model) -> Any:
         raise ArtifactError(f"the model does not answer its own example: {error}") from error
 
 
-def _quick(maker: Algorithm[Any], folder: Path, context: Context) -> Any:
+def _quick(maker: Algorithm[Any], folder: Path, context: Context, signature: InputSignature) -> Any:
     """The network with convolution, batch normalization and activation as one operator of oneDNN,
     and ready for batches of several sizes unless its examples differ in length.
     """
-    model = maker.model_fn(folder, context)
-    signature = model.metadata.input
     shape = (1, *(size or RAGGED_LENGTH for size in signature.shape[1:]))
     example = mx.nd.zeros(shape, dtype=signature.dtype)
 
@@ -130,11 +127,6 @@ def _collect() -> None:
     """Free what is not reached, and look no more at what stays."""
     gc.collect()
     gc.freeze()
-
-
-def resident_bytes() -> int:
-    """How much memory this process has held at most, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _load_mxnet() -> None:

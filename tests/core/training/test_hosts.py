@@ -22,7 +22,7 @@ from algoshelf.core import mx
 from tests.conftest import ROOT, Algoshelf
 from tests.registry.conftest import install
 
-REPEATS = int(os.environ.get("ALGOSHELF_REPEATS", "2"))
+REPEATS = int(os.environ.get("ALGOSHELF_REPEATS", "1"))
 PLUGIN = (ROOT / "tests" / "registry" / "acme-tabular" / "acme_tabular.py").read_text()
 PROGRAM = str(Path(sys.executable).parent / "algoshelf")
 
