@@ -42,6 +42,11 @@ def main(weights: Path, seeds: list[int]) -> None:
             runs.append({"what": name, "seed": seed, "options": " ".join(shown)})
             runs[-1].update(trained(sample, seed, options))
             print(json.dumps(runs[-1]), file=sys.stderr)
+            keep(runs)
+
+
+def keep(runs: list[dict[str, Any]]) -> None:
+    """Write what has been measured so far."""
     document = {
         "command": "algoshelf train image-classification --train SAMPLE OPTIONS --seed SEED",
         "data": "the bundled sample: 1,000 pictures to train on, 300 to test",
