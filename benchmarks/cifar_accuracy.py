@@ -10,12 +10,11 @@ in SCRATCH, and the same command goes on from them.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from command import algoshelf
 from environment import environment, results_file
 
 OPTIONS = ("--epochs", 40, "--holdout", 0.02)
@@ -49,12 +48,6 @@ def main(data: Path, scratch: Path, seed: int, network: str) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
     print(path)
-
-
-def algoshelf(*arguments: object) -> Any:
-    """The JSON document of one command."""
-    command = [str(Path(sys.executable).parent / "algoshelf"), *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from command import ALGOSHELF
 from environment import environment, results_file
 
 COLUMNS, CENTRES, PART = 64, 20, 2**18
@@ -42,10 +43,18 @@ def main(scratch: Path) -> None:
     for size in SIZES_MB:
         path = scratch / "rows.npy"
         write(path, size * 2**20 // (4 * COLUMNS))
-        command = [str(Path(sys.executable).parent / "algoshelf"), "train", "kmeans"]
         start = time.monotonic()
         process = subprocess.Popen(
-            [*command, "--train", str(path), "--output", str(scratch / "model"), *OPTIONS],
+            [
+                ALGOSHELF,
+                "train",
+                "kmeans",
+                "--train",
+                str(path),
+                "--output",
+                str(scratch / "model"),
+                *OPTIONS,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

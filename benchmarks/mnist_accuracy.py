@@ -7,13 +7,13 @@ keeps accuracy, time and commands under results/. About a quarter of an hour on 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from command import algoshelf
 from environment import environment, results_file
 
 SEEDS = (1, 2, 3)
@@ -53,12 +53,6 @@ def main(data: Path) -> None:
     path = results_file("mnist_accuracy")
     path.write_text(json.dumps(document, indent=2) + "\n")
     print(path)
-
-
-def algoshelf(*arguments: object) -> Any:
-    """The JSON document of one command."""
-    command = [str(Path(sys.executable).parent / "algoshelf"), *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 if __name__ == "__main__":

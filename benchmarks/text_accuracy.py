@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from statistics import mean
 from typing import Any, Iterator
 
 import numpy as np
+from command import algoshelf
 from environment import environment, results_file
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -97,12 +97,6 @@ def mr(data: Path, scratch: Path) -> Iterator[tuple[int, list[object], Path]]:
         train.write_text("".join(rows[i] for i in np.delete(order, np.s_[fold::FOLDS])))
         test.write_text("".join(rows[i] for i in order[fold::FOLDS]))
         yield fold + 1, ["--train", train], test
-
-
-def algoshelf(*arguments: object) -> Any:
-    """The JSON document of one command."""
-    command = [str(Path(sys.executable).parent / "algoshelf"), *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 if __name__ == "__main__":

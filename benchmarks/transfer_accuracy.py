@@ -11,13 +11,13 @@ those of mxnet.gluon.model_zoo.vision.mobilenet_v2_1_0().features. About ten min
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from command import algoshelf
 from environment import environment, results_file
 
 EPOCHS = 4
@@ -80,12 +80,6 @@ def trained(sample: Path, seed: int, options: tuple[object, ...]) -> dict[str, A
         "validation_accuracy": document["metrics"]["validation:accuracy"],
         "train_seconds": round(seconds),
     }
-
-
-def algoshelf(*arguments: object) -> Any:
-    """The JSON document of one command."""
-    command = [str(Path(sys.executable).parent / "algoshelf"), *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .errors import AlgoshelfError, InputError, Stopped
 from .files import entries
 from .training.cluster import is_worker
 from .training.launch import run_host
-from .training.run import RunOptions, parse_duration, train
+from .training.run import RunOptions, parse_duration, parse_seed, train
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
 # Hyperparameters of the job, beside those of the algorithm.
@@ -163,17 +163,18 @@ def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, list[str]]:
     """The seed, the options of the run, and the faults; both are taken out of ``values``."""
     faults: list[str] = []
     every = 0.0
-    seed = values.pop(SEED, "1")
-    if not (re.fullmatch(r"[0-9]{1,10}", seed) and int(seed) < 2**31):
-        faults.append(f"{SEED}: expected a whole number from 0 to {2**31 - 1}, got {seed!r}")
-        seed = "1"
+    seed = 1
+    try:
+        seed = parse_seed(values.pop(SEED, "1"))
+    except ValueError as error:
+        faults.append(f"{SEED}: {error}")
     text = values.pop(CHECKPOINT_EVERY, CHECKPOINT_SECONDS)
     try:
         every = parse_duration(text)
     except ValueError:
         faults.append(f"{CHECKPOINT_EVERY}: expected a time such as 90s, 10m, 1h, got {text!r}")
     folder = container.base() / "checkpoints"
-    return int(seed), RunOptions(checkpoints=folder, checkpoint_every=every), faults
+    return seed, RunOptions(checkpoints=folder, checkpoint_every=every), faults
 
 
 def _tell(reason: str) -> None:

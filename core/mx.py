@@ -76,10 +76,11 @@ def amp() -> ModuleType:
 
 def threads() -> int:
     """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core."""
-    return int(os.environ.get("OMP_NUM_THREADS") or _cores())
+    return int(os.environ.get("OMP_NUM_THREADS") or cores())
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -97,7 +98,7 @@ def _set_threads() -> None:
     hold the same one wait for one another: two contexts gained 1.2 over one, with 64 workspaces 1.7
     (docs/decisions/0008-training-speed.md).
     """
-    setting = os.environ.get("OMP_NUM_THREADS") or str(_cores())
+    setting = os.environ.get("OMP_NUM_THREADS") or str(cores())
     os.environ["OMP_NUM_THREADS"] = setting
     if not re.fullmatch(r"[1-9][0-9]{0,3}", setting):  # mxnet would abort
         raise InputError(
@@ -116,7 +117,7 @@ def share_threads(replicas: int) -> None:
     cores, ran at a quarter of the speed of one.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, _cores() // replicas))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // replicas))
 
 
 def _restore_numpy_bool() -> None:
@@ -147,15 +148,22 @@ def _pool_in_plain_layout(mxnet: ModuleType) -> None:
     pooling.hybrid_forward = hybrid_forward
 
 
+def has_gpu_wheel() -> bool:
+    """Whether mxnet's wheel for GPUs is installed; mxnet is not imported."""
+    try:
+        metadata.distribution("mxnet-cu112")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _preload_nvidia_libraries() -> None:
     """Make the CUDA 11 libraries of the ``nvidia-*-cu11`` wheels known to the dynamic loader.
 
     It takes a library that is already loaded for the one of the same soname that libmxnet needs,
     so no LD_LIBRARY_PATH is. Exact sonames: those of CUDA 12 in the same folder never match.
     """
-    try:
-        metadata.distribution("mxnet-cu112")
-    except metadata.PackageNotFoundError:
+    if not has_gpu_wheel():
         return  # the CPU wheel, or an image that brings its own libraries
     for soname in _CUDA_LIBRARIES:
         for entry in sys.path:

@@ -92,6 +92,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """kmeans with three clusters of the bundled sample, trained in this process."""
+    from algoshelf.algorithms.kmeans import IRIS, KMeans
+    from algoshelf.core import Reporter, train
+
+    folder = tmp_path_factory.mktemp("kmeans") / "m"
+    options = KMeans.Hyperparameters(k=3)
+    train(KMeans(), {"train": IRIS}, options, folder, reporter=Reporter())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """100 images (100, 28, 28) uint8 and labels (100,) of the bundled sample, ten of each digit."""
     images = np.frombuffer(_gunzip("t10k-images-idx3-ubyte.gz"), np.uint8, offset=16)

@@ -8,6 +8,7 @@ JSON with a stable code.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 MOST_ORDER_BYTES = 2**16
 RETRY_SECONDS = 1
 MOST_TYPE_CHARACTERS = 2000
+LINGER_SECONDS = 5.0
 NO_MODEL = "-"  # in metrics
 
 
@@ -49,16 +51,11 @@ CLOSE = ((b"connection", b"close"),)
 
 
 class App:
-    """The application around a pool; ``max_payload`` in bytes, ``timeout`` in seconds.
+    """The application around a pool, whose options are its own."""
 
-    ``manages`` is whether models may be loaded, replaced and unloaded by request.
-    """
-
-    def __init__(self, pool: Pool, *, max_payload: int, timeout: float, manages: bool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.max_payload = max_payload
-        self.timeout = timeout
-        self.manages = manages
+        self.options = pool.options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,7 +93,11 @@ class App:
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": reply.body})
+        too_large = reply.status == 413
+        await send({"type": "http.response.body", "body": reply.body, "more_body": too_large})
+        if too_large:
+            await _drop_rest(receive)
+            await send({"type": "http.response.body"})
 
     # Asking a model
 
@@ -134,7 +135,7 @@ class App:
         content_type, accept = _header(scope, b"content-type"), _header(scope, b"accept")
         if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
             raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
-        body = await self._body(scope, receive, self.max_payload)
+        body = await self._body(scope, receive, self.options.max_payload)
         return await self.pool.submit(model, Request(body, content_type, accept), start)
 
     async def _body(self, scope: Scope, receive: Receive, most: int) -> bytes:
@@ -144,7 +145,7 @@ class App:
             raise _too_large(most)
         task = asyncio.current_task()
         assert task is not None
-        timer = asyncio.get_running_loop().call_later(self.timeout, task.cancel)
+        timer = asyncio.get_running_loop().call_later(self.options.timeout, task.cancel)
         try:
             message = await receive()
             body = message.get("body", b"")
@@ -160,7 +161,7 @@ class App:
             raise Refusal(
                 408,
                 "slow_request",
-                f"the body did not come within {self.timeout:g} s",
+                f"the body did not come within {self.options.timeout:g} s",
                 headers=CLOSE,
             ) from None
         finally:
@@ -187,7 +188,7 @@ class App:
             return Reply(200, metrics.CONTENT_TYPE, self.pool.metrics.text())
         if path == "/openapi.json":
             _check_method(scope, "GET")
-            return _json(openapi.document(self.pool.models.values(), self.max_payload))
+            return _json(openapi.document(self.pool.models.values(), self.options.max_payload))
         if path == "/models":
             return await self._models(scope, receive)
         if path.startswith("/models/"):
@@ -198,9 +199,9 @@ class App:
         """What suits this server in a batch transform, unless the job has said it."""
         job = container.batch_transform()
         return {
-            "MaxConcurrentTransforms": (job and job.concurrent) or 2 * self.pool.options.workers,
+            "MaxConcurrentTransforms": (job and job.concurrent) or 2 * self.options.workers,
             "BatchStrategy": job.strategy if job else "MULTI_RECORD",
-            "MaxPayloadInMB": max(1, self.max_payload // 2**20),
+            "MaxPayloadInMB": max(1, self.options.max_payload // 2**20),
         }
 
     async def _models(self, scope: Scope, receive: Receive) -> Reply:
@@ -231,7 +232,7 @@ class App:
 
     async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
         folder = _folder(order.get("url"))
-        if not sizing.fits(folder, self.pool.options.workers):
+        if not sizing.fits(folder, self.options.workers):
             raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
         try:
             await self.pool.load(name, folder)
@@ -243,7 +244,7 @@ class App:
         return _json({"loaded": name})
 
     def _check_manages(self) -> None:
-        if not self.manages:
+        if not self.options.manages:
             raise Refusal(
                 403, "not_managed", "models are fixed here: serve with --multi-model to change them"
             )
@@ -293,6 +294,17 @@ def _check_method(scope: Scope, *allowed: str) -> str:
 
 def _too_large(most: int) -> Refusal:
     return Refusal(413, "too_large", f"a body may hold {most:,} bytes", headers=CLOSE)
+
+
+async def _drop_rest(receive: Receive) -> None:
+    """Take what the client still sends, for a while: closed at once, it would read no answer."""
+
+    async def drop() -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(drop(), LINGER_SECONDS)
 
 
 def _json(document: Any) -> Reply:

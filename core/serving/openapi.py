@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Iterable, Mapping
 
 from .. import codecs
@@ -98,11 +99,7 @@ def _is_binary(content_type: str) -> bool:
 
 
 def _example(payload: str, content_type: str) -> Any:
-    if content_type != codecs.JSON:
-        return payload
-    import json
-
-    return json.loads(payload)
+    return json.loads(payload) if content_type == codecs.JSON else payload
 
 
 def _errors(statuses: Iterable[str]) -> Mapping[str, Any]:

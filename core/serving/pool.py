@@ -62,7 +62,8 @@ class ServingError(AlgoshelfError):
 class Options:
     """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
 
-    ``max_queue`` is how many requests may wait in all.
+    ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds;
+    ``manages`` is whether models may be loaded, replaced and unloaded by request.
     """
 
     workers: int
@@ -72,6 +73,8 @@ class Options:
     max_delay: float = 0.002
     timeout: float = 60.0
     max_queue: int = 1000
+    max_payload: int = 6 * 2**20
+    manages: bool = False
 
 
 class Job:

@@ -62,9 +62,6 @@ def run(
     models: dict[str, Path],
     opener: Opener,
     options: Options,
-    *,
-    max_payload: int,
-    manages: bool,
     tell: Callable[[], None],
 ) -> None:
     """Serve ``models``, folders by name, until SIGTERM or SIGINT; SIGHUP reads them anew.
@@ -75,9 +72,7 @@ def run(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(
-            _serve(listening, models, opener, options, max_payload, manages, tell)
-        )
+        loop.run_until_complete(_serve(listening, models, opener, options, tell))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -88,15 +83,12 @@ async def _serve(
     models: dict[str, Path],
     opener: Opener,
     options: Options,
-    max_payload: int,
-    manages: bool,
     tell: Callable[[], None],
 ) -> None:
     pool = Pool(options, opener, Metrics())
-    app = App(pool, max_payload=max_payload, timeout=options.timeout, manages=manages)
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            App(pool),
             http=Protocol,
             ws="none",
             lifespan="off",

@@ -64,10 +64,9 @@ def sized(load: Callable[[], HybridBlock], example: Any) -> Any:
     sizes: Sequence[int] = SIZES if room >= len(SIZES) else FEW_SIZES
     if room < len(sizes):
         return first
-    copies = {1: first}
-    for size in sizes:
-        copies.setdefault(size, load() if size > 1 else first)
-        copies[size](mx.nd.concat(*[example] * size, dim=0)).wait_to_read()
+    copies = {size: first if size == 1 else load() for size in sizes}
+    for size, network in copies.items():
+        network(mx.nd.concat(*[example] * size, dim=0)).wait_to_read()
     return Sized(copies)
 
 

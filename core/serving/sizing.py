@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Sequence
 
+from .. import mx
 from ..errors import InputError
 from ..training.devices import gpus
 
@@ -37,7 +36,7 @@ def devices(text: str) -> list[str]:
     Raises InputError for another form. Whether a GPU is there is found by the worker.
     """
     if text == "auto":
-        found = gpus() if _has_gpu_wheel() else []
+        found = gpus() if mx.has_gpu_wheel() else []
         return [f"gpu:{index}" for index in range(len(found))] or ["cpu"]
     if text == "cpu":
         return ["cpu"]
@@ -48,21 +47,14 @@ def devices(text: str) -> list[str]:
     raise InputError(f"--devices: expected {FORMS}, got {text!r}")
 
 
-def _has_gpu_wheel() -> bool:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        metadata.distribution("mxnet-cu112")
-        return True
-    return False
-
-
 def cores() -> int:
     """The processors that this process may use: its affinity, and its container's quota."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = mx.cores()
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         if quota != "max":
-            return max(1, min(found or 1, int(quota) // int(period)))
-    return found or 1
+            return max(1, min(found, int(quota) // int(period)))
+    return found
 
 
 def free_bytes() -> int | None:

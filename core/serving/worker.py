@@ -9,12 +9,10 @@ DESCRIPTOR is a socket on which the server sends messages: ``load`` a model, ``u
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -28,6 +26,7 @@ from ..answers import ask, best, close, rows_of
 from ..artifact import InputSignature, Model
 from ..errors import AlgoshelfError, ArtifactError
 from ..training.devices import parse_devices
+from ..training.launch import die_with_parent
 from ..types import Context, HybridBlock
 from .answering import Request, answer
 from .sized import sized
@@ -155,7 +154,7 @@ def _silence() -> Iterator[None]:
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the server
+    die_with_parent()
     logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
     worker = Worker()
     with socket.socket(fileno=int(sys.argv[1])) as connection:

@@ -5,7 +5,7 @@ May import the rest of core, never serving, a container, or an algorithm.
 
 from .data import ArrayDataset, Dataset
 from .reporting import LogReporter, Reporter
-from .run import Run, RunOptions, parse_duration, train
+from .run import Run, RunOptions, parse_duration, parse_seed, train
 
 __all__ = [
     "ArrayDataset",
@@ -15,5 +15,6 @@ __all__ = [
     "Run",
     "RunOptions",
     "parse_duration",
+    "parse_seed",
     "train",
 ]

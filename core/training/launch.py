@@ -180,11 +180,12 @@ def _start(
         stdout=subprocess.DEVNULL if quiet or output else None,
         stderr=output,
         start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who hands it on
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=Hyperparameters)
 # In one store with gradients, weights and gathered figures: engine.WEIGHTS_KEY, cluster.GATHER_KEY.
 SUMS_KEY = 150_000
+MOST_SEED = 2**31 - 1
 
 
 def parse_duration(text: str) -> float:
@@ -56,6 +57,13 @@ def parse_duration(text: str) -> float:
     if not found or float(found[1]) == 0:
         raise ValueError(f"no duration: {text!r}")
     return float(found[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def parse_seed(text: str) -> int:
+    """A seed from 0 to MOST_SEED. Raises ValueError, which says what was expected."""
+    if not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= MOST_SEED):
+        raise ValueError(f"expected a whole number from 0 to {MOST_SEED}, got {text!r}")
+    return int(text)
 
 
 @dataclass(frozen=True)

@@ -125,15 +125,18 @@ def serve(
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata), err=True)
 
-    server.run(
-        listening,
-        folders,
-        opened,
-        pool.Options(count, threads, tuple(on), max_batch, max_delay, timeout, max_queue),
+    options = pool.Options(
+        workers=count,
+        threads=threads,
+        devices=tuple(on),
+        max_batch=max_batch,
+        max_delay=max_delay,
+        timeout=timeout,
+        max_queue=max_queue,
         max_payload=max_payload,
         manages=multi_model,
-        tell=tell,
     )
+    server.run(listening, folders, opened, options, tell)
 
 
 def _named(models: tuple[str, ...], multi_model: bool) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from ...core import container
 from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
 from ...core.errors import AlgoshelfError, InputError, did_you_mean
-from ...core.training import RunOptions, parse_duration
+from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker
 from ...core.training.devices import DISTRIBUTED_STORES, FORMS, STORES
@@ -260,14 +260,16 @@ def _checked(
     hosts = given.get("hosts", "1")
     if not re.fullmatch(r"[1-9][0-9]?", hosts):
         faults.append(f"--hosts: expected a whole number from 1 to 99, got {hosts!r}")
-    seed = given["seed"]
-    if not (re.fullmatch(r"[0-9]{1,10}", seed) and int(seed) < 2**31):
-        faults.append(f"--seed: expected a whole number from 0 to {2**31 - 1}, got {seed!r}")
+    seed = 0
+    try:
+        seed = parse_seed(given["seed"])
+    except ValueError as error:
+        faults.append(f"--seed: {error}")
     options, wrong = _run_options(given)
     faults += wrong
     if faults:
         raise InputError(*faults)
-    return channels, hyperparameters, int(seed), options
+    return channels, hyperparameters, seed, options
 
 
 def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:

@@ -1,4 +1,4 @@
-"""What the tests of kmeans share: Iris, rows in blobs, a model of Iris, and training in-process."""
+"""What the tests of kmeans share: Iris, rows in blobs, and training in-process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ IRIS_SSD = 78.851441
 def iris() -> np.ndarray:
     """The rows (150, 4) float32."""
     return np.loadtxt(IRIS, delimiter=",", skiprows=1, dtype=np.float32)
-
-
-@pytest.fixture(scope="session")
-def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kmeans") / "m"
-    trained(folder, IRIS, k=3)
-    return folder
 
 
 @pytest.fixture(scope="session")

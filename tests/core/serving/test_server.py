@@ -122,6 +122,7 @@ def test_a_request_that_cannot_be_answered_fails_alone(
         (b"<a/>", "text/xml", {}, 415, "unsupported_content_type", "text/csv"),
         (b"1", "", {}, 415, "unsupported_content_type", "text/csv"),
         (b"x" * 200_000, codecs.CSV, {}, 413, "too_large", "102,400"),
+        (b"x" * 20_000_000, codecs.CSV, {}, 413, "too_large", "102,400"),  # longer than any buffer
     ],
 )
 def test_errors_say_what_is_wrong(

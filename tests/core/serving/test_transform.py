@@ -22,19 +22,11 @@ from algoshelf.core.serving import journal
 from algoshelf.core.serving.transform import Listener, Summary, TransformOptions, transform
 from PIL import Image
 
-from tests.algorithms.kmeans.conftest import trained
 from tests.conftest import Algoshelf
 
 LINES = IRIS.read_bytes().splitlines()[1:]
 REPORT = TransformOptions(on_error="report")
 CSV = codecs.CSV
-
-
-@pytest.fixture(scope="module")
-def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("transform") / "m"
-    trained(folder, IRIS, k=3)
-    return folder
 
 
 @pytest.fixture(scope="module")
