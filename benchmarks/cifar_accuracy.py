@@ -1,9 +1,9 @@
 """A small network, cifar_resnet20_v1 unless another is named, on the whole of CIFAR-10.
 
-    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED [NETWORK]]
+    python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED [NETWORK [NAME VALUE …]]]
 
-Trains through the command line, 40 epochs, evaluates on the 10,000 test images, and keeps accuracy,
-time and command under results/. About three quarters of an hour on two cores; checkpoints are kept
+Trains through the command line, 40 epochs and with hyperparameters NAME VALUE as given, evaluates
+on the 10,000 test images, and keeps accuracy, time and command under results/. About three quarters of an hour on two cores; checkpoints are kept
 in SCRATCH, and the same command goes on from them.
 """
 
@@ -21,12 +21,15 @@ OPTIONS = ("--epochs", 40, "--holdout", 0.02)
 NETWORK = "cifar_resnet20_v1"
 
 
-def main(data: Path, scratch: Path, seed: int, network: str) -> None:
+def main(data: Path, scratch: Path, seed: int, network: str, given: list[str]) -> None:
     if not (data / "test_batch.bin").is_file():
         sys.exit(f"{data}: holds no test_batch.bin; give the folder with CIFAR-10's .bin files")
     options = ("--network", network, *OPTIONS)
-    model = scratch / f"model-{network}-{seed}"
-    kept = ("--checkpoints", scratch / f"checkpoints-{network}-{seed}", "--checkpoint-every", "5m")
+    for name, value in zip(given[::2], given[1::2]):
+        options += (f"--{name}", value)
+    title = "-".join([network, *given, f"seed{seed}"])
+    model = scratch / f"model-{title}"
+    kept = ("--checkpoints", scratch / f"checkpoints-{title}", "--checkpoint-every", "5m")
     start = time.monotonic()
     command = ("train", "image-classification", "--train", data, "--seed", seed, *options)
     trained = algoshelf(*command, *kept, "--output", model)
@@ -44,7 +47,7 @@ def main(data: Path, scratch: Path, seed: int, network: str) -> None:
         "validation_accuracy": trained["metrics"]["validation:accuracy"],
         "seconds_of_the_last_start": round(seconds),
     }
-    path = results_file(f"cifar_accuracy-{network}-seed{seed}")
+    path = results_file(f"cifar_accuracy-{title}")
     path.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
     print(path)
@@ -52,5 +55,5 @@ def main(data: Path, scratch: Path, seed: int, network: str) -> None:
 
 if __name__ == "__main__":
     folder, scratch, *rest = sys.argv[1:]
-    seed, network = (*rest, *("1", NETWORK)[len(rest) :])
-    main(Path(folder), Path(scratch), int(seed), network)
+    seed, network = (*rest[:2], *("1", NETWORK)[len(rest) :])
+    main(Path(folder), Path(scratch), int(seed), network, rest[2:])
