@@ -15,8 +15,9 @@ PYTHON := $(shell for v in 3.12 3.11 3.10 3.9; do \
 run: $(VENV)/installed
 	$(BIN)/algoshelf train mnist-cnn
 
+# A worker for each core, of one thread: several would wait for one another.
 test: $(VENV)/developing
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/developing
 	$(BIN)/ruff check .

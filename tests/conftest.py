@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
+import io
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
+from algoshelf.registry.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
@@ -70,6 +74,36 @@ class Algoshelf:
         return Result(done.returncode, done.stdout, done.stderr.decode())
 
 
+class InProcess(Algoshelf):
+    """The same command line in the process of the tests, for what does not depend on a process of
+    its own, which imports mxnet: 2 s of a processor each time.
+    """
+
+    def __call__(self, *arguments: object, stdin: bytes = b"", **environment: str) -> Result:
+        streams = {
+            name: io.TextIOWrapper(io.BytesIO(content), "utf-8", write_through=True)
+            for name, content in (("stdin", stdin), ("stdout", b""), ("stderr", b""))
+        }
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+        handlers = [signal.getsignal(number) for number in numbers]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in {"COLUMNS": "100", **environment}.items():
+                patch.setenv(name, value)
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            try:
+                with pytest.raises(SystemExit) as ended:
+                    main([str(argument) for argument in arguments])
+            finally:
+                for number, handler in zip(numbers, handlers):
+                    signal.signal(number, handler)
+        out, err = (streams[name].buffer for name in ("stdout", "stderr"))
+        assert isinstance(out, io.BytesIO)
+        assert isinstance(err, io.BytesIO)
+        return Result(int(ended.value.code or 0), out.getvalue(), err.getvalue().decode())
+
+
 def free_port() -> int:
     """A port that nobody listens at."""
     with socket.socket() as probe:
@@ -82,13 +116,44 @@ def algoshelf(tmp_path: Path) -> Algoshelf:
     return Algoshelf(tmp_path)
 
 
+@pytest.fixture
+def in_process(tmp_path: Path) -> InProcess:
+    return InProcess(tmp_path)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder ``name``, which ``make`` fills for all workers of pytest-xdist."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / name
+    with (shared / f"{name}.made").open("a+") as made:
+        fcntl.flock(made, fcntl.LOCK_EX)
+        if not made.seek(0, os.SEEK_END):
+            folder.mkdir()
+            make(folder)
+            made.write("once")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """mnist-cnn after one epoch on the bundled sample."""
-    folder = tmp_path_factory.mktemp("model")
-    result = Algoshelf(folder)("train", "mnist-cnn", "--epochs", 1, "--output", "m")
-    assert result.code == 0, result.stderr
-    return folder / "m"
+
+    def make(folder: Path) -> None:
+        result = Algoshelf(folder)("train", "mnist-cnn", "--epochs", 1, "--output", "m")
+        assert result.code == 0, result.stderr
+
+    return made_once(tmp_path_factory, "model", make) / "m"
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """500 digits of the sample: enough where it matters that mnist-cnn trains, not what."""
+    path = tmp_path_factory.mktemp("few") / "digits.npz"
+    images = np.frombuffer(_gunzip("t10k-images-idx3-ubyte.gz"), np.uint8, offset=16)
+    labels = np.frombuffer(_gunzip("t10k-labels-idx1-ubyte.gz"), np.uint8, offset=8)
+    np.savez(path, x=images.reshape(-1, 28, 28)[:500], y=labels[:500])
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx,
 from algoshelf.core.training.loop import predict
 from PIL import Image
 
-from tests.conftest import ROOT, Algoshelf
+from tests.conftest import ROOT, Algoshelf, InProcess
 
 if importlib.util.find_spec("gluoncv") is None:
     pytest.skip("image-classification needs GluonCV", allow_module_level=True)
@@ -295,15 +295,15 @@ def test_the_blended_loss_is_the_cross_entropy_of_the_blended_label() -> None:
 
 
 def test_the_command_line_trains_evaluates_and_answers(
-    algoshelf: Algoshelf, tmp_path: Path, folder: Path
+    algoshelf: Algoshelf, in_process: InProcess, folder: Path
 ) -> None:
     options = ("--train", folder, "--test", folder, "--epochs", 1, "--batch-size", 32)
     result = algoshelf("train", "image-classification", *options, "--output", "m")
     assert result.code == 0, result.stderr
     assert "test:accuracy" in result.text
-    figures = algoshelf("evaluate", "m", "--test", folder, "--json").json
+    figures = in_process("evaluate", "m", "--test", folder, "--json").json
     assert figures["examples"] == 60
-    answer = algoshelf("predict", "m", folder / "cat" / "00.png")
+    answer = in_process("predict", "m", folder / "cat" / "00.png")
     assert set(answer.json["probabilities"]) == {"cat", "plane", "ship"}
 
 

@@ -16,7 +16,7 @@ from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.core import ArrayDataset, DataError, UnfitPayloadError, codecs
 from PIL import Image
 
-from tests.conftest import SAMPLE, Algoshelf, write_idx
+from tests.conftest import SAMPLE, InProcess, write_idx
 
 Digits = tuple[np.ndarray, np.ndarray]
 
@@ -228,12 +228,12 @@ WRONG = [
 
 @pytest.mark.parametrize("make", WRONG, ids=lambda make: make.__name__)
 def test_wrong_data_exits_2_names_the_file_and_leaves_nothing(
-    make: Callable[[Path], str], algoshelf: Algoshelf, tmp_path: Path
+    make: Callable[[Path], str], in_process: InProcess, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     expected = make(data)
-    result = algoshelf("train", "mnist-cnn", "--train", data, "--output", "models/out")
+    result = in_process("train", "mnist-cnn", "--train", data, "--output", "models/out")
     assert result.code == 2, result.stderr
     assert expected in result.stderr
     assert result.stderr.count("error:") == 1

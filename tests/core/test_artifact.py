@@ -11,7 +11,7 @@ import pytest
 from algoshelf.core import Artifact, ArtifactError, OutputError
 from algoshelf.core.artifact import staged
 
-from tests.conftest import Algoshelf
+from tests.conftest import InProcess
 
 
 def test_the_artifact_says_what_made_it(model: Path) -> None:
@@ -178,13 +178,14 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path, model: Path) -> 
         assert (place / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_full_disk_is_an_output_error(tmp_path: Path, algoshelf: Algoshelf) -> None:
+def test_a_full_disk_is_an_output_error(tmp_path: Path, in_process: InProcess, few: Path) -> None:
     (tmp_path / "small").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(tmp_path / "small")]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting needs root")
     try:
-        result = algoshelf("train", "mnist-cnn", "--epochs", 1, "--output", "small/model")
+        data = ("--train", few, "--epochs", 1)
+        result = in_process("train", "mnist-cnn", *data, "--output", "small/model")
         assert result.code == 2
         assert "cannot be written" in result.stderr
         assert "Traceback" not in result.stderr
@@ -214,10 +215,10 @@ def test_another_algorithm_or_version_does_not_load_it(copy: Path) -> None:
         MnistCnn().model_fn(copy)
 
 
-def test_a_short_write_is_an_output_error(tmp_path: Path) -> None:
+def test_a_short_write_is_an_output_error(tmp_path: Path, few: Path) -> None:
     """A quota that cuts the last bytes: mxnet itself notices nothing."""
     program = Path(sys.executable).parent / "algoshelf"
-    command = f"ulimit -f 1094; exec {program} train mnist-cnn --epochs 1 --output m"
+    command = f"ulimit -f 1094; exec {program} train mnist-cnn --train {few} --epochs 1 --output m"
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )

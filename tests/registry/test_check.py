@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from algoshelf.core.conformance import CHECKS
 
-from tests.conftest import ROOT, Algoshelf
+from tests.conftest import ROOT, Algoshelf, InProcess
 from tests.registry.conftest import Site
 
 PLUGIN = (ROOT / "tests" / "registry" / "acme-tabular" / "acme_tabular.py").read_text()
@@ -80,11 +80,11 @@ def test_what_a_plugin_raises_is_told_with_its_line(site: Site, rows: Path) -> N
     ],
 )
 def test_wrong_usage_is_told_and_leaves_nothing(
-    arguments: tuple[str, ...], message: str, algoshelf: Algoshelf, tmp_path: Path
+    arguments: tuple[str, ...], message: str, in_process: InProcess, tmp_path: Path
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
-    result = algoshelf(*arguments)
+    result = in_process(*arguments)
     assert result.code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -10,31 +10,33 @@ import pytest
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from PIL import Image
 
-from tests.conftest import Algoshelf
+from tests.conftest import Algoshelf, InProcess
 
 from .conftest import IRIS_SSD, centroids, trained
 
 
-def test_iris_from_training_to_a_picture(algoshelf: Algoshelf, tmp_path: Path) -> None:
+def test_iris_from_training_to_a_picture(
+    algoshelf: Algoshelf, in_process: InProcess, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     result = algoshelf("train", "kmeans", "--k", 3)
     assert result.code == 0, result.stderr
     assert "test:ssd=78.8514" in result.stderr
     assert "2 2 2" in result.text  # drawn
-    shown = algoshelf("evaluate", "models/kmeans", "--plot", "clusters.png")
+    shown = in_process("evaluate", "models/kmeans", "--plot", "clusters.png")
     assert shown.code == 0, shown.stderr
     assert "78.8514" in shown.text
     assert "mean squared distance" in shown.text
     with Image.open(tmp_path / "clusters.png") as picture:
         assert min(picture.size) > 500
-    document = algoshelf("evaluate", "models/kmeans", "--test", IRIS, "--json").json
+    document = in_process("evaluate", "models/kmeans", "--test", IRIS, "--json").json
     assert document["metrics"]["ssd"] == pytest.approx(IRIS_SSD, rel=1e-6)
     assert sorted(group["size"] for group in document["groups"]) == [38, 50, 62]
     assert "scatter" not in document
-    asked = algoshelf("predict", "models/kmeans", "-", "--content-type", "text/csv;label_size=0",
-                      stdin=b"5.1,3.5,1.4,0.2\n")  # fmt: skip
+    asked = in_process("predict", "models/kmeans", "-", "--content-type", "text/csv;label_size=0",
+                       stdin=b"5.1,3.5,1.4,0.2\n")  # fmt: skip
     assert asked.json["distance_to_cluster"] == pytest.approx(0.1413, abs=1e-3)
-    refused = algoshelf("evaluate", "models/kmeans", "--test", IRIS.parent / "README.md")
+    refused = in_process("evaluate", "models/kmeans", "--test", IRIS.parent / "README.md")
     assert refused.code == 2
     assert "README.md: line 1" in refused.stderr
 

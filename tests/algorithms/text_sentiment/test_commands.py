@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Algoshelf
+from tests.conftest import Algoshelf, InProcess
 
 QUICK = ("--network", "ngram", "--epochs", 2)
 
@@ -30,7 +30,7 @@ def test_another_process_evaluates_what_was_trained(model: Path, algoshelf: Algo
     assert evaluated["metrics"]["accuracy"] > 0.8
 
 
-def test_files_of_each_kind_are_answered(model: Path, algoshelf: Algoshelf) -> None:
+def test_files_of_each_kind_are_answered(model: Path, in_process: InProcess) -> None:
     files = {
         "a.txt": "A wonderful, moving film.\n\nDull and boring, a waste of time.\n",
         "b.csv": '"A wonderful, moving film."\n""\n"Dull and boring, a waste of time."\n',
@@ -38,16 +38,16 @@ def test_files_of_each_kind_are_answered(model: Path, algoshelf: Algoshelf) -> N
         "d.jsonl": '"A wonderful, moving film."\n""\n{"text": "Dull and boring, a waste of time."}',
     }
     for name, content in files.items():
-        (algoshelf.folder / name).write_text(content)
-    result = algoshelf("predict", model, *files)
+        (in_process.folder / name).write_text(content)
+    result = in_process("predict", model, *files)
     assert result.code == 0, result.stderr
     answers = [json.loads(line) for line in result.text.splitlines()]
     assert answers == answers[:3] * 4
     assert [answers[0]["label"], answers[2]["label"]] == ["positive", "negative"]
-    assert algoshelf("predict", model).json["label"] in ("positive", "negative")
+    assert in_process("predict", model).json["label"] in ("positive", "negative")
 
 
-def test_labels_of_any_name_and_number(algoshelf: Algoshelf) -> None:
+def test_labels_of_any_name_and_number(in_process: InProcess) -> None:
     topics = {
         "Spiel & Sport": "ball goal",
         "政治": "vote law",
@@ -55,13 +55,13 @@ def test_labels_of_any_name_and_number(algoshelf: Algoshelf) -> None:
         "-1": "x",
     }
     rows = [f"{words} {n}\t{name}\n" for n in range(20) for name, words in topics.items()]
-    (algoshelf.folder / "rows.tsv").write_text("".join(rows), encoding="utf-8")
-    trained = algoshelf(
+    (in_process.folder / "rows.tsv").write_text("".join(rows), encoding="utf-8")
+    trained = in_process(
         "train", "text-sentiment", "--train", "rows.tsv", *QUICK, "--batch-size", 8, "--json"
     )
     assert trained.code == 0, trained.stderr
-    (algoshelf.folder / "ask.txt").write_text("a law\nthe goal\n", encoding="utf-8")
-    answers = algoshelf("predict", "models/text-sentiment", "ask.txt").text.splitlines()
+    (in_process.folder / "ask.txt").write_text("a law\nthe goal\n", encoding="utf-8")
+    answers = in_process("predict", "models/text-sentiment", "ask.txt").text.splitlines()
     assert [json.loads(a)["label"] for a in answers] == ["政治", "Spiel & Sport"]
 
 
@@ -79,22 +79,22 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def test_a_resumed_training_ends_with_the_same_bytes(rows: Path, algoshelf: Algoshelf) -> None:
+def test_a_resumed_training_ends_with_the_same_bytes(rows: Path, in_process: InProcess) -> None:
     command = ("train", "text-sentiment", "--train", rows, *SETTINGS)
     kept = ("--checkpoints", "c", "--checkpoint-every", "0.01s")
-    assert algoshelf(*command, "--output", "whole").code == 0
-    assert algoshelf(*command, "--output", "a", *kept).code == 0
-    newest = max((algoshelf.folder / "c").glob("step-*"))
+    assert in_process(*command, "--output", "whole").code == 0
+    assert in_process(*command, "--output", "a", *kept).code == 0
+    newest = max((in_process.folder / "c").glob("step-*"))
     shutil.rmtree(newest)
-    resumed = algoshelf(*command, "--output", "b", *kept)
+    resumed = in_process(*command, "--output", "b", *kept)
     assert "resuming after step" in resumed.stderr
-    again = algoshelf(*command, "--output", "c2", *kept)
+    again = in_process(*command, "--output", "c2", *kept)
     assert again.code == 0, again.stderr
     for name in ("algorithm.json", "model-0000.params", "model-symbol.json"):
-        whole = (algoshelf.folder / "whole" / name).read_bytes()
-        assert (algoshelf.folder / "a" / name).read_bytes() == whole
-        assert (algoshelf.folder / "b" / name).read_bytes() == whole
-        assert (algoshelf.folder / "c2" / name).read_bytes() == whole
+        whole = (in_process.folder / "whole" / name).read_bytes()
+        assert (in_process.folder / "a" / name).read_bytes() == whole
+        assert (in_process.folder / "b" / name).read_bytes() == whole
+        assert (in_process.folder / "c2" / name).read_bytes() == whole
 
 
 @pytest.mark.parametrize("how", [("--devices", "cpu:2"), ("--hosts", "2")])
@@ -123,10 +123,10 @@ def test_without_gluonnlp_the_catalog_is_open_and_train_says_what_to_install(
     assert not (algoshelf.folder / "models").exists()
 
 
-def test_what_does_not_fit_together_is_refused(algoshelf: Algoshelf) -> None:
-    result = algoshelf("train", "text-sentiment", "--network", "ngram", "--embedding", "v.txt")
+def test_what_does_not_fit_together_is_refused(in_process: InProcess) -> None:
+    result = in_process("train", "text-sentiment", "--network", "ngram", "--embedding", "v.txt")
     assert result.code == 2
     assert "ngram has no word vectors" in result.stderr
-    result = algoshelf("train", "text-sentiment", "--embedding", "nowhere.txt")
+    result = in_process("train", "text-sentiment", "--embedding", "nowhere.txt")
     assert result.code == 2
     assert "nowhere.txt: cannot be read" in result.stderr

@@ -24,7 +24,7 @@ from algoshelf.core.channels import supervised_channels
 from algoshelf.core.training import RunOptions
 from algoshelf.core.training.devices import gpus, parse_devices
 
-from tests.conftest import Algoshelf
+from tests.conftest import InProcess
 
 
 class Pictures(Classifier[TrainingHyperparameters]):
@@ -145,18 +145,18 @@ def test_devices_are_contexts() -> None:
 
 
 @pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_refused(algoshelf: Algoshelf) -> None:
+def test_a_gpu_that_is_not_there_is_refused(in_process: InProcess) -> None:
     for devices in ("gpu", "gpu:0,2"):
-        result = algoshelf("train", "mnist-cnn", "--devices", devices)
+        result = in_process("train", "mnist-cnn", "--devices", devices)
         assert result.code == 2
         assert "no NVIDIA GPU is to be seen" in result.stderr
 
 
-def test_a_store_that_does_not_fit_is_refused(algoshelf: Algoshelf) -> None:
-    unknown = algoshelf("train", "mnist-cnn", "--kvstore", "redis")
+def test_a_store_that_does_not_fit_is_refused(in_process: InProcess) -> None:
+    unknown = in_process("train", "mnist-cnn", "--kvstore", "redis")
     assert unknown.code == 2
     assert "--kvstore: expected auto, device, local, nccl" in unknown.stderr
-    nccl = algoshelf("train", "mnist-cnn", "--kvstore", "nccl", "--devices", "cpu:2")
+    nccl = in_process("train", "mnist-cnn", "--kvstore", "nccl", "--devices", "cpu:2")
     assert nccl.code == 2
     assert "needs GPUs" in nccl.stderr
 

@@ -13,7 +13,7 @@ import pytest
 from algoshelf.core import TrainingHyperparameters, mx
 from algoshelf.core.training.engine import Engine
 
-from tests.conftest import Algoshelf
+from tests.conftest import InProcess
 
 SETTINGS = {"optimizer": "sgd", "learning_rate": 0.1}
 
@@ -101,8 +101,8 @@ def test_the_scale_is_kept_in_a_checkpoint() -> None:
     assert (second.scale.value, second.scale.steps) == (512.0, 1)
 
 
-def test_on_a_processor_it_is_refused(algoshelf: Algoshelf, tmp_path: Path) -> None:
-    result = algoshelf("train", "mnist-cnn", "--precision", "mixed")
+def test_on_a_processor_it_is_refused(in_process: InProcess, tmp_path: Path) -> None:
+    result = in_process("train", "mnist-cnn", "--precision", "mixed")
     assert result.code == 2
     assert "--precision mixed: needs a GPU" in result.stderr
     assert not (tmp_path / "models").exists()
