@@ -17,9 +17,10 @@ DOCUMENTS = [
     *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("algorithms/*/README.md")),
 ]
-# Commands that set an environment up are run where that is tested.
+# Commands that set an environment up, and what `make run` does, are run where that is tested.
 ELSEWHERE = {
     "make run": "tests/project/test_make.py",
+    "algoshelf train mnist-cnn": "tests/project/test_make.py",
     "make test": ".ci/run",
     "python3 -m venv .venv": "tests/project/test_make.py",
     ".venv/bin/pip install -e '.[cpu,serve]'": "tests/project/test_make.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Algoshelf
+from tests.conftest import ROOT, Algoshelf, made_once
 
 PLUGIN = ROOT / "tests" / "registry" / "acme-tabular"
 QUICK = ("--epochs", 1)
@@ -19,28 +19,32 @@ QUICK = ("--epochs", 1)
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, so that nothing is left in this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".git", ".venv*", "models", "build", "*.egg-info", ".*_cache")
-    shutil.copytree(ROOT, folder / "source", ignore=ignored)
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "source"]
-    subprocess.run(build, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+
+    def make(folder: Path) -> None:
+        ignored = shutil.ignore_patterns(".*", "models", "build", "*.egg-info", "__pycache__")
+        shutil.copytree(ROOT, folder / "source", ignore=ignored)
+        build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "source"]
+        subprocess.run(build, check=True, capture_output=True)
+
+    return next(made_once(tmp_path_factory, "wheel", make).glob("*.whl"))
 
 
 def environment(folder: Path, python: str, *requirements: object) -> str:
     """The interpreter of a new environment that holds ``requirements``."""
     subprocess.run([python, "-m", "venv", folder], check=True)
     inside = str(folder / "bin" / "python")
-    pip = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
     subprocess.run([*pip, *map(str, requirements)], check=True, capture_output=True)
     return inside
 
 
 @pytest.fixture(scope="session")
 def with_cpu(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("with_cpu") / "env"
-    plugin = shutil.copytree(PLUGIN, folder.parent / "plugin")  # which pip builds in its place
-    return environment(folder, sys.executable, f"{wheel}[cpu]", plugin)
+    def make(folder: Path) -> None:
+        plugin = shutil.copytree(PLUGIN, folder / "plugin")  # which pip builds in its place
+        environment(folder / "env", sys.executable, f"{wheel}[cpu]", plugin)
+
+    return str(made_once(tmp_path_factory, "with_cpu", make) / "env" / "bin" / "python")
 
 
 def test_the_wheel_holds_every_package_sample_and_marker(wheel: Path) -> None:

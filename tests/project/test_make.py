@@ -38,6 +38,7 @@ def make(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedP
 def test_make_run_in_a_fresh_clone(clone: Path) -> None:
     done = make(clone, "run")
     assert done.returncode == 0, done.stderr
+    assert ".venv/bin/algoshelf train mnist-cnn\n" in done.stdout
     accuracy = re.search(r"test:accuracy +(0\.\d+|1\.0+)", done.stdout)
     assert accuracy is not None
     assert float(accuracy[1]) >= 0.97
