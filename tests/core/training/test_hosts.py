@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from algoshelf.core import mx
 
-from tests.conftest import ROOT, Algoshelf, free_port
+from tests.conftest import ROOT, Algoshelf, InProcess, free_port
 from tests.registry.conftest import install
 
 REPEATS = int(os.environ.get("ALGOSHELF_REPEATS", "1"))
@@ -160,17 +160,16 @@ def test_compressed_gradients_leave_what_hosts_tell_one_another_whole(
     assert np.linalg.norm(found["hosts"] - found["whole"]) / size > 1e-3
 
 
-def test_compression_is_refused_where_it_cannot_be(
-    tmp_path: Path, environment: dict[str, str], rows: Path
-) -> None:
+def test_compression_is_refused_where_it_cannot_be(in_process: InProcess, few: Path) -> None:
     for more, reason in (
         ((0,), "--gradient-compression: expected a number above 0, got '0'"),
         ((2,), "here it is none, since one device sends nothing"),
         ((2, "--devices", "cpu:2", "--kvstore", "local"), "here it is local"),
         ((2, "--devices", "cpu:2", "--checkpoints", "c"), "give no --checkpoints"),
     ):
-        done = run(tmp_path, environment, rows, "--gradient-compression", *more)
-        assert done.returncode == 2
+        data = ("--train", few)
+        done = in_process("train", "mnist-cnn", *data, "--gradient-compression", *more)
+        assert done.code == 2
         assert reason in done.stderr
 
 
