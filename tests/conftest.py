@@ -19,7 +19,11 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 from algoshelf.registry.cli import main
+from hypothesis import settings
 
+# The same examples each time, however long one takes on a busy machine.
+settings.register_profile("tests", derandomize=True, deadline=None, database=None)
+settings.load_profile("tests")
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
 
@@ -129,7 +133,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with (shared / f"{name}.made").open("a+") as made:
         fcntl.flock(made, fcntl.LOCK_EX)
         if not made.seek(0, os.SEEK_END):
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             make(folder)
             made.write("once")
     return folder

@@ -32,10 +32,6 @@ TABULAR = (codecs.CSV, codecs.JSON, codecs.JSONLINES)
 ARRAYS = (*TABULAR, codecs.NPY)
 
 
-def deterministic(examples):
-    return settings(derandomize=True, max_examples=examples, deadline=None, database=None)
-
-
 def refused(expected, call, *arguments, **options):
     with pytest.raises(expected) as caught:
         call(*arguments, **options)
@@ -134,7 +130,7 @@ def test_negotiate_says_what_is_offered(accept):
     assert fault.endswith("offered is application/json or text/csv")
 
 
-@deterministic(100)
+@settings(max_examples=100)
 @given(st.text(max_size=30) | st.from_regex(r"([a*]/[b*](;q=[0-9.]{1,4})?,?){1,4}"))
 def test_negotiate_chooses_or_refuses_whatever_the_header(accept):
     with contextlib.suppress(NotAcceptableError):
@@ -451,7 +447,7 @@ CELLS = st.one_of(
 PLAIN_CELLS = st.integers(0, 10**17).map(str) | st.floats(-1e30, 1e30).map(str)
 
 
-@deterministic(300)
+@settings(max_examples=300)
 @given(st.data(), st.integers(1, 3), st.integers(1, 4), st.sampled_from(["\n", "\r\n"]))
 def test_csv_is_read_exactly_as_the_plainest_reader_reads_it(data, columns, rows, end):
     mostly_good = st.lists(PLAIN_CELLS, min_size=columns, max_size=columns)
@@ -469,7 +465,7 @@ def test_csv_is_read_exactly_as_the_plainest_reader_reads_it(data, columns, rows
         numpy.testing.assert_array_equal(codecs.parse_csv(text.encode()), exact)
 
 
-@deterministic(400)
+@settings(max_examples=400)
 @given(st.text("0123456789+-.eE,\n \t", min_size=1, max_size=12))
 def test_no_text_of_number_characters_is_read_otherwise(text):
     if not text.strip():
@@ -777,7 +773,7 @@ def test_encode_json(value, text):
     assert codecs.encode_json(value) == text
 
 
-@deterministic(200)
+@settings(max_examples=200)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 def test_float32_survives_every_text(numbers):
     values = numpy.array(numbers, numpy.float32).reshape(-1, 1)
@@ -819,7 +815,7 @@ def test_encode_csv():
         codecs.encode_csv(numpy.zeros((1, 2, 2)))
 
 
-@deterministic(100)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.lists(
@@ -865,7 +861,7 @@ BODIES = st.one_of(
 
 
 @pytest.mark.parametrize("content_type", ARRAYS)
-@deterministic(150)
+@settings(max_examples=150)
 @given(body=BODIES)
 def test_any_body_is_an_array_or_a_payload_error(content_type, body):
     with warnings.catch_warnings():
@@ -877,7 +873,7 @@ def test_any_body_is_an_array_or_a_payload_error(content_type, body):
 
 
 @pytest.mark.parametrize("content_type", TABULAR)
-@deterministic(150)
+@settings(max_examples=150)
 @given(body=BODIES)
 def test_any_body_is_records_or_a_payload_error(content_type, body):
     with contextlib.suppress(PayloadError):
@@ -898,7 +894,7 @@ def damaged(whole):
     return st.builds(damage, changes, lengths, st.binary(max_size=4))
 
 
-@deterministic(300)
+@settings(max_examples=300)
 @given(damaged(npy(numpy.ones((2, 3), "f4"))) | damaged(npy(numpy.ones(5, bool))))
 def test_a_damaged_npy_is_an_array_or_a_payload_error(body):
     with contextlib.suppress(PayloadError):
@@ -910,7 +906,7 @@ EXIF = Image.Exif()
 EXIF[0x0112] = 6
 
 
-@deterministic(400)
+@settings(max_examples=400)
 @given(
     st.one_of(
         st.binary(max_size=40),

@@ -347,7 +347,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(changed[: draw(st.integers(0, len(changed)))])
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.one_of(damaged(), st.binary(max_size=100)))
 @example(part(0, HEADER + b"abc"))
 def test_damaged_bytes_are_read_or_refused(

@@ -4,7 +4,7 @@ from typing import Any, List, Optional
 
 import pytest
 from algoshelf.core import HyperparameterError, Hyperparameters, TrainingHyperparameters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 from typing_extensions import Literal
@@ -122,7 +122,6 @@ def test_describe_gives_type_default_and_range() -> None:
     assert all(info.description for info in described.values())
 
 
-@settings(derandomize=True)
 @given(st.fixed_dictionaries({}, optional={name: st.text() for name in Every.model_fields}))
 def test_any_strings_give_typed_values_or_one_clear_error(values: dict[str, Any]) -> None:
     try:

@@ -17,7 +17,7 @@ from algoshelf.algorithms.text_sentiment.words import (
     tokens,
 )
 from algoshelf.core import ArtifactError, DataError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -43,7 +43,6 @@ def test_tokens(text: str, expected: str) -> None:
     assert list(tokens(text)) == expected.split()
 
 
-@settings(derandomize=True)
 @given(st.text())
 def test_any_text_has_tokens_without_blanks_and_they_stay_as_they_are(text: str) -> None:
     found = list(tokens(text))
@@ -90,7 +89,6 @@ def test_a_damaged_vocabulary_is_refused(words: object) -> None:
         Encoder.from_words(words, bigrams=False, max_length=9)
 
 
-@settings(derandomize=True)
 @given(st.lists(st.integers(0, 600), min_size=1, max_size=200))
 def test_buckets_are_few_and_hold_what_is_put_in(lengths: list[int]) -> None:
     rounded = bucketed(np.array(lengths))

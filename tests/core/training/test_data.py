@@ -13,7 +13,7 @@ from algoshelf.core.training.data import (
     prefetched,
     shuffled_batches,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -23,7 +23,6 @@ def dataset(labels: list[int]) -> ArrayDataset:
     return ArrayDataset(np.arange(len(y), dtype=np.float32)[:, None], y, names)
 
 
-@settings(derandomize=True)
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=200).map(lambda y: y + y),
     st.floats(0.01, 0.99),
@@ -49,7 +48,6 @@ def test_hold_out_names_the_class_that_is_too_small() -> None:
         hold_out(dataset([0, 0, 1]), 0.1, np.random.default_rng(0))
 
 
-@settings(derandomize=True)
 @given(st.integers(0, 100), st.integers(1, 30), st.integers(0, 9))
 def test_an_epoch_takes_full_batches_of_different_examples(
     size: int, batch_size: int, seed: int
@@ -61,7 +59,6 @@ def test_an_epoch_takes_full_batches_of_different_examples(
     assert len(set(taken)) == len(taken)
 
 
-@settings(derandomize=True)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=200), st.integers(1, 30), st.integers(0, 9)
 )
