@@ -34,6 +34,11 @@ RESERVED = frozenset(
         "target_metric",
         "max_runtime",
         "metrics",
+        "trials",
+        "parallel",
+        "storage",
+        "repeats",
+        "vary",
     ]
 )
 CHANNELS = frozenset([TRAIN, VALIDATION, TEST])  # flags of nearly every algorithm

@@ -20,7 +20,7 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, check, models, new, package, serve, training, transform
+from . import browse, check, models, new, package, serve, training, transform, tune
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -36,6 +36,7 @@ for command in (
     browse.list_,
     browse.info,
     training.train,
+    tune.tune,
     models.evaluate,
     models.predict,
     serve.serve,

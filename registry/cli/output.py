@@ -87,15 +87,16 @@ def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence
     where.print(table)
 
 
-def reporter() -> Reporter:
+def reporter(unit: str = "steps") -> Reporter:
     """A progress display on a terminal, plain lines anywhere else; both on stderr."""
-    return ProgressReporter() if sys.stderr.isatty() else LogReporter(sys.stderr)
+    return ProgressReporter(unit) if sys.stderr.isatty() else LogReporter(sys.stderr)
 
 
 class ProgressReporter(Reporter):
-    """A bar that moves with every step, under the lines of metrics."""
+    """A bar that moves with every step, or other ``unit``, under the lines of metrics."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "steps") -> None:
+        self.unit = unit
         self.console = console(stderr=True)
         self.progress: Progress | None = None
         self.task: TaskID | None = None
@@ -106,7 +107,8 @@ class ProgressReporter(Reporter):
     def begin(self, steps: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        columns = ("training", BarColumn(), MofNCompleteColumn(), "steps", TimeRemainingColumn())
+        self.end()
+        columns = ("training", BarColumn(), MofNCompleteColumn(), self.unit, TimeRemainingColumn())
         self.progress = Progress(*columns, console=self.console, transient=True)
         self.progress.start()
         self.task = self.progress.add_task("training", total=steps)

@@ -1,0 +1,278 @@
+"""``tune NAME``: many trainings of an algorithm, and the hyperparameters that served it best."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
+import click
+
+from ...core.channels import check_channels
+from ...core.errors import InputError
+from ...core.hyperparameters import Search
+from ...core.training import parse_duration, parse_seed
+from ...core.tuning import Range, tunable
+from ..discovery import Entry, catalog
+from .output import json_option, print_json, reporter
+from .training import (
+    OUTPUT,
+    TrainCommand,
+    TrainGroup,
+    channel_options,
+    flag,
+    hyperparameter_options,
+    unknown_flags,
+)
+
+if TYPE_CHECKING:
+    from ..tuning.plan import Plan
+    from ..tuning.tuner import Result, Tuner
+
+MOST_TRIALS, MOST_PARALLEL, MOST_REPEATS = 10_000, 256, 20
+TUNE_FLAGS = (
+    ("--trials", "N", "Trainings in all, those of earlier and other processes too [default: 20]"),
+    ("--parallel", "N", "Trainings at once, which share the cores [default: 1]"),
+    ("--max-runtime", "TIME", "End after this time, such as 90s, 10m, 1h; what is done is kept."),
+    (
+        "--storage",
+        "FILE",
+        "What was tried; the same command goes on with it, and several processes may share it "
+        "[default: OUTPUT.db]",
+    ),
+    ("--output", "DIR", "The folder of the best model; its report is in DIR-report."),
+    ("--seed", "N", "Of every trial, and of what is tried [default: 1]"),
+    (
+        "--repeats",
+        "N",
+        "Train the best and the defaults again with N other seeds, to tell them from luck "
+        "[default: 4]",
+    ),
+)
+
+
+class TuneGroup(TrainGroup):
+    """Offers a command for each algorithm, made when it is asked for."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return None if cmd_name.startswith("-") else tune_command(catalog().get(cmd_name))
+
+
+@click.group(cls=TuneGroup, subcommand_metavar="NAME [OPTIONS]")
+def tune() -> None:
+    """Find hyperparameters for the algorithm NAME; `tune NAME --help` shows their ranges."""
+
+
+def tune_command(entry: Entry) -> click.Command:
+    """The command that tunes ``entry``; a hyperparameter that is given is left as it is."""
+    ranges = tunable(entry.algorithm.Hyperparameters)
+    parameters = channel_options(entry)
+    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in TUNE_FLAGS]
+    parameters += [
+        click.Option(
+            ["--vary"],
+            metavar="NAME[=RANGE]",
+            multiple=True,
+            help="Tune this alone, from LOW..HIGH (LOW..HIGH:log by the logarithm) or over A,B,C; "
+            "may be repeated. [default: "
+            + "; ".join(f"{each.name} {each}" for each in ranges)
+            + "]",
+        )
+    ]
+    parameters += hyperparameter_options(entry)
+
+    def callback(as_json: bool, vary: tuple[str, ...], **given: str | None) -> None:
+        ctx = click.get_current_context()
+        told = {name: value for name, value in given.items() if value is not None}
+        _tune(entry, told, vary, ctx.args, as_json)
+
+    command = TrainCommand(
+        entry,
+        name=entry.algorithm.name,
+        params=parameters,
+        callback=callback,
+        help=f"Tune {entry.algorithm.name}: {entry.algorithm.objective.metric} is to be "
+        f"{'high' if entry.algorithm.objective.maximize else 'low'}. A hyperparameter that is "
+        "given is left as it is.",
+    )
+    return json_option(command)
+
+
+def _tune(
+    entry: Entry, given: Mapping[str, str], vary: Sequence[str], rest: list[str], as_json: bool
+) -> None:
+    name = entry.algorithm.name
+    output = Path(given.get("output") or OUTPUT / f"{name}-tuned")
+    storage = Path(given.get("storage") or f"{output}.db")
+    report = Path(f"{output}-report")
+    plan = _plan(entry, given, vary, rest, output, storage)
+    from ..tuning.report import check_report, write_report
+    from ..tuning.study import Store
+    from ..tuning.tuner import Tuner
+
+    check_report()
+    store = Store(storage)
+    try:
+        listener = reporter("trials")
+        tuner = Tuner(plan, store, listener)
+        if not any(channel.name in given for channel in entry.algorithm.channels):
+            listener.message(
+                f"tuning {name} on its bundled sample; give --train PATH for your own data"
+            )
+        for each in plan.ranges:
+            listener.message(f"  {flag(each.name)}: {each}")
+        try:
+            result = tuner.run()
+        except (KeyboardInterrupt, SystemExit):
+            result = tuner.result("it was interrupted")
+            if result.chosen is not None:
+                tuner.publish(result, output)
+                write_report(tuner, result, report)
+                listener.message(f"{output} holds the best so far; the same command goes on")
+            raise
+        tuner.publish(result, output)
+        write_report(tuner, result, report)
+        _show(tuner, result, output, report, storage, as_json)
+    finally:
+        store.close()
+
+
+def _show(
+    tuner: Tuner, result: Result, output: Path, report: Path, storage: Path, as_json: bool
+) -> None:
+    from ..tuning.report import document
+
+    if as_json:
+        paths = {"model": output, "report": report / "report.html", "storage": storage}
+        print_json({**{key: str(path) for key, path in paths.items()}, **document(tuner, result)})
+        return
+    click.echo(result.verdict.sentence)
+    if result.chosen is not None:
+        for name, value in result.chosen.params.items():
+            click.echo(f"  {flag(name)} {value}")
+    click.echo(f"\nThe model is in {output}, the report in {report / 'report.html'}. Next:")
+    click.echo(f"  algoshelf predict {output} FILE")
+
+
+def _plan(
+    entry: Entry,
+    given: Mapping[str, str],
+    vary: Sequence[str],
+    rest: list[str],
+    output: Path,
+    storage: Path,
+) -> Plan:
+    """What the command line says; every fault of it in one InputError."""
+    from ..tuning.plan import Plan
+
+    algorithm = entry.algorithm
+    schema = algorithm.Hyperparameters
+    names = list(schema.model_fields)
+    channels = [channel.name for channel in algorithm.channels]
+    flags = [name for name, _, _ in TUNE_FLAGS] + [flag(name) for name in (*names, *channels)]
+    faults = unknown_flags(rest, [*flags, "--vary", "--json", "--help"])
+    faults += [
+        f"{flag(name)}: expected a path, got ''"
+        for name in ("output", "storage", *channels)
+        if given.get(name) == ""
+    ]
+    inside = output.resolve() in storage.resolve().parents
+    faults += [f"--storage: may not lie in the model folder {output}"] if inside else []
+    counts: dict[str, int] = {}
+    for name, default, least, most in (
+        ("trials", "20", 1, MOST_TRIALS),
+        ("parallel", "1", 1, MOST_PARALLEL),
+        ("repeats", "4", 0, MOST_REPEATS),
+    ):
+        text = given.get(name, default)
+        if not re.fullmatch("[0-9]{1,6}", text) or not least <= int(text) <= most:
+            faults.append(f"--{name}: expected a whole number from {least} to {most}, got {text!r}")
+        else:
+            counts[name] = int(text)
+    seed, runtime = 0, None
+    try:
+        seed = parse_seed(given.get("seed", "1"))
+    except ValueError as error:
+        faults.append(f"--seed: {error}")
+    if "max_runtime" in given:
+        try:
+            runtime = parse_duration(given["max_runtime"])
+        except ValueError:
+            faults.append(
+                f"--max-runtime: expected a time such as 90s, 10m, 1h, got {given['max_runtime']!r}"
+            )
+    paths: dict[str, Path] = {}
+    try:
+        own = {name: Path(given[name]) for name in channels if given.get(name)}
+        paths = check_channels(algorithm.channels, own or algorithm.sample())
+    except InputError as error:
+        faults += error.faults
+    fixed = {name: given[name] for name in names if name in given}
+    ranges: list[Range] = []
+    try:
+        settings = schema.parse(fixed, flag).model_dump(mode="json")
+        fixed = {name: settings[name] for name in fixed}
+        searched = _searched(schema, vary, fixed)
+        ranges = tunable(schema, fixed, searched)
+        if not ranges:
+            faults.append("there is nothing to tune: give fewer hyperparameters, or --vary NAME")
+    except InputError as error:
+        faults += error.faults
+    if faults:
+        raise InputError(*faults)
+    return Plan(
+        entry=entry,
+        channels=paths,
+        fixed=fixed,
+        ranges=ranges,
+        seed=seed,
+        max_runtime=runtime,
+        **counts,
+    )
+
+
+def _searched(
+    schema: Any, vary: Sequence[str], fixed: Mapping[str, Any]
+) -> dict[str, Search] | None:
+    """The ranges that ``--vary`` names; None without any. Raises InputError."""
+    searched: dict[str, Search] = {}
+    faults = []
+    for text in vary:
+        name, _, values = text.partition("=")
+        name = name.strip().lstrip("-").replace("-", "_")
+        if name in fixed:
+            faults.append(f"--vary {name}: {flag(name)} is given, too")
+        known = schema.searched.get(name)
+        if not values and known is None and name in schema.model_fields:
+            faults.append(f"--vary {name}: has no range of its own: give {name}=LOW..HIGH or A,B,C")
+
+        def typed(choice: str, name: str = name) -> Any:
+            return getattr(schema.parse({**fixed, name: choice}, flag), name)
+
+        try:
+            searched[name] = (
+                _search(values, typed) if values else replace(known or Search(), where={})
+            )
+        except InputError as error:
+            faults += error.faults
+        except ValueError:
+            faults.append(
+                f"--vary {text}: expected {name}=LOW..HIGH, {name}=LOW..HIGH:log or {name}=A,B,C"
+            )
+    if faults:
+        raise InputError(*faults)
+    return searched or None
+
+
+def _search(text: str, typed: Callable[[str], Any]) -> Search:
+    """Raises ValueError, and HyperparameterError for a choice that is none."""
+    if ".." in text:
+        bounds, _, scale = text.partition(":")
+        low, high = (float(part) for part in bounds.split(".."))
+        if scale not in ("", "log") or not math.isfinite(low) or not math.isfinite(high):
+            raise ValueError(text)
+        whole = low.is_integer() and high.is_integer()
+        return Search(int(low) if whole else low, int(high) if whole else high, scale == "log")
+    return Search(choices=tuple(typed(part.strip()) for part in text.split(",")))

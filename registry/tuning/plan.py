@@ -1,0 +1,25 @@
+"""What is to be tuned, as the command line says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from ...core.tuning import Range
+from ..discovery import Entry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tuned, and how far. ``fixed`` are hyperparameters that every trial has."""
+
+    entry: Entry
+    channels: Mapping[str, Path]
+    fixed: Mapping[str, Any]
+    ranges: Sequence[Range]
+    seed: int
+    trials: int
+    repeats: int
+    parallel: int
+    max_runtime: float | None

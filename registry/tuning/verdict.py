@@ -1,0 +1,97 @@
+"""Whether the best of a tuning is better than the defaults, or only was lucky."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Mapping
+
+from ...core.algorithm import Objective
+from .study import Outcome
+
+# Student's t, two-sided 95 %, by degrees of freedom from 1; beyond these the normal one will do.
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+        2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)  # fmt: skip
+NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``better``, ``as good``, ``worse`` or ``unknown``; a sentence that says why.
+
+    ``difference`` is best minus defaults over the same seeds, ``interval`` its 95 % confidence
+    interval; None where it was not measured.
+    """
+
+    finding: str
+    sentence: str
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def keeps_default(self) -> bool:
+        return self.finding == "worse" or (self.finding == "as good" and self._is_behind)
+
+    _is_behind: bool = False
+
+
+def compare(
+    objective: Objective,
+    best: Outcome | None,
+    default: Outcome | None,
+    of_default: Mapping[int, float],
+    of_best: Mapping[int, float],
+) -> Verdict:
+    """The verdict by ``of_default`` and ``of_best``: the objective by seeds that no trial had.
+
+    The trials' own seed is left out: by it the best was chosen, so it flatters the best.
+    """
+    if best is None or default is None:
+        return Verdict("unknown", "Too little has been tried to compare with the defaults.")
+    if best.default:
+        return Verdict("as good", "No trial was better than the defaults: keep the defaults.")
+    seeds = sorted(of_default.keys() & of_best.keys())
+    differences = [of_best[seed] - of_default[seed] for seed in seeds]
+    if len(differences) < 2:
+        gain = (best.value or 0.0) - (default.value or 0.0)
+        return Verdict(
+            "unknown",
+            f"Trial {best.number} differs from the defaults by {gain:+.4g}, with one seed: that "
+            "may be luck. Let --repeats train both with other seeds.",
+        )
+    return _tested(objective, best, differences)
+
+
+def _tested(objective: Objective, best: Outcome, differences: list[float]) -> Verdict:
+    """A paired t-test over seeds: each has its order of examples and its held-out part."""
+    count, middle = len(differences), mean(differences)
+    t = T_95[count - 2] if count - 2 < len(T_95) else NORMAL_95
+    margin = t * stdev(differences) / math.sqrt(count)
+    interval = (middle - margin, middle + margin)
+    sign = 1 if objective.maximize else -1
+    ends = sorted((sign * interval[0], sign * interval[1]))
+    measured = (
+        f"{objective.metric} {middle:+.4g} against the defaults over {count} other seeds "
+        f"(95 % confidence: {interval[0]:+.4g} to {interval[1]:+.4g})"
+    )
+    if ends[0] > 0:
+        return Verdict("better", f"Trial {best.number} is better: {measured}.", middle, interval)
+    if ends[1] < 0:
+        return Verdict(
+            "worse",
+            f"Trial {best.number} was lucky with its seed, and is worse: {measured}. The model is "
+            "that of the defaults.",
+            middle,
+            interval,
+        )
+    behind = sign * middle < 0
+    kept = "the defaults" if behind else f"trial {best.number}"
+    return Verdict(
+        "as good",
+        f"The defaults are as good, as far as can be told: trial {best.number} has {measured}. "
+        f"The model is that of {kept}.",
+        middle,
+        interval,
+        behind,
+    )
