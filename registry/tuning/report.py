@@ -123,7 +123,10 @@ def _blocks(tuner: Tuner, result: Result, pictures: Sequence[str]) -> Any:
     if result.default is not None and result.best is not None:
         yield "heading", "Best and defaults"
         both, default = tuner.settings(result.best), tuner.settings(result.default)
-        rows = [("", "best", "defaults"), ("trial", result.best.number, result.default.number)]
+        rows: list[tuple[Any, ...]] = [
+            ("", "best", "defaults"),
+            ("trial", result.best.number, result.default.number),
+        ]
         rows.append((metric, _shown(result.best.value), _shown(result.default.value)))
         seeds = [result.repeats.get(arm, {}) for arm in ("best", "default")]
         if all(seeds):
@@ -141,14 +144,13 @@ def _blocks(tuner: Tuner, result: Result, pictures: Sequence[str]) -> Any:
         names = [each.name for each in tuner.plan.ranges]
         rows = [("trial", "state", metric, "epochs", "s", *names)]
         for outcome in result.outcomes:
-            value = outcome.value if outcome.value is not None else None
             state = outcome.state + (" (defaults)" if outcome.default else "")
             chosen = [_shown(outcome.params.get(name)) for name in names]
             rows.append(
                 (
                     outcome.number,
                     state,
-                    _shown(value),
+                    _shown(outcome.value),
                     len(outcome.curve),
                     _shown(outcome.seconds),
                     *chosen,
@@ -254,8 +256,9 @@ def _figure(rows: int = 1, columns: int = 1, height: float = 4.0) -> tuple[Figur
     return figure, axes
 
 
-def _completed(result: Result) -> list[Outcome]:
-    return [outcome for outcome in result.outcomes if outcome.value is not None]
+def _completed(result: Result) -> list[tuple[Outcome, float]]:
+    """The trials that came to their end, and their values."""
+    return [(outcome, outcome.value) for outcome in result.outcomes if outcome.value is not None]
 
 
 def _colour(outcome: Outcome, result: Result) -> str:
@@ -272,19 +275,21 @@ def _label(outcome: Outcome, result: Result) -> str | None:
 
 
 def _history(tuner: Tuner, result: Result) -> Figure | None:
+    from matplotlib.ticker import MaxNLocator
+
     completed = _completed(result)
     if not completed:
         return None
     figure, (axes,) = _figure()
     choose: Callable[..., Any] = max if tuner.objective.maximize else min
-    numbers = [outcome.number for outcome in completed]
-    values = [outcome.value for outcome in completed]
+    numbers = [outcome.number for outcome, _ in completed]
+    values = [value for _, value in completed]
     best = [choose(values[: place + 1]) for place in range(len(values))]
     axes.step(numbers, best, where="post", color=BEST, linewidth=1.2, zorder=1)
-    for outcome in completed:
+    for outcome, value in completed:
         axes.scatter(
             outcome.number,
-            outcome.value,
+            value,
             color=_colour(outcome, result),
             label=_label(outcome, result),
             s=36,
@@ -295,12 +300,14 @@ def _history(tuner: Tuner, result: Result) -> Figure | None:
         ends = [list(outcome.curve.values())[-1] for outcome in pruned]
         axes.scatter([o.number for o in pruned], ends, marker="x", color=OTHER, label="pruned")
     axes.set(xlabel="trial", ylabel=tuner.objective.metric)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 
 
 def _curves(tuner: Tuner, result: Result) -> Figure | None:
+    from matplotlib.ticker import MaxNLocator
+
     drawn = [outcome for outcome in result.outcomes if len(outcome.curve) > 1]
     if not tuner.prunes or not drawn:
         return None
@@ -316,7 +323,7 @@ def _curves(tuner: Tuner, result: Result) -> Figure | None:
             zorder=3 if label else 2,
         )
     axes.set(xlabel="epoch", ylabel=tuner.objective.metric)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 
@@ -330,20 +337,21 @@ def _slices(tuner: Tuner, result: Result) -> Figure | None:
     columns = min(COLUMNS, len(ranges))
     figure, axes = _figure(rows, columns, 2.6 * rows)
     for each, place in zip(ranges, axes):
-        choice = each.kind == "choice"
-        for outcome in completed:
+        counted = each.kind == "choice"
+        for outcome, value in completed:
             if each.name not in outcome.params:
                 continue
-            value = outcome.params[each.name]
+            tried = outcome.params[each.name]
             place.scatter(
-                each.choices.index(value) if choice else value,
-                outcome.value,
+                each.choices.index(tried) if counted else tried,
+                value,
                 color=_colour(outcome, result),
                 s=26,
                 zorder=3 if _label(outcome, result) else 2,
             )
-        if choice:
-            place.set_xticks(range(len(each.choices)), [str(c) for c in each.choices])
+        if counted:
+            names = [str(choice) for choice in each.choices]
+            place.set_xticks(range(len(names)), names, fontsize=8)
             place.set_xlim(-0.5, len(each.choices) - 0.5)
         elif each.log:
             place.set_xscale("log")

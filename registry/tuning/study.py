@@ -160,11 +160,6 @@ class Trials:
             if name not in there:
                 self.study.set_user_attr(name, value)
 
-    def agree(self, definition: Mapping[str, Any]) -> None:
-        """Note what has come to be known of all trials; raises InputError as the constructor."""
-        with self.store.alone():
-            self._agree(definition)
-
     def ask_for(self, params: Mapping[str, Any], *, default: bool = False) -> None:
         """Let ``params`` be tried next, unless they are, were or are going to be."""
         with self.store.alone():

@@ -28,7 +28,7 @@ GO_ON, PRUNE = "on", "prune"
 class TrialProcess:
     """A child that carries out ``order``; its events are put into ``events`` as (key, event).
 
-    An event is ``{"epoch": 1, "value": 0.8}``, and at last one of ``{"metrics": …, "data": …}``,
+    An event is ``{"epoch": 1, "value": 0.8}``, and at last one of ``{"metrics": …}``,
     ``{"pruned": true}`` and ``{"error": …}``.
     """
 
@@ -114,7 +114,7 @@ def main() -> None:
     try:
         entry = catalog().get(order["algorithm"])
         algorithm = entry.algorithm
-        artifact, metrics = train(
+        _, metrics = train(
             algorithm,
             {name: Path(path) for name, path in order["channels"].items()},
             algorithm.Hyperparameters.parse(order["hyperparameters"]),
@@ -130,8 +130,7 @@ def main() -> None:
     except Exception as error:
         tell({"error": f"{type(error).__name__}: {error}"})
     else:
-        assert artifact is not None  # there is one host
-        tell({"metrics": metrics, "data": artifact.metadata.data})
+        tell({"metrics": metrics})
     os._exit(0)  # at once: mxnet's own exit takes its time
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ...core.artifact import remove_leftovers, staged
-from ...core.errors import InputError, TrainingError
+from ...core.errors import TrainingError
 from ...core.hyperparameters import TrainingHyperparameters
 from ...core.mx import share_threads
 from ...core.training import Reporter
@@ -22,6 +23,7 @@ from .verdict import Verdict, compare
 
 # How often the storage is looked into while only other processes have trials running.
 LOOK_SECONDS = 1.0
+BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Tuner:
             "algorithm": f"{self.algorithm.name} {self.algorithm.version}",
             "ranges": [asdict(each) for each in plan.ranges],
             "hyperparameters": {k: v for k, v in settings.items() if k not in varied},
-            "channels": {name: str(path.resolve()) for name, path in plan.channels.items()},
+            **{f"data of {name}": _digest(path) for name, path in plan.channels.items()},
         }
         # Only these train in epochs that the others' can be compared with.
         epochs = settings["epochs"] if issubclass(schema, TrainingHyperparameters) else None
@@ -242,11 +244,6 @@ class Tuner:
         seconds = round(time.monotonic() - running.started, 1)
         output = running.process.output
         if "metrics" in event:
-            try:
-                self.trials.agree({f"data of {name}": d for name, d in event["data"].items()})
-            except InputError:
-                trials.interrupt(number)
-                raise
             value = float(event["metrics"][self.objective.metric])
             trials.finish(number, value, seconds)
             self._keep_best(output)
@@ -322,6 +319,18 @@ class Tuner:
 def default_of(outcomes: Sequence[Outcome]) -> Outcome | None:
     """The trial of the defaults, once it is done."""
     return next((each for each in outcomes if each.default and each.value is not None), None)
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of the names and the content of a channel's files."""
+    found = hashlib.sha256()
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    for file in files:
+        found.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                found.update(block)
+    return found.hexdigest()
 
 
 def _plain(value: Any) -> str:

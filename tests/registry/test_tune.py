@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from algoshelf.core import InputError, Objective, Range
+from algoshelf.registry.tuning.study import Outcome, Store, Trials
+from algoshelf.registry.tuning.trial import GO_ON, PRUNE, TrialProcess
+from algoshelf.registry.tuning.verdict import compare
+
+from tests.conftest import ROOT, Algoshelf
+
+ACCURACY = Objective("validation:accuracy", maximize=True)
+RANGES = [
+    Range("rate", "float", 1e-4, 1.0, log=True),
+    Range("size", "int", 1, 8),
+    Range("kind", "choice", choices=("a", "b", True)),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    opened = Store(tmp_path / "tune.db")
+    yield opened
+    opened.close()
+
+
+def trials(store: Store, name: str = "trials", **settings: Any) -> Trials:
+    return Trials(store, name, ACCURACY, {"data": "d"}, RANGES, seed=3, **settings)
+
+
+def worth(params: Any) -> float:
+    """What would be learned with ``params``."""
+    return -abs(math.log10(params["rate"]) + 2) + params["size"] / 8
+
+
+def work(these: Trials, most: int) -> None:
+    while True:
+        claim = these.claim(most)
+        if claim is None:
+            return
+        these.finish(claim.number, worth(claim.params), 0.1)
+
+
+def done(these: Trials) -> list[dict[str, Any]]:
+    return [dict(o.params) for o in these.outcomes() if o.state == "complete"]
+
+
+def test_interrupted_trials_are_tried_anew_and_change_nothing_else(store: Store) -> None:
+    whole = trials(store, "whole")
+    work(whole, 9)
+    broken = trials(store, "broken")
+    work(broken, 5)
+    claim = broken.claim(9)
+    assert claim is not None
+    broken.interrupt(claim.number)
+    work(trials(store, "broken"), 9)
+    assert done(broken) == done(whole)
+    assert [o.number for o in broken.outcomes() if o.state == "interrupted"] == [claim.number]
+
+
+def test_the_defaults_are_first_and_what_lies_outside_of_its_range_is_left_out(
+    store: Store,
+) -> None:
+    these = trials(store)
+    for _ in range(2):
+        these.ask_for({"size": 4, "kind": "b"}, default=True)
+    first, second = these.claim(9), these.claim(9)
+    assert first is not None
+    assert second is not None
+    assert (first.params, first.default) == ({"size": 4, "kind": "b"}, True)
+    assert (set(second.params), second.default) == ({"rate", "size", "kind"}, False)
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from tests.registry.test_tune import Store, trials
+these = trials(Store(Path(sys.argv[1])))
+print(*[these.claim(5).number for _ in range(3)], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_processes_claim_no_more_together_than_asked_for_and_the_dead_let_go(store: Store) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(store.path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline().split() == ["0", "1", "2"]
+    these = trials(store)
+    claims = [these.claim(5) for _ in range(3)]
+    assert [claim and claim.number for claim in claims] == [3, 4, None]
+    other.kill()
+    other.communicate()
+    claims = [these.claim(5) for _ in range(4)]
+    dead = these.outcomes()[:3]
+    assert {outcome.state for outcome in dead} == {"interrupted"}
+    assert [claim and claim.params for claim in claims] == [*(o.params for o in dead), None]
+
+
+def test_a_trial_below_the_median_of_the_others_is_pruned(store: Store) -> None:
+    these = trials(store, epochs=6)
+    for _ in range(5):
+        claim = these.claim(99)
+        assert claim is not None
+        assert not any(these.is_hopeless(claim.number, epoch, 0.8) for epoch in range(1, 7))
+        these.finish(claim.number, 0.8, 0.1)
+    claim = these.claim(99)
+    assert claim is not None
+    judged = [these.is_hopeless(claim.number, epoch, 0.5) for epoch in (1, 2, 3)]
+    assert judged == [False, True, True]
+    assert not these.is_hopeless(claim.number, 6, 0.5)
+
+
+def test_equals_are_decided_for_the_defaults(store: Store) -> None:
+    these = trials(store)
+    for default in (False, True):
+        these.ask_for({"rate": 0.1, "size": 1 + default, "kind": "a"}, default=default)
+        claim = these.claim(9)
+        assert claim is not None
+        these.finish(claim.number, 0.9, 0.1)
+    best = these.best()
+    assert best is not None
+    assert best.default
+
+
+def test_another_tuning_in_the_storage_is_refused_with_each_difference(store: Store) -> None:
+    trials(store)
+    with pytest.raises(InputError, match="tuned with data d, now e: give another --storage"):
+        Trials(store, "trials", ACCURACY, {"data": "e"}, RANGES)
+
+
+def outcome(number: int, value: float, *, default: bool = False) -> Outcome:
+    return Outcome(number, "complete", {}, default, value, {}, "", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("of_default", "of_best", "maximize", "finding", "keeps_default"),
+    [
+        ([0.80, 0.81, 0.79], [0.85, 0.86, 0.845], True, "better", False),
+        ([0.80, 0.81, 0.79], [0.75, 0.76, 0.74], True, "worse", True),
+        ([0.80, 0.81, 0.79], [0.75, 0.76, 0.74], False, "better", False),
+        ([0.80, 0.81, 0.79], [0.82, 0.78, 0.83], True, "as good", False),
+        ([0.80, 0.81, 0.79], [0.82, 0.70, 0.78], True, "as good", True),
+        ([0.80], [0.9], True, "unknown", False),
+        ([], [], True, "unknown", False),
+    ],
+)
+def test_the_best_is_told_from_luck_by_other_seeds(
+    of_default: list[float],
+    of_best: list[float],
+    maximize: bool,
+    finding: str,
+    keeps_default: bool,
+) -> None:
+    verdict = compare(
+        Objective("m", maximize=maximize),
+        outcome(4, 0.9),
+        outcome(0, 0.8, default=True),
+        dict(enumerate(of_default)),
+        dict(enumerate(of_best)),
+    )
+    assert (verdict.finding, verdict.keeps_default) == (finding, keeps_default)
+
+
+def test_the_interval_is_students(store: Store) -> None:
+    of_best = dict(enumerate((0.01, 0.02, 0.03, 0.04)))
+    verdict = compare(
+        ACCURACY, outcome(1, 1), outcome(0, 0, default=True), dict.fromkeys(of_best, 0.0), of_best
+    )
+    assert verdict.interval == pytest.approx((0.00446, 0.04554), abs=1e-5)
+
+
+def test_a_training_is_pruned_between_two_epochs_and_leaves_no_model(tmp_path: Path) -> None:
+    sample = ROOT / "algorithms" / "text_sentiment" / "sample"
+    events: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue()
+    order = {
+        "algorithm": "text-sentiment",
+        "channels": {"train": str(sample / "train.tsv.gz")},
+        "hyperparameters": {"network": "ngram", "epochs": 3},
+        "seed": 1,
+        "output": str(tmp_path / "m"),
+    }
+    process = TrialProcess("key", order, events)
+    said = []
+    for answer in (GO_ON, PRUNE):
+        said.append(events.get(timeout=120))
+        process.answer(answer)
+    said.append(events.get(timeout=120))
+    process.end()
+    assert [(key, event.get("epoch")) for key, event in said[:2]] == [("key", 1), ("key", 2)]
+    assert said[2] == ("key", {"pruned": True})
+    assert list(tmp_path.iterdir()) == []
+
+
+TUNE = ("tune", "kmeans", "--vary", "k=2..9", "--trials", 5, "--storage", "s.db", "--output", "o")
+
+
+def finished(process: subprocess.Popen[str], count: int) -> set[str]:
+    """The lines of ``count`` finished trials of ``process``."""
+    assert process.stderr is not None
+    found: set[str] = set()
+    for line in process.stderr:
+        if line.startswith("trial ") and "best" in line:
+            found.add(line.split()[1].rstrip(":"))
+        if len(found) == count:
+            break
+    return found
+
+
+def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> None:
+    one = algoshelf.start(*TUNE, "--repeats", 0)
+    before = finished(one, 1)
+    other = algoshelf.start(*TUNE, "--repeats", 0)
+    before |= finished(other, 1)
+    other.send_signal(signal.SIGINT)
+    one.kill()
+    for process in (one, other):
+        process.communicate(timeout=120)
+    assert (one.returncode, other.returncode) == (-signal.SIGKILL, 130)
+    assert (algoshelf.folder / "o" / "algorithm.json").exists()
+
+    result = algoshelf(*TUNE, "--repeats", 2, "--parallel", 2, "--json")
+    assert result.code == 0, result.stderr
+    tried = result.json["trials"]
+    states = [trial["state"] for trial in tried]
+    assert states.count("complete") == 5
+    assert set(states) <= {"complete", "interrupted"}
+    for number in before:
+        assert tried[int(number)]["state"] == "complete"
+        assert f"trial {number}:" not in result.stderr
+    for trial in tried:
+        if trial["state"] == "interrupted":
+            assert any(
+                later["params"] == trial["params"] and later["state"] == "complete"
+                for later in tried[trial["number"] + 1 :]
+            )
+    best, default = result.json["best"], result.json["default"]
+    assert default["hyperparameters"]["k"] == 3
+    assert best["value"] == min(trial["value"] for trial in tried if trial["value"] is not None)
+    assert best["hyperparameters"]["k"] > 3
+    assert sorted(result.json["repeats"]["best"]) == ["2", "3"]
+
+    saved = json.loads((algoshelf.folder / "o" / "algorithm.json").read_text())
+    assert saved["hyperparameters"] == result.json["chosen"]["hyperparameters"]
+    assert algoshelf("predict", "o").code == 0
+    page = (algoshelf.folder / "o-report" / "report.html").read_text()
+    assert result.json["verdict"]["sentence"].split(":")[0] in page
+    assert page.count("data:image/png;base64,") == 3
+    kept = {path.name for path in (algoshelf.folder / "s.db.models").iterdir()}
+    assert kept == {str(best["trial"]), str(default["trial"])}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--trials", "0"], "--trials: expected a whole number from 1 to 10000, got '0'"),
+        (["--trails", "3"], "--trails: no such option; did you mean --trials?"),
+        (["--max-runtime", "soon"], "--max-runtime: expected a time"),
+        (["--vary", "k=0..3"], "k: expected a whole number from 1"),
+        (["--vary", "k=3..1"], "k: expected choices, or two bounds, got 3 to 1"),
+        (["--vary", "k=1..x"], "--vary k=1..x: expected k=LOW..HIGH"),
+        (["--vary", "k"], "--vary k: has no range of its own"),
+        (["--vary", "k=2,many"], "--k: expected a whole number"),
+        (["--vary", "kk=1..3"], "kk: no such hyperparameter"),
+        (["--vary", "init", "--init", "random"], "--vary init: --init is given, too"),
+        (
+            ["--init", "random", "--restarts", "1", "--tolerance", "0"],
+            "there is nothing to tune",
+        ),
+        (["--storage", "models/kmeans-tuned/s.db"], "--storage: may not lie in the model folder"),
+        (["--train", "absent.csv"], "absent.csv: no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_trained(
+    algoshelf: Algoshelf, arguments: list[str], fault: str
+) -> None:
+    result = algoshelf("tune", "kmeans", *arguments)
+    assert result.code == 2
+    assert fault in result.stderr
+    assert list(algoshelf.folder.iterdir()) == []
+
+
+def test_a_storage_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_text("my notes " * 1000)
+    with pytest.raises(InputError, match="no storage of a tuning"):
+        Store(path)
+    assert path.read_text() == "my notes " * 1000
