@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -36,10 +35,14 @@ def main(case: str, data: Path, trials: int) -> None:
             [
                 *("text-sentiment", "--network", "ngram"),
                 *("--train", sst2 / "train.tsv", "--validation", sst2 / "dev.tsv"),
+                *("--test", sst2 / "test.tsv"),
             ],
             sst2 / "test.tsv",
         ),
-        "mnist-cnn": (["mnist-cnn", "--train", sample], sample),
+        "mnist-cnn": (
+            ["mnist-cnn", "--epochs", 3, "--train", sample, "--test", sample],
+            sample,
+        ),
     }[case]
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "tuned")
@@ -61,7 +64,7 @@ def main(case: str, data: Path, trials: int) -> None:
             arm: algoshelf("evaluate", f"{storage}.models/{number}", "--test", test)["metrics"]
             for arm, number in models.items()
         }
-        shutil.copy(f"{output}-report/report.html", results_file(f"tuning-{case}", ".html"))
+        page = Path(f"{output}-report", "report.html").read_text()
     document: dict[str, Any] = {
         "what": f"algoshelf tune {' '.join(map(str, command))} --trials {trials}, in two processes "
         "of one storage, each killed, and a third that goes on",
@@ -72,11 +75,11 @@ def main(case: str, data: Path, trials: int) -> None:
         **{key: value for key, value in done.items() if key not in ("model", "report", "storage")},
         "environment": environment(),
     }
-    text = json.dumps(document, indent=2)
-    for folder, name in ((data, "DATA"), (ROOT, "ALGOSHELF")):
-        text = text.replace(str(folder.resolve()), name)
-    path = results_file(f"tuning-{case}")
-    path.write_text(text + "\n")
+    for text, suffix in ((page, ".html"), (json.dumps(document, indent=2) + "\n", ".json")):
+        for folder, name in ((data.resolve(), "DATA"), (ROOT, "ALGOSHELF")):
+            text = text.replace(str(folder), name)
+        path = results_file(f"tuning-{case}", suffix)
+        path.write_text(text)
     print(f"{path}: {done['verdict']['sentence']} {counts}, test {tested}")
 
 

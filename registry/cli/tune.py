@@ -149,6 +149,8 @@ def _show(
         print_json({**{key: str(path) for key, path in paths.items()}, **document(tuner, result)})
         return
     click.echo(result.verdict.sentence)
+    if result.tested:
+        click.echo(result.tested)
     if result.chosen is not None:
         for name, value in result.chosen.params.items():
             click.echo(f"  {flag(name)} {value}")

@@ -12,6 +12,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from ...core.errors import MissingDependencyError, OutputError
+from .tuner import tests_of, values_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 COLUMNS = 3
 BEST, DEFAULT, OTHER, LEFT = "#d1495b", "#00798c", "#9aa5b1", "#d6dbe1"
 STATES = ("complete", "pruned", "failed", "interrupted", "running", "waiting")
+
+
+NOT_TESTED = (
+    "The best was chosen by the very examples that it is judged by here, which flatters it: --test "
+    "lets examples judge that no trial was chosen by."
+)
 
 
 def check_report() -> None:
@@ -57,7 +64,11 @@ def document(tuner: Tuner, result: Result) -> dict[str, Any]:
         "best": told(result.best),
         "default": told(result.default),
         "chosen": told(result.chosen),
-        "repeats": {arm: dict(values) for arm, values in result.repeats.items()},
+        "repeats": {
+            arm: {seed: {"value": each.value, "test": each.test} for seed, each in by_seed.items()}
+            for arm, by_seed in result.repeats.items()
+        },
+        "tested": result.tested,
         "verdict": {
             "finding": result.verdict.finding,
             "sentence": result.verdict.sentence,
@@ -111,6 +122,7 @@ def _blocks(tuner: Tuner, result: Result, pictures: Sequence[str]) -> Any:
     metric = tuner.objective.metric
     yield "title", f"Tuning of {tuner.algorithm.name}"
     yield "text", result.verdict.sentence
+    yield "text", result.tested or NOT_TESTED
     if result.over:
         yield "text", f"Not finished: {result.over}."
     counted = ", ".join(f"{count} {state}" for state, count in _counts(result) if count)
@@ -129,9 +141,11 @@ def _blocks(tuner: Tuner, result: Result, pictures: Sequence[str]) -> Any:
         ]
         rows.append((metric, _shown(result.best.value), _shown(result.default.value)))
         seeds = [result.repeats.get(arm, {}) for arm in ("best", "default")]
-        if all(seeds):
-            means = [_shown(mean(values.values())) for values in seeds]
-            rows.append((f"mean of {len(seeds[0])} other seeds", *means))
+        for measured, read in ((metric, values_of), (tuner.test_metric, tests_of)):
+            values = [read(by_seed) for by_seed in seeds]
+            if all(values):
+                means = [_shown(mean(each.values())) for each in values]
+                rows.append((f"{measured}, mean of {len(values[0])} other seeds", *means))
         rows += [
             (each.name, _shown(both[each.name]), _shown(default[each.name]))
             for each in tuner.plan.ranges
@@ -145,7 +159,8 @@ def _blocks(tuner: Tuner, result: Result, pictures: Sequence[str]) -> Any:
         rows = [("trial", "state", metric, "epochs", "s", *names)]
         for outcome in result.outcomes:
             state = outcome.state + (" (defaults)" if outcome.default else "")
-            chosen = [_shown(outcome.params.get(name)) for name in names]
+            tried = tuner.settings(outcome) if outcome.default else outcome.params
+            chosen = [_shown(tried.get(name)) for name in names]
             rows.append(
                 (
                     outcome.number,
@@ -363,7 +378,7 @@ def _slices(tuner: Tuner, result: Result) -> Figure | None:
 
 
 def _seeds(tuner: Tuner, result: Result) -> Figure | None:
-    default, best = result.repeats.get("default", {}), result.repeats.get("best", {})
+    default, best = (values_of(result.repeats.get(arm, {})) for arm in ("default", "best"))
     shared = sorted(default.keys() & best.keys())
     if not shared:
         return None

@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 60
 COMPLETE_BEFORE_PRUNING = 5
 # User attributes of a trial.
 OWNER, ASKED, DEFAULT = "owner", "asked", "default"
-INTERRUPTED, ERROR, SECONDS = "interrupted", "error", "seconds"
+INTERRUPTED, ERROR, SECONDS, TEST = "interrupted", "error", "seconds", "test"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial as it stands: ``curve`` is the objective by epoch, ``value`` that at the end."""
+    """A trial as it stands: ``curve`` is the objective by epoch, ``value`` that at the end.
+
+    ``test`` is the same figure of the test channel, where there is one.
+    """
 
     number: int
     state: str  # waiting, running, complete, pruned, failed, interrupted
@@ -59,6 +62,7 @@ class Outcome:
     curve: Mapping[int, float]
     error: str
     seconds: float | None
+    test: float | None = None
 
 
 class Store:
@@ -199,10 +203,11 @@ class Trials:
         early = self.epochs is not None and epoch < self.epochs
         return early and not trial.user_attrs.get(DEFAULT) and trial.should_prune()
 
-    def finish(self, number: int, value: float, seconds: float) -> None:
+    def finish(self, number: int, value: float, seconds: float, test: float | None = None) -> None:
         """The trial came to its end."""
         trial = self._mine.pop(number)
         trial.set_user_attr(SECONDS, seconds)
+        trial.set_user_attr(TEST, test)
         self.study.tell(trial, value)
 
     def give_up(self, number: int, seconds: float, error: str = "") -> None:
@@ -288,6 +293,7 @@ def _outcome(trial: FrozenTrial) -> Outcome:
         },
         error=attrs.get(ERROR, ""),
         seconds=attrs.get(SECONDS),
+        test=attrs.get(TEST),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ...core.artifact import remove_leftovers, staged
+from ...core.channels import TEST
 from ...core.errors import TrainingError
 from ...core.hyperparameters import TrainingHyperparameters
 from ...core.mx import share_threads
@@ -19,7 +20,7 @@ from ...core.training import Reporter
 from .plan import Plan
 from .study import Claim, Outcome, Store, Trials
 from .trial import GO_ON, PRUNE, TrialProcess
-from .verdict import Verdict, compare
+from .verdict import Verdict, compare, on_test
 
 # How often the storage is looked into while only other processes have trials running.
 LOOK_SECONDS = 1.0
@@ -28,14 +29,18 @@ BLOCK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Result:
-    """How a tuning stands. ``repeats`` holds for each arm the objective by seed."""
+    """How a tuning stands. ``repeats`` holds what came of each arm by seed.
+
+    ``tested`` is a sentence on the test channel, empty without one.
+    """
 
     plan: Plan
     outcomes: Sequence[Outcome]
     best: Outcome | None
     chosen: Outcome | None
-    repeats: Mapping[str, Mapping[int, float]]
+    repeats: Mapping[str, Mapping[int, Outcome]]
     verdict: Verdict
+    tested: str = ""
     over: str = ""
 
     @property
@@ -65,6 +70,7 @@ class Tuner:
         self.plan, self.store, self.reporter = plan, store, reporter
         self.algorithm = plan.entry.algorithm
         self.objective = self.algorithm.objective
+        self.test_metric = f"{TEST}:{self.objective.metric.partition(':')[2]}"
         schema = self.algorithm.Hyperparameters
         self.defaults = schema.parse(plan.fixed)
         settings = self.defaults.model_dump(mode="json")
@@ -105,6 +111,7 @@ class Tuner:
         over = ""
         done = self._done(self.trials)
         self.reporter.begin(self.plan.trials)
+        self.reporter.step(done)
         if done:
             self.reporter.message(f"{done} trials are done already, and are not repeated")
         try:
@@ -123,13 +130,14 @@ class Tuner:
         best = self.trials.best()
         outcomes = self.trials.outcomes()
         default = default_of(outcomes)
-        found = self._repeated()
-        arms = {"default": found.get(0, {})}
+        arms = {"default": self._repeated(0)}
         if best is not None and not best.default:
-            arms["best"] = found.get(best.number + 1, {})
-        verdict = compare(self.objective, best, default, arms["default"], arms.get("best", {}))
+            arms["best"] = self._repeated(best.number + 1)
+        of_default, of_best = arms["default"], arms.get("best", {})
+        verdict = compare(self.objective, best, default, values_of(of_default), values_of(of_best))
+        tested = on_test(self.test_metric, tests_of(of_default), tests_of(of_best))
         chosen = default if verdict.keeps_default else best
-        return Result(self.plan, outcomes, best, chosen, arms, verdict, over)
+        return Result(self.plan, outcomes, best, chosen, arms, verdict, tested, over)
 
     def publish(self, result: Result, output: Path) -> None:
         """Put the model of the trial that ``result`` chose at ``output``."""
@@ -245,7 +253,8 @@ class Tuner:
         output = running.process.output
         if "metrics" in event:
             value = float(event["metrics"][self.objective.metric])
-            trials.finish(number, value, seconds)
+            test = event["metrics"].get(self.test_metric) if TEST in self.plan.channels else None
+            trials.finish(number, value, seconds, test)
             self._keep_best(output)
             self._tell_finished(running, value, seconds)
         elif running.claim.default:
@@ -306,14 +315,23 @@ class Tuner:
     def _elsewhere(self, trials: Trials) -> int:
         return sum(o.state == "running" for o in trials.outcomes())
 
-    def _repeated(self) -> dict[int, dict[int, float]]:
-        """The objective of each arm by seed."""
-        found: dict[int, dict[int, float]] = {}
-        for outcome in self.repeats.outcomes():
-            if outcome.value is not None:
-                arm, seed = int(outcome.params["arm"]), int(outcome.params["seed"])
-                found.setdefault(arm, {})[seed] = outcome.value
-        return found
+    def _repeated(self, arm: int) -> dict[int, Outcome]:
+        """What came of an arm by seed."""
+        return {
+            int(outcome.params["seed"]): outcome
+            for outcome in self.repeats.outcomes()
+            if outcome.value is not None and outcome.params["arm"] == arm
+        }
+
+
+def values_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
+    """The objective by seed."""
+    return {seed: each.value for seed, each in outcomes.items() if each.value is not None}
+
+
+def tests_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
+    """The figure of the test channel by seed."""
+    return {seed: each.test for seed, each in outcomes.items() if each.test is not None}
 
 
 def default_of(outcomes: Sequence[Outcome]) -> Outcome | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from ...core.algorithm import Objective
 from .study import Outcome
@@ -63,18 +63,36 @@ def compare(
     return _tested(objective, best, differences)
 
 
-def _tested(objective: Objective, best: Outcome, differences: list[float]) -> Verdict:
-    """A paired t-test over seeds: each has its order of examples and its held-out part."""
+def on_test(metric: str, of_default: Mapping[int, float], of_best: Mapping[int, float]) -> str:
+    """What the test channel says, by which nothing was chosen; empty without two seeds of it."""
+    seeds = sorted(of_default.keys() & of_best.keys())
+    if len(seeds) < 2:
+        return ""
+    middle, interval = _difference([of_best[seed] - of_default[seed] for seed in seeds])
+    return f"On the test channel, by which nothing was chosen: {_said(metric, middle, interval)}."
+
+
+def _difference(differences: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The mean and its 95 % confidence interval, by Student's t."""
     count, middle = len(differences), mean(differences)
     t = T_95[count - 2] if count - 2 < len(T_95) else NORMAL_95
     margin = t * stdev(differences) / math.sqrt(count)
-    interval = (middle - margin, middle + margin)
-    sign = 1 if objective.maximize else -1
-    ends = sorted((sign * interval[0], sign * interval[1]))
-    measured = (
-        f"{objective.metric} {middle:+.4g} against the defaults over {count} other seeds "
+    return middle, (middle - margin, middle + margin)
+
+
+def _said(metric: str, middle: float, interval: tuple[float, float]) -> str:
+    return (
+        f"{metric} {middle:+.4g} against the defaults "
         f"(95 % confidence: {interval[0]:+.4g} to {interval[1]:+.4g})"
     )
+
+
+def _tested(objective: Objective, best: Outcome, differences: list[float]) -> Verdict:
+    """A paired t-test over seeds: each has its order of examples and its held-out part."""
+    middle, interval = _difference(differences)
+    sign = 1 if objective.maximize else -1
+    ends = sorted((sign * interval[0], sign * interval[1]))
+    measured = f"over {len(differences)} other seeds " + _said(objective.metric, middle, interval)
     if ends[0] > 0:
         return Verdict("better", f"Trial {best.number} is better: {measured}.", middle, interval)
     if ends[1] < 0:
@@ -89,7 +107,7 @@ def _tested(objective: Objective, best: Outcome, differences: list[float]) -> Ve
     kept = "the defaults" if behind else f"trial {best.number}"
     return Verdict(
         "as good",
-        f"The defaults are as good, as far as can be told: trial {best.number} has {measured}. "
+        f"The defaults are as good, as far as can be told: for trial {best.number} {measured}. "
         f"The model is that of {kept}.",
         middle,
         interval,
