@@ -268,7 +268,7 @@ def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> Non
     ("arguments", "fault"),
     [
         (["--trials", "0"], "--trials: expected a whole number from 1 to 10000, got '0'"),
-        (["--trails", "3"], "--trails: no such option; did you mean --trials?"),
+        (["--trails", "3"], "--trails: no such option (did you mean '--trials'?)"),
         (["--max-runtime", "soon"], "--max-runtime: expected a time"),
         (["--vary", "k=0..3"], "k: expected a whole number from 1"),
         (["--vary", "k=3..1"], "k: expected choices, or two bounds, got 3 to 1"),
