@@ -3,8 +3,8 @@
     python cifar_accuracy.py CIFAR10_FOLDER SCRATCH [SEED [NETWORK [NAME VALUE …]]]
 
 Trains through the command line, 40 epochs and with hyperparameters NAME VALUE as given, evaluates
-on the 10,000 test images, and keeps accuracy, time and command under results/. About three quarters of an hour on two cores; checkpoints are kept
-in SCRATCH, and the same command goes on from them.
+on the 10,000 test images, and keeps accuracy, time and command under results/. About three quarters
+of an hour on two cores; checkpoints are kept in SCRATCH, and the same command goes on from them.
 """
 
 from __future__ import annotations
