@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ...core import codecs
+from ...core.serving.jobs import FAIL, MULTI, ON_ERROR, STRATEGIES, TransformOptions
 from ...core.serving.splitting import SPLIT_TYPES
-from ...core.serving.transform import (
-    FAIL,
-    MULTI,
-    ON_ERROR,
-    STRATEGIES,
-    Listener,
-    Summary,
-    TransformOptions,
-)
+from ...core.serving.transform import Listener, Summary
 from ...core.serving.transform import transform as run
 from ...core.training.devices import FORMS
 from .models import opened

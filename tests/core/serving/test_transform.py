@@ -19,7 +19,8 @@ from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.algorithms.text_sentiment import TextSentiment
 from algoshelf.core import InputError, PayloadError, Reporter, codecs, recordio_protobuf, train
 from algoshelf.core.serving import journal
-from algoshelf.core.serving.transform import Listener, Summary, TransformOptions, transform
+from algoshelf.core.serving.jobs import TransformOptions
+from algoshelf.core.serving.transform import Listener, Summary, transform
 from PIL import Image
 
 from tests.conftest import Algoshelf
