@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .. import mx
-from ..errors import InputError
+from ..errors import ArtifactError, InputError
 from ..training.devices import gpus
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -73,9 +73,12 @@ def free_bytes() -> int | None:
 
 
 def model_bytes(folder: Path) -> int:
-    """About how much memory the model in ``folder`` takes in each worker."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    return BYTES_PER_PARAMETER_BYTE * sum(path.stat().st_size for path in files)
+    """About how much memory the model in ``folder`` takes in each worker. Raises ArtifactError."""
+    try:
+        files = [path for path in folder.iterdir() if path.is_file()]
+        return BYTES_PER_PARAMETER_BYTE * sum(path.stat().st_size for path in files)
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def fits(folder: Path, workers: int) -> bool:
@@ -83,14 +86,14 @@ def fits(folder: Path, workers: int) -> bool:
     free = free_bytes()
     try:
         return free is None or workers * model_bytes(folder) <= free
-    except OSError:
+    except ArtifactError:
         return True  # whoever opens it says what is wrong
 
 
 def workers(asked: int | None, on: Sequence[str], folders: Sequence[Path]) -> int:
     """How many workers: what is ``asked``, else one a GPU or core, as far as memory goes.
 
-    Raises InputError where not even one fits.
+    Raises InputError where not even one fits, and where a folder is no longer there.
     """
     count = asked or (cores() if on == ["cpu"] else len(on))
     free = free_bytes()
