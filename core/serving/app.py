@@ -212,23 +212,26 @@ class App:
         name = order.get("model_name")
         if not isinstance(name, str) or not sizing.MODEL_NAME.fullmatch(name):
             raise Refusal(422, "unfit_payload", f"model_name: expected {sizing.MODEL_NAME.pattern}")
-        if name in self.pool.models:
-            raise Refusal(
-                409, "already_loaded", f"{name} is loaded: PUT /models/{name} replaces it"
-            )
-        return await self._load(name, order)
+        async with self.pool.changing:
+            if name in self.pool.models:
+                raise Refusal(
+                    409, "already_loaded", f"{name} is loaded: PUT /models/{name} replaces it"
+                )
+            return await self._load(name, order)
 
     async def _one_model(self, name: str, scope: Scope, receive: Receive) -> Reply:
         method = _check_method(scope, "GET", "PUT", "DELETE")
-        if method != "GET":
-            self._check_manages()
-        model = self._model(name)
-        if method == "PUT":
-            return await self._load(name, await self._order(scope, receive))
-        if method == "DELETE":
+        if method == "GET":
+            return _json(_described(self._model(name)))
+        self._check_manages()
+        self._model(name)
+        order = await self._order(scope, receive) if method == "PUT" else {}
+        async with self.pool.changing:
+            self._model(name)  # another request may have unloaded it meanwhile
+            if method == "PUT":
+                return await self._load(name, order)
             await self.pool.unload(name)
             return _json({"unloaded": name})
-        return _json(_described(model))
 
     async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
         folder = _folder(order.get("url"))

@@ -122,11 +122,16 @@ class Served:
 
 
 class Pool:
-    """The workers of a server, and the models that all of them hold."""
+    """The workers of a server, and the models that all of them hold.
+
+    Who loads or unloads holds ``changing`` from before it looks whether it may: two who look at
+    once would both find what only one of them can have.
+    """
 
     def __init__(self, options: Options, opener: Opener, metrics: Metrics) -> None:
         self.options = options
         self.models: dict[str, Served] = {}
+        self.changing = asyncio.Lock()
         self.metrics = metrics
         metrics.watch(lambda: self.waiting, lambda: self.up)
         self._coming: dict[str, Served] = {}  # by key: being loaded, not served yet
@@ -140,7 +145,6 @@ class Pool:
         self._versions = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._changing = asyncio.Lock()
         self._started = False
         self.closing = False
 
@@ -151,17 +155,18 @@ class Pool:
 
         Raises what a model that does not load raises.
         """
-        self._tasks.append(asyncio.ensure_future(self._sweep()))
-        served = [self._opened(name, folder) for name, folder in models.items()]
-        self._coming.update((each.key, each) for each in served)
-        self._tasks.extend(asyncio.ensure_future(slot.live()) for slot in self._slots)
-        for slot in self._slots:
-            await slot.first_ready
-        for each in served:
-            del self._coming[each.key]
-            self.models[each.name] = each
-            self.metrics.loaded(each.name, each.seconds)
-        self._started = True
+        async with self.changing:
+            self._tasks.append(asyncio.ensure_future(self._sweep()))
+            served = [self._opened(name, folder) for name, folder in models.items()]
+            self._coming.update((each.key, each) for each in served)
+            self._tasks.extend(asyncio.ensure_future(slot.live()) for slot in self._slots)
+            for slot in self._slots:
+                await slot.first_ready
+            for each in served:
+                del self._coming[each.key]
+                self.models[each.name] = each
+                self.metrics.loaded(each.name, each.seconds)
+            self._started = True
 
     def _opened(self, name: str, folder: Path) -> Served:
         artifact, algorithm = self._open(folder)
@@ -172,40 +177,38 @@ class Pool:
         """Serve the model in ``folder`` as ``name``, in place of the one that was; no request
         fails meanwhile. Raises what a model that does not load raises; then all is as it was.
         """
-        async with self._changing:
-            new = self._opened(name, folder)
-            self._coming[new.key] = new
-            try:
-                for slot in self._slots:
-                    await slot.hold(new)
-                while new.fault is None and not any(new.key in s.loaded for s in self._slots):
-                    await asyncio.sleep(SWEEP_SECONDS)  # all were down: one will come up
-                if new.fault is not None:
-                    raise new.fault
-            except AlgoshelfError:
-                await self._forget(new.key)
-                raise
-            finally:
-                del self._coming[new.key]
-            old = self.models.get(name)
-            if old is not None:
-                new.queue, new.last_batch = old.queue, old.last_batch
-            self.models[name] = new
-            self.metrics.loaded(name, new.seconds)
-            if old is not None:
-                await self._forget(old.key)
-            self._pump()
+        new = self._opened(name, folder)
+        self._coming[new.key] = new
+        try:
+            for slot in self._slots:
+                await slot.hold(new)
+            while new.fault is None and not any(new.key in s.loaded for s in self._slots):
+                await asyncio.sleep(SWEEP_SECONDS)  # all were down: one will come up
+            if new.fault is not None:
+                raise new.fault
+        except AlgoshelfError:
+            await self._forget(new.key)
+            raise
+        finally:
+            del self._coming[new.key]
+        old = self.models.get(name)
+        if old is not None:
+            new.queue, new.last_batch = old.queue, old.last_batch
+        self.models[name] = new
+        self.metrics.loaded(name, new.seconds)
+        if old is not None:
+            await self._forget(old.key)
+        self._pump()
 
     async def unload(self, name: str) -> None:
         """Serve ``name`` no longer. Raises UnknownNameError."""
-        async with self._changing:
-            if name not in self.models:
-                raise UnknownNameError(f"there is no model {name!r}")
-            old = self.models.pop(name)
-            while old.queue:
-                self._taken(old).reply(_unloaded(name))
-            await self._forget(old.key)
-            self.metrics.unloaded(name)
+        if name not in self.models:
+            raise UnknownNameError(f"there is no model {name!r}")
+        old = self.models.pop(name)
+        while old.queue:
+            self._taken(old).reply(_unloaded(name))
+        await self._forget(old.key)
+        self.metrics.unloaded(name)
 
     async def _forget(self, key: str) -> None:
         for slot in self._slots:

@@ -138,12 +138,13 @@ async def _serve(
 
 
 async def _reload(pool: Pool) -> None:
-    for served in list(pool.models.values()):
-        try:
-            await pool.load(served.name, served.folder)
-            log.info("%s: read anew", served.name)
-        except AlgoshelfError as error:
-            log.error("%s: the old version stays: %s", served.name, error)
+    async with pool.changing:
+        for served in list(pool.models.values()):
+            try:
+                await pool.load(served.name, served.folder)
+                log.info("%s: read anew", served.name)
+            except AlgoshelfError as error:
+                log.error("%s: the old version stays: %s", served.name, error)
 
 
 def _allow_connections() -> None:

@@ -303,6 +303,34 @@ def test_a_model_that_goes_while_a_request_to_it_comes(
     assert server.metric("algoshelf_queue_requests") == 0
 
 
+def test_changes_of_one_model_at_once_are_made_one_after_the_other(
+    server: Server, other_model: Path
+) -> None:
+    """What each of them finds is what the one before has left."""
+
+    def at_once(*asked: tuple[str, str]) -> list[int]:
+        """The statuses of requests that have all come before the first of them is done."""
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        connections = []
+        for method, path in asked:
+            connection = server.connect()
+            connection.request(method, path, order, {"content-type": codecs.JSON})
+            assert server.is_ready()  # which came after it
+            connections.append(connection)
+        os.kill(worker, signal.SIGCONT)
+        statuses = [connection.getresponse().status for connection in connections]
+        for connection in connections:
+            connection.close()
+        return statuses
+
+    order = codecs.encode_json({"model_name": "second", "url": str(other_model)})
+    one = "/models/second"
+    assert at_once(("POST", "/models"), ("POST", "/models")) == [200, 409]
+    assert at_once(("PUT", one), ("DELETE", one), ("PUT", one)) == [200, 200, 404]
+    assert len(server.ask(path="/models").json["models"]) == 1
+
+
 def test_a_model_that_goes_gives_its_memory_back(
     server: Server, model: Path, bodies: list[bytes]
 ) -> None:
