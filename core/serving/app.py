@@ -21,7 +21,7 @@ from .. import codecs, container
 from ..errors import AlgoshelfError
 from . import metrics, openapi, sizing
 from .answering import Reply, Request, fault, refusal
-from .pool import Pool, Served
+from .pool import Pool, Served, WorkersDownError
 
 log = logging.getLogger(__name__)
 
@@ -241,8 +241,9 @@ class App:
             await self.pool.load(name, folder)
         except AlgoshelfError as error:
             log.error("%s is not loaded: %s", name, error)
+            status = 503 if isinstance(error, WorkersDownError) else 422
             raise Refusal(
-                422, error.code, f"{name} cannot be loaded; the server's log says why"
+                status, error.code, f"{name} cannot be loaded; the server's log says why"
             ) from None
         return _json({"loaded": name})
 

@@ -58,6 +58,12 @@ class ServingError(AlgoshelfError):
     code = "serving_failed"
 
 
+class WorkersDownError(ServingError):
+    """No worker lives long enough to load a model; it may be none of the model's fault."""
+
+    code = "workers_down"
+
+
 @dataclass(frozen=True)
 class Options:
     """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
@@ -179,10 +185,16 @@ class Pool:
         """
         new = self._opened(name, folder)
         self._coming[new.key] = new
+        most_deaths = [slot.all_deaths + DEATHS for slot in self._slots]
         try:
             for slot in self._slots:
                 await slot.hold(new)
             while new.fault is None and not any(new.key in s.loaded for s in self._slots):
+                if all(s.all_deaths >= most for s, most in zip(self._slots, most_deaths)):
+                    raise WorkersDownError(
+                        f"each worker died {DEATHS} times meanwhile, at last of: "
+                        f"{self._slots[0].last_death}"
+                    )
                 await asyncio.sleep(SWEEP_SECONDS)  # all were down: one will come up
             if new.fault is not None:
                 raise new.fault
@@ -380,6 +392,8 @@ class _Slot(asyncio.Protocol):
         self.jobs: list[Job] = []
         self.since = 0.0  # when the batch began
         self.deaths = 0  # one soon after the other
+        self.all_deaths = 0
+        self.last_death = ""
         self.reason = ""
         self.is_up = False
         self._up_since = 0.0
@@ -531,8 +545,9 @@ class _Slot(asyncio.Protocol):
             code = await self._collect()
             lived = time.monotonic() - self._up_since
             self.deaths = 1 if lived > LIFE_SECONDS else self.deaths + 1
-            why = f"{self.reason}: {code}" if self.reason else code
-            log.warning("worker %d is gone (%s): it is replaced", self.index, why)
+            self.all_deaths += 1
+            self.last_death = f"{self.reason}: {code}" if self.reason else code
+            log.warning("worker %d is gone (%s): it is replaced", self.index, self.last_death)
             self.pool.metrics.restarts.inc()
             jobs, self.jobs = self.jobs, []
             self._idle.set()

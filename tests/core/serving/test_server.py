@@ -392,13 +392,19 @@ def test_a_model_that_kills_its_worker_is_left(
 
 
 def test_a_server_whose_worker_keeps_dying_is_not_ready(tmp_path: Path, model: Path) -> None:
+    """Nor does it take another model, for which no worker lives long enough."""
     folder = shutil.copytree(model, tmp_path / "gone")
-    with serving(folder, "--workers", 1) as server:
+    with serving(folder, "--workers", 1, "--multi-model") as server, ThreadPoolExecutor(1) as one:
         shutil.rmtree(folder)
         server.kill_worker()
+        order = codecs.encode_json({"model_name": "second", "url": str(model)})
+        posted = one.submit(server.ask, order, codecs.JSON, "/models")
         server.until(lambda: b"keeps dying" in server.ask(path="/ping").body)
         assert str(tmp_path) not in server.ask(path="/ping").body.decode()
+        assert (posted.result().status, posted.result().code) == (503, "workers_down")
+        assert len(server.ask(path="/models").json["models"]) == 1
     assert str(folder) in server.log
+    assert "second is not loaded: each worker died 3 times meanwhile" in server.log
 
 
 def test_models_are_fixed_unless_said_otherwise(model: Path) -> None:
