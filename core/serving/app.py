@@ -35,6 +35,9 @@ RETRY_SECONDS = 1
 MOST_TYPE_CHARACTERS = 2000
 LINGER_SECONDS = 5.0
 NO_MODEL = "-"  # in metrics
+# In a request's state, where the server puts a function: what it is given is called if the client
+# leaves before it has its answer.
+WHEN_GONE = "when_gone"
 
 
 class Refusal(Exception):  # noqa: N818 - it is the answer
@@ -136,7 +139,9 @@ class App:
         if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
             raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
         body = await self._body(scope, receive, self.options.max_payload)
-        return await self.pool.submit(model, Request(body, content_type, accept), start)
+        job = self.pool.submit(model, Request(body, content_type, accept), start)
+        scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
+        return await job.future
 
     async def _body(self, scope: Scope, receive: Receive, most: int) -> bytes:
         """The body of a request, of at most ``most`` bytes."""

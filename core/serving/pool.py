@@ -249,28 +249,37 @@ class Pool:
 
     # Requests
 
-    def submit(self, served: Served, request: Request, arrived: float) -> asyncio.Future[Reply]:
-        """The reply to come; it is there at once where too much waits already, or where the model
-        was unloaded while the body came.
+    def submit(self, served: Served, request: Request, arrived: float) -> Job:
+        """A job, whose reply is to come; it is there at once where too much waits already, or where
+        the model was unloaded while the body came.
         """
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        job = Job(request, future, arrived)
+        job = Job(request, asyncio.get_running_loop().create_future(), arrived)
         size = len(request.body)
         current = self.models.get(served.name)
         if current is None:
             job.reply(_unloaded(served.name))
-            return future
+            return job
         if (
             self._waiting >= self.options.max_queue
             or self._waiting_bytes + size > MOST_WAITING_BYTES
         ):
             job.reply(fault(503, "overloaded", "too many requests wait: send it again later"))
-            return future
+            return job
         self._waiting += 1
         self._waiting_bytes += size
         current.queue.append(job)
         self._pump()
-        return future
+        return job
+
+    def abandon(self, served: Served, job: Job) -> None:
+        """Compute no more what nobody waits for, unless a worker has it already."""
+        current = self.models.get(served.name)
+        with contextlib.suppress(ValueError):
+            if current is not None:
+                current.queue.remove(job)
+                self._waiting -= 1
+                self._waiting_bytes -= len(job.request.body)
+        job.reply(fault(400, "disconnected", "the client went away"))
 
     @property
     def up(self) -> int:

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import AlgoshelfError, InputError
 from .answering import fault
-from .app import App
+from .app import WHEN_GONE, App
 from .metrics import Metrics
 from .pool import Opener, Options, Pool
 
@@ -164,6 +164,7 @@ class Protocol(HttpToolsProtocol):
     head_since: float = 0.0  # 0: not within a head
     blocked_since: float = 0.0  # 0: the client takes what it is sent
     _other_bytes = 0  # since the last of a body: of a head, of trailers
+    _abandon: Callable[[], None] | None = None  # what is asked, if the client leaves
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -173,6 +174,29 @@ class Protocol(HttpToolsProtocol):
         self.head_since = time.monotonic()
         self._other_bytes = 0
         super().on_message_begin()
+        self.scope["state"][WHEN_GONE] = self.when_gone
+
+    def when_gone(self, abandon: Callable[[], None]) -> None:
+        """Have ``abandon`` called if the client leaves before its answer."""
+        self._abandon = abandon
+        if self.transport.is_closing():
+            abandon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._abandon is not None:
+            self._abandon()
+            self._abandon = None
+
+    def on_response_complete(self) -> None:
+        self._abandon = None
+        super().on_response_complete()
+
+    def on_message_complete(self) -> None:
+        """Read on, or the end of the connection would not be noticed behind a large body."""
+        super().on_message_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
         self.head_since = 0.0

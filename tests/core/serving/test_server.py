@@ -231,6 +231,20 @@ def test_a_slow_request_is_ended(model: Path, bodies: list[bytes]) -> None:
         assert server.ask(bodies[0]).status == 200
 
 
+@pytest.mark.parametrize("size", [10, 90_000])  # the latter is more than is read at once
+def test_what_nobody_waits_for_any_more_is_not_computed(
+    size: int, server: Server, bodies: list[bytes]
+) -> None:
+    with _waiting(server, bodies[:1]) as (worker, answers):
+        head = b"POST /invocations HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % size
+        with socket.create_connection(("127.0.0.1", server.port)) as leaving:
+            leaving.sendall(head + bytes(size))
+            server.until(lambda: server.metric("algoshelf_queue_requests") == 2)
+        server.until(lambda: server.metric("algoshelf_queue_requests") == 1)
+        os.kill(worker, signal.SIGCONT)
+        assert answers[0].result().status == 200
+
+
 def test_a_killed_worker_costs_no_request(
     server: Server, bodies: list[bytes], expected: list[np.ndarray]
 ) -> None:
