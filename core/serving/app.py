@@ -41,12 +41,15 @@ WHEN_GONE = "when_gone"
 
 
 class Refusal(Exception):  # noqa: N818 - it is the answer
-    """An answer other than the one that was asked for."""
+    """An answer other than the one that was asked for; ``early`` if more of a body may come."""
 
-    def __init__(self, status: int, code: str, text: str, *, headers: Headers = ()) -> None:
+    def __init__(
+        self, status: int, code: str, text: str, *, headers: Headers = (), early: bool = False
+    ) -> None:
         super().__init__(text)
         self.reply = fault(status, code, text)
         self.headers = headers
+        self.early = early
 
 
 Headers = Iterable[Tuple[bytes, bytes]]
@@ -66,6 +69,7 @@ class App:
         start = time.monotonic()
         model = NO_MODEL
         headers: Headers = ()
+        early = False
         try:
             target = self._target(scope)
             if target is not None:
@@ -74,7 +78,7 @@ class App:
             else:
                 reply = await self._other(scope, receive)
         except Refusal as refused:
-            reply, headers = refused.reply, refused.headers
+            reply, headers, early = refused.reply, refused.headers, refused.early
         except asyncio.CancelledError:  # at the end of the time that a shutdown may take
             reply, headers = fault(503, "shutting_down", "the server is shutting down"), CLOSE
         except Exception as error:
@@ -96,9 +100,8 @@ class App:
                 ],
             }
         )
-        too_large = reply.status == 413
-        await send({"type": "http.response.body", "body": reply.body, "more_body": too_large})
-        if too_large:
+        await send({"type": "http.response.body", "body": reply.body, "more_body": early})
+        if early:
             await _drop_rest(receive)
             await send({"type": "http.response.body"})
 
@@ -139,43 +142,58 @@ class App:
         if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
             raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
         body = await self._body(scope, receive, self.options.max_payload)
-        job = self.pool.submit(model, Request(body, content_type, accept), start)
-        scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
-        return await job.future
+        try:
+            job = self.pool.submit(model, Request(body, content_type, accept), start)
+            scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
+            return await job.future
+        finally:
+            self.pool.release(len(body))
 
     async def _body(self, scope: Scope, receive: Receive, most: int) -> bytes:
-        """The body of a request, of at most ``most`` bytes."""
-        length = _header(scope, b"content-length")
-        if length and int(length) > most:  # a number, or the parser had refused it
+        """The body of a request, of at most ``most`` bytes, which the caller is to release."""
+        length = int(_header(scope, b"content-length") or 0)  # a number, or it had been refused
+        if length > most:
             raise _too_large(most)
+        if not self.pool.has_room(length):
+            raise _overloaded()
         task = asyncio.current_task()
         assert task is not None
         timer = asyncio.get_running_loop().call_later(self.options.timeout, task.cancel)
+        size = 0
+        body: bytes | bytearray = b""
         try:
-            message = await receive()
-            body = message.get("body", b"")
-            if message.get("more_body"):
-                parts: list[bytes] = [body]
-                size = len(body)
-                while message.get("more_body") and size <= most:
-                    message = await receive()
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                body = b"".join(parts)
+            while True:
+                message = await receive()
+                piece = message.get("body", b"")
+                size += len(piece)
+                self.pool.hold(len(piece))
+                if size > most:
+                    raise _too_large(most)
+                if not self.pool.has_room(0):
+                    raise _overloaded()
+                if message["type"] == "http.disconnect":
+                    raise Refusal(400, "disconnected", "the client went away")
+                if size == len(piece):
+                    body = piece
+                elif isinstance(body, bytes):
+                    body = bytearray(body + piece)
+                else:
+                    body += piece
+                if not message.get("more_body"):
+                    return bytes(body)
         except asyncio.CancelledError:
+            self.pool.release(size)
             raise Refusal(
                 408,
                 "slow_request",
                 f"the body did not come within {self.options.timeout:g} s",
                 headers=CLOSE,
             ) from None
+        except Refusal:
+            self.pool.release(size)
+            raise
         finally:
             timer.cancel()
-        if message["type"] == "http.disconnect":
-            raise Refusal(400, "disconnected", "the client went away")
-        if len(body) > most:
-            raise _too_large(most)
-        return bytes(body)
 
     # All else
 
@@ -264,6 +282,7 @@ class App:
             # which also keeps a page in a browser from sending it without asking
             raise Refusal(415, "unsupported_content_type", f"expected {codecs.JSON}")
         body = await self._body(scope, receive, MOST_ORDER_BYTES)
+        self.pool.release(len(body))
         try:
             order = json.loads(body)
         except (ValueError, RecursionError):
@@ -302,7 +321,13 @@ def _check_method(scope: Scope, *allowed: str) -> str:
 
 
 def _too_large(most: int) -> Refusal:
-    return Refusal(413, "too_large", f"a body may hold {most:,} bytes", headers=CLOSE)
+    text = f"a body may hold {most:,} bytes"
+    return Refusal(413, "too_large", text, headers=CLOSE, early=True)
+
+
+def _overloaded() -> Refusal:
+    text = "there is no memory left for bodies: send it again later"
+    return Refusal(503, "overloaded", text, headers=CLOSE, early=True)
 
 
 async def _drop_rest(receive: Receive) -> None:

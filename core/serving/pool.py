@@ -41,7 +41,7 @@ Opener = Callable[[Path], Tuple[Artifact, Algorithm[Any]]]
 
 WORKER = "algoshelf.core.serving.worker"
 MOST_BATCH_BYTES = 32 * 2**20
-MOST_WAITING_BYTES = 512 * 2**20
+MOST_HELD_BYTES = 512 * 2**20
 SWEEP_SECONDS = 0.1
 MOST_ATTEMPTS = 2
 # A worker that dies this often, each time within so many seconds, keeps dying.
@@ -147,7 +147,9 @@ class Pool:
             for index in range(options.workers)
         ]
         self._waiting = 0
-        self._waiting_bytes = 0
+        self._held = 0  # bytes of bodies that come, wait, or are computed
+        full = (options.max_queue + options.workers * options.max_batch) * options.max_payload
+        self._most_held = max(options.max_payload, min(MOST_HELD_BYTES, full))
         self._versions = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -249,24 +251,31 @@ class Pool:
 
     # Requests
 
+    def has_room(self, size: int) -> bool:
+        """Whether a body of ``size`` bytes can be held besides all others."""
+        return self._held + size <= self._most_held
+
+    def hold(self, size: int) -> None:
+        """Count ``size`` bytes of a body, which some time are to be released."""
+        self._held += size
+
+    def release(self, size: int) -> None:
+        """Count ``size`` bytes no longer."""
+        self._held -= size
+
     def submit(self, served: Served, request: Request, arrived: float) -> Job:
         """A job, whose reply is to come; it is there at once where too much waits already, or where
         the model was unloaded while the body came.
         """
         job = Job(request, asyncio.get_running_loop().create_future(), arrived)
-        size = len(request.body)
         current = self.models.get(served.name)
         if current is None:
             job.reply(_unloaded(served.name))
             return job
-        if (
-            self._waiting >= self.options.max_queue
-            or self._waiting_bytes + size > MOST_WAITING_BYTES
-        ):
+        if self._waiting >= self.options.max_queue:
             job.reply(fault(503, "overloaded", "too many requests wait: send it again later"))
             return job
         self._waiting += 1
-        self._waiting_bytes += size
         current.queue.append(job)
         self._pump()
         return job
@@ -278,7 +287,6 @@ class Pool:
             if current is not None:
                 current.queue.remove(job)
                 self._waiting -= 1
-                self._waiting_bytes -= len(job.request.body)
         job.reply(fault(400, "disconnected", "the client went away"))
 
     @property
@@ -294,7 +302,6 @@ class Pool:
     def _taken(self, served: Served) -> Job:
         job = served.queue.popleft()
         self._waiting -= 1
-        self._waiting_bytes -= len(job.request.body)
         return job
 
     def again(self, served_key: str, jobs: Sequence[Job]) -> None:
@@ -307,7 +314,6 @@ class Pool:
                 job.reply(fault(503, "worker_died", "a worker died of this request, or with it"))
             elif not job.future.done():
                 self._waiting += 1
-                self._waiting_bytes += len(job.request.body)
                 served.queue.appendleft(job)
         self._pump()
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 from tests.conftest import Algoshelf, free_port
 
-from .conftest import Answer, Server, serving
+from .conftest import PATIENCE, Answer, Server, serving
 
 HUGE = codecs.encode_npy(np.full((1, 784), 1e38))
 
@@ -228,6 +228,35 @@ def test_a_slow_request_is_ended(model: Path, bodies: list[bytes]) -> None:
             for each in answers:
                 assert (each.result().status, each.result().code) == (504, "timeout")
         server.until(lambda: server.workers() not in ([worker], []) and server.is_ready())
+        assert server.ask(bodies[0]).status == 200
+
+
+def test_bodies_that_come_take_bounded_memory(model: Path, bodies: list[bytes]) -> None:
+    """Of what may wait and be computed: here two bodies of 1 MiB each."""
+    limits = ("--max-queue", 1, "--max-batch", 1, "--max-payload", "1MB")
+    part = bytes(900_000)
+    chunk = b"transfer-encoding: chunked\r\n\r\n%x\r\n" % 2**20
+    length = b"content-length: %d\r\n\r\n" % 2**20
+    with serving(model, "--workers", 1, *limits) as server, contextlib.ExitStack() as stack:
+        coming = []
+        for head in (chunk, length) * 4:
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+            coming.append(stack.enter_context(connection))
+            connection.sendall(b"POST /invocations HTTP/1.1\r\n" + head + part)
+        refused: set[socket.socket] = set()
+        while len(refused) < 6:
+            answered = select.select(set(coming) - refused, [], [], PATIENCE)[0]
+            assert answered
+            refused.update(answered)
+        for connection in refused:
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 503")
+            assert b"retry-after: 1" in answer
+            assert b"overloaded" in answer
+            connection.close()
+        for connection in set(coming) - refused:
+            connection.close()
+        server.until(lambda: server.ask(bytes(2**20)).status == 400)
         assert server.ask(bodies[0]).status == 200
 
 
