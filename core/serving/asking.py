@@ -22,7 +22,7 @@ from ..errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..types import Context
 from .jobs import MULTI, Job
 from .journal import Entry
-from .splitting import LINE, NONE, Fault, Part, Record, parts
+from .splitting import LINE, NONE, Fault, Lines, Part, Record, parts
 
 _PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
     job: Job
     part: Part
-    asked: list[int]
+    asked: Sequence[int]
     decoded: Any
 
 
@@ -95,11 +95,7 @@ class Asker:
         for job, entry in starts:
             for part in parts(job.path, job.split, job.limits, entry.offset, entry.records):
                 part = _checked(job, part)
-                asked = [
-                    position
-                    for position, record in enumerate(part.records)
-                    if not (isinstance(record, Fault) or job.is_blank(record))
-                ]
+                asked = job.asked(part.records)
                 decoded = None
                 if asked and job.strategy == MULTI:
                     with suppress(PayloadError):  # whose it is, the model's thread finds out
@@ -188,13 +184,17 @@ class Asker:
         return records
 
 
-def _chosen(part: Part, asked: Sequence[int]) -> list[bytes]:
+def _chosen(part: Part, asked: Sequence[int]) -> Sequence[bytes]:
+    if isinstance(part.records, Lines) and len(asked) == len(part.records):
+        return part.records
     return [record for record in map(part.records.__getitem__, asked) if isinstance(record, bytes)]
 
 
 def _checked(job: Job, part: Part) -> Part:
     """``part`` without the lines of CSV that are no rows: SageMaker divides at line feeds only."""
     if job.split != LINE or job.content_type != codecs.CSV:
+        return part
+    if isinstance(part.records, Lines) and b'"' not in part.records.body:
         return part
     records = [
         Fault(

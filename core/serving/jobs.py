@@ -12,7 +12,7 @@ from typing import Any, Sequence
 from .. import codecs, recordio
 from ..algorithm import Algorithm
 from ..errors import InputError, OutputError
-from .splitting import LINE, NONE, RECORDIO, Fault, Limits, Record
+from .splitting import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
 MULTI, SINGLE = "multi", "single"
 STRATEGIES = (MULTI, SINGLE)
@@ -71,16 +71,26 @@ class Job:
 
     def body(self, records: Sequence[bytes]) -> bytes:
         """The request that asks for all of ``records``."""
+        if isinstance(records, Lines):
+            return records.body
         if self.split == LINE:
             return b"\n".join(records) + b"\n"
         if self.split == RECORDIO and self.content_type == codecs.RECORDIO_PROTOBUF:
             return b"".join(map(recordio.frame, records))
         return records[0]
 
-    def is_blank(self, record: Record) -> bool:
-        """Whether a line asks for nothing; of plain text each line is a text, be it empty."""
-        blank = self.split == LINE and self.content_type != codecs.TEXT
-        return blank and not isinstance(record, Fault) and not record.strip()
+    def asked(self, records: Sequence[Record]) -> Sequence[int]:
+        """The positions of those that ask for something: a blank line does not, unless it is of
+        plain text, where each line is a text.
+        """
+        has_blank = self.split == LINE and self.content_type != codecs.TEXT
+        if isinstance(records, Lines) and not (has_blank and records.may_be_blank()):
+            return range(len(records))
+        return [
+            position
+            for position, record in enumerate(records)
+            if not isinstance(record, Fault) and (record.strip() or not has_blank)
+        ]
 
 
 def select(

@@ -7,7 +7,9 @@ at the end of a part sees the same parts again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Iterator, NamedTuple, Union
+from typing import IO, Any, Iterator, NamedTuple, Sequence, Union, overload
+
+import numpy as np
 
 from .. import codecs, recordio
 from ..errors import (
@@ -21,7 +23,8 @@ LINE, RECORDIO, NONE = "line", "recordio", "none"
 SPLIT_TYPES = (LINE, NONE, RECORDIO)
 # As many examples as an evaluation takes at once: a part of whole batches leaves none half full.
 BATCH = 256
-SKIPPED_BYTES = 2**20
+READ_BYTES = 2**20
+_LINE_FEED, _BLANK = 10, 32
 
 
 class Fault(NamedTuple):
@@ -43,6 +46,38 @@ Record = Union[bytes, Fault]
 """What a line or frame holds, or why it cannot be asked."""
 
 
+class Lines(Sequence[bytes]):
+    """Lines, divided only when one of them is wanted: most are asked together.
+
+    ``body`` is as they stand in the file, each of the ``count`` with its line feed.
+    """
+
+    def __init__(self, body: bytes, count: int) -> None:
+        self.body = body
+        self._count = count
+        self._lines: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        """Line ``index`` without its line feed."""
+        if self._lines is None:
+            self._lines = self.body.split(b"\n")[:-1]
+        return self._lines[index]
+
+    def may_be_blank(self) -> bool:
+        """Whether any line is blank, or at least begins so."""
+        content = np.frombuffer(b"\n" + self.body, np.uint8)
+        return bool((content[1:][content[:-1] == _LINE_FEED] <= _BLANK).any())
+
+
 class Part(NamedTuple):
     """Records that follow one another, and the offset behind them in the file.
 
@@ -50,7 +85,7 @@ class Part(NamedTuple):
     """
 
     first: int
-    records: list[Record]
+    records: Sequence[Record]
     end: int
     last: bool
 
@@ -65,9 +100,10 @@ def parts(path: Path, split: str, limits: Limits, offset: int, before: int) -> I
             stream.seek(offset)
             if split == NONE:
                 yield _whole(stream, limits)
+            elif split == LINE:
+                yield from _lines(stream, limits, offset, before)
             else:
-                read = _lines if split == LINE else _frames
-                yield from _collected(read(stream, offset, limits, before), limits, offset, before)
+                yield from _collected(_frames(stream, limits), limits, offset, before)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -78,6 +114,78 @@ def _whole(stream: IO[bytes], limits: Limits) -> Part:
         size = stream.seek(0, 2)
         return Part(1, [_too_large("the file", size, limits)], size, True)
     return Part(1, [body] if body else [], len(body), True)
+
+
+def _lines(stream: IO[bytes], limits: Limits, offset: int, before: int) -> Iterator[Part]:
+    """Parts of lines; a mark of UTF-8 at the start of the file is left out.
+
+    Line feeds are looked for in all that is read at once: to take up each line by itself takes as
+    long as k-means takes to answer it.
+    """
+    held = bytearray()  # from ``offset`` on
+    ends = np.empty(0, np.int64)  # behind each line feed in it
+    at_end, lacks_feed = False, False
+    while True:
+        while not (at_end or _holds_a_part(len(held), len(ends), limits)):
+            piece = stream.read(READ_BYTES)
+            if not piece:
+                at_end, lacks_feed = True, bool(held) and not held.endswith(b"\n")
+                piece = b"\n" * lacks_feed
+            ends = np.concatenate((ends, _ends(piece) + len(held)))
+            held += piece
+        records: Sequence[Record]
+        if not (at_end or len(ends)):
+            length, rest = _skipped(stream, len(held))
+            records = [_too_large("the line", length - bool(rest), limits)]
+            held, ends, last = bytearray(rest[1:]), _ends(rest[1:]), False
+        else:
+            fitting = int(np.searchsorted(ends[: limits.records], limits.part, "right"))
+            count = max(fitting, min(1, len(ends)))
+            last = at_end and count == len(ends)
+            if count > BATCH and not last:
+                count -= count % BATCH
+            length = int(ends[count - 1]) if count else 0
+            if length - 1 > limits.record:
+                records = [_too_large("the line", length - 1, limits)]
+            else:
+                records = _without_mark(bytes(held[:length]), count, offset)
+            del held[:length]
+            ends = ends[count:] - length
+            length -= last and lacks_feed
+        offset += length
+        yield Part(before + 1, records, offset, last)
+        if last:
+            return
+        before += len(records)
+
+
+def _holds_a_part(size: int, lines: int, limits: Limits) -> bool:
+    """Whether a part ends within ``size`` bytes of ``lines``, or there is one line too long."""
+    return size > limits.part or lines > limits.records if lines else size > limits.record
+
+
+def _ends(piece: bytes) -> Any:
+    """The offsets behind line feeds: (N,) int64."""
+    return np.flatnonzero(np.array(bytearray(piece), np.uint8) == _LINE_FEED) + 1
+
+
+def _skipped(stream: IO[bytes], length: int) -> tuple[int, bytes]:
+    """How long the line is of which ``length`` bytes are read, and what is read from its line feed
+    on; the length counts the line feed.
+    """
+    while True:
+        piece = stream.read(READ_BYTES)
+        at = piece.find(b"\n")
+        if at >= 0:
+            return length + at + 1, piece[at:]
+        if not piece:
+            return length, b""
+        length += len(piece)
+
+
+def _without_mark(body: bytes, count: int, offset: int) -> Lines:
+    marked = offset == 0 and body.startswith(codecs.UTF8_MARK)
+    return Lines(body[len(codecs.UTF8_MARK) :] if marked else body, count)
 
 
 def _collected(
@@ -103,33 +211,7 @@ def _collected(
     yield Part(before + 1, records, ends[-1] if ends else start, True)
 
 
-def _lines(
-    stream: IO[bytes], offset: int, limits: Limits, before: int
-) -> Iterator[tuple[Record, int]]:
-    """Lines without their line feed; a mark of UTF-8 at the start of the file is left out."""
-    while True:
-        raw = stream.readline(limits.record + 1)
-        if not raw:
-            return
-        at_start, length = offset == 0, len(raw)
-        record: Record = raw
-        if raw.endswith(b"\n"):
-            record = raw[:-1]
-        elif length > limits.record:
-            piece = raw
-            while piece and not piece.endswith(b"\n"):
-                piece = stream.readline(SKIPPED_BYTES)
-                length += len(piece)
-            record = _too_large("the line", length - piece.endswith(b"\n"), limits)
-        if at_start and isinstance(record, bytes) and record.startswith(codecs.UTF8_MARK):
-            record = record[len(codecs.UTF8_MARK) :]
-        offset += length
-        yield record, offset
-
-
-def _frames(
-    stream: IO[bytes], offset: int, limits: Limits, before: int
-) -> Iterator[tuple[Record, int]]:
+def _frames(stream: IO[bytes], limits: Limits) -> Iterator[tuple[Record, int]]:
     """The bodies of RecordIO's frames. Behind a damaged frame no other can be found."""
     bodies = recordio.read_bodies(stream, MalformedPayloadError)
     while True:
