@@ -155,6 +155,12 @@ def _below(folder: Path) -> list[Path]:
 
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if Path(parent, name).is_symlink():
+                raise InputError(
+                    f"{Path(parent, name)}: a link to a folder, which is not followed: "
+                    "give that folder as INPUT, or remove the link"
+                )
         found += [Path(parent, name) for name in files if not name.startswith(".")]
     return found
 

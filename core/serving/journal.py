@@ -1,6 +1,7 @@
 """What a batch transform has done for certain: OUTPUT/.transform.jsonl, a line an event.
 
-An entry stands there before anything relies on it, and after what it speaks of is on the disk.
+An entry stands there before anything relies on it, and after what it speaks of is on the disk. One
+that is not as it was written, by its checksum, is as if it was not there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
@@ -45,12 +47,9 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as stream:
             for line in stream:
-                try:
-                    found = json.loads(line)
-                    name = str(found.pop("file"))
-                    self.entries[name] = Entry(**found)
-                except (ValueError, TypeError, LookupError, AttributeError):
-                    continue  # the end of one who was killed
+                name, entry = _read(line)
+                if entry is not None:
+                    self.entries[name] = entry
         compact = self.path.with_suffix(".new")
         compact.write_bytes(b"".join(_line(name, entry) for name, entry in self.entries.items()))
         sync(compact)
@@ -68,7 +67,23 @@ class Journal:
 
 
 def _line(name: str, entry: Entry) -> bytes:
-    return json.dumps({"file": name, **asdict(entry)}).encode() + b"\n"
+    content = {"file": name, **asdict(entry)}
+    return json.dumps({**content, "check": _check(content)}).encode() + b"\n"
+
+
+def _read(line: bytes) -> tuple[str, Entry | None]:
+    """What ``_line`` wrote, or None where a kill cut it short or somebody changed it."""
+    try:
+        found = json.loads(line)
+        if found.pop("check") == _check(found):
+            return found.pop("file"), Entry(**found)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        pass
+    return "", None
+
+
+def _check(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
@@ -129,7 +144,8 @@ class Output:
         try:
             self.answers.final.parent.mkdir(parents=True, exist_ok=True)
             for pair, size in self._sizes():
-                self.streams.append(os.open(pair.hidden, os.O_WRONLY | os.O_CREAT, 0o666))
+                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW  # a link could lead to the input
+                self.streams.append(os.open(pair.hidden, flags, 0o666))
                 os.ftruncate(self.streams[-1], size)
                 os.lseek(self.streams[-1], size, os.SEEK_SET)
         except OSError as error:
@@ -143,10 +159,7 @@ class Output:
                 try:
                     view = view[os.write(stream, view) :]
                 except OSError as error:
-                    raise OutputError(
-                        f"{self.answers.final}: cannot be written: {error.strerror}; what there is "
-                        "is kept, and the same command goes on from there"
-                    ) from None
+                    raise self._refused(error) from None
         self.entry = replace(
             entry,
             output=self.entry.output + len(answers),
@@ -155,10 +168,13 @@ class Output:
 
     def save(self, *, whole: bool = False) -> None:
         """Make what is written durable; the ``whole`` of it takes its place."""
-        for stream in self.streams:
-            os.fsync(stream)
-        self.entry = replace(self.entry, whole=whole)
-        self.journal.note(self.name, self.entry)
+        try:
+            for stream in self.streams:
+                os.fsync(stream)
+            self.entry = replace(self.entry, whole=whole)
+            self.journal.note(self.name, self.entry)
+        except OSError as error:
+            raise self._refused(error) from None
         if whole:
             self.close()
             self.settle()
@@ -171,11 +187,20 @@ class Output:
                     with contextlib.suppress(FileNotFoundError):
                         path.unlink()
             elif pair.hidden.exists():
-                os.replace(pair.hidden, pair.final)
+                try:
+                    os.replace(pair.hidden, pair.final)
+                except OSError as error:
+                    raise self._refused(error) from None
 
     def close(self) -> None:
         while self.streams:
             os.close(self.streams.pop())
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.answers.final}: cannot be written: {error.strerror}; what is noted as written "
+            "is kept, and the same command goes on from there"
+        )
 
     def _sizes(self) -> list[tuple[_Pair, int]]:
         return [(self.answers, self.entry.output), (self.report, self.entry.report)]

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
 from ..algorithm import Algorithm
 from ..artifact import METADATA, PARAMETERS, SYMBOL, digest_of
-from ..errors import ArtifactError, DataError, PayloadError
+from ..errors import ArtifactError, DataError, OutputError, PayloadError
 from ..training.devices import parse_devices
 from . import journal
 from .asking import Answer, Asker
@@ -235,9 +235,11 @@ class _Transform:
             self.saved = time.monotonic()
 
     def _check_unchanged(self, job: Job) -> None:
-        now = job.path.stat()
-        if (now.st_size, now.st_mtime_ns) != (job.size, job.modified):
-            raise DataError(f"{job.path}: has changed while it was read: begin again")
+        with suppress(OSError):
+            now = job.path.stat()
+            if (now.st_size, now.st_mtime_ns) == (job.size, job.modified):
+                return
+        raise DataError(f"{job.path}: has changed while it was read: begin again")
 
     def _keep(self, error: BaseException) -> None:
         """Before the end by ``error``, make what is written durable, and say so."""
@@ -245,7 +247,7 @@ class _Transform:
             return
         try:
             self.current.save()
-        except OSError:
+        except OutputError:
             return
         finally:
             self.current.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.algorithms.text_sentiment import TextSentiment
 from algoshelf.core import InputError, PayloadError, Reporter, codecs, recordio_protobuf, train
+from algoshelf.core.errors import DataError, OutputError
 from algoshelf.core.serving import journal
 from algoshelf.core.serving.jobs import TransformOptions
 from algoshelf.core.serving.transform import Listener, Summary, transform
@@ -403,3 +405,80 @@ def test_a_killed_and_a_terminated_run_go_on_where_they_were(
         "in.csv.errors.jsonl",
         "in.csv.out",
     ]
+
+
+def test_a_journal_is_believed_only_as_it_was_written(asked: Asked) -> None:
+    asked.write([*LINES * 60, b"x", *LINES])
+    asked(REPORT)
+    expected = asked.body
+    for spoil in (
+        lambda text: text.replace(b'"offset": 1', b'"offset": 2'),
+        lambda text: text.replace(b'"records": 8', b'"records": 7'),
+        lambda text: text.replace(b'"settings": {', b'"settings": 7, "x": {'),
+        lambda text: text[:-20],
+        lambda text: b"\xff\n[]\n7\n" + b"[" * 100_000 + b"\n",
+    ):
+        asked.output = asked.output.with_name("other")
+        with pytest.raises(PayloadError, match="line 9,001"):
+            asked(force=True)
+        noted = asked.output / journal.NAME
+        assert spoil(noted.read_bytes()) != noted.read_bytes()
+        noted.write_bytes(spoil(noted.read_bytes()))
+        asked(REPORT)
+        assert asked.body == expected
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(asked: Asked) -> None:
+    """Of every file that is written: here the journal, which grows beyond what is allowed."""
+    asked.input = asked.input.with_name("folder")
+    asked.input.mkdir()
+    for index in range(5):
+        (asked.input / f"{index}.csv").write_bytes(LINES[index])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1200, before[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written: File too large"):
+            asked()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    summary = asked()
+    assert (summary.files, summary.rows) == (5, 5)
+    assert 0 < summary.unchanged < 5
+
+
+def test_an_input_that_goes_away_meanwhile_is_told(asked: Asked) -> None:
+    asked.write(LINES * 60)
+
+    class Removing(Heard):
+        def progress(self, summary: Summary, done: int) -> None:
+            asked.input.unlink(missing_ok=True)
+
+    with pytest.raises(DataError, match=r"in.csv: has changed while it was read"):
+        transform(KMeans(), asked.model, str(asked.input), asked.output, listener=Removing())
+    assert not (asked.output / "in.csv.out").exists()
+
+
+def test_links_lead_nowhere_unseen(asked: Asked) -> None:
+    """One to a file is that file; one to a folder would be left out; none is written through."""
+    folder = asked.input.with_name("folder")
+    folder.mkdir()
+    (folder / "linked.csv").symlink_to(asked.input)
+    content = asked.input.read_bytes()
+    asked.output.mkdir()
+    hidden = asked.output / ".linked.csv.out.partial"
+    hidden.symlink_to(asked.input)
+    asked.input = folder
+    with pytest.raises(OutputError, match="cannot be written"):
+        asked()
+    assert (folder / "linked.csv").read_bytes() == content
+    hidden.unlink()
+    assert asked().rows == 150
+    (folder / "deeper").symlink_to("..")
+    with pytest.raises(InputError, match=r"deeper: a link to a folder"):
+        asked()
+
+
+def test_an_output_that_is_in_the_way_is_told(asked: Asked) -> None:
+    (asked.output / "in.csv.out" / "x").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"in.csv.out: cannot be written: Is a directory"):
+        asked()
