@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping
 
 from pydantic import BaseModel, Field
 from typing_extensions import Annotated
@@ -43,11 +43,11 @@ USES_BY_TYPE = {"Train": TRAINING, "Host": ENDPOINT, "Tsform": TRANSFORM}
 
 @dataclass(frozen=True)
 class Price:
-    """USD for an hour of one instance, who says so, and of which day or month (ISO), if known."""
+    """USD for an hour of one instance, who says so, and when: a day or month, "" where unsaid."""
 
     usd: float
     source: str
-    date: str | None
+    date: str
 
     def worst_case(self, seconds: float, hosts: int = 1) -> float:
         """USD if ``hosts`` run for ``seconds``; storage and traffic come on top."""
@@ -58,14 +58,14 @@ class Source(BaseModel):
     """Where figures come from; other fields say where they were found, for who checks them."""
 
     what: str
-    date: Optional[str] = Field(pattern=r"^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$")
+    date: str = Field(pattern=r"^([0-9]{4}-[0-9]{2}(-[0-9]{2})?)?$")
 
 
 class Table(BaseModel):
     """A file of prices: region, type, uses joined by ``+``, USD an hour, and the source's name."""
 
-    sources: Dict[str, Source]
-    prices: List[Tuple[str, str, str, Annotated[float, Field(gt=0, lt=1e6)], str]]
+    sources: dict[str, Source]
+    prices: list[tuple[str, str, str, Annotated[float, Field(gt=0, lt=1e6)], str]]
 
 
 Region = Mapping[str, Mapping[str, Price]]  # by the type's name, then by its use
@@ -188,7 +188,7 @@ def _read(path: Path) -> Mapping[str, Region]:
 
 def _write(path: Path, table: Mapping[str, Region]) -> None:
     """Write ``table`` whole or not at all."""
-    sources: dict[str, dict[str, str | None]] = {}
+    sources: dict[str, dict[str, str]] = {}
     rows = []
     for region, prices in table.items():
         for name, uses in prices.items():

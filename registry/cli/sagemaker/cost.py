@@ -100,7 +100,7 @@ def _row(
                 "usd_per_hour": price.usd,
                 "worst_case_usd": round(price.worst_case(max_run, hosts), 4),
                 "source": price.source,
-                "date": price.date,
+                "date": price.date or None,
             }
             for use, price in found.items()
         },

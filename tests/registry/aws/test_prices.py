@@ -119,7 +119,6 @@ def test_an_older_cached_table_gives_way_to_the_bundled_one(client: Any, cache: 
     refreshed(client, [product("EUW1-Train:ml.m5.xlarge", "9.99")])
     today = prices.find("ml.m5.xlarge", TRAINING, "eu-west-1")
     assert today is not None
-    assert today.date is not None
     cache.write_text(cache.read_text().replace(today.date, "2020-01-01"))
     older = prices.find("ml.m5.xlarge", TRAINING, "eu-west-1")
     assert older is not None
@@ -154,10 +153,10 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_output(client: Any, tmp_p
         "[]",
         "{}",
         '{"sources": {}, "prices": [["r", "n", "training", 1, "missing"]]}',
-        '{"sources": {"s": {"what": "x", "date": null}}, "prices": [["r", "n", "u", -1, "s"]]}',
-        '{"sources": {"s": {"what": "x", "date": null}}, "prices": [["r", "n", "u", NaN, "s"]]}',
+        '{"sources": {"s": {"what": "x", "date": ""}}, "prices": [["r", "n", "u", -1, "s"]]}',
+        '{"sources": {"s": {"what": "x", "date": ""}}, "prices": [["r", "n", "u", NaN, "s"]]}',
         '{"sources": {"s": {"what": "x", "date": "soon"}}, "prices": [["r", "n", "u", 1, "s"]]}',
-        '{"sources": {"s": {"what": 1, "date": null}}, "prices": [["r", "n", "u", 1, "s"]]}',
+        '{"sources": {"s": {"what": 1, "date": ""}}, "prices": [["r", "n", "u", 1, "s"]]}',
         "[" * 100_000,
         " " * (prices.MOST_BYTES + 1),
     ],
