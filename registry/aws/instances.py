@@ -80,8 +80,8 @@ class Instance:
         """
         faults = [self.obstacle] if self.obstacle else []
         if use not in self.uses:
-            others = f" (only {', '.join(sorted(self.uses))})" if self.uses else ""
-            faults.append(f"AWS does not offer it for {use}{others}")
+            offered = ", ".join(sorted(self.uses))
+            faults.append(f"AWS does not offer it for {use} (only {offered})")
         if gpu and not self.accelerators:
             faults.append("it has no GPU")
         if faults:
@@ -128,12 +128,13 @@ def find(name: str) -> Instance:
         return table[name]
     if f"ml.{name}" in table:
         raise UnknownNameError(f"no instance type {name!r}: on SageMaker it is 'ml.{name}'")
-    family, dot, _ = name[:100].rpartition(".")
-    sizes = [known for known in table if known.rpartition(".")[0] == family] if dot else []
+    shown = repr(name[:100])
+    family = name.rpartition(".")[0]
+    sizes = [one for one in table if one.rpartition(".")[0] == family]
     if sizes:
-        raise UnknownNameError(f"no instance type {name!r}; there are {', '.join(sizes)}")
+        raise UnknownNameError(f"no instance type {shown}; there are {', '.join(sizes)}")
     near = did_you_mean(name, table) or "; `algoshelf sagemaker cost` lists them"
-    raise UnknownNameError(f"no instance type {name[:100]!r} on SageMaker{near}")
+    raise UnknownNameError(f"no instance type {shown} on SageMaker{near}")
 
 
 def known() -> list[Instance]:

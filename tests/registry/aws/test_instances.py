@@ -38,6 +38,7 @@ def test_what_a_type_has() -> None:
         ("ml.g5.3xlarge", "there are ml.g5.xlarge, ml.g5.2xlarge, ml.g5.4xlarge"),
         ("g5.xlarge", "on SageMaker it is 'ml.g5.xlarge'"),
         ("", "`algoshelf sagemaker cost` lists them"),
+        ("ml.g5." + "x" * 10_000, "there are ml.g5.xlarge"),
         ("x" * 10_000, "`algoshelf sagemaker cost` lists them"),
     ],
 )
