@@ -2,8 +2,8 @@
 
 ``instances.csv`` holds every type that botocore 1.44.5 (November 2026) lists for training jobs,
 endpoints and batch transforms; vCPUs, memory and accelerators are those of EC2's
-DescribeInstanceTypes, as moto 5.2.5 carries them, and 4.2.14 for the P2 and P3 that EC2 has dropped
-since. Compute capabilities: https://developer.nvidia.com/cuda-gpus.
+DescribeInstanceTypes, as moto 5.2.5 carries them, 4.2.14 for the P2, P3 and DL1 that EC2 has
+dropped since, and AWS's announcement for P6e-GB200. Compute capabilities: https://developer.nvidia.com/cuda-gpus.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...core.training.devices import SUPPORTED_MAJOR, check_batch_splits
 TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")
 MOST_ALTERNATIVES = 5
-DROPPED = ("p2", "p3")  # families that EC2 lists no longer: SageMaker still takes their names
+DROPPED = ("dl1", "p2", "p3")  # families that EC2 lists no longer: SageMaker still takes their names
 
 
 @dataclass(frozen=True)
