@@ -19,7 +19,7 @@ from ...core.training.devices import SUPPORTED_MAJOR, check_batch_splits
 TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")
 MOST_ALTERNATIVES = 5
-DROPPED = ("dl1", "p2", "p3")  # families that EC2 lists no longer: SageMaker still takes their names
+DROPPED = ("dl1", "p2", "p3")  # EC2 lists these families no longer, SageMaker still takes them
 
 
 @dataclass(frozen=True)
