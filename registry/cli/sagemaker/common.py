@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, TypeVar
 
@@ -53,7 +54,7 @@ def confirm(question: str, yes: bool) -> None:
     """Ask on the terminal, unless ``yes``. Raises InputError where there is nobody to ask."""
     if yes:
         return
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise InputError(f"{question}: nobody is here to ask: give --yes, or --dry-run to look")
     click.confirm(question, abort=True, err=True)
 
