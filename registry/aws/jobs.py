@@ -12,6 +12,7 @@ from .account import Account, AwsError, explained
 ENDED = frozenset(["Completed", "Failed", "Stopped"])
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
 POLL_SECONDS = 10.0
+MAX_RUN_SECONDS = 4 * 3600  # of a training whose limit is not told
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from ..packaging import kinds
 from . import checks, data, models, tags
 from .account import ROLE_VARIABLE, Account, explained
 from .instances import TRAINING
+from .jobs import MAX_RUN_SECONDS
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # version 2 is what is wanted
 _CONFIG_LOG = logging.getLogger("sagemaker.config")
@@ -64,7 +65,6 @@ except ImportError:
     ) from None
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
-MAX_RUN_SECONDS = 4 * 3600
 MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
 LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
 HANDLERS = {

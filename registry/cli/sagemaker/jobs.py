@@ -145,7 +145,7 @@ def _checked(
     more: tuple[tuple[str, str, str], ...],
 ) -> _Asked:
     """What the command line says; every fault of it in one InputError."""
-    from ...aws import checks
+    from ...aws import checks, jobs
 
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
@@ -156,9 +156,9 @@ def _checked(
     faults += [f"{flag(name)}: expected a value, got ''" for name in told if not told[name]]
     reader = _Reader(told, faults)
     hosts = reader.number("hosts", 1, 99)
-    jobs = reader.number("jobs", 10, MOST_TUNING_JOBS)
+    trainings = reader.number("jobs", 10, MOST_TUNING_JOBS)
     parallel = reader.number("parallel", 1, MOST_PARALLEL_JOBS)
-    max_run = reader.duration("max_run") or 4 * 3600.0
+    max_run = reader.duration("max_run") or jobs.MAX_RUN_SECONDS
     max_wait = reader.duration("max_wait")
     if max_wait is not None and not spot:
         faults.append("--max-wait: speaks of --spot")
@@ -193,7 +193,7 @@ def _checked(
         max_wait=max_wait,
         spot=spot,
         seed=seed,
-        jobs=jobs,
+        jobs=trainings,
         parallel=parallel,
         flags=told,
     )
@@ -258,7 +258,7 @@ def _train(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: b
     )
     _looked_into(account, asked, channels, at_once=asked.hosts)
     _agreed(account, asked, channels, asked.hosts, yes=yes)
-    uris = _uploaded(account, channels)
+    uris = _uploaded(account, asked, channels)
     with explained():
         estimator.fit(uris, wait=False, job_name=asked.flags.get("name"))
     if not account.dry:
@@ -285,7 +285,7 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
     for each in tunable(algorithm.Hyperparameters, asked.given):
         _say(f"  {flag(each.name)}: {each}")
     _agreed(account, asked, channels, asked.hosts * asked.jobs, yes=yes)
-    uris = _uploaded(account, channels)
+    uris = _uploaded(account, asked, channels)
     with explained():
         tuner.fit(uris, wait=False, job_name=asked.flags.get("name"))
     if not account.dry:
@@ -370,10 +370,14 @@ def _say_price(price: Any, instance: str) -> str:
     return f"{price.usd:g} USD an hour"
 
 
-def _uploaded(account: Account, channels: Mapping[str, Path | str]) -> dict[str, str]:
+def _uploaded(
+    account: Account, asked: _Asked, channels: Mapping[str, Path | str]
+) -> dict[str, str]:
+    """The URI of each channel."""
     from ...aws import data
 
-    data.ensured_bucket(account)  # what the job leaves goes there too
+    if "output" not in asked.flags:  # then what the job leaves goes to the account's own bucket
+        data.ensured_bucket(account)
     here = dict.fromkeys(source for source in channels.values() if isinstance(source, Path))
     uris = {str(path): data.upload(account, path, "data") for path in here}
     return {name: uris.get(str(source), str(source)) for name, source in channels.items()}

@@ -17,7 +17,8 @@ from algoshelf.core.errors import ArtifactError, InputError
 from algoshelf.core.hyperparameters import Search
 from algoshelf.core.training.reporting import metrics_line
 from algoshelf.registry.aws import sdk
-from botocore.stub import Stubber
+from botocore.response import StreamingBody
+from botocore.stub import ANY, Stubber
 from sagemaker.estimator import Estimator
 from sagemaker.model import Model
 from sagemaker.mxnet import MXNet, MXNetModel
@@ -119,12 +120,8 @@ def test_what_the_sdk_takes_goes_first(role: str) -> None:
 
 
 def test_local_mode_asks_nothing_of_aws(aws: Aws) -> None:
-    class Local:
-        local_mode = True
-        config = None
-        sagemaker_config: dict[str, Any] = {}
-
-    found = registry.estimator("kmeans", instance_type="local", session=Local())
+    found = registry.estimator("kmeans", instance_type="local")
+    assert type(found) is MXNet
     assert found.checkpoint_s3_uri is None
     assert aws.requests == []
 
@@ -229,10 +226,11 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"x" * 99, "is no archive of a model"),
+        (b"nothing packed", "is no archive of a model"),
         ({"a": b"1"}, "holds no algorithm.json"),
         ({"algorithm.json": b"{}"}, "algorithm.json"),
     ],
+    ids=["no archive", "no metadata", "empty metadata"],
 )
 def test_what_is_no_model_is_refused(
     aws: Aws, role: str, tmp_path: Path, content: Any, reason: str
@@ -253,17 +251,20 @@ def test_a_predictor_speaks_the_algorithms_content_types(
     session = sdk.Session(sdk.Account())
     found = registry.model(iris_model, role=role, session=session)
     deployed = found.deploy(1, INSTANCE, wait=False)
-    asked: list[dict[str, Any]] = []
-
-    def answer(given: dict[str, Any]) -> None:
-        given["Body"] = io.BytesIO(b'{"predictions": [1]}')
-
-    aws.answers["InvokeEndpoint"] = answer
+    body = b'{"predictions": [1]}'
     predictor = registry.predictor(deployed.endpoint_name, session=session)
-    assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == {"predictions": [1]}
-    asked = aws.sent("InvokeEndpoint")
-    assert asked[0]["ContentType"] == "application/x-npy"
-    assert asked[0]["Accept"] == "application/json"
+    with Stubber(session.sagemaker_runtime_client) as stub:  # moto reads bodies as text
+        stub.add_response(
+            "invoke_endpoint",
+            {"Body": StreamingBody(io.BytesIO(body), len(body))},
+            {
+                "EndpointName": deployed.endpoint_name,
+                "ContentType": "application/x-npy",
+                "Accept": "application/json",
+                "Body": ANY,
+            },
+        )
+        assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == {"predictions": [1]}
     texts = registry.predictor("any", algorithm="text-sentiment", session=session)
     assert texts.serializer.CONTENT_TYPE == "application/json"
     aws.client("sagemaker").delete_tags(
