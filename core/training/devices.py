@@ -81,6 +81,17 @@ def _gpu_contexts(numbers: list[int]) -> list[Context]:
     return [mx.gpu(number) for number in numbers]
 
 
+def check_batch_splits(batch_size: int, devices: int) -> None:
+    """Raise InputError, with the nearest that do, where a batch does not split over ``devices``."""
+    if batch_size % devices:
+        below = batch_size // devices * devices
+        nearest = " or ".join(str(size) for size in (below, below + devices) if size)
+        raise InputError(
+            f"a batch of {batch_size} cannot be split evenly over {devices} devices: "
+            f"give --batch-size {nearest}"
+        )
+
+
 def has_cuda() -> bool:
     """Whether this mxnet is built for GPUs."""
     return bool(mx.runtime.Features().is_enabled("CUDA"))

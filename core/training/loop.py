@@ -22,6 +22,7 @@ from ..errors import DataError, InputError, Stopped, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
+from .devices import check_batch_splits
 from .engine import Engine, Schedule, on_device
 from .reporting import peak_memory_mb
 from .run import Decision, Run
@@ -284,13 +285,7 @@ def _batch_size(run: Run[Any], examples: int) -> int:
     """The batch of the whole job: what was asked for, or all examples if they are fewer."""
     devices = len(run.devices) * run.cluster.count
     asked: int = run.hyperparameters.batch_size
-    if asked % devices:
-        below, above = asked // devices * devices, -(-asked // devices) * devices
-        nearest = " or ".join(str(size) for size in (below, above) if size)
-        raise InputError(
-            f"a batch of {asked} cannot be split evenly over {devices} devices: "
-            f"give --batch-size {nearest}"
-        )
+    check_batch_splits(asked, devices)
     size = min(asked, examples // devices * devices)
     if size == 0:
         raise DataError(f"{examples} examples to train on are too few for {devices} device(s)")

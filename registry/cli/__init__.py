@@ -20,7 +20,7 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, check, models, new, package, serve, training, transform, tune
+from . import browse, check, models, new, package, sagemaker, serve, training, transform, tune
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -44,6 +44,7 @@ for command in (
     check.check,
     new.new,
     package.package,
+    sagemaker.sagemaker,
 ):
     cli.add_command(command)
 

@@ -57,6 +57,15 @@ def test_registry_knows_no_algorithm_by_name(path: Path) -> None:
     assert not [name for name in imports(path) if name.startswith("algoshelf.algorithms")]
 
 
+@pytest.mark.parametrize("path", REGISTRY, ids=lambda p: str(p.relative_to(ROOT)))
+def test_each_sdk_of_aws_is_imported_in_one_module(path: Path) -> None:
+    homes = {"boto3": ROOT / "registry/aws/account.py", "sagemaker": ROOT / "registry/aws/sdk.py"}
+    for name in imports(path):
+        root = name.split(".")[0]
+        assert homes.get(root, path) == path
+        assert root not in {"botocore", "s3transfer"} or path.parent == ROOT / "registry/aws"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_mxnet_is_imported_in_one_module(path: Path) -> None:
     assert not [name for name in imports(path) if name.split(".")[0] == "mxnet"] or (

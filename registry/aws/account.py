@@ -1,0 +1,148 @@
+"""The account at AWS: clients, who pays where, and what went wrong there, said plainly.
+
+The one module that imports boto3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import Any, Callable, Iterator
+
+from ...core.errors import AlgoshelfError, InputError, MissingDependencyError
+
+READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "BatchGet")
+PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
+ROLE_VARIABLE = "ALGOSHELF_ROLE"
+FIXES = {
+    "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
+    "AccessDeniedException": "the credentials lack a right; docs/sagemaker.md has the policy",
+    "ExpiredToken": "sign in again, as with `aws sso login`",
+    "ExpiredTokenException": "sign in again, as with `aws sso login`",
+    "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
+    "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
+    "UnrecognizedClientException": "these credentials are unknown: see `aws configure`",
+}
+
+
+class AwsError(AlgoshelfError):
+    """AWS refused, or could not be reached; ``aws_code`` is its own code, "" where it has none."""
+
+    code = "aws"
+
+    def __init__(self, message: str, aws_code: str = "") -> None:
+        super().__init__(message)
+        self.aws_code = aws_code
+
+
+class Account:
+    """An account in one region, as boto3 finds it; clients are made when first used.
+
+    In a dry run nothing is created, changed or uploaded: each such request is handed to
+    ``planned`` with its service, operation and parameters, checked as botocore checks them, and
+    answered with placeholders. What only reads is asked of AWS all the same. ``boto`` is a session
+    of boto3's to act through, in place of a new one.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+        planned: Callable[[str, str, dict[str, Any]], None] | None = None,
+        boto: Any = None,
+    ) -> None:
+        try:
+            import boto3
+        except ImportError:
+            raise MissingDependencyError(
+                "AWS needs boto3 and the SageMaker SDK: pip install 'algoshelf[sagemaker]'"
+            ) from None
+        with explained():
+            self.boto = boto or boto3.Session(region_name=region, profile_name=profile)
+        if not self.boto.region_name:
+            raise InputError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
+        self.region: str = self.boto.region_name
+        self.dry = planned is not None
+        self._clients: dict[str, Any] = {}
+        if planned is not None:
+            self._intercept(planned)
+
+    def client(self, service: str) -> Any:
+        """The client of ``service``; its errors are botocore's, see ``explained``."""
+        from botocore.config import Config
+
+        if service not in self._clients:
+            config = Config(retries={"mode": "standard", "max_attempts": 5})
+            with explained():
+                self._clients[service] = self.boto.client(service, config=config)
+        return self._clients[service]
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Whose credentials these are: ``Account``, ``Arn``. Raises AwsError."""
+        with explained():
+            return dict(self.client("sts").get_caller_identity())
+
+    @property
+    def partition(self) -> str:
+        return self.identity["Arn"].split(":")[1]
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket that the SageMaker SDK uses too."""
+        return f"sagemaker-{self.region}-{self.identity['Account']}"
+
+    def _intercept(self, planned: Callable[[str, str, dict[str, Any]], None]) -> None:
+        events = self.boto.events
+
+        def answer(model: Any, params: Any, **_: Any) -> Any:
+            if model.name.startswith(READING):
+                return None
+            from botocore.awsrequest import AWSResponse
+
+            shape = model.output_shape
+            parsed = {
+                name: PLACEHOLDER.format(
+                    partition=self.partition,
+                    region=self.region,
+                    account=self.identity["Account"],
+                    name=model.name,
+                )
+                for name, member in (shape.members.items() if shape else ())
+                if member.type_name == "string"
+            }
+            return AWSResponse("", 200, {}, None), parsed
+
+        def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+            if not model.name.startswith(READING):
+                planned(str(model.service_model.service_name), model.name, dict(params))
+
+        events.register("provide-client-params", note)
+        events.register("before-call", answer)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Errors of botocore within become AwsError, with what to do about them."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("botocore", "boto3")):
+            raise
+        raise _explained(error) from None
+
+
+def _explained(error: Exception) -> AwsError:
+    response = getattr(error, "response", None)
+    code = ""
+    text = str(error)
+    if isinstance(response, dict):
+        fault = response.get("Error", {})
+        code = str(fault.get("Code", ""))
+        text = f"{getattr(error, 'operation_name', 'AWS')}: {fault.get('Message') or code}"
+    elif type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        text = "no AWS credentials were found"
+        code = "NoCredentials"
+    fix = FIXES.get(code, "sign in, as with `aws configure`" if code == "NoCredentials" else "")
+    return AwsError(f"{text}: {fix}" if fix else text, code)

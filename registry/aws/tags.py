@@ -1,0 +1,31 @@
+"""The tags on everything that algoshelf creates: how it finds, and ends, what is its own."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Iterable, Mapping
+
+VERSION, ALGORITHM, EXPIRES = "algoshelf", "algoshelf:algorithm", "algoshelf:expires"
+
+
+def tags(algorithm: str, expires: datetime | None = None) -> list[dict[str, str]]:
+    """As AWS takes them; ``expires`` is when ``algoshelf sagemaker sweep`` may end it."""
+    found = {VERSION: metadata.version("algoshelf"), ALGORITHM: algorithm}
+    if expires is not None:
+        found[EXPIRES] = expires.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [{"Key": key, "Value": value} for key, value in found.items()]
+
+
+def read(listed: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Values by key; algoshelf's own things have ``VERSION`` among them."""
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def expiry(values: Mapping[str, str]) -> datetime | None:
+    """When it expires; None where it does not, or the tag was changed to what is no time."""
+    try:
+        found = datetime.strptime(values[EXPIRES], "%Y-%m-%dT%H:%M:%SZ")
+    except (KeyError, ValueError):
+        return None
+    return found.replace(tzinfo=timezone.utc)

@@ -1,0 +1,46 @@
+"""``algoshelf sagemaker``: jobs and endpoints in an AWS account, and what they cost.
+
+A command's module is imported when the command is asked for, and boto3 later still.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from ..output import SuggestingGroup
+
+COMMANDS = {
+    "train": "jobs",
+    "transform": "jobs",
+    "tune": "jobs",
+    "status": "jobs",
+    "logs": "jobs",
+    "deploy": "endpoints",
+    "update": "endpoints",
+    "list": "endpoints",
+    "delete": "endpoints",
+    "sweep": "endpoints",
+    "cost": "cost",
+}
+
+
+class LazyGroup(SuggestingGroup):
+    """Its commands by name; ``list`` is the function ``list_``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
+        command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup)
+def sagemaker() -> None:
+    """Train, deploy and clean up on Amazon SageMaker."""

@@ -1,0 +1,63 @@
+"""What the commands for AWS share: the account they act in, the question, the dry run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Sized, TypeVar
+
+import click
+
+from ....core.errors import InputError
+from ...aws.account import Account
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def account_options(command: Command) -> Command:
+    """``--region`` and ``--profile``."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="The profile of AWS's configuration"),
+        click.option("--region", metavar="R", help="The AWS region [default: as configured]"),
+    ):
+        command = option(command)
+    return command
+
+
+def acting_options(command: Command) -> Command:
+    """``--dry-run`` and ``--yes``, of whatever creates, changes or ends something."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--dry-run", is_flag=True, help="Print the requests that would be sent; send none."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def account(region: str | None, profile: str | None, dry_run: bool) -> Iterator[Account]:
+    """The account; a dry run's requests are printed at its end, one JSON document to stdout."""
+    requests: list[dict[str, Any]] = []
+
+    def planned(service: str, operation: str, parameters: dict[str, Any]) -> None:
+        requests.append({"service": service, "operation": operation, "parameters": parameters})
+
+    yield Account(region=region, profile=profile, planned=planned if dry_run else None)
+    if dry_run:
+        click.echo(json.dumps({"dry_run": True, "requests": requests}, indent=2, default=_shown))
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on the terminal, unless ``yes``. Raises InputError where there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(f"{question}: nobody is here to ask: give --yes, or --dry-run to look")
+    click.confirm(question, abort=True, err=True)
+
+
+def _shown(value: object) -> str:
+    return f"<{len(value):,} bytes>" if isinstance(value, Sized) else str(value)
