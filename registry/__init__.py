@@ -1,8 +1,24 @@
 """registry: algorithms by name — discovery, the command line, packaging, SageMaker.
 
 May import core. Knows no algorithm but through the hooks, and is never shipped into a container.
+``estimator``, ``model``, ``predictor`` and ``tuner`` need the SageMaker SDK, imported with them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .discovery import Catalog, Entry, catalog
 
-__all__ = ["Catalog", "Entry", "catalog"]
+if TYPE_CHECKING:
+    from .aws.sdk import model, predictor
+
+__all__ = ["Catalog", "Entry", "catalog", "model", "predictor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .aws import sdk
+
+    return getattr(sdk, name)

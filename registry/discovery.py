@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Callable, Iterator, Mapping
 
@@ -22,6 +22,7 @@ import pluggy
 
 from ..core import declaration, hooks
 from ..core.algorithm import Algorithm
+from ..core.artifact import Artifact
 from ..core.errors import PluginError, UnknownNameError, did_you_mean
 
 AnyAlgorithm = Algorithm[Any]
@@ -129,6 +130,17 @@ def catalog() -> Catalog:
         disputed,
         tuple(reporters),
     )
+
+
+def opened(model: Path) -> tuple[Artifact, AnyAlgorithm]:
+    """The artifact in ``model`` and the algorithm that made it, which must be installed."""
+    artifact = Artifact.open(model)
+    made_by = artifact.metadata.algorithm
+    try:
+        return artifact, catalog().get(made_by).algorithm
+    except UnknownNameError as error:
+        origin = artifact.metadata.distribution or "a distribution that it does not name"
+        raise UnknownNameError(f"{model}: made by {made_by!r} of {origin}: {error}") from None
 
 
 def _plugins(problems: list[Problem]) -> list[_Plugin]:

@@ -40,7 +40,8 @@ class Account:
 
     In a dry run nothing is created, changed or uploaded: each such request is handed to
     ``planned`` with its service, operation and parameters, checked as botocore checks them, and
-    answered with placeholders. What only reads is asked of AWS all the same.
+    answered with placeholders. What only reads is asked of AWS all the same. ``boto`` is a session
+    of boto3's to act through, in place of a new one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Account:
         region: str | None = None,
         profile: str | None = None,
         planned: Callable[[str, str, dict[str, Any]], None] | None = None,
+        boto: Any = None,
     ) -> None:
         try:
             import boto3
@@ -57,7 +59,7 @@ class Account:
                 "AWS needs boto3 and the SageMaker SDK: pip install 'algoshelf[sagemaker]'"
             ) from None
         with explained():
-            self.boto = boto3.Session(region_name=region, profile_name=profile)
+            self.boto = boto or boto3.Session(region_name=region, profile_name=profile)
         if not self.boto.region_name:
             raise InputError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
         self.region: str = self.boto.region_name

@@ -6,18 +6,17 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Iterator
 
 import click
 
 from ...core import codecs
-from ...core.algorithm import Algorithm
 from ...core.artifact import Artifact
 from ...core.channels import TEST
-from ...core.errors import InputError, PayloadError, UnknownNameError
+from ...core.errors import InputError, PayloadError
 from ...core.evaluation import Evaluation
 from ...core.files import exists
-from ..discovery import catalog
+from ..discovery import opened
 from .output import console, json_option, print_json, print_table
 from .plots import check_plot, save_plot
 
@@ -63,17 +62,6 @@ def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
         _print_evaluation(evaluation)
-
-
-def opened(model: Path) -> tuple[Artifact, Algorithm[Any]]:
-    """The artifact in ``model`` and the algorithm that made it, which must be installed."""
-    artifact = Artifact.open(model)
-    made_by = artifact.metadata.algorithm
-    try:
-        return artifact, catalog().get(made_by).algorithm
-    except UnknownNameError as error:
-        origin = artifact.metadata.distribution or "a distribution that it does not name"
-        raise UnknownNameError(f"{model}: made by {made_by!r} of {origin}: {error}") from None
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:

@@ -9,8 +9,7 @@ import click
 
 from ...core.artifact import METADATA, Artifact
 from ...core.errors import InputError
-from ..discovery import Entry, catalog
-from .models import opened
+from ..discovery import Entry, catalog, opened
 from .output import json_option, print_json
 
 SCRIPT, CONTAINER, MODEL = "script", "container", "model"

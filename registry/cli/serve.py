@@ -15,7 +15,7 @@ from ...core.artifact import Artifact, Metadata
 from ...core.errors import InputError, MissingDependencyError
 from ...core.serving import sizing
 from ...core.training.run import parse_duration
-from .models import opened
+from ..discovery import opened
 
 INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300

@@ -22,7 +22,7 @@ from ...core.serving.transform import (
 )
 from ...core.serving.transform import transform as run
 from ...core.training.devices import FORMS
-from .models import opened
+from ..discovery import opened
 from .output import console, json_option, print_json
 from .serve import SIZE
 

@@ -1,0 +1,147 @@
+"""Data in S3: what lies here is uploaded once, under the digest of its bytes.
+
+``s3://BUCKET/algoshelf/KIND/DIGEST/…`` holds a file, or a folder's files with their paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Iterator
+from urllib.parse import quote
+
+from ...core.errors import DataError
+from ...core.files import RandomAccess, exists
+from .account import Account, AwsError, explained
+
+PREFIX = "algoshelf"
+SCHEME = "s3://"
+
+
+def is_uri(source: str | Path) -> bool:
+    """Whether ``source`` lies in S3, and not here."""
+    return str(source).startswith(SCHEME)
+
+
+def upload(account: Account, path: Path, kind: str) -> str:
+    """The URI of the bytes of ``path``, a file or a folder, which are uploaded if not yet there.
+
+    A folder's URI ends in a slash. Hidden files stay at home. Raises AwsError and DataError.
+    """
+    files = dict(_files(path))
+    if not files:
+        raise DataError(f"{path}: holds no files")
+    bucket = ensured_bucket(account)
+    prefix = f"{PREFIX}/{kind}/{_digest(files)}/"
+    with explained():
+        there = dict(_listed(account, bucket, prefix))
+        missing = {
+            f"{prefix}{name}": file
+            for name, file in files.items()
+            if there.get(f"{prefix}{name}") != file.stat().st_size
+        }
+        _put(account, bucket, missing)
+    name = "" if path.is_dir() else path.name
+    return f"{SCHEME}{bucket}/{prefix}{name}"
+
+
+def check_uri(account: Account, uri: str) -> int:
+    """How many bytes lie under ``uri``, at least. Raises DataError where there is none, AwsError.
+
+    Of many objects only the first 1,000 are counted.
+    """
+    bucket, _, prefix = uri[len(SCHEME) :].partition("/")
+    if not bucket:
+        raise DataError(f"{uri}: names no bucket; expected s3://BUCKET/KEY")
+    try:
+        with explained():
+            answer = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+    except AwsError as error:
+        if error.aws_code == "NoSuchBucket":
+            raise DataError(f"{uri}: there is no such bucket") from None
+        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+    size = sum(int(found["Size"]) for found in answer.get("Contents", ()))
+    if not size:
+        raise DataError(f"{uri}: nothing lies there: list it by `aws s3 ls {uri}`")
+    return size
+
+
+def download(account: Account, uri: str, target: Path, most: int) -> None:
+    """Write the object ``uri`` to ``target``. Raises DataError where it has over ``most`` bytes."""
+    bucket, _, key = uri[len(SCHEME) :].partition("/")
+    try:
+        with explained():
+            client = account.client("s3")
+            size = client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            if size > most:
+                raise DataError(f"{uri}: has {size:,} bytes, more than {most:,}")
+            client.download_file(bucket, key, str(target))
+    except AwsError as error:
+        if error.aws_code in ("404", "NoSuchKey", "NoSuchBucket"):
+            raise DataError(f"{uri}: there is no such object") from None
+        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+
+
+def ensured_bucket(account: Account) -> str:
+    """The name of the account's bucket for SageMaker, which is made where there is none."""
+    client, name = account.client("s3"), account.bucket
+    try:
+        with explained():
+            client.head_bucket(Bucket=name, ExpectedBucketOwner=account.identity["Account"])
+    except AwsError as error:
+        if error.aws_code != "404":
+            raise AwsError(f"{SCHEME}{name}: {error}", error.aws_code) from None
+        place: dict[str, Any] = {}
+        if account.region != "us-east-1":  # where it may not be named
+            place["CreateBucketConfiguration"] = {"LocationConstraint": account.region}
+        with explained():
+            client.create_bucket(Bucket=name, **place)
+    return name
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """The files of ``path`` by their POSIX paths, sorted."""
+    if not exists(path):
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_file():
+        yield path.name, path
+        return
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not name.startswith(".") and file.is_file():
+                yield file.relative_to(path).as_posix(), file
+
+
+def _digest(files: dict[str, Path]) -> str:
+    """The SHA-256 of all names and contents, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{RandomAccess(files[name]).digest()} {quote(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _listed(account: Account, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Key and size of each object; nothing of a bucket that a dry run only would make."""
+    pages = account.client("s3").get_paginator("list_objects_v2")
+    try:
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+            for found in page.get("Contents", ()):
+                yield found["Key"], found["Size"]
+    except account.client("s3").exceptions.NoSuchBucket:
+        if not account.dry:
+            raise
+
+
+def _put(account: Account, bucket: str, files: dict[str, Path]) -> None:
+    """Upload ``files`` by key, many at once; in a dry run one after the other, in order."""
+    from s3transfer.futures import NonThreadedExecutor
+    from s3transfer.manager import TransferManager
+
+    executor = NonThreadedExecutor if account.dry else None
+    with TransferManager(account.client("s3"), executor_cls=executor) as manager:
+        futures = [manager.upload(str(file), bucket, key) for key, file in files.items()]
+        for future in futures:
+            future.result()
