@@ -29,10 +29,11 @@ from .errors import (
 )
 from .evaluation import Evaluation
 from .hooks import hookimpl, hookspec
-from .hyperparameters import Hyperparameters, TrainingHyperparameters
+from .hyperparameters import Hyperparameters, Search, TrainingHyperparameters
 from .supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
 from .training.engine import on_device
+from .tuning import Range, tunable
 from .types import Array, Context, HybridBlock, NDArray
 
 __all__ = [
@@ -73,10 +74,12 @@ __all__ = [
     "PayloadTooLargeError",
     "PluginError",
     "PublishedResult",
+    "Range",
     "RecordImages",
     "Reporter",
     "Run",
     "RunOptions",
+    "Search",
     "Stopped",
     "SupervisedAlgorithm",
     "TrainingError",
@@ -93,4 +96,5 @@ __all__ = [
     "recordio_protobuf",
     "supervised_channels",
     "train",
+    "tunable",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 from .algorithm import Algorithm, ContentType, Objective, PublishedResult
 from .channels import TEST, TRAIN, VALIDATION, Channel
 from .hyperparameters import Hyperparameters
+from .tuning import range_faults
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FLAG = re.compile(r"[a-z][a-z0-9_]*")
@@ -40,7 +41,8 @@ CHANNELS = frozenset([TRAIN, VALIDATION, TEST])  # flags of nearly every algorit
 
 def faults(cls: type[Algorithm[Any]]) -> list[str]:
     """Why the catalog cannot offer ``cls``, a sentence each; none where it can."""
-    return [*_missing(cls), *_wrong_attributes(cls), *_wrong_names(cls)]
+    tuned = _attribute(cls, "Hyperparameters", Hyperparameters)
+    return [*_missing(cls), *_wrong_attributes(cls), *_wrong_names(cls), *range_faults(tuned)]
 
 
 # The annotations of Channel, ContentType, Objective and PublishedResult, as isinstance takes them.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping, TypeVar, Union
+from dataclasses import dataclass, field
+from typing import Any, Callable, ClassVar, Iterator, Mapping, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -15,12 +15,32 @@ from .errors import HyperparameterError, did_you_mean
 H = TypeVar("H", bound="Hyperparameters")
 
 
+@dataclass(frozen=True)
+class Search:
+    """Where a tuner looks for a good value, within what the field admits.
+
+    Numbers: from ``low`` to ``high``, both included, and where ``log``, by their logarithm.
+    Anything else, and numbers of which only some will do: ``choices``; those of a Literal and of a
+    bool need not be named. ``where`` names other hyperparameters and the values of theirs with
+    which this one has an effect.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+    where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
 class Hyperparameters(BaseModel):
     """The base of an algorithm's hyperparameters: fields with type, default, range and meaning.
 
     Values may come as SageMaker sends them, every one a string: ``"False"``, ``"1e-3"``,
-    ``'"adam"'``. Names may be written with hyphens or underscores.
+    ``'"adam"'``. Names may be written with hyphens or underscores. ``searched`` says what is worth
+    tuning; the rest is the user's to decide (``core/tuning.py``).
     """
+
+    searched: ClassVar[Mapping[str, Search]] = {}
 
     model_config = ConfigDict(
         extra="forbid",
@@ -69,6 +89,7 @@ class Hyperparameters(BaseModel):
                 required=field.is_required(),
                 range=_range(field),
                 description=field.description or "",
+                choices=_admitted(field.annotation),
             )
             for name, field in cls.model_fields.items()
         )
@@ -76,7 +97,10 @@ class Hyperparameters(BaseModel):
 
 @dataclass(frozen=True)
 class HyperparameterInfo:
-    """One hyperparameter as a person reads it; ``range`` is empty where there is no bound."""
+    """One hyperparameter as a person reads it; ``range`` is empty where there is no bound.
+
+    ``choices`` are all of its values, where they can be counted.
+    """
 
     name: str
     type: str
@@ -84,6 +108,7 @@ class HyperparameterInfo:
     required: bool
     range: str
     description: str
+    choices: tuple[Any, ...] = ()
 
     @property
     def expected(self) -> str:
@@ -159,6 +184,10 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return next(filter(None, map(_choices, get_args(annotation))), ())
 
 
+def _admitted(annotation: Any) -> tuple[Any, ...]:
+    return (False, True) if annotation is bool else _choices(annotation)
+
+
 def _type_name(annotation: Any) -> str:
     if _choices(annotation):
         return "choice"
@@ -200,6 +229,14 @@ def _sentence(
 
 class TrainingHyperparameters(Hyperparameters):
     """What every network that learns by gradient descent is told; subclass it to change it."""
+
+    searched = {
+        "learning_rate": Search(1e-4, 1e-1, log=True),
+        "momentum": Search(0.8, 0.98, where={"optimizer": ("sgd",)}),
+        "weight_decay": Search(1e-6, 1e-2, log=True),
+        "batch_size": Search(choices=(32, 64, 128, 256)),
+        "warmup": Search(0.0, 0.3),
+    }
 
     epochs: int = Field(10, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.training.devices import KVSTORES
 from ..core.training.reporting import metric_definitions
+from ..core.tuning import tunable
 from .discovery import Entry
 
 
@@ -28,6 +29,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     return {
         **summarize(entry),
         "hyperparameters": [asdict(info) for info in algorithm.Hyperparameters.describe()],
+        "tunable": [asdict(each) for each in tunable(algorithm.Hyperparameters)],
         "channels": [asdict(channel) for channel in algorithm.channels],
         "accepts": [asdict(content_type) for content_type in algorithm.accepts],
         "answers": [asdict(content_type) for content_type in algorithm.answers],

@@ -30,6 +30,7 @@ from ...core import (
     NDArray,
     PublishedResult,
     Run,
+    Search,
     TrainingHyperparameters,
     codecs,
     hookimpl,
@@ -75,6 +76,17 @@ class ImageHyperparameters(TrainingHyperparameters):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="part of a label spread over all classes"
     )
+
+    searched = {
+        **TrainingHyperparameters.searched,
+        "learning_rate": Search(1e-2, 1.0, log=True),
+        "shift": Search(0.0, 0.25),
+        "scaling": Search(0.0, 0.5),
+        "colour": Search(0.0, 0.4),
+        "cutout": Search(0.0, 0.5),
+        "mixup": Search(0.0, 0.4),
+        "label_smoothing": Search(0.0, 0.2),
+    }
 
     @field_validator("network")
     @classmethod

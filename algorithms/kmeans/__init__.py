@@ -33,6 +33,7 @@ from ...core import (
     Objective,
     PublishedResult,
     Run,
+    Search,
     UnfitPayloadError,
     codecs,
     hookimpl,
@@ -72,6 +73,13 @@ class KMeansHyperparameters(Hyperparameters):
     memory_mb: int = Field(
         1024, ge=1, le=10_000_000, description="MiB of rows held in memory; more stay on disk"
     )
+
+    # Not k: with more clusters every row is closer to one, and that would win.
+    searched = {
+        "init": Search(),
+        "restarts": Search(1, 10),
+        "tolerance": Search(1e-6, 1e-2, log=True),
+    }
 
 
 class KMeans(Algorithm[KMeansHyperparameters]):

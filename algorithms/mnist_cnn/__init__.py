@@ -26,6 +26,7 @@ from ...core import (
     Model,
     NDArray,
     PublishedResult,
+    Search,
     TrainingHyperparameters,
     UnfitPayloadError,
     codecs,
@@ -52,6 +53,18 @@ class MnistHyperparameters(TrainingHyperparameters):
     scaling: float = Field(0.12, ge=0, lt=1, description="distortion: change of width and height")
     shear: float = Field(0.15, ge=0, le=1, description="distortion: slant, sideways per height")
     shift: float = Field(2.5, ge=0, le=28, description="distortion: pixels in either direction")
+
+    searched = {
+        **TrainingHyperparameters.searched,
+        "learning_rate": Search(1e-2, 1.0, log=True),
+        "batch_size": Search(choices=(25, 50, 100, 200)),
+        "dropout": Search(0.0, 0.5),
+        "augmented": Search(0.3, 1.0),
+        "rotation": Search(0.0, 25.0),
+        "scaling": Search(0.0, 0.3),
+        "shear": Search(0.0, 0.4),
+        "shift": Search(0.0, 4.0),
+    }
 
 
 class MnistCnn(Classifier[MnistHyperparameters]):

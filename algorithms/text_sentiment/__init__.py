@@ -29,6 +29,7 @@ from ...core import (
     Model,
     NDArray,
     PublishedResult,
+    Search,
     TrainingHyperparameters,
     codecs,
     hookimpl,
@@ -40,6 +41,7 @@ from . import texts, words
 from .words import Encoder, TextDataset
 
 SAMPLE = Path(__file__).parent / "sample"
+WITH_VECTORS = ("textcnn", "bilstm")
 
 
 class TextHyperparameters(TrainingHyperparameters):
@@ -77,6 +79,20 @@ class TextHyperparameters(TrainingHyperparameters):
     max_length: int = Field(
         512, ge=1, le=100_000, description="tokens of a text that count, the first ones"
     )
+
+    searched = {
+        **TrainingHyperparameters.searched,
+        "batch_size": Search(choices=(25, 50, 100, 200)),
+        "dimensions": Search(
+            50, 300, log=True, where={"network": WITH_VECTORS, "embedding": ("",)}
+        ),
+        "maps": Search(50, 300, log=True, where={"network": ("textcnn",)}),
+        "hidden": Search(50, 300, log=True, where={"network": ("bilstm",)}),
+        "dropout": Search(0.2, 0.7, where={"network": WITH_VECTORS}),
+        "embedding_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
+        "word_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
+        "min_count": Search(1, 4),
+    }
 
     @model_validator(mode="after")
     def _check_embedding(self) -> TextHyperparameters:
