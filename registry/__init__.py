@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .discovery import Catalog, Entry, catalog
 
 if TYPE_CHECKING:
-    from .aws.sdk import model, predictor
+    from .aws.sdk import estimator, model, predictor, tuner
 
-__all__ = ["Catalog", "Entry", "catalog", "model", "predictor"]
+__all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
 
 
 def __getattr__(name: str) -> Any:

@@ -255,7 +255,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     found = _stat(path)
     kind = options.content_type or codecs.content_type_of(path)
     content_type = codecs.check_content_type(kind, algorithm.accepted())
-    split = options.split_type or _usual_split(content_type)
+    split = options.split_type or usual_split(content_type)
     strategy = MULTI if split == NONE else options.strategy
     _check_split(content_type, split, strategy)
     offered = algorithm.answered()
@@ -303,7 +303,8 @@ def _stat(path: Path) -> os.stat_result:
     return found
 
 
-def _usual_split(content_type: str) -> str:
+def usual_split(content_type: str) -> str:
+    """The split type of a body of ``content_type`` that is not told its own."""
     if content_type in (codecs.CSV, codecs.JSONLINES, codecs.TEXT):
         return LINE
     return RECORDIO if content_type == codecs.RECORDIO_PROTOBUF else NONE

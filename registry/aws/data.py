@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import quote
+from weakref import WeakSet
 
 from ...core.errors import DataError
 from ...core.files import RandomAccess, exists
@@ -17,6 +18,7 @@ from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
 SCHEME = "s3://"
+_WITH_BUCKET: WeakSet[Account] = WeakSet()
 
 
 def is_uri(source: str | Path) -> bool:
@@ -86,6 +88,8 @@ def download(account: Account, uri: str, target: Path, most: int) -> None:
 def ensured_bucket(account: Account) -> str:
     """The name of the account's bucket for SageMaker, which is made where there is none."""
     client, name = account.client("s3"), account.bucket
+    if account in _WITH_BUCKET:
+        return name
     try:
         with explained():
             client.head_bucket(Bucket=name, ExpectedBucketOwner=account.identity["Account"])
@@ -97,6 +101,7 @@ def ensured_bucket(account: Account) -> str:
             place["CreateBucketConfiguration"] = {"LocationConstraint": account.region}
         with explained():
             client.create_bucket(Bucket=name, **place)
+    _WITH_BUCKET.add(account)
     return name
 
 

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from ...core import codecs
 from ...core.artifact import METADATA, PARAMETERS, SYMBOL, Metadata
 from ...core.errors import ArtifactError, InputError, MissingDependencyError
+from ...core.hyperparameters import Search
+from ...core.job import SEED
+from ...core.training.reporting import metric_definitions
+from ...core.training.run import parse_seed
+from ...core.tuning import Range, tunable
 from ..discovery import AnyAlgorithm, catalog, opened
 from ..packaging import kinds
-from . import data, tags
+from . import checks, data, tags
 from .account import ROLE_VARIABLE, Account, AwsError, explained
+from .instances import TRAINING
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # version 2 is what is wanted
+_CONFIG_LOG = logging.getLogger("sagemaker.config")
+if not _CONFIG_LOG.handlers:  # or the SDK would tell on stdout where it found no defaults
+    _CONFIG_LOG.addHandler(logging.StreamHandler(sys.stderr))
+    _CONFIG_LOG.setLevel(logging.WARNING)
 try:
     import sagemaker
     from sagemaker.config import load_sagemaker_config
@@ -33,8 +45,10 @@ try:
         JSONDeserializer,
         JSONLinesDeserializer,
     )
+    from sagemaker.estimator import Estimator
     from sagemaker.model import Model
-    from sagemaker.mxnet import MXNetModel
+    from sagemaker.mxnet import MXNet, MXNetModel
+    from sagemaker.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
     from sagemaker.predictor import Predictor
     from sagemaker.serializers import (
         CSVSerializer,
@@ -43,6 +57,7 @@ try:
         JSONSerializer,
         NumpySerializer,
     )
+    from sagemaker.tuner import HyperparameterTuner
     from sagemaker.utils import name_from_base
 except ImportError:
     raise MissingDependencyError(
@@ -50,6 +65,9 @@ except ImportError:
     ) from None
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
+MAX_RUN_SECONDS = 4 * 3600
+MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
+LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
 CODE = "code/"  # in a model.tar.gz, of what answers
 HANDLERS = {
     "SAGEMAKER_PROGRAM": kinds.INFERENCE,
@@ -78,6 +96,117 @@ class Session(sagemaker.Session):  # type: ignore[misc]
         super().__init__(boto_session=account.boto, sagemaker_config=_config())
 
 
+def estimator(
+    name: str,
+    *,
+    instance_type: str,
+    role: str | None = None,
+    instance_count: int = 1,
+    hyperparameters: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    image_uri: str | None = None,
+    spot: bool = False,
+    max_run: int = MAX_RUN_SECONDS,
+    max_wait: int | None = None,
+    output: str | None = None,
+    offline: bool = False,
+    session: Any = None,
+    **settings: Any,
+) -> Any:
+    """The algorithm ``name`` as the SDK's own ``MXNet``, or its ``Estimator`` for an own image.
+
+    Script mode packs what AWS's image lacks into a ``source_dir`` that lasts as long as the
+    estimator does. ``hyperparameters`` are checked by the algorithm's schema, ``instance_type`` for
+    what MXNet runs on. Several hosts train over a parameter server, and checkpoints go to S3, so
+    that an interrupted job goes on: one estimator is for one training, with one set of
+    hyperparameters and data. With ``spot``, AWS may take until ``max_wait`` seconds, twice
+    ``max_run`` by default. ``output`` is where everything goes, an S3 URI [the SDK's own bucket].
+    ``settings`` are the SDK's, and go first; ``instance_type="local"`` is its local mode. Raises
+    AwsError, InputError, PluginError.
+    """
+    entry = catalog().get(name)
+    algorithm = entry.algorithm
+    given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
+    kept = given.model_dump(mode="json", include=given.model_fields_set)
+    if seed is not None:
+        kept[SEED] = parse_seed(str(seed))
+    made: dict[str, Any] = {
+        "instance_type": instance_type,
+        "instance_count": instance_count,
+        "hyperparameters": kept,
+        "max_run": max_run,
+        "metric_definitions": _metric_definitions(algorithm),
+        "tags": tags.tags(name),
+        "base_job_name": name,
+        "disable_profiler": True,  # which profiles nothing of MXNet's, and costs
+        "debugger_hook_config": False,
+    }
+    if instance_type.startswith(LOCAL):
+        made.update(role=role or LOCAL_ROLE, sagemaker_session=session)
+    else:
+        checks.instance(instance_type, TRAINING, hosts=instance_count, hyperparameters=given)
+        session = session or Session(Account())
+        account = account_of(session)
+        made.update(role=execution_role(session, role), sagemaker_session=session)
+        if output is not None:
+            check_output(output)
+            made.update(output_path=output, code_location=output)
+        made["checkpoint_s3_uri"] = f"{output or root(account)}/checkpoints/{name_from_base(name)}"
+        if spot:
+            made.update(use_spot_instances=True, max_wait=max_wait or 2 * max_run)
+    if image_uri is not None:
+        return Estimator(image_uri, **{**made, **settings})
+    if instance_count > 1:
+        made["distribution"] = {"parameter_server": {"enabled": True}}
+    folder = Path(tempfile.mkdtemp(prefix="algoshelf-"))
+    try:
+        kinds.script(entry, folder, offline=offline)
+        made.update(entry_point=kinds.ENTRY_POINT, source_dir=str(folder), **FRAMEWORK)
+        found = MXNet(**{**made, **settings})
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
+
+
+def tuner(
+    name: str,
+    *,
+    max_jobs: int = 10,
+    max_parallel_jobs: int = 1,
+    strategy: str = "Bayesian",
+    hyperparameters: Mapping[str, Any] | None = None,
+    searched: Mapping[str, Search] | None = None,
+    **settings: Any,
+) -> Any:
+    """The SDK's ``HyperparameterTuner`` of the algorithm ``name``, for its own objective.
+
+    It tries the ranges that the algorithm's schema states, or those of ``searched``, without what
+    ``hyperparameters`` decides. ``settings`` are those of ``estimator``. Its jobs keep no
+    checkpoints in S3, where they would mistake each other's for theirs. Raises what ``estimator``
+    does, and InputError where nothing is left to tune.
+    """
+    algorithm = catalog().get(name).algorithm
+    ranges = tunable(algorithm.Hyperparameters, hyperparameters, searched)
+    if not ranges:
+        raise InputError(f"{name}: nothing is left to tune: give fewer hyperparameters")
+    tuned = estimator(name, hyperparameters=hyperparameters, **settings)
+    tuned.checkpoint_s3_uri = settings.get("checkpoint_s3_uri")
+    return HyperparameterTuner(
+        tuned,
+        algorithm.objective.metric,
+        {each.name: _parameter(each) for each in ranges},
+        metric_definitions=tuned.metric_definitions,
+        objective_type="Maximize" if algorithm.objective.maximize else "Minimize",
+        strategy=strategy,
+        max_jobs=max_jobs,
+        max_parallel_jobs=max_parallel_jobs,
+        base_tuning_job_name=name,
+        tags=tags.tags(name),
+    )
+
+
 def model(
     source: str | Path,
     *,
@@ -100,14 +229,15 @@ def model(
     """
     session = session or Session(Account())
     account = account_of(session)
+    arn = execution_role(session, role)
     uri, metadata, algorithm = _uploaded_model(account, source, offline)
     settings = {
         "model_data": uri,
-        "role": role or os.environ.get(ROLE_VARIABLE),
+        "role": arn,
         "name": name or name_from_base(algorithm.name),
         "env": {**HANDLERS, **(env or {})} if image_uri is None else dict(env or {}),
         "predictor_cls": _predictor_class(algorithm),
-        "code_location": f"{data.SCHEME}{account.bucket}/{data.PREFIX}/code",
+        "code_location": f"{root(account)}/code",
         "sagemaker_session": session,
     }
     made = Model(image_uri, **settings) if image_uri else MXNetModel(**settings, **FRAMEWORK)
@@ -127,6 +257,35 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
     return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
 
 
+def execution_role(session: Any, given: str | None = None) -> str:
+    """The ARN of the role that jobs and endpoints act in: ``given``, ALGOSHELF_ROLE, or one's own.
+
+    Raises InputError where there is none, or SageMaker may not assume it.
+    """
+    role = given or os.environ.get(ROLE_VARIABLE)
+    if not role:
+        try:
+            with explained():
+                role = str(sagemaker.get_execution_role(session))
+        except ValueError:  # these are no role's credentials
+            raise InputError(
+                f"no role for the job to act in: give --role, or set {ROLE_VARIABLE}, to one that "
+                f"{checks.TRUSTED} may assume; docs/sagemaker.md shows how to create it"
+            ) from None
+    return checks.role(account_of(session), role)
+
+
+def check_output(uri: str) -> None:
+    """Raises InputError where ``uri`` is none of S3."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*[^/])?", uri):
+        raise InputError(f"--output: expected s3://BUCKET or s3://BUCKET/PREFIX, got {uri!r}")
+
+
+def root(account: Account) -> str:
+    """Under which URI things lie unless they are told where: in the SDK's bucket."""
+    return f"{data.SCHEME}{account.bucket}/{data.PREFIX}"
+
+
 def account_of(session: Any) -> Account:
     """The account that a session of the SDK acts in."""
     if isinstance(session, Session):
@@ -134,11 +293,23 @@ def account_of(session: Any) -> Account:
     return Account(boto=session.boto_session)
 
 
+def _metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
+    """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
+    names = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
+    found = metric_definitions(names)
+    return [each for each in found if len(each["Regex"]) <= MOST_REGEX][:MOST_METRICS]
+
+
+def _parameter(found: Range) -> Any:
+    """A range as the SDK takes it."""
+    if found.kind == "choice":
+        return CategoricalParameter(list(found.choices))
+    kind = IntegerParameter if found.kind == "int" else ContinuousParameter
+    return kind(found.low, found.high, "Logarithmic" if found.log else "Linear")
+
+
 def _config() -> dict[str, Any]:
     """The user's defaults for the SDK, without its telemetry."""
-    for handler in sagemaker.config.config_utils.get_sagemaker_config_logger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
-            handler.setStream(sys.stderr)
     config: dict[str, Any] = load_sagemaker_config() or {"SchemaVersion": "1.0"}
     modules = config
     for name in ("SageMaker", "PythonSDK", "Modules"):

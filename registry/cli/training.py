@@ -98,10 +98,7 @@ class TrainCommand(click.Command):
 def train_command(entry: Entry) -> click.Command:
     """The command that trains ``entry``."""
     algorithm = entry.algorithm
-    parameters: list[click.Parameter] = [
-        click.Option([f"--{channel.name}"], metavar="PATH", help=_channel_help(channel.description))
-        for channel in algorithm.channels
-    ]
+    parameters = channel_options(entry)
     parameters += [
         click.Option(
             ["--output"],
@@ -113,14 +110,7 @@ def train_command(entry: Entry) -> click.Command:
         ),
     ]
     parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in RUN_FLAGS]
-    parameters += [
-        click.Option(
-            [flag(info.name)],
-            metavar=info.type.upper(),
-            help=f"{info.description} [{_limits(info)}]",
-        )
-        for info in algorithm.Hyperparameters.describe()
-    ]
+    parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, **given: str | None) -> None:
         ctx = click.get_current_context()
@@ -132,6 +122,26 @@ def train_command(entry: Entry) -> click.Command:
         entry, name=algorithm.name, params=parameters, callback=callback, help=algorithm.summary
     )
     return json_option(command)
+
+
+def channel_options(entry: Entry) -> list[click.Parameter]:
+    """A flag for each channel."""
+    return [
+        click.Option([f"--{channel.name}"], metavar="PATH", help=_channel_help(channel.description))
+        for channel in entry.algorithm.channels
+    ]
+
+
+def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
+    """A flag for each hyperparameter."""
+    return [
+        click.Option(
+            [flag(info.name)],
+            metavar=info.type.upper(),
+            help=f"{info.description} [{_limits(info)}]",
+        )
+        for info in entry.algorithm.Hyperparameters.describe()
+    ]
 
 
 def flag(name: str) -> str:
@@ -236,7 +246,7 @@ def _checked(
     flags += [
         flag(name) for name in (*names, *(c.name for c in algorithm.channels), "output", "seed")
     ]
-    faults = _unknown(rest, [*flags, "--json", "--help"])
+    faults = unknown_flags(rest, [*flags, "--json", "--help"])
     paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
     output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
@@ -301,7 +311,7 @@ def _positive(text: str) -> float:
     return value
 
 
-def _unknown(rest: list[str], flags: list[str]) -> list[str]:
+def unknown_flags(rest: list[str], flags: list[str]) -> list[str]:
     """A fault for each argument that click could not place; a value belongs to its flag."""
     faults, previous = [], ""
     for word in rest:
