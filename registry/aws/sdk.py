@@ -11,24 +11,23 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 import tempfile
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Mapping
 
 from ...core import codecs
-from ...core.artifact import METADATA, PARAMETERS, SYMBOL, Metadata
-from ...core.errors import ArtifactError, InputError, MissingDependencyError
+from ...core.errors import InputError, MissingDependencyError
 from ...core.hyperparameters import Search
 from ...core.job import SEED
 from ...core.training.reporting import metric_definitions
 from ...core.training.run import parse_seed
 from ...core.tuning import Range, tunable
-from ..discovery import AnyAlgorithm, catalog, opened
+from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
-from . import checks, data, tags
-from .account import ROLE_VARIABLE, Account, AwsError, explained
+from . import checks, data, models, tags
+from .account import ROLE_VARIABLE, Account, explained
 from .instances import TRAINING
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # version 2 is what is wanted
@@ -68,10 +67,9 @@ FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's las
 MAX_RUN_SECONDS = 4 * 3600
 MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
 LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
-CODE = "code/"  # in a model.tar.gz, of what answers
 HANDLERS = {
     "SAGEMAKER_PROGRAM": kinds.INFERENCE,
-    "SAGEMAKER_SUBMIT_DIRECTORY": f"/opt/ml/model/{CODE.rstrip('/')}",
+    "SAGEMAKER_SUBMIT_DIRECTORY": f"/opt/ml/model/{models.CODE.rstrip('/')}",
 }
 # By content type, the handiest first.
 SERIALIZERS = {
@@ -208,7 +206,7 @@ def tuner(
 
 
 def model(
-    source: str | Path,
+    source: str | Path | models.FoundModel,
     *,
     role: str | None = None,
     image_uri: str | None = None,
@@ -230,7 +228,9 @@ def model(
     session = session or Session(Account())
     account = account_of(session)
     arn = execution_role(session, role)
-    uri, metadata, algorithm = _uploaded_model(account, source, offline)
+    given = isinstance(source, models.FoundModel)
+    with nullcontext(source) if given else models.found(account, source) as it:
+        uri, metadata, algorithm = it.uploaded(offline), it.metadata, it.entry.algorithm
     settings = {
         "model_data": uri,
         "role": arn,
@@ -323,81 +323,6 @@ def _to_named_endpoint(request: Any, **_: Any) -> None:
     named = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
     if named:
         request.url = named.rstrip("/") + "/"
-
-
-def _uploaded_model(
-    account: Account, source: str | Path, offline: bool
-) -> tuple[str, Metadata, AnyAlgorithm]:
-    """The URI of the model with code, what it is, and which algorithm made it."""
-    uri = ""
-    if data.is_uri(source):
-        uri = str(source)
-    elif not Path(source).exists() and "/" not in str(source):
-        uri = _model_of_job(account, str(source))
-    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
-        folder = Path(source)
-        archive = folder if not uri and folder.is_file() else None
-        if uri:
-            archive = Path(scratch, kinds.MODEL_ARCHIVE)
-            data.download(account, uri, archive, kinds.MOST_MODEL_BYTES)
-        has_code = False
-        if archive is not None:
-            folder = Path(scratch, "model")
-            folder.mkdir()
-            has_code = _unpack(archive, folder, uri or str(archive))
-        artifact, algorithm = opened(folder)
-        if has_code and archive is not None:
-            artifact.check()
-        else:
-            uri, archive = "", Path(scratch, "packed", kinds.MODEL_ARCHIVE)
-            kinds.model(catalog().get(algorithm.name), artifact, archive.parent, offline=offline)
-        return uri or data.upload(account, archive, "models"), artifact.metadata, algorithm
-
-
-def _model_of_job(account: Account, job: str) -> str:
-    """Where the training job left its model."""
-    try:
-        with explained():
-            found = account.client("sagemaker").describe_training_job(TrainingJobName=job)
-    except AwsError as error:
-        if error.aws_code not in ("ValidationException", "ResourceNotFound"):
-            raise
-        raise InputError(
-            f"{job}: neither a model folder or archive here, nor a training job in {account.region}"
-        ) from None
-    uri = found.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-    if found["TrainingJobStatus"] != "Completed" or not uri:
-        raise InputError(
-            f"{job}: has no model yet: it is {found['TrainingJobStatus']}; see "
-            f"`algoshelf sagemaker status {job}`"
-        )
-    return str(uri)
-
-
-def _unpack(archive: Path, folder: Path, label: str) -> bool:
-    """Write the model's own files of ``archive`` into ``folder``; whether it holds code too."""
-    has_code, left = False, kinds.MOST_MODEL_BYTES
-    try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                name = member.name[2:] if member.name.startswith("./") else member.name
-                has_code = has_code or name == f"{CODE}{kinds.INFERENCE}"
-                if name not in (METADATA, PARAMETERS, SYMBOL) or not member.isfile():
-                    continue
-                left -= member.size
-                if left < 0:
-                    raise ArtifactError(
-                        f"{label}: holds a model of more than {kinds.MOST_MODEL_BYTES:,} bytes"
-                    )
-                content = members.extractfile(member)
-                assert content is not None
-                with content, Path(folder, name).open("wb") as target:
-                    shutil.copyfileobj(content, target)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ArtifactError(f"{label}: is no archive of a model: {error}") from None
-    if not Path(folder, METADATA).is_file():
-        raise ArtifactError(f"{label}: holds no {METADATA}: it is no model of algoshelf's")
-    return has_code
 
 
 def _tagged_algorithm(account: Account, endpoint: str) -> str:

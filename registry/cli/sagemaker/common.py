@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any, Callable, Iterator, Sized, TypeVar
 
 import click
 
@@ -60,4 +60,4 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def _shown(value: object) -> str:
-    return f"<{len(value):,} bytes>" if isinstance(value, (bytes, bytearray)) else str(value)
+    return f"<{len(value):,} bytes>" if isinstance(value, Sized) else str(value)

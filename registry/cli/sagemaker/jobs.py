@@ -374,10 +374,9 @@ def _uploaded(account: Account, channels: Mapping[str, Path | str]) -> dict[str,
     from ...aws import data
 
     data.ensured_bucket(account)  # what the job leaves goes there too
-    return {
-        name: data.upload(account, source, "data") if isinstance(source, Path) else source
-        for name, source in channels.items()
-    }
+    here = dict.fromkeys(source for source in channels.values() if isinstance(source, Path))
+    uris = {str(path): data.upload(account, path, "data") for path in here}
+    return {name: uris.get(str(source), str(source)) for name, source in channels.items()}
 
 
 def _shown(account: Account, kind: Any, name: str, *, wait: bool, as_json: bool) -> None:
@@ -538,7 +537,7 @@ def transform(
     MODEL is a folder that `train` wrote, a model.tar.gz here or in S3, or a training job; INPUT a
     file or folder here, or in S3. The answers are in <output>/<input>.out.
     """
-    from ...aws import checks, data, jobs, prices, sdk, tags
+    from ...aws import checks, data, jobs, models, prices, sdk, tags
 
     checks.instance(instance, checks.TRANSFORM)
     if output is not None:
@@ -549,21 +548,21 @@ def transform(
             data.check_uri(account, source)
         else:
             checks.not_empty(Path(source))
-        session = sdk.Session(account)
-        arn = sdk.execution_role(session, role)
-        checks.quota(account, instance, checks.TRANSFORM, hosts)
-        price = prices.find(instance, checks.TRANSFORM, account.region)
-        _say(f"{model} on {hosts} × {instance} in {account.region}, about {source}")
-        cost = _say_price(price, instance)
-        _say("  a transform job has no limit of time: it is billed until it has read all")
-        if not account.dry:
-            confirm(f"Start it, for {cost}?", yes)
-        made = sdk.model(model, role=arn, image_uri=image, session=session)
-        algorithm = catalog().get(made.metadata.algorithm).algorithm
-        codecs.check_content_type(kind, algorithm.accepted())
-        answer = codecs.negotiate(
-            accept or _usual_answer(algorithm.answered()), algorithm.answered()
-        )
+        with models.found(account, model) as found:
+            algorithm = found.entry.algorithm
+            codecs.check_content_type(kind, algorithm.accepted())
+            usual = codecs.JSONLINES if codecs.JSONLINES in algorithm.answered() else "*/*"
+            answer = codecs.negotiate(accept or usual, algorithm.answered())
+            session = sdk.Session(account)
+            arn = sdk.execution_role(session, role)
+            checks.quota(account, instance, checks.TRANSFORM, hosts)
+            price = prices.find(instance, checks.TRANSFORM, account.region)
+            _say(f"{model} on {hosts} × {instance} in {account.region}, about {source}")
+            cost = _say_price(price, instance)
+            _say("  a transform job has no limit of time: it is billed until it has read all")
+            if not account.dry:
+                confirm(f"Start it, for {cost}?", yes)
+            made = sdk.model(found, role=arn, image_uri=image, session=session)
         uri = source if data.is_uri(source) else data.upload(account, Path(source), "data")
         split = split_type or usual_split(kind)
         job = name or made.name
@@ -588,20 +587,24 @@ def transform(
                     wait=False,
                     logs=False,
                 )
-                if not account.dry:
-                    _shown(account, jobs.TRANSFORM, job, wait=wait, as_json=as_json)
             except BaseException:
                 transformer.delete_model()
                 raise
-            if wait:
-                transformer.delete_model()
+        ended = account.dry
+        try:
+            if not account.dry:
+                _shown(account, jobs.TRANSFORM, job, wait=wait, as_json=as_json)
+                ended = wait
+        except TrainingError:
+            ended = True
+            raise
+        finally:
+            if ended:  # nothing else needs the model
+                with explained():
+                    transformer.delete_model()
 
 
 SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}
-
-
-def _usual_answer(answered: tuple[str, ...]) -> str:
-    return codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
 
 
 def _content_type(source: str) -> str:

@@ -1,0 +1,323 @@
+"""``algoshelf sagemaker train | tune | transform | status | logs`` in moto's account."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from algoshelf.core.errors import AlgoshelfError
+
+from tests.conftest import ROOT
+from tests.registry.aws.conftest import BUCKET, INSTANCE, Aws, check_request
+
+IRIS = ROOT / "algorithms" / "kmeans" / "sample" / "iris.csv"
+DIGITS = ROOT / "algorithms" / "mnist_cnn" / "sample"
+TRAIN = ("train", "kmeans", "--k", 3, "--train", IRIS, "--instance", INSTANCE)
+
+
+def refusal(result: Any) -> str:
+    """Why the command refused: its error, which is the user's to mend."""
+    assert isinstance(result.exception, AlgoshelfError), result.exception
+    assert result.exception.exit_code == 2
+    return str(result.exception)
+
+
+def logged(aws: Aws, group: str, streams: dict[str, list[str]]) -> None:
+    """Write ``streams``, name to lines, into the log group of SageMaker's ``group``."""
+    client = aws.client("logs")
+    client.create_log_group(logGroupName=f"/aws/sagemaker/{group}")
+    for stream, lines in streams.items():
+        where = {"logGroupName": f"/aws/sagemaker/{group}", "logStreamName": stream}
+        client.create_log_stream(**where)
+        now = int(time.time() * 1000)  # what is old is dropped
+        events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
+        client.put_log_events(**where, logEvents=events)
+
+
+def test_a_training_is_asked_for_as_the_service_expects(aws: Aws) -> None:
+    role = aws.role()
+    logged(aws, "TrainingJobs", {"iris/algo-1-1": ["epoch=1 step=3 train:msd=0.53"]})
+    result = aws(*TRAIN, "--role", role, "--name", "iris", "--seed", 7, "--yes", "--json")
+    assert result.exit_code == 0, result.exception
+    (request,) = aws.sent("CreateTrainingJob")
+    check_request("CreateTrainingJob", request)
+    assert request["TrainingJobName"] == "iris"
+    assert request["RoleArn"] == role
+    assert request["HyperParameters"]["k"] == "3"
+    assert request["HyperParameters"]["seed"] == "7"
+    assert {"Key": "algoshelf:algorithm", "Value": "kmeans"} in request["Tags"]
+    image = request["AlgorithmSpecification"]["TrainingImage"]
+    assert image.endswith("mxnet-training:1.9.0-cpu-py38")
+    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
+    assert definitions[0]["Name"] == "train:msd"
+    assert request["CheckpointConfig"]["S3Uri"].startswith(f"s3://{BUCKET}/algoshelf/")
+    told = json.loads(result.stdout)
+    assert (told["job"], told["status"]) == ("iris", "Completed")
+    assert "epoch=1 step=3 train:msd=0.53" in result.stderr
+    assert "USD an hour" in result.stderr
+
+
+def test_the_same_data_is_uploaded_once(aws: Aws, tmp_path: Path) -> None:
+    role = aws.role()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "iris.csv").write_bytes(IRIS.read_bytes())
+    (folder / ".DS_Store").write_bytes(b"x")
+    arguments = ("--role", role, "--yes", "--no-wait")
+    train = ("train", "kmeans", "--k", 3, "--train", folder, "--instance", INSTANCE)
+    assert aws(*train, *arguments).exit_code == 0
+    (first,) = [key for key in aws.objects() if "/data/" in key]
+    assert first.endswith("/iris.csv")
+    assert aws(*train, *arguments).exit_code == 0
+    assert [key for key in aws.objects() if "/data/" in key] == [first]
+    puts = [request["Key"] for request in aws.sent("PutObject") if "/data/" in request["Key"]]
+    assert puts == [first]
+    (folder / "iris.csv").write_bytes(IRIS.read_bytes() + b"5.1,3.5,1.4,0.2\n")
+    assert aws(*train, *arguments).exit_code == 0
+    assert len([key for key in aws.objects() if "/data/" in key]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "fix"),
+    [
+        (["--k", "none"], "--k: expected a whole number", "from 1"),
+        (["--kk", "3"], "--kk: no such option", "did you mean '--k'"),
+        (["--train", "EMPTY"], "holds no files", "expected CSV"),
+        (["--train", "BAD"], "line 2", "number"),
+        (["--train", "missing.csv"], "no such file or folder", "channel 'train'"),
+        (["--train", f"s3://{BUCKET}-no/x"], "no such bucket", "channel 'train'"),
+        (["--instance", "ml.p5.48xlarge"], "compute capability 9.0", "ml.p4d.24xlarge (8 × A100)"),
+        (["--instance", "m5.xlarge"], "no instance type", "'ml.m5.xlarge'"),
+        (["--role", "nobody"], "there is no such role", "--role"),
+        (["--role", "ec2"], "may not assume it", "trust policy"),
+        (["--role", ""], "expected a value", "--role"),
+        (["--hosts", "5"], "is 4, and 5 are needed", "request-service-quota-increase"),
+        (["--max-run", "90d"], "--max-run", "at most 28 days"),
+        (["--max-wait", "8h"], "--max-wait", "--spot"),
+        (["--output", "here"], "--output", "s3://BUCKET"),
+        (["--name", "a_b"], "--name", "hyphens"),
+    ],
+)
+def test_what_could_not_end_well_is_refused_before_anything_is_sent(
+    aws: Aws, tmp_path: Path, arguments: list[str], reason: str, fix: str
+) -> None:
+    aws.role("ec2", "ec2.amazonaws.com")
+    role = aws.role()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.csv").write_text("5.1,3.5,1.4,0.2\n5.1,x,1.4,0.2\n")
+    places = {"EMPTY": str(tmp_path / "empty"), "BAD": str(tmp_path / "bad.csv")}
+    words = [places.get(word, word) for word in arguments]
+    result = aws(*TRAIN, "--role", role, "--yes", *words)
+    assert reason in refusal(result)
+    assert fix in refusal(result)
+    assert aws.changes() == []
+
+
+def test_all_faults_of_a_command_are_told_at_once(aws: Aws) -> None:
+    result = aws("train", "kmeans", "--k", "x", "--hosts", "0", "--seed", "-1", "--max-run", "1")
+    told = refusal(result)
+    assert all(part in told for part in ("--k", "--hosts", "--seed", "--instance"))
+    assert aws.requests == []
+
+
+def test_without_a_role_nothing_is_sent(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ALGOSHELF_ROLE" in refusal(aws(*TRAIN, "--yes"))
+    assert aws.changes() == []
+    monkeypatch.setenv("ALGOSHELF_ROLE", aws.role())
+    assert aws(*TRAIN, "--yes", "--no-wait").exit_code == 0
+    assert aws.sent("CreateTrainingJob")
+
+
+def test_a_quota_of_0_is_refused_with_how_to_ask(aws: Aws) -> None:
+    role = aws.role()
+    aws.quotas[f"{INSTANCE} for spot training job usage"] = 0.0
+    told = refusal(aws(*TRAIN, "--role", role, "--spot", "--yes"))
+    assert f"'{INSTANCE} for spot training job usage' is 0, and 1 is needed" in told
+    assert "--quota-code L-00000001 --desired-value 1 --region us-east-1" in told
+    assert aws.changes() == []
+
+
+def test_who_may_not_look_at_quotas_is_told_and_goes_on(aws: Aws) -> None:
+    role = aws.role()
+    aws.quotas.clear()
+    result = aws(*TRAIN, "--role", role, "--yes", "--no-wait")
+    assert result.exit_code == 0
+    assert f"the quota of {INSTANCE} is not checked: " in result.stderr
+
+
+def test_nothing_is_started_where_nobody_can_be_asked(aws: Aws) -> None:
+    told = refusal(aws(*TRAIN, "--role", aws.role()))
+    assert "at most 0.92 USD" in told
+    assert "--yes" in told
+    assert aws.changes() == []
+
+
+def test_a_dry_run_prints_the_requests_and_sends_none(aws: Aws) -> None:
+    result = aws(*TRAIN, "--role", aws.role(), "--dry-run", "--spot", "--hosts", 2)
+    assert result.exit_code == 0, result.exception
+    planned = json.loads(result.stdout)["requests"]
+    assert [each["operation"] for each in planned] == [
+        "CreateBucket",
+        "PutObject",
+        "PutObject",
+        "CreateTrainingJob",
+    ]
+    assert planned[1]["parameters"]["Body"] == f"<{IRIS.stat().st_size:,} bytes>"
+    check_request("CreateTrainingJob", planned[-1]["parameters"])
+    assert aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+    assert aws.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_spot_and_several_hosts(aws: Aws) -> None:
+    arguments = ("--spot", "--max-run", "1h", "--max-wait", "3h", "--hosts", 2)
+    result = aws(*TRAIN, "--role", aws.role(), *arguments, "--yes", "--no-wait")
+    assert result.exit_code == 0, result.exception
+    (request,) = aws.sent("CreateTrainingJob")
+    check_request("CreateTrainingJob", request)
+    assert request["EnableManagedSpotTraining"] is True
+    assert request["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 3600,
+        "MaxWaitTimeInSeconds": 10800,
+    }
+    assert request["ResourceConfig"]["InstanceCount"] == 2
+    assert request["HyperParameters"]["sagemaker_parameter_server_enabled"] == "true"
+    assert request["CheckpointConfig"]["S3Uri"]
+
+
+def test_what_lies_in_s3_goes_as_it_is(aws: Aws) -> None:
+    client = aws.client("s3")
+    client.create_bucket(Bucket="mine")
+    client.put_object(Bucket="mine", Key="iris/a.csv", Body=IRIS.read_bytes())
+    client.put_object(Bucket="mine", Key="empty/a.csv", Body=b"")
+    role = aws.role()
+    train = ("train", "kmeans", "--instance", INSTANCE, "--role", role, "--yes", "--no-wait")
+    assert "nothing lies there" in refusal(aws(*train, "--train", "s3://mine/empty/"))
+    assert aws.changes() == []
+    result = aws(*train, "--train", "s3://mine/iris/")
+    assert result.exit_code == 0, result.exception
+    assert "its contents are not checked" in result.stderr
+    (request,) = aws.sent("CreateTrainingJob")
+    source = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]
+    assert source["S3Uri"] == "s3://mine/iris/"
+
+
+def test_an_image_of_ones_own(aws: Aws) -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
+    result = aws(*TRAIN, "--role", aws.role(), "--image", image, "--hosts", 2, "--yes")
+    assert result.exit_code == 0, result.exception
+    (request,) = aws.sent("CreateTrainingJob")
+    check_request("CreateTrainingJob", request)
+    assert request["AlgorithmSpecification"]["TrainingImage"] == image
+    assert request["HyperParameters"] == {"k": "3"}
+
+
+def test_a_job_that_fails_says_why_and_where_its_log_is(aws: Aws) -> None:
+    def fail(answer: dict[str, Any]) -> None:
+        answer["TrainingJobStatus"] = "Failed"
+        answer["FailureReason"] = "AlgorithmError: train.csv: line 7: no number\nTraceback …"
+
+    role = aws.role()
+    aws.answers["DescribeTrainingJob"] = fail
+    result = aws(*TRAIN, "--role", role, "--name", "bad", "--yes")
+    assert result.exit_code == 1
+    told = str(result.exception)
+    assert told.startswith("bad: AlgorithmError: train.csv: line 7: no number; ")
+    assert "`algoshelf sagemaker logs bad`" in told
+    assert "Traceback" not in told + result.stderr
+    shown = aws("status", "bad", "--json")
+    assert json.loads(shown.stdout)["failure"] == "AlgorithmError: train.csv: line 7: no number"
+
+
+def test_the_logs_of_each_host(aws: Aws) -> None:
+    assert aws(*TRAIN, "--role", aws.role(), "--name", "two", "--yes", "--no-wait").exit_code == 0
+    assert "its log is empty yet" in aws("logs", "two").stderr
+    logged(aws, "TrainingJobs", {"two/algo-1-1": ["one", "two"], "two/algo-2-1": ["three"]})
+    for arguments in (["two"], ["two", "--follow"]):
+        result = aws("logs", *arguments)
+        assert result.stdout.splitlines() == ["[1] one", "[1] two", "[2] three"]
+
+
+def test_a_job_that_is_none(aws: Aws) -> None:
+    for command in ("status", "logs"):
+        assert "no such training, transform or tuning job" in refusal(aws(command, "nothing"))
+
+
+def test_a_tuning_job_tries_the_ranges_of_the_schema(aws: Aws) -> None:
+    tune = ("tune", "mnist-cnn", "--epochs", 2, "--batch-size", 100, "--instance", INSTANCE)
+    result = aws(*tune, "--jobs", 4, "--parallel", 2, "--role", aws.role(), "--yes", "--json")
+    assert result.exit_code == 0, result.exception
+    (request,) = aws.sent("CreateHyperParameterTuningJob")
+    check_request("CreateHyperParameterTuningJob", request)
+    settings = request["HyperParameterTuningJobConfig"]
+    assert settings["HyperParameterTuningJobObjective"] == {
+        "Type": "Maximize",
+        "MetricName": "validation:accuracy",
+    }
+    limits = settings["ResourceLimits"]
+    assert (limits["MaxNumberOfTrainingJobs"], limits["MaxParallelTrainingJobs"]) == (4, 2)
+    ranges = settings["ParameterRanges"]["ContinuousParameterRanges"]
+    rate = next(each for each in ranges if each["Name"] == "learning_rate")
+    assert rate["ScalingType"] == "Logarithmic"
+    fixed = request["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert (fixed["epochs"], fixed["batch_size"]) == ("2", "100")
+    tuned = {each["Name"] for kind in settings["ParameterRanges"].values() for each in kind}
+    assert not tuned & fixed.keys()
+    assert "at most 3.68 USD in 4 trainings" in result.stderr
+    assert json.loads(result.stdout)["kind"] == "tuning"
+
+
+def test_nothing_is_tuned_where_nothing_is_left(aws: Aws) -> None:
+    fixed = ("--init", "random", "--restarts", 1, "--tolerance", 0)
+    result = aws("tune", *TRAIN[1:], *fixed, "--role", aws.role(), "--yes")
+    assert "nothing is left to tune" in refusal(result)
+    assert aws.changes() == []
+
+
+def test_a_transform_job_leaves_no_model_behind(aws: Aws, iris_model: Path) -> None:
+    role = aws.role()
+    transform = ("transform", iris_model, IRIS, "--instance", INSTANCE, "--role", role)
+    result = aws(*transform, "--yes", "--json")
+    assert result.exit_code == 0, result.exception
+    (request,) = aws.sent("CreateTransformJob")
+    check_request("CreateTransformJob", request)
+    assert request["TransformInput"]["ContentType"] == "text/csv"
+    assert request["TransformInput"]["SplitType"] == "Line"
+    assert request["TransformOutput"]["Accept"] == "application/jsonlines"
+    assert request["TransformOutput"]["AssembleWith"] == "Line"
+    (model,) = aws.sent("CreateModel")
+    check_request("CreateModel", model)
+    assert aws.client("sagemaker").list_models()["Models"] == []
+    assert json.loads(result.stdout)["output"].startswith(f"s3://{BUCKET}/algoshelf/transforms/")
+
+
+def test_a_transform_job_that_cannot_start_leaves_no_model_behind(
+    aws: Aws, iris_model: Path
+) -> None:
+    def fail(answer: dict[str, Any]) -> None:
+        raise AlgoshelfError("no more")
+
+    aws.answers["CreateTransformJob"] = fail
+    transform = ("transform", iris_model, IRIS, "--instance", INSTANCE, "--role", aws.role())
+    assert aws(*transform, "--yes").exit_code != 0
+    assert aws.client("sagemaker").list_models()["Models"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--instance", "ml.p5.48xlarge"], "compute capability 9.0"),
+        (["--content-type", "image/png"], "image/png"),
+        (["--hosts", "9"], "9 are needed"),
+        (["--role", "nobody"], "no such role"),
+    ],
+)
+def test_a_transform_job_is_refused_before_anything_is_sent(
+    aws: Aws, iris_model: Path, arguments: list[str], reason: str
+) -> None:
+    role = aws.role()
+    transform = ("transform", iris_model, IRIS, "--instance", INSTANCE, "--role", role, "--yes")
+    assert reason in refusal(aws(*transform, *arguments))
+    assert aws.changes() == []
