@@ -127,7 +127,10 @@ def estimator(
     given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
     kept = given.model_dump(mode="json", include=given.model_fields_set)
     if seed is not None:
-        kept[SEED] = parse_seed(str(seed))
+        try:
+            kept[SEED] = parse_seed(str(seed))
+        except ValueError as error:
+            raise InputError(f"{SEED}: {error}") from None
     made: dict[str, Any] = {
         "instance_type": instance_type,
         "instance_count": instance_count,

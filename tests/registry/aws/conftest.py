@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -18,6 +16,9 @@ from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from click.testing import CliRunner, Result
 from moto import mock_aws
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.servicequotas.responses import ServiceQuotasResponse
 
 ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
@@ -70,37 +71,6 @@ class Aws:
 
 
 @pytest.fixture(scope="session")
-def service_quotas() -> Iterator[tuple[str, dict[str, float]]]:
-    """The address of a Service Quotas that answers what it is told; moto 5.2 has none."""
-    quotas: dict[str, float] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            listed = [
-                {"QuotaName": name, "QuotaCode": f"L-{number:08X}", "Value": value}
-                for number, (name, value) in enumerate(quotas.items())
-            ]
-            body = json.dumps({"Quotas": listed} if listed else {"__type": "AccessDenied"}).encode()
-            self.send_response(200 if listed else 400)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", quotas
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="session")
 def loader() -> Loader:
     """Of the services' models: each is read once, and not for every client."""
     return Loader()
@@ -110,13 +80,21 @@ def loader() -> Loader:
 def aws(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    service_quotas: tuple[str, dict[str, float]],
     loader: Loader,
 ) -> Iterator[Aws]:
-    address, quotas = service_quotas
-    quotas.clear()
-    quotas.update({f"{INSTANCE} for {use} usage": 4.0 for use in USES})
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", address)
+    """An empty account, and Service Quotas, which moto 5.2 lacks."""
+    quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
+
+    def listed(_: Any) -> ActionResult:
+        if not quotas:
+            raise JsonRESTError("AccessDeniedException", "not authorized")
+        found = [
+            {"QuotaName": name, "QuotaCode": f"L-{number:08X}", "Value": value}
+            for number, (name, value) in enumerate(quotas.items())
+        ]
+        return ActionResult({"Quotas": found})
+
+    monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -1,0 +1,336 @@
+"""``algoshelf.registry.estimator | model | predictor | tuner``: the SDK's own objects, set up."""
+
+from __future__ import annotations
+
+import gc
+import io
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from algoshelf import registry
+from algoshelf.core.errors import ArtifactError, InputError
+from algoshelf.core.hyperparameters import Search
+from algoshelf.core.training.reporting import metrics_line
+from algoshelf.registry.aws import sdk
+from botocore.stub import Stubber
+from sagemaker.estimator import Estimator
+from sagemaker.model import Model
+from sagemaker.mxnet import MXNet, MXNetModel
+from sagemaker.transformer import Transformer
+from sagemaker.tuner import HyperparameterTuner
+
+from tests.registry.aws.conftest import BUCKET, INSTANCE, Aws, check_request
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
+DATA = "s3://mine/iris/"
+
+
+@pytest.fixture
+def role(aws: Aws) -> str:
+    aws.client("s3").create_bucket(Bucket="mine")
+    return aws.role()
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as members:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    return path
+
+
+def model_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_registry_stays_light() -> None:
+    code = (
+        "import sys, algoshelf.registry as r; dir(r); "
+        "print([m for m in ('boto3', 'botocore', 'sagemaker', 'mxnet') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
+    with pytest.raises(AttributeError, match="no attribute 'estimate'"):
+        registry.estimate  # noqa: B018
+
+
+def test_an_estimator_is_the_sdks_own_and_fits(aws: Aws, role: str) -> None:
+    found = registry.estimator(
+        "kmeans",
+        instance_type=INSTANCE,
+        instance_count=2,
+        role=role,
+        hyperparameters={"k": "5", "init": "random"},
+        seed=3,
+        output_kms_key="alias/mine",
+    )
+    assert type(found) is MXNet
+    source = Path(found.source_dir)
+    assert (source / "entry_point.py").is_file()
+    assert (source / "algoshelf" / "algorithms" / "kmeans").is_dir()
+    found.fit({"train": DATA}, wait=False)
+    (request,) = aws.sent("CreateTrainingJob")
+    check_request("CreateTrainingJob", request)
+    hyperparameters = request["HyperParameters"]
+    assert (hyperparameters["k"], hyperparameters["init"]) == ("5", '"random"')
+    assert hyperparameters["sagemaker_parameter_server_enabled"] == "true"
+    assert request["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/"
+    assert "DebugHookConfig" not in request
+    attached = MXNet.attach(
+        found.latest_training_job.name, sagemaker_session=found.sagemaker_session
+    )
+    assert attached.hyperparameters()["k"] == "5"
+    del found
+    gc.collect()
+    assert not source.exists()
+
+
+def test_an_image_of_ones_own_needs_none_of_the_mxnet_classes(aws: Aws, role: str) -> None:
+    found = registry.estimator(
+        "kmeans", instance_type=INSTANCE, role=role, image_uri=IMAGE, output="s3://mine/out"
+    )
+    assert type(found) is Estimator
+    found.fit({"train": DATA}, wait=False)
+    (request,) = aws.sent("CreateTrainingJob")
+    check_request("CreateTrainingJob", request)
+    assert request["AlgorithmSpecification"]["TrainingImage"] == IMAGE
+    assert request["OutputDataConfig"]["S3OutputPath"] == "s3://mine/out"
+    assert request["CheckpointConfig"]["S3Uri"].startswith("s3://mine/out/checkpoints/kmeans-")
+
+
+def test_what_the_sdk_takes_goes_first(role: str) -> None:
+    found = registry.estimator(
+        "kmeans",
+        instance_type=INSTANCE,
+        role=role,
+        spot=True,
+        max_run=60,
+        volume_size=77,
+        checkpoint_s3_uri="s3://mine/kept",
+    )
+    assert (found.use_spot_instances, found.max_run, found.max_wait) == (True, 60, 120)
+    assert (found.volume_size, found.checkpoint_s3_uri) == (77, "s3://mine/kept")
+
+
+def test_local_mode_asks_nothing_of_aws(aws: Aws) -> None:
+    class Local:
+        local_mode = True
+        config = None
+        sagemaker_config: dict[str, Any] = {}
+
+    found = registry.estimator("kmeans", instance_type="local", session=Local())
+    assert found.checkpoint_s3_uri is None
+    assert aws.requests == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"hyperparameters": {"k": 0}}, "k: expected a whole number from 1"),
+        ({"hyperparameters": {"kk": 3}}, "did you mean 'k'"),
+        ({"instance_type": "ml.p5.48xlarge"}, "compute capability 9.0"),
+        ({"instance_type": "ml.m5.huge"}, "no instance type"),
+        ({"role": "nobody"}, "no such role"),
+        ({"output": "/here"}, "expected s3://"),
+        ({"seed": -1}, "expected a whole number"),
+    ],
+)
+def test_an_estimator_that_could_not_train_is_refused(
+    aws: Aws, role: str, settings: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        registry.estimator("kmeans", **{"instance_type": INSTANCE, "role": role, **settings})
+    assert aws.changes() == []
+
+
+def test_every_metric_that_is_printed_is_read(role: str) -> None:
+    for entry in registry.catalog():
+        found = registry.estimator(entry.algorithm.name, instance_type=INSTANCE, role=role)
+        definitions = {each["Name"]: each["Regex"] for each in found.metric_definitions}
+        assert entry.algorithm.objective.metric in definitions
+        line = metrics_line(dict.fromkeys(definitions, 0.25), epoch=1, step=2)
+        assert len(definitions) <= 40
+        for regex in definitions.values():
+            assert len(regex) <= 500
+            assert re.findall(regex, line) == ["0.25"]
+
+
+def test_a_tuner_looks_where_it_is_told(aws: Aws, role: str) -> None:
+    found = registry.tuner(
+        "kmeans",
+        instance_type=INSTANCE,
+        role=role,
+        hyperparameters={"k": 3},
+        searched={"tolerance": Search(1e-5, 1e-3, log=True), "restarts": Search(1, 4)},
+        max_jobs=3,
+    )
+    assert type(found) is HyperparameterTuner
+    found.fit({"train": DATA}, wait=False)
+    (request,) = aws.sent("CreateHyperParameterTuningJob")
+    check_request("CreateHyperParameterTuningJob", request)
+    settings = request["HyperParameterTuningJobConfig"]
+    assert settings["HyperParameterTuningJobObjective"]["Type"] == "Minimize"
+    assert settings["ParameterRanges"]["IntegerParameterRanges"] == [
+        {"Name": "restarts", "MinValue": "1", "MaxValue": "4", "ScalingType": "Linear"}
+    ]
+    assert "CheckpointConfig" not in request["TrainingJobDefinition"]
+
+
+def test_a_model_is_uploaded_once_with_its_code(aws: Aws, role: str, iris_model: Path) -> None:
+    found = registry.model(iris_model, role=role)
+    assert type(found) is MXNetModel
+    assert found.metadata.algorithm == "kmeans"
+    again = registry.model(found.model_data, role=role)
+    assert again.model_data == found.model_data
+    assert len(aws.sent("PutObject")) == 1
+    found.create(instance_type=INSTANCE)
+    (request,) = aws.sent("CreateModel")
+    check_request("CreateModel", request)
+    container = request["PrimaryContainer"]
+    assert container["Image"].endswith("mxnet-inference:1.9.0-cpu-py38")
+    assert container["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+    assert container["ModelDataUrl"] == found.model_data
+    assert len(aws.sent("PutObject")) == 1  # nothing was repacked
+    body = aws.client("s3").get_object(Bucket=BUCKET, Key=aws.objects()[0])["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as members:
+        assert {"algorithm.json", "code/inference.py"} <= set(members.getnames())
+
+
+def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path) -> None:
+    trained = registry.estimator("kmeans", instance_type=INSTANCE, role=role)
+    trained.fit({"train": DATA}, wait=False)
+    job = trained.latest_training_job.name
+    with pytest.raises(InputError, match="no such object"):
+        registry.model(job, role=role)
+    told = aws.client("sagemaker").describe_training_job(TrainingJobName=job)
+    uri = told["ModelArtifacts"]["S3ModelArtifacts"]
+    packed = archive(tmp_path / "model.tar.gz", model_files(iris_model))
+    aws.client("s3").upload_file(str(packed), BUCKET, uri.split("/", 3)[3])
+    found = registry.model(job, role=role, image_uri=IMAGE)
+    assert type(found) is Model
+    assert found.model_data == registry.model(iris_model, role=role).model_data
+    with pytest.raises(InputError, match="nor a training job in us-east-1"):
+        registry.model("no-such-job", role=role)
+
+    def ongoing(answer: dict[str, Any]) -> None:
+        answer["TrainingJobStatus"] = "InProgress"
+
+    aws.answers["DescribeTrainingJob"] = ongoing
+    with pytest.raises(InputError, match="has no model yet: it is InProgress"):
+        registry.model(job, role=role)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"x" * 99, "is no archive of a model"),
+        ({"a": b"1"}, "holds no algorithm.json"),
+        ({"algorithm.json": b"{}"}, "algorithm.json"),
+    ],
+)
+def test_what_is_no_model_is_refused(
+    aws: Aws, role: str, tmp_path: Path, content: Any, reason: str
+) -> None:
+    path = tmp_path / "model.tar.gz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        archive(path, content)
+    with pytest.raises(ArtifactError, match=reason):
+        registry.model(path, role=role)
+    assert aws.changes() == []
+
+
+def test_a_predictor_speaks_the_algorithms_content_types(
+    aws: Aws, role: str, iris_model: Path
+) -> None:
+    session = sdk.Session(sdk.Account())
+    found = registry.model(iris_model, role=role, session=session)
+    deployed = found.deploy(1, INSTANCE, wait=False)
+    asked: list[dict[str, Any]] = []
+
+    def answer(given: dict[str, Any]) -> None:
+        given["Body"] = io.BytesIO(b'{"predictions": [1]}')
+
+    aws.answers["InvokeEndpoint"] = answer
+    predictor = registry.predictor(deployed.endpoint_name, session=session)
+    assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == {"predictions": [1]}
+    asked = aws.sent("InvokeEndpoint")
+    assert asked[0]["ContentType"] == "application/x-npy"
+    assert asked[0]["Accept"] == "application/json"
+    texts = registry.predictor("any", algorithm="text-sentiment", session=session)
+    assert texts.serializer.CONTENT_TYPE == "application/json"
+    aws.client("sagemaker").delete_tags(
+        ResourceArn=f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{deployed.endpoint_name}",
+        TagKeys=["algoshelf:algorithm"],
+    )
+    with pytest.raises(InputError, match="algoshelf did not make it"):
+        registry.predictor(deployed.endpoint_name, session=session)
+
+
+def test_a_transformer_is_the_sdks_own(aws: Aws, role: str, iris_model: Path) -> None:
+    found = registry.model(iris_model, role=role).transformer(1, INSTANCE, strategy="MultiRecord")
+    assert type(found) is Transformer
+    found.transform(DATA, content_type="text/csv", split_type="Line", wait=False)
+    check_request("CreateTransformJob", aws.sent("CreateTransformJob")[0])
+
+
+def test_the_session_keeps_the_users_defaults_and_sends_no_telemetry(
+    aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "SchemaVersion: '1.0'\nSageMaker:\n  TrainingJob:\n    EnableNetworkIsolation: true\n"
+    )
+    monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", str(path))
+    config = sdk.Session(sdk.Account()).sagemaker_config["SageMaker"]
+    assert config["TrainingJob"] == {"EnableNetworkIsolation": True}
+    assert config["PythonSDK"]["Modules"]["TelemetryOptOut"] is True
+
+
+def test_sts_is_asked_at_the_endpoint_that_the_environment_names(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://sts.eu-west-1.amazonaws.com")
+    session = sdk.Session(sdk.Account())
+    asked: list[str] = []
+    session.boto_session.events.register_last(
+        "before-send.sts", lambda request, **_: asked.append(request.url)
+    )
+    assert session.account_id() == "123456789012"
+    assert asked == ["https://sts.eu-west-1.amazonaws.com/"]
+
+
+def test_a_role_is_found_by_its_name_or_is_ones_own(
+    aws: Aws, role: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sdk.Session(sdk.Account())
+    assert sdk.execution_role(session, "algoshelf") == role
+    other = "arn:aws:iam::999999999999:role/theirs"
+    assert sdk.execution_role(session, other) == other
+    assert "is of another account, and cannot be checked" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no name and no ARN"):
+        sdk.execution_role(session, "a role!")
+    got = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", got["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", got["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", got["SessionToken"])
+    assert sdk.execution_role(sdk.Session(sdk.Account())) == role
+
+
+def test_a_role_that_may_not_be_looked_at_is_taken_as_it_is(
+    aws: Aws, role: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sdk.Session(sdk.Account())
+    with Stubber(session.account.client("iam")) as stub:
+        stub.add_client_error("get_role", "AccessDenied", http_status_code=403)
+        stub.add_client_error("get_role", "AccessDenied", http_status_code=403)
+        assert sdk.execution_role(session, "algoshelf") == role
+        assert sdk.execution_role(session, role) == role
+    assert "iam:GetRole" in capsys.readouterr().err
