@@ -81,9 +81,15 @@ class Job:
     def lines(self) -> Iterator[str]:
         """The lines that came to its log since the last call, of one host after the other.
 
-        With several hosts each line begins with the number of its host.
+        With several hosts each line begins with the number of its host. A tuning job has no log:
+        there it is a line when its trainings stand otherwise than before.
         """
         if not self.kind.log_group:
+            counts = self.description.get("TrainingJobStatusCounters", {})
+            told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+            if told and told != self._tokens.get(self.name):
+                self._tokens[self.name] = told
+                yield f"trainings: {told}"
             return
         with explained():
             streams = self._streams()

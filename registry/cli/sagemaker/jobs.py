@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
-from ....core.errors import AlgoshelfError, InputError, PayloadError, TrainingError
+from ....core.errors import InputError, PayloadError, TrainingError
 from ....core.hyperparameters import Hyperparameters
 from ....core.serving.splitting import LINE, NONE, RECORDIO, SPLIT_TYPES
 from ....core.serving.transform import usual_split
@@ -384,7 +384,8 @@ def _shown(account: Account, kind: Any, name: str, *, wait: bool, as_json: bool)
     from ...aws import jobs
 
     _say(f"{kind.title} job {name}")
-    job = jobs.Job.find(account, name)
+    job = jobs.Job(account, name, kind, {})
+    job.refresh()
     if wait:
         try:
             job.follow(_say)
@@ -394,20 +395,18 @@ def _shown(account: Account, kind: Any, name: str, *, wait: bool, as_json: bool)
                 f"`aws sagemaker {_stop(kind)} {name} --region {account.region}` to end it"
             )
             raise
-    _report(job, as_json)
-    if job.failure or job.status == "Failed":
-        raise _failed(job)
+    if job.status != "Failed":
+        _report(job, as_json)
+        return
+    if not as_json:
+        _report(job, as_json)
+    see = f"; `algoshelf sagemaker logs {name}` shows its log" if kind.log_group else ""
+    raise TrainingError(f"{name}: {job.failure or 'AWS gives no reason'}{see}")
 
 
 def _stop(kind: Any) -> str:
     words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.api).lower()
     return f"stop-{words} --{words}-name"
-
-
-def _failed(job: Any) -> AlgoshelfError:
-    see = f"`algoshelf sagemaker logs {job.name}` shows its log" if job.kind.log_group else ""
-    reason = job.failure or "AWS gives no reason"
-    return TrainingError(f"{job.name}: {reason}" + (f"; {see}" if see else ""))
 
 
 def _report(job: Any, as_json: bool) -> None:

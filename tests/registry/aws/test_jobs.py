@@ -221,8 +221,8 @@ def test_a_job_that_fails_says_why_and_where_its_log_is(aws: Aws) -> None:
 
     role = aws.role()
     aws.answers["DescribeTrainingJob"] = fail
-    result = aws(*TRAIN, "--role", role, "--name", "bad", "--yes")
-    assert result.exit_code == 1
+    result = aws(*TRAIN, "--role", role, "--name", "bad", "--yes", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")  # main prints the error
     told = str(result.exception)
     assert told.startswith("bad: AlgorithmError: train.csv: line 7: no number; ")
     assert "`algoshelf sagemaker logs bad`" in told
@@ -266,6 +266,7 @@ def test_a_tuning_job_tries_the_ranges_of_the_schema(aws: Aws) -> None:
     tuned = {each["Name"] for kind in settings["ParameterRanges"].values() for each in kind}
     assert not tuned & fixed.keys()
     assert "at most 3.68 USD in 4 trainings" in result.stderr
+    assert "trainings: 1 Completed" in result.stderr
     assert json.loads(result.stdout)["kind"] == "tuning"
 
 
