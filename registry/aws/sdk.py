@@ -37,6 +37,7 @@ if not _CONFIG_LOG.handlers:  # or the SDK would tell on stdout where it found n
     _CONFIG_LOG.setLevel(logging.WARNING)
 try:
     import sagemaker
+    from sagemaker import image_uris
     from sagemaker.config import load_sagemaker_config
     from sagemaker.deserializers import (
         BytesDeserializer,
@@ -258,6 +259,20 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
     session = session or Session(Account())
     name = algorithm or _tagged_algorithm(account_of(session), endpoint)
     return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
+
+
+def inference_image(region: str, instance: str) -> str:
+    """The URI of AWS's MXNet image that answers on ``instance``."""
+    return str(
+        image_uris.retrieve(
+            "mxnet",
+            region,
+            version=FRAMEWORK["framework_version"],
+            py_version=FRAMEWORK["py_version"],
+            instance_type=instance,
+            image_scope="inference",
+        )
+    )
 
 
 def execution_role(session: Any, given: str | None = None) -> str:
