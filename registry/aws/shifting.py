@@ -274,6 +274,11 @@ def update(
         if shared:
             _switch(account, name, alone, report)
         if before.scaling:
+            undo.making(
+                f"scaling of {name}, {new['VariantName']}",
+                partial(removal.remove_scaling, account, name, new["VariantName"]),
+                f"algoshelf sagemaker delete {name}",
+            )
             _rescale(account, name, new["VariantName"], before.scaling)
     if before.algorithm != wanted.source.algorithm:
         with explained():
@@ -317,7 +322,7 @@ class _Watch:
         else:
             self.report(f"{percent} %: no request reached the new model: nothing to judge it by")
         if percent < FULL:
-            self.baseline = (begun, datetime.now(timezone.utc))
+            self.baseline = (begun, _now())
         self._check_metrics(begun, percent, step)
         self.seen.append(step)
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import tarfile
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -601,32 +601,40 @@ def test_sweep_ends_what_is_past_its_time_and_what_nothing_uses(run: Run, aws: A
     assert run("sweep").out == "nothing was to be ended in us-east-1\n"
 
 
-def _requests(endpoint: str, variant: str, metric: str, values: list[float]) -> None:
-    """What CloudWatch has of requests to a variant."""
+UPDATE = ("update", "demo", MODEL, "--image", IMAGE, "--bake", "1ms", "--yes")
+ERRORS = "Invocation5XXErrors"
+
+
+def _measure(variant: str, metric: str, values: list[float], ahead: float = 0) -> None:
+    """What CloudWatch has of the requests to a variant of ``demo``."""
+    dimensions = {"EndpointName": "demo", "VariantName": variant}
+    data = {
+        "MetricName": metric,
+        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        "Timestamp": datetime.now(timezone.utc) + timedelta(seconds=ahead),
+    }
     boto3.client("cloudwatch").put_metric_data(
-        Namespace="AWS/SageMaker",
-        MetricData=[
-            {
-                "MetricName": metric,
-                "Dimensions": [
-                    {"Name": "EndpointName", "Value": endpoint},
-                    {"Name": "VariantName", "Value": variant},
-                ],
-                "Value": value,
-            }
-            for value in values
-        ],
+        Namespace="AWS/SageMaker", MetricData=[{**data, "Value": value} for value in values]
     )
 
 
-def _variants(aws: Any, endpoint: str = "demo") -> dict[str, float]:
-    """The weights of an endpoint's variants."""
-    variants = aws.endpoints[endpoint].production_variants
-    return {variant["VariantName"]: variant["CurrentWeight"] for variant in variants}
+def _traffic(monkeypatch: pytest.MonkeyPatch, measured: dict[tuple[str, str], list[float]]) -> None:
+    """Have requests measured, by variant and metric, as soon as the endpoint is updated."""
+
+    def updating(self: Any) -> Any:
+        while measured:
+            (variant, metric), values = measured.popitem()
+            _measure(variant, metric, values, ahead=30)  # in the minutes of the step that begins
+        return _update_endpoint(self)
+
+    monkeypatch.setattr(SageMakerResponse, "update_endpoint", updating)
 
 
-UPDATE = ("update", "demo", MODEL, "--image", IMAGE, "--bake", "1ms", "--yes")
-ERRORS = "Invocation5XXErrors"
+def _weights(aws: Any) -> dict[str, float]:
+    return {
+        variant["VariantName"]: variant["CurrentWeight"]
+        for variant in aws.endpoints["demo"].production_variants
+    }
 
 
 def test_update_moves_the_traffic_in_steps_and_tidies_up(
@@ -634,30 +642,163 @@ def test_update_moves_the_traffic_in_steps_and_tidies_up(
 ) -> None:
     deployed(run, "--capture", "s3://out/captured", "--autoscale", "1:2")
     before = set(left(aws))
-    seen = []
+    seen: list[dict[str, float]] = []
     real = SageMakerResponse.describe_endpoint
 
     def seeing(self: Any) -> Any:
-        if (weights := _variants(aws)) not in seen:
+        if (weights := _weights(aws)) not in seen:
             seen.append(weights)
         return real(self)
 
     monkeypatch.setattr(SageMakerResponse, "describe_endpoint", seeing)
-    _requests("demo", "unknown", ERRORS, [0.0] * 500)
+    _traffic(monkeypatch, {("unknown", ERRORS): [1.0] + [0.0] * 199})
     result = run(*UPDATE, "--steps", "20,100", "--json")
     assert result.code == 0, result.err
-    old, new = seen[0].keys() | set(), result.json["variant"]
-    assert seen == [
-        {*old}.pop() and dict.fromkeys(old, 1.0),
-        {**dict.fromkeys(old, 80), new: 20},
-        {**dict.fromkeys(old, 0), new: 100},
-        {new: 1.0},
-    ]
-    assert [step["percent"] for step in result.json["steps"]] == [20, 100]
+    assert result.json["variant"] == "unknown"
+    assert seen[:3] == [{"one": 1}, {"one": 80, "unknown": 20}, {"one": 0, "unknown": 100}]
+    assert seen[3].keys() == {"unknown"}
+    first, last = result.json["steps"]
+    assert first == {"percent": 20, "requests": 200, "failed": 1}
+    assert last["percent"] == 100
     after = set(left(aws))
-    assert before & after == {"demo", "demo-unknown"} & after
+    assert before & after == {"demo", "demo-one"}  # the endpoint and its scaling policy
     assert len(after) == len(before)
     [configuration] = aws.endpoint_configs.values()
     assert configuration.data_capture_config["DestinationS3Uri"] == "s3://out/captured"
     assert run("delete", "demo", "--yes").code == 0
     assert left(aws) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "measured", "reason"),
+    [
+        ((), {("unknown", ERRORS): [1.0, 1.0] + [0.0] * 8}, "2 of 10 requests failed"),
+        (
+            ("--metric", "ModelLatency:20"),
+            {("one", "ModelLatency"): [100.0] * 9, ("unknown", "ModelLatency"): [130.0]},
+            "ModelLatency is 130, was 100",
+        ),
+        (
+            ("--metric", "AWS/SageMaker/Accuracy:-5", "--steps", "100"),
+            {("one", "Accuracy"): [0.9], ("unknown", "Accuracy"): [0.8, 0.8]},
+            "Accuracy is 0.8, was 0.9",
+        ),
+    ],
+    ids=["errors", "higher", "lower"],
+)
+def test_a_worse_model_is_rolled_back(
+    run: Run,
+    aws: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    measured: dict[tuple[str, str], list[float]],
+    reason: str,
+) -> None:
+    deployed(run, "--autoscale", "1:2")
+    before = left(aws)
+    _traffic(monkeypatch, measured)
+    result = run(*UPDATE, *options, "--json")
+    assert result.code == 1
+    assert result.json["error"]["code"] == "rolled_back"
+    assert reason in result.json["error"]["message"]
+    assert _weights(aws).keys() == {"one"}
+    assert left(aws) == before
+
+
+def test_a_metric_within_its_limit_is_no_reason(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(run)
+    latencies = {("one", "ModelLatency"): [100.0], ("unknown", "ModelLatency"): [130.0]}
+    _traffic(monkeypatch, latencies)
+    result = run(*UPDATE, "--metric", "ModelLatency:50", "--json")
+    assert result.code == 0, result.err
+    assert result.json["steps"][0]["ModelLatency"] == {"old": 100.0, "new": 130.0}
+
+
+def test_whatever_step_of_an_update_fails_the_endpoint_is_as_it_was(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(run, "--autoscale", "1:2")
+    before = left(aws)
+    steps = [
+        (SageMakerResponse, "create_model", 1),
+        (SageMakerResponse, "create_endpoint_config", 1),
+        (SageMakerResponse, "create_endpoint_config", 2),
+        (ApplicationAutoScalingResponse, "deregister_scalable_target", 1),
+        (SageMakerResponse, "update_endpoint", 1),
+        (SageMakerResponse, "update_endpoint_weights_and_capacities", 1),
+        (SageMakerResponse, "update_endpoint", 2),
+        (ApplicationAutoScalingResponse, "register_scalable_target", 1),
+    ]
+    for service, operation, number in steps:
+        with monkeypatch.context() as patch:
+            _interrupt(patch, service, operation, number)
+            assert run(*UPDATE).code == 130, (operation, number)
+        assert left(aws) == before, (operation, number)
+        assert _weights(aws).keys() == {"one"}
+
+
+def _interrupt(patch: pytest.MonkeyPatch, service: type, operation: str, number: int) -> None:
+    """Ctrl-C while the answer to that request is on its way."""
+    real, calls = getattr(service, operation), []
+
+    def interrupted(self: Any) -> Any:
+        calls.append(operation)
+        answer = real(self)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return answer
+
+    patch.setattr(service, operation, interrupted)
+
+
+def test_ctrl_c_in_a_step_goes_back(run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed(run)
+    before = left(aws)
+    _endpoint_status(monkeypatch, aws, ["KeyboardInterrupt"])
+    result = run(*UPDATE, "--bake", "1h")
+    assert result.code == 130
+    assert "all traffic is on the old model again" in result.err
+    assert left(aws) == before
+
+
+def test_a_model_that_does_not_start_is_said_and_removed(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(run)
+    before = left(aws)
+
+    def going_back(self: Any) -> Any:
+        aws.endpoints["demo"].failure_reason = "no ping"
+        return ActionResult({"EndpointArn": aws.endpoints["demo"].arn})
+
+    monkeypatch.setattr(SageMakerResponse, "update_endpoint", going_back)
+    result = run(*UPDATE)
+    assert result.code == 1
+    assert "no ping" in result.err
+    assert left(aws) == before
+
+
+def test_a_serverless_endpoint_moves_at_once(run: Run, aws: Any) -> None:
+    deployed(run, "--serverless", "1024")
+    assert "--steps 100" in run(*UPDATE, "--steps", "10,100").err
+    result = run(*UPDATE, "--json")
+    assert result.code == 0, result.err
+    assert "a serverless endpoint: it moves at once" in result.err
+    assert [step["percent"] for step in result.json["steps"]] == [100]
+    assert len(left(aws)) == 3
+
+
+def test_only_ends_a_test_of_two_models(run: Run, aws: Any) -> None:
+    assert run("deploy", f"{MODEL}=9", MODEL, "--name", "demo", *OWN).code == 0
+    assert "--only VARIANT" in run(*UPDATE).err
+    assert "one-1, one-2" in run("update", "demo", "--only", "three", "--yes").err
+    result = run("update", "demo", "--only", "one-2", "--yes", "--json")
+    assert result.code == 0, result.err
+    assert _weights(aws).keys() == {"one-2"}
+    assert len(left(aws)) == 3
+    _foreign("theirs")
+    assert "--foreign" in run("update", "theirs", MODEL, "--yes").err
+    assert "no such endpoint" in run("update", "nobody", MODEL, "--yes").err
+    assert run("update", "demo", "--yes").code == 2
