@@ -582,7 +582,7 @@ def test_sweep_ends_what_is_past_its_time_and_what_nothing_uses(run: Run, aws: A
             tag["Value"] = past.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in ("orphaned", "young", "theirs"):
         del aws.endpoints[name]
-    long_ago = past - timedelta(days=1)
+    long_ago = past.replace(tzinfo=None) - timedelta(days=1)  # moto's times have no zone
     for stock in (aws.endpoint_configs, aws._models):
         for name, one in stock.items():
             if not name.startswith("young"):
@@ -605,7 +605,7 @@ UPDATE = ("update", "demo", MODEL, "--image", IMAGE, "--bake", "1ms", "--yes")
 ERRORS = "Invocation5XXErrors"
 
 
-def _measure(variant: str, metric: str, values: list[float], ahead: float = 0) -> None:
+def _measure(variant: str, metric: str, values: list[float], ahead: float) -> None:
     """What CloudWatch has of the requests to a variant of ``demo``."""
     dimensions = {"EndpointName": "demo", "VariantName": variant}
     data = {
@@ -650,9 +650,10 @@ def test_update_moves_the_traffic_in_steps_and_tidies_up(
             seen.append(weights)
         return real(self)
 
-    monkeypatch.setattr(SageMakerResponse, "describe_endpoint", seeing)
-    _traffic(monkeypatch, {("unknown", ERRORS): [1.0] + [0.0] * 199})
-    result = run(*UPDATE, "--steps", "20,100", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(SageMakerResponse, "describe_endpoint", seeing)
+        _traffic(patch, {("unknown", ERRORS): [1.0] + [0.0] * 199})
+        result = run(*UPDATE, "--steps", "20,100", "--json")
     assert result.code == 0, result.err
     assert result.json["variant"] == "unknown"
     assert seen[:3] == [{"one": 1}, {"one": 80, "unknown": 20}, {"one": 0, "unknown": 100}]
@@ -679,7 +680,7 @@ def test_update_moves_the_traffic_in_steps_and_tidies_up(
             "ModelLatency is 130, was 100",
         ),
         (
-            ("--metric", "AWS/SageMaker/Accuracy:-5", "--steps", "100"),
+            ("--metric", "AWS/SageMaker/Accuracy:-5"),
             {("one", "Accuracy"): [0.9], ("unknown", "Accuracy"): [0.8, 0.8]},
             "Accuracy is 0.8, was 0.9",
         ),
@@ -780,9 +781,17 @@ def test_a_model_that_does_not_start_is_said_and_removed(
     assert left(aws) == before
 
 
-def test_a_serverless_endpoint_moves_at_once(run: Run, aws: Any) -> None:
+def test_a_serverless_endpoint_moves_at_once_and_back(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployed(run, "--serverless", "1024")
     assert "--steps 100" in run(*UPDATE, "--steps", "10,100").err
+    before = left(aws)
+    _measure("one", "ModelLatency", [100.0], ahead=-60)
+    with monkeypatch.context() as patch:
+        _traffic(patch, {("unknown", "ModelLatency"): [130.0]})
+        assert "was 100" in run(*UPDATE, "--metric", "ModelLatency:20").err
+    assert left(aws) == before
     result = run(*UPDATE, "--json")
     assert result.code == 0, result.err
     assert "a serverless endpoint: it moves at once" in result.err
