@@ -18,7 +18,6 @@ import botocore.loaders
 import botocore.session
 import pytest
 from algoshelf.registry.cli import main
-from botocore.validate import validate_parameters
 from moto import mock_aws
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.responses import ActionResult
@@ -26,6 +25,8 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
+
+from tests.registry.aws.conftest import check_request
 
 INSTANCE, PRICE = "ml.m5.large", 0.115
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
@@ -347,12 +348,9 @@ def test_a_dry_run_prints_the_requests_and_sends_none(run: Run, aws: Any, option
     result = run("deploy", *arguments, "--role", "sagemaker", "--image", IMAGE, "--dry-run")
     assert result.code == 0, result.err
     assert left(aws) == []
-    session = botocore.session.get_session()
     for request in result.json["requests"]:
-        operation = session.get_service_model(request["service"]).operation_model(
-            request["operation"]
-        )
-        validate_parameters(request["parameters"], operation.input_shape)
+        if request["service"] == "sagemaker":  # the others' patterns are not Python's
+            check_request(request["operation"], request["parameters"])
     found = dict(_leaves(result.json))
     for key, value in expected.items():
         if isinstance(value, dict):
