@@ -26,7 +26,7 @@ from ...core.training.run import parse_seed
 from ...core.tuning import Range, tunable
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
-from . import checks, data, models, tags
+from . import checks, data, sources, tags
 from .account import ROLE_VARIABLE, Account, explained
 from .instances import TRAINING
 from .jobs import MAX_RUN_SECONDS
@@ -38,6 +38,7 @@ if not _CONFIG_LOG.handlers:  # or the SDK would tell on stdout where it found n
     _CONFIG_LOG.setLevel(logging.WARNING)
 try:
     import sagemaker
+    from sagemaker import image_uris
     from sagemaker.config import load_sagemaker_config
     from sagemaker.deserializers import (
         BytesDeserializer,
@@ -67,10 +68,6 @@ except ImportError:
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
 MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
 LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
-HANDLERS = {
-    "SAGEMAKER_PROGRAM": kinds.INFERENCE,
-    "SAGEMAKER_SUBMIT_DIRECTORY": f"/opt/ml/model/{models.CODE.rstrip('/')}",
-}
 # By content type, the handiest first.
 SERIALIZERS = {
     codecs.NPY: NumpySerializer,
@@ -209,7 +206,7 @@ def tuner(
 
 
 def model(
-    source: str | Path | models.FoundModel,
+    source: str | Path | sources.FoundModel,
     *,
     role: str | None = None,
     image_uri: str | None = None,
@@ -231,14 +228,18 @@ def model(
     session = session or Session(Account())
     account = account_of(session)
     arn = execution_role(session, role)
-    given = isinstance(source, models.FoundModel)
-    with nullcontext(source) if given else models.found(account, source) as it:
-        uri, metadata, algorithm = it.uploaded(offline), it.metadata, it.entry.algorithm
+    opening = (
+        nullcontext(source)
+        if isinstance(source, sources.FoundModel)
+        else sources.model(account, source)
+    )
+    with opening as it:
+        uri, metadata, algorithm = it.uploaded(offline), it.artifact.metadata, it.entry.algorithm
     settings = {
         "model_data": uri,
         "role": arn,
         "name": name or name_from_base(algorithm.name),
-        "env": {**HANDLERS, **(env or {})} if image_uri is None else dict(env or {}),
+        "env": {**sources.HANDLERS, **(env or {})} if image_uri is None else dict(env or {}),
         "predictor_cls": _predictor_class(algorithm),
         "code_location": f"{root(account)}/code",
         "sagemaker_session": session,
@@ -258,6 +259,20 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
     session = session or Session(Account())
     name = algorithm or _tagged_algorithm(account_of(session), endpoint)
     return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
+
+
+def inference_image(region: str, instance: str) -> str:
+    """The URI of AWS's MXNet image that answers on ``instance``."""
+    return str(
+        image_uris.retrieve(
+            "mxnet",
+            region,
+            version=FRAMEWORK["framework_version"],
+            py_version=FRAMEWORK["py_version"],
+            instance_type=instance,
+            image_scope="inference",
+        )
+    )
 
 
 def execution_role(session: Any, given: str | None = None) -> str:

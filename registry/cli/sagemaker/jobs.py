@@ -16,6 +16,7 @@ from ....core.serving.jobs import usual_split
 from ....core.serving.splitting import LINE, NONE, RECORDIO, SPLIT_TYPES
 from ....core.training import parse_duration, parse_seed
 from ...aws.account import Account, explained
+from ...aws.instances import TRAINING, TRANSFORM
 from ...discovery import Entry, catalog
 from ..output import json_option, print_json
 from ..serve import SIZE
@@ -174,7 +175,7 @@ def _checked(
     if "instance" in told:
         reader.attempt(
             lambda: checks.instance(
-                told["instance"], checks.TRAINING, hosts=hosts, hyperparameters=hyperparameters
+                told["instance"], TRAINING, hosts=hosts, hyperparameters=hyperparameters
             )
         )
     else:
@@ -329,7 +330,7 @@ def _looked_into(
     """What takes longer to check."""
     from ...aws import checks
 
-    checks.quota(account, asked.instance, checks.TRAINING, at_once, spot=asked.spot)
+    checks.quota(account, asked.instance, TRAINING, at_once, spot=asked.spot)
     here = {name: path for name, path in channels.items() if isinstance(path, Path)}
     if len(here) < len(channels):
         _say("what lies in S3 is read by the job alone: its contents are not checked")
@@ -342,9 +343,9 @@ def _agreed(
     account: Account, asked: _Asked, channels: Mapping[str, Path | str], runs: int, *, yes: bool
 ) -> None:
     """Show what it may cost, and ask."""
-    from ...aws import checks, prices
+    from ...aws import prices
 
-    price = prices.find(asked.instance, checks.TRAINING, account.region)
+    price = prices.find(asked.instance, TRAINING, account.region)
     hosts = f"{asked.hosts} × " if asked.hosts > 1 else ""
     _say(f"{asked.entry.algorithm.name} on {hosts}{asked.instance} in {account.region}")
     for name, source in channels.items():
@@ -540,9 +541,9 @@ def transform(
     MODEL is a folder that `train` wrote, a model.tar.gz here or in S3, or a training job; INPUT a
     file or folder here, or in S3. The answers are in <output>/<input>.out.
     """
-    from ...aws import checks, data, jobs, models, prices, sdk, tags
+    from ...aws import checks, data, jobs, prices, sdk, sources, tags
 
-    checks.instance(instance, checks.TRANSFORM)
+    checks.instance(instance, TRANSFORM)
     if output is not None:
         sdk.check_output(output)
     kind = content_type or _content_type(source)
@@ -551,15 +552,15 @@ def transform(
             data.check_uri(account, source)
         else:
             checks.not_empty(Path(source))
-        with models.found(account, model) as found:
+        with sources.model(account, model) as found:
             algorithm = found.entry.algorithm
             codecs.check_content_type(kind, algorithm.accepted())
             usual = codecs.JSONLINES if codecs.JSONLINES in algorithm.answered() else "*/*"
             answer = codecs.negotiate(accept or usual, algorithm.answered())
             session = sdk.Session(account)
             arn = sdk.execution_role(session, role)
-            checks.quota(account, instance, checks.TRANSFORM, hosts)
-            price = prices.find(instance, checks.TRANSFORM, account.region)
+            checks.quota(account, instance, TRANSFORM, hosts)
+            price = prices.find(instance, TRANSFORM, account.region)
             _say(f"{model} on {hosts} × {instance} in {account.region}, about {source}")
             cost = _say_price(price, instance)
             _say("  a transform job has no limit of time: it is billed until it has read all")

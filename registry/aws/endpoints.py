@@ -1,0 +1,358 @@
+"""Deployment: models, a configuration and an endpoint, all of them or none."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Sequence
+
+from ...core.errors import InputError
+from . import instances, removal, tags
+from .account import Account, AwsError, explained
+from .sources import HANDLERS, Source
+from .undo import Report, Undo
+
+ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
+MOST_NAME = 63
+STEM = MOST_NAME - 7  # of a name, before the hyphen and the six random digits that end it
+NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+MOST_VARIANTS = 10
+SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
+MOST_CONCURRENCY = 200
+CPU = "ml.m5.large"  # serverless endpoints have processors alone
+# A target of the number of instances, where none is given.
+INVOCATIONS_A_MINUTE, BACKLOG = 1_000, 5
+CAPTURED = {
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {
+        "CsvContentTypes": ["text/csv"],
+        "JsonContentTypes": ["application/json", "application/jsonlines"],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """``count`` instances of a type for each variant; or, with ``memory`` (MB), serverless."""
+
+    instance: str = CPU
+    count: int = 1
+    memory: int = 0
+    concurrency: int = 5
+
+    def check(self) -> None:
+        """Raise InputError where AWS does not offer it, or MXNet cannot run on it."""
+        if not self.memory:
+            instances.find(self.instance).check(instances.ENDPOINT)
+            return
+        faults = []
+        if self.memory not in SERVERLESS_MEMORY:
+            offered = ", ".join(map(str, SERVERLESS_MEMORY))
+            faults.append(f"--serverless: AWS offers {offered} MB of memory, not {self.memory}")
+        if not 1 <= self.concurrency <= MOST_CONCURRENCY:
+            faults.append(
+                f"--serverless: expected 1 to {MOST_CONCURRENCY} requests at once, "
+                f"got {self.concurrency}"
+            )
+        if faults:
+            raise InputError(*faults)
+
+    def parameters(self) -> dict[str, Any]:
+        """As a production variant has it."""
+        if self.memory:
+            memory, most = self.memory, self.concurrency
+            return {"ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": most}}
+        return {"InstanceType": self.instance, "InitialInstanceCount": self.count}
+
+    def __str__(self) -> str:
+        if self.memory:
+            return f"serverless, {self.memory} MB, at most {self.concurrency} requests at once"
+        return f"{self.count} × {self.instance}"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From ``least`` to ``most`` instances, so many that each has ``target`` requests a minute.
+
+    Of an asynchronous endpoint: so many that each has ``target`` requests waiting.
+    """
+
+    least: int
+    most: int
+    target: float | None = None
+
+    def tracking(self, endpoint: str, is_async: bool) -> dict[str, Any]:
+        """The configuration of a policy of Application Auto Scaling."""
+        if not is_async:
+            return {
+                "TargetValue": self.target or INVOCATIONS_A_MINUTE,
+                "PredefinedMetricSpecification": {
+                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+                },
+            }
+        return {
+            "TargetValue": self.target or BACKLOG,
+            "CustomizedMetricSpecification": {
+                "Namespace": "AWS/SageMaker",
+                "MetricName": "ApproximateBacklogSizePerInstance",
+                "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
+                "Statistic": "Average",
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model that answers a share of the requests, ``weight`` over the sum of all weights."""
+
+    name: str
+    source: Source
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is asked for; ``outputs`` and ``capture`` are s3:// addresses, "" for none.
+
+    With ``outputs`` the endpoint is asynchronous and leaves its answers there.
+    """
+
+    name: str
+    variants: Sequence[Variant]
+    hosting: Hosting
+    role: str
+    scaling: Scaling | None = None
+    outputs: str = ""
+    capture: str = ""
+    capture_percent: int = 100
+    expires: datetime | None = None
+
+    def check(self) -> None:
+        """Raise InputError with all that AWS would refuse, or leave undone without a word."""
+        faults = self._misfits()
+        if not NAME.fullmatch(self.name):
+            faults.append(
+                f"--name: expected at most {MOST_NAME} letters, digits and single hyphens, "
+                f"got {self.name[:80]!r}"
+            )
+        if not 1 <= len(self.variants) <= MOST_VARIANTS:
+            faults.append(f"expected 1 to {MOST_VARIANTS} models, got {len(self.variants)}")
+        if any(variant.weight < 0 for variant in self.variants) or not sum(
+            variant.weight for variant in self.variants
+        ):
+            faults.append("the weights: expected numbers from 0, and one above 0")
+        if faults:
+            raise InputError(*faults)
+        self.hosting.check()
+
+    def _misfits(self) -> list[str]:
+        """The options that do not go together."""
+        faults = []
+        if self.hosting.memory:
+            taken = {
+                "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
+                "several models": len(self.variants) > 1,
+            }  # fmt: skip
+            faults += [
+                f"--serverless: AWS allows no {what} there"
+                for what, given in taken.items()
+                if given
+            ]
+        elif self.hosting.count < 1:
+            faults.append(f"--count: expected 1 or more, got {self.hosting.count}")
+        if self.outputs and len(self.variants) > 1:
+            faults.append("--async: an asynchronous endpoint answers with one model")
+        if self.scaling:
+            least = 0 if self.outputs else 1
+            if not least <= self.scaling.least <= self.scaling.most or not self.scaling.most:
+                faults.append(
+                    f"--autoscale: expected MIN:MAX with {least} <= MIN <= MAX, "
+                    f"got {self.scaling.least}:{self.scaling.most}"
+                )
+        return faults
+
+    def tags(self) -> list[dict[str, str]]:
+        """On all that it consists of."""
+        return tags_of([variant.source for variant in self.variants], self.expires)
+
+
+def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, Any]:
+    """Create it and wait until it answers; what there is then. Raises AwsError, InputError.
+
+    That ``wanted.check()`` and ``check_free`` raise nothing is up to the caller. On any failure or
+    interruption all that was created is removed again, see ``Undo``.
+    """
+    labels = wanted.tags()
+    with Undo(account, report) as undo:
+        variants = [
+            {
+                "VariantName": variant.name,
+                "ModelName": create_model(
+                    account, undo, wanted.name, variant.source, wanted.hosting, wanted.role, labels
+                ),
+                "InitialVariantWeight": variant.weight,
+                **wanted.hosting.parameters(),
+            }
+            for variant in wanted.variants
+        ]
+        request: dict[str, Any] = {"ProductionVariants": variants}
+        if wanted.outputs:
+            request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
+        if wanted.capture:
+            request["DataCaptureConfig"] = {
+                "EnableCapture": True,
+                "InitialSamplingPercentage": wanted.capture_percent,
+                "DestinationS3Uri": wanted.capture,
+                **CAPTURED,
+            }
+        configuration = create_configuration(account, undo, wanted.name, request, labels)
+        _create_endpoint(account, undo, wanted.name, configuration, labels, report)
+        if wanted.scaling:
+            for variant in wanted.variants:
+                _scale(account, undo, wanted, wanted.scaling, variant.name)
+    return {
+        "endpoint": wanted.name,
+        "region": account.region,
+        "configuration": configuration,
+        "variants": variants,
+        "expires": wanted.expires,
+    }
+
+
+def create_model(
+    account: Account,
+    undo: Undo,
+    endpoint: str,
+    source: Source,
+    hosting: Hosting,
+    role: str,
+    labels: list[dict[str, str]],
+    **more: Any,
+) -> str:
+    """Create a model of ``source`` for ``endpoint``; its name."""
+    name = named(endpoint, source.algorithm)
+    container: dict[str, Any] = {"ModelDataUrl": source.uri}
+    if source.image:
+        container["Image"] = source.image
+    else:
+        from . import sdk
+
+        container["Image"] = sdk.inference_image(account.region, hosting.instance)
+        container["Environment"] = HANDLERS
+    undo.making(
+        f"model {name}",
+        partial(removal.remove_model, account, name),
+        f"aws sagemaker delete-model --model-name {name}",
+    )
+    with explained():
+        account.client("sagemaker").create_model(
+            ModelName=name,
+            PrimaryContainer=container,
+            ExecutionRoleArn=role,
+            Tags=_for(endpoint, labels),
+            **more,
+        )
+    return name
+
+
+def create_configuration(
+    account: Account,
+    undo: Undo,
+    endpoint: str,
+    request: dict[str, Any],
+    labels: list[dict[str, str]],
+) -> str:
+    """Create a configuration for ``endpoint``; its name."""
+    name = named(endpoint)
+    undo.making(
+        f"endpoint configuration {name}",
+        partial(removal.remove_configuration, account, name),
+        f"aws sagemaker delete-endpoint-config --endpoint-config-name {name}",
+    )
+    with explained():
+        account.client("sagemaker").create_endpoint_config(
+            EndpointConfigName=name, Tags=_for(endpoint, labels), **request
+        )
+    return name
+
+
+def in_service(account: Account, name: str, report: Report) -> dict[str, Any]:
+    """Wait until the endpoint answers; as it is then. Raises AwsError with the reason if not."""
+    found = removal.settled(account, name, report)
+    if found is None:
+        raise AwsError(f"{name}: was deleted by somebody else")
+    if found["EndpointStatus"] != removal.IN_SERVICE:
+        raise AwsError(
+            f"{name}: {found['EndpointStatus']}: {found.get('FailureReason') or 'AWS says not why'}"
+            f"; its log: aws logs tail /aws/sagemaker/Endpoints/{name} --region {account.region}"
+        )
+    return found
+
+
+def check_free(account: Account, name: str) -> None:
+    """Raise InputError where there is an endpoint of this name."""
+    there = removal.endpoint(account, name)
+    if there is not None:
+        raise InputError(
+            f"{name}: there is an endpoint of this name in {account.region} already, "
+            f"{there['EndpointStatus']}: choose another --name, or `algoshelf sagemaker update "
+            f"{name} MODEL`"
+        )
+
+
+def tags_of(sources: Sequence[Source], expires: datetime | None) -> list[dict[str, str]]:
+    """The tags on what answers with ``sources``."""
+    return tags.tags("+".join(sorted({source.algorithm for source in sources}))[:256], expires)
+
+
+def named(*parts: str) -> str:
+    """A name that nothing else has, which begins with ``parts`` as far as they fit."""
+    return f"{slug('-'.join(parts), STEM)}-{secrets.token_hex(3)}"
+
+
+def slug(text: str, most: int = MOST_NAME) -> str:
+    """``text`` as a name at AWS: letters, digits and single hyphens."""
+    return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-")[:most].strip("-") or "model"
+
+
+def _create_endpoint(
+    account: Account,
+    undo: Undo,
+    name: str,
+    configuration: str,
+    labels: list[dict[str, str]],
+    report: Report,
+) -> None:
+    undo.making(
+        f"endpoint {name}",
+        partial(removal.remove_endpoint, account, name, report, only_with=configuration),
+        f"algoshelf sagemaker delete {name}",
+        holds=True,
+    )
+    with explained():
+        account.client("sagemaker").create_endpoint(
+            EndpointName=name, EndpointConfigName=configuration, Tags=labels
+        )
+    if not account.dry:
+        in_service(account, name, report)
+
+
+def _scale(
+    account: Account, undo: Undo, wanted: Deployment, scaling: Scaling, variant: str
+) -> None:
+    undo.making(
+        f"scaling of {wanted.name}, {variant}",
+        partial(removal.remove_scaling, account, wanted.name, variant),
+        f"algoshelf sagemaker delete {wanted.name}",
+    )
+    removal.put_scaling(account, wanted.name, variant, scaling.least, scaling.most)
+    tracking = scaling.tracking(wanted.name, bool(wanted.outputs))
+    removal.put_policy(account, wanted.name, variant, f"{wanted.name}-{variant}", tracking)
+
+
+def _for(endpoint: str, labels: list[dict[str, str]]) -> list[dict[str, str]]:
+    others = [label for label in labels if label["Key"] != ENDPOINT_TAG]
+    return [*others, {"Key": ENDPOINT_TAG, "Value": endpoint}]

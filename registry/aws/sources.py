@@ -1,0 +1,196 @@
+"""What may be deployed: a model's folder, an archive in S3, a training job; found, and uploaded."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+from ...core.artifact import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL, Artifact
+from ...core.errors import ArtifactError, InputError
+from ..discovery import Entry, catalog, opened
+from ..packaging import kinds
+from ..packaging.kinds import INFERENCE, MODEL_ARCHIVE, MOST_MODEL_BYTES
+from . import data, removal, tags
+from .account import Account, AwsError, explained
+
+UNKNOWN = "unknown"  # the algorithm of an archive that does not say
+CODE = f"code/{INFERENCE}"
+UPLOADS = "models"  # the kind of data under which they lie in S3
+JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+MOST_MEMBERS = 100_000
+AWS_TRAINING_IMAGE = "/mxnet-training:"
+HANDLERS = {  # where AWS's MXNet image finds the code that answers
+    "SAGEMAKER_PROGRAM": INFERENCE,
+    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model archive that an endpoint can answer with.
+
+    ``image`` is "" where AWS's MXNet image serves it; ``role`` is that of its training job, or "".
+    """
+
+    algorithm: str
+    uri: str
+    image: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that was opened; ``archive`` is it with the code that answers, if it has that."""
+
+    account: Account
+    entry: Entry
+    artifact: Artifact
+    archive: Path | None
+    uri: str
+
+    def uploaded(self, offline: bool = False) -> str:
+        """The URI of its model.tar.gz with code; uploaded unless those bytes are there.
+
+        ``offline`` adds the wheels where the code is packed here. Raises AwsError, InputError,
+        OutputError, PluginError.
+        """
+        if self.archive is not None:
+            return self.uri or data.upload(self.account, self.archive, UPLOADS)
+        with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+            target = Path(scratch, "packed")
+            kinds.model(self.entry, self.artifact, target, offline=offline)
+            return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
+
+
+def checked(account: Account, what: str) -> Source:
+    """The model ``what`` without a ``uri``: it is there, and nothing was uploaded.
+
+    Its ``algorithm`` may be the name of its file or job instead. Raises as ``found`` does.
+    """
+    if data.is_uri(what):
+        _check_uri(account, what)
+        return Source(what.rsplit("/", 2)[-2], "")
+    if not _is_local(what):
+        return Source(what, "", role=_job(account, what)["RoleArn"])
+    with _artifact(Path(what)) as (folder, _):
+        return Source(opened(folder)[1].name, "")
+
+
+def found(account: Account, what: str, image: str = "", *, offline: bool = False) -> Source:
+    """The model ``what``, uploaded where it lies here, with its code where AWS's image needs it.
+
+    ``image`` is the URI of an image of one's own, which brings the code; that of the training job
+    where it had one. ``offline`` adds the wheels. Raises as ``model`` does, and OutputError.
+    """
+    role, uri, algorithm = "", what, UNKNOWN
+    if not data.is_uri(what) and not _is_local(what):
+        job = _job(account, what)
+        role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
+        algorithm = removal.tagged(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
+        trained_in = job["AlgorithmSpecification"].get("TrainingImage", "")
+        if not image and AWS_TRAINING_IMAGE not in trained_in:
+            image = trained_in
+    if image and data.is_uri(uri):
+        _check_uri(account, uri)
+        return Source(algorithm, uri, image, role)
+    with model(account, uri) as it:
+        return Source(it.entry.algorithm.name, it.uploaded(offline), image, role)
+
+
+@contextmanager
+def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
+    """Open what ``what`` names: a folder that ``algoshelf train`` wrote, a model.tar.gz here or in
+    S3, or a training job that has completed.
+
+    Raises ArtifactError, AwsError, DataError, InputError, PluginError, UnknownNameError.
+    """
+    place = str(what)
+    if not data.is_uri(place) and not _is_local(place):
+        place = str(_job(account, place)["ModelArtifacts"]["S3ModelArtifacts"])
+    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+        path, uri = Path(place), ""
+        if data.is_uri(place):
+            _check_uri(account, place)
+            path, uri = Path(scratch, MODEL_ARCHIVE), place
+            data.download(account, uri, path, MOST_MODEL_BYTES)
+        with _artifact(path, place) as (folder, has_code):
+            artifact, algorithm = opened(folder)
+            artifact.check()
+            entry = catalog().get(algorithm.name)
+            yield FoundModel(account, entry, artifact, path if has_code else None, uri)
+
+
+def _is_local(what: str) -> bool:
+    """Whether it is, or was meant as, a file or folder here."""
+    return Path(what).exists() or "/" in what
+
+
+def _check_uri(account: Account, uri: str) -> None:
+    if not uri.endswith(".tar.gz"):
+        raise InputError(f"{uri}: a model in S3 is one archive, whose name ends in .tar.gz")
+    data.check_uri(account, uri)
+
+
+@contextmanager
+def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
+    """The folder of the artifact at ``path``, which may be an archive, and whether it has code."""
+    if not path.is_file():
+        yield path, False
+        return
+    label = label or str(path)
+    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+        try:
+            names = set(_unpacked(path, Path(scratch), label))
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            raise ArtifactError(f"{label}: is no archive of a model: {error}") from None
+        if METADATA not in names:
+            raise ArtifactError(
+                f"{label}: holds no {METADATA}, so it is no model of algoshelf's: give the --image "
+                "that answers with it"
+            )
+        yield Path(scratch), CODE in names
+
+
+def _unpacked(archive: Path, target: Path, label: str) -> Iterator[str]:
+    """Write an artifact's own files to ``target``; yield the names of all. Sizes are bounded."""
+    bounds = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MOST_MODEL_BYTES, SYMBOL: MOST_MODEL_BYTES}
+    total = 0
+    with tarfile.open(archive, "r:gz") as members:
+        for count, member in enumerate(members):
+            name = member.name[2:] if member.name.startswith("./") else member.name
+            total += member.size
+            if count >= MOST_MEMBERS or total > 2 * MOST_MODEL_BYTES:
+                raise ArtifactError(f"{label}: holds too much to be a model")
+            content = members.extractfile(member) if member.isreg() and name in bounds else None
+            if content is not None:
+                if member.size > bounds[name]:
+                    raise ArtifactError(f"{label}: its {name} has {member.size:,} bytes")
+                with content, (target / name).open("wb") as stream:
+                    shutil.copyfileobj(content, stream)
+            yield name
+
+
+def _job(account: Account, name: str) -> dict[str, Any]:
+    """The training job ``name``. Raises InputError where it has no model."""
+    if not JOB_NAME.fullmatch(name):
+        raise InputError(f"{name}: is no folder here, and no name of a training job")
+    try:
+        with explained():
+            job = account.client("sagemaker").describe_training_job(TrainingJobName=name)
+    except AwsError as error:
+        if not removal.is_absent(error):
+            raise
+        raise InputError(
+            f"{name}: is no folder here, and no training job in {account.region}"
+        ) from None
+    if job["TrainingJobStatus"] != "Completed":
+        reason = job.get("FailureReason") or "it has left no model"
+        raise InputError(f"{name}: the training job is {job['TrainingJobStatus']}: {reason}")
+    return dict(job)
