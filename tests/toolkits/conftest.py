@@ -1,0 +1,173 @@
+"""AWS's toolkits in environments of their own, and the algorithms that run there.
+
+`make toolkits` builds the environments and runs everything. Other runs of the tests skip what needs
+an environment that is not there, and what takes long.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+import pytest
+from algoshelf.core import codecs
+from algoshelf.registry import catalog
+
+from tests.conftest import ROOT, Algoshelf
+from tests.registry.conftest import Site
+from tests.toolkits import containers
+
+ENVIRONMENTS = Path(os.environ.get("ALGOSHELF_TOOLKITS", ROOT / ".venv-toolkits"))
+ACME_FOLDER = ROOT / "tests" / "registry" / "acme-tabular"
+ACME_ROWS = "".join(
+    f"{i % 3},{i % 3 + i % 5 / 10},{i % 7 / 10},{i % 3 == 1:d},{i % 3 == 2:d}\n" for i in range(300)
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An algorithm, hyperparameters that train it in seconds, and a request of several examples."""
+
+    name: str
+    hyperparameters: Mapping[str, Any]
+    body: str
+    content_type: str
+
+    def channels(self, folder: Path) -> dict[str, Path]:
+        """The bundled sample; a stranger's is written into ``folder``."""
+        if self.name in catalog().entries:
+            return catalog().get(self.name).algorithm.sample()
+        rows = folder / "rows.csv"
+        rows.write_text(ACME_ROWS)
+        return {"train": rows}
+
+
+MNIST = Case("mnist-cnn", {"epochs": 1}, "", codecs.NPY)
+KMEANS = Case(
+    "kmeans", {"k": 3, "restarts": 2}, "5.1,3.5,1.4,0.2\n6.2,3.4,5.4,2.3\n", codecs.CSV
+)
+ACME = Case("acme-tabular", {"epochs": 2}, "0.1,0.2,0,0\n2.2,0.3,0,1\n", codecs.CSV)
+CASES = [
+    MNIST,
+    KMEANS,
+    Case(
+        "text-sentiment",
+        {"epochs": 1, "dimensions": 20, "maps": 20},
+        '{"instances": ["a joy from beginning to end", "I want my two hours back"]}',
+        codecs.JSON,
+    ),
+    Case("image-classification", {"epochs": 1, "batch_size": 100}, "", codecs.NPY),
+    ACME,
+]
+
+
+class Shelf(Site):
+    """The command line with the third-party plugin, installed by pip, and what it has packed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Algoshelf(folder), folder / "site")
+        source = shutil.copytree(ACME_FOLDER, folder / "acme-tabular")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        command += ["--target", str(self.folder), str(source)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        self._packed: dict[tuple[str, ...], Path] = {}
+
+    def packed(self, what: str | Path, kind: str, *options: str) -> Path:
+        """The folder that ``package`` wrote."""
+        key = (str(what), kind, *options)
+        if key not in self._packed:
+            target = self.algoshelf.folder / f"packed-{len(self._packed)}"
+            done = self("package", what, "--as", kind, "--output", target, *options)
+            assert done.code == 0, done.stderr
+            self._packed[key] = target
+        return self._packed[key]
+
+    def train(self, case: Case, channels: Mapping[str, Path], folder: Path) -> Path:
+        """The model that is trained here, of the same channels."""
+        given = [word for name, path in channels.items() for word in (f"--{name}", path)]
+        for name, value in case.hyperparameters.items():
+            given += [f"--{name.replace('_', '-')}", value]
+        done = self("train", case.name, *given, "--output", folder / "model")
+        assert done.code == 0, done.stderr
+        return folder / "model"
+
+    def answer(self, model: Path, body: bytes, content_type: str) -> Any:
+        given = ("--content-type", content_type, "--accept", codecs.JSON)
+        done = self("predict", model, "-", *given, stdin=body)
+        assert done.code == 0, done.stderr
+        return done.json
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Skips where no container can run."""
+    reason = containers.missing()
+    if reason:
+        pytest.skip(f"no containers without Docker here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def image(able: None) -> Path:
+    """AWS's MXNet image, as an environment with its toolkits."""
+    return _environment("image")
+
+
+@pytest.fixture(scope="session")
+def sdk(able: None) -> Path:
+    """The SageMaker SDK, version 2."""
+    return _environment("sdk")
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    if shutil.which("java") is None:
+        pytest.skip("multi-model-server needs Java (Debian: apt-get install openjdk-17-jre)")
+
+
+@pytest.fixture(scope="session")
+def long() -> None:
+    if "ALGOSHELF_LONG" not in os.environ:
+        pytest.skip("takes long: run `make toolkits`")
+
+
+def _environment(name: str) -> Path:
+    folder = ENVIRONMENTS / name
+    if not (folder / "bin" / "python").exists():
+        pytest.skip(f"AWS's toolkits are not installed ({folder}): run `make toolkits`")
+    return folder.resolve()
+
+
+def request_of(case: Case) -> bytes:
+    """The body of a request with several examples, of the bundled sample."""
+    if case.body:
+        return case.body.encode()
+    sample = catalog().get(case.name).algorithm.sample()["test"]
+    if case.name == "mnist-cnn":
+        images = gzip.decompress((sample / "t10k-images-idx3-ubyte.gz").read_bytes())
+        return codecs.encode_npy(np.frombuffer(images, np.uint8, 5 * 784, 16).reshape(5, 28, 28))
+    records = np.frombuffer(gzip.decompress((sample / "test_batch.bin.gz").read_bytes()), np.uint8)
+    pictures = records.reshape(-1, 3073)[:5, 1:].reshape(-1, 3, 32, 32)
+    return codecs.encode_npy(np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)))
+
+
+def differences(one: Any, other: Any) -> float:
+    """The largest difference of two numbers in the same place; infinite where else they differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return max((differences(one[key], other[key]) for key in one), default=0.0)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return max((differences(*pair) for pair in zip(one, other)), default=0.0)
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other)
+    return 0.0 if one == other else float("inf")
