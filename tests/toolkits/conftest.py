@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from algoshelf.registry import catalog
 from tests.conftest import ROOT, Algoshelf
 from tests.registry.conftest import Site
 from tests.toolkits import containers
+from tests.toolkits.own import Builder
 
 ENVIRONMENTS = Path(os.environ.get("ALGOSHELF_TOOLKITS", ROOT / ".venv-toolkits"))
 ACME_FOLDER = ROOT / "tests" / "registry" / "acme-tabular"
@@ -40,6 +41,9 @@ class Case:
     body: str
     content_type: str
 
+    def __str__(self) -> str:
+        return self.name
+
     def channels(self, folder: Path) -> dict[str, Path]:
         """The bundled sample; a stranger's is written into ``folder``."""
         if self.name in catalog().entries:
@@ -50,9 +54,7 @@ class Case:
 
 
 MNIST = Case("mnist-cnn", {"epochs": 1}, "", codecs.NPY)
-KMEANS = Case(
-    "kmeans", {"k": 3, "restarts": 2}, "5.1,3.5,1.4,0.2\n6.2,3.4,5.4,2.3\n", codecs.CSV
-)
+KMEANS = Case("kmeans", {"k": 3, "restarts": 2}, "5.1,3.5,1.4,0.2\n6.2,3.4,5.4,2.3\n", codecs.CSV)
 ACME = Case("acme-tabular", {"epochs": 2}, "0.1,0.2,0,0\n2.2,0.3,0,1\n", codecs.CSV)
 CASES = [
     MNIST,
@@ -71,9 +73,12 @@ CASES = [
 class Shelf(Site):
     """The command line with the third-party plugin, installed by pip, and what it has packed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, edit: Callable[[str], str] | None = None) -> None:
         super().__init__(Algoshelf(folder), folder / "site")
         source = shutil.copytree(ACME_FOLDER, folder / "acme-tabular")
+        if edit is not None:
+            module = source / "acme_tabular.py"
+            module.write_text(edit(module.read_text()))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         command += ["--target", str(self.folder), str(source)]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
@@ -89,12 +94,12 @@ class Shelf(Site):
             self._packed[key] = target
         return self._packed[key]
 
-    def train(self, case: Case, channels: Mapping[str, Path], folder: Path) -> Path:
+    def train(self, case: Case, channels: Mapping[str, Path], folder: Path, *options: str) -> Path:
         """The model that is trained here, of the same channels."""
         given = [word for name, path in channels.items() for word in (f"--{name}", path)]
         for name, value in case.hyperparameters.items():
             given += [f"--{name.replace('_', '-')}", value]
-        done = self("train", case.name, *given, "--output", folder / "model")
+        done = self("train", case.name, *given, *options, "--output", folder / "model")
         assert done.code == 0, done.stderr
         return folder / "model"
 
@@ -171,3 +176,8 @@ def differences(one: Any, other: Any) -> float:
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other)
     return 0.0 if one == other else float("inf")
+
+
+@pytest.fixture(scope="session")
+def builder(able: None, tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    return Builder(tmp_path_factory.mktemp("images"))

@@ -62,7 +62,7 @@ def missing() -> str:
 
 @dataclass(frozen=True)
 class Host:
-    """A host of a network: its name in the job, its network namespace and its address."""
+    """A host: its name in the job, its network namespace (or "", this machine's) and address."""
 
     name: str
     namespace: str
@@ -114,7 +114,8 @@ class Container:
     def __post_init__(self) -> None:
         self._work = tempfile.mkdtemp(prefix="algoshelf-container-")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
-        entered = ["nsenter", f"--net=/run/netns/{self.host.namespace}"] if self.host else []
+        apart = self.host is not None and self.host.namespace
+        entered = ["nsenter", f"--net=/run/netns/{apart}"] if apart else []
         unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self.process = subprocess.Popen(
             [*entered, *unshared, "sh", "-c", BEGIN, "sh", *self.command],
@@ -139,6 +140,7 @@ class Container:
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"),
             **self.environment,
             "WORK": self._work,
             "ML_ROOT": str(self.ml),
@@ -156,9 +158,19 @@ class Container:
 
     def signal(self, number: int) -> None:
         """Send a signal to the command, which is process 1 of the container."""
+        os.kill(self._first, number)
+
+    @property
+    def user(self) -> str:
+        """The number of the user whose rights the command has."""
+        status = Path(f"/proc/{self._first}/status").read_text()
+        return status.split("Uid:")[1].split()[0]
+
+    @property
+    def _first(self) -> int:
+        """Process 1 of the container, by its number here."""
         pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(int(children[0]), number)
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code; after ``timeout`` seconds it is killed, and TimeoutExpired is raised."""

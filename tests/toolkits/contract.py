@@ -43,7 +43,7 @@ def lay_out(
     one["RecordWrapperType"] = "None"
     for file, content in {
         "hyperparameters": dict(hyperparameters),
-        "inputdataconfig": {name: one for name in channels},
+        "inputdataconfig": dict.fromkeys(channels, one),
         "resourceconfig": {
             "current_host": host.name if host else "algo-1",
             "hosts": names,
