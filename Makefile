@@ -37,7 +37,8 @@ endurance: $(VENV)/developing
 	ALGOSHELF_REPEATS=20 ALGOSHELF_KILLS=20 $(BIN)/python -m pytest tests/core/training
 
 toolkits: $(VENV)/developing $(TOOLKITS)/image/installed $(TOOLKITS)/sdk/installed
-	ALGOSHELF_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/toolkits
+	ALGOSHELF_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/toolkits --junitxml=$(TOOLKITS)/results.xml
+	$(BIN)/python benchmarks/toolkits.py $(TOOLKITS)
 
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/mnist_accuracy.py

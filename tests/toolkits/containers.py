@@ -43,8 +43,17 @@ unset WORK ML_ROOT HOSTS PASSWD LAYERS MOUNTS
 cd /opt
 exec "$@"
 """
-# What a container inherits: how pip finds packages, and how many threads are meant to compute.
-INHERITED = ("PIP_", "SSL_", "OMP_NUM_THREADS", "HTTP_PROXY", "HTTPS_PROXY", "http", "JAVA_HOME")
+# What a container inherits: how pip finds packages, how many threads compute, by which kernels.
+INHERITED = (
+    "PIP_",
+    "SSL_",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http",
+    "JAVA_HOME",
+)
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
