@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 from tests.toolkits.containers import SYSTEM_PATH, Container, Host
 from tests.toolkits.contract import lay_out
 
-PATH = f"/opt/bin:/opt/algoshelf/bin:/opt/python/bin:{SYSTEM_PATH}"
+ENVIRONMENT = {"PATH": f"/opt/bin:/opt/algoshelf/bin:/opt/python/bin:{SYSTEM_PATH}"}
 USER = "algoshelf:x:61813:61813::/opt/tmp:/usr/sbin/nologin"  # of `useradd` in the Dockerfile
 AS_USER = "61813"
 
@@ -39,11 +39,14 @@ class OwnImage:
             ml.mkdir(parents=True)
             texts = {name: str(value) for name, value in hyperparameters.items()}
             lay_out(ml, channels, texts, host=host, hosts=hosts)
-        return Container(["train"], ml, host=host, hosts=hosts, **self.options)
+        return Container(
+            ["train"], ml, environment=ENVIRONMENT, host=host, hosts=hosts, **self.options
+        )
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"environment": {"PATH": PATH}, "mounts": self.mounts, "users": [USER]}
+        """Of a container, beside its environment."""
+        return {"mounts": self.mounts, "users": [USER]}
 
 
 class Builder:
@@ -74,7 +77,7 @@ class Builder:
             assert len(commands) == 2, text
             script = " && ".join(["cd /opt/build", *commands])
             build = Container(
-                ["sh", "-c", script], self._empty(), environment={"PATH": PATH},
+                ["sh", "-c", script], self._empty(), environment=ENVIRONMENT,
                 mounts={**mounts, "/opt/build": context},
             )  # fmt: skip
             if build.wait(600):

@@ -12,7 +12,7 @@ import pytest
 from tests.toolkits.conftest import ACME, MNIST, Case, Shelf, differences, request_of
 from tests.toolkits.containers import PATIENCE, Container
 from tests.toolkits.contract import failure
-from tests.toolkits.own import AS_USER, Builder, OwnImage
+from tests.toolkits.own import AS_USER, ENVIRONMENT, Builder, OwnImage
 from tests.toolkits.serving import serving
 
 STOPPED = 128 + signal.SIGTERM
@@ -45,7 +45,7 @@ def test_it_answers_as_a_model_trained_here(
     with image.job(ml, channels, case.hyperparameters) as job:
         assert job.wait() == 0, job.log
     here = shelf.train(case, channels, tmp_path)
-    with serving(ml, None, {}, **image.options) as endpoint:
+    with serving(ml, None, ENVIRONMENT, **image.options) as endpoint:
         status, answer = endpoint.ask(request_of(case), case.content_type)
         assert status == 200, answer
         expected = shelf.answer(here, request_of(case), case.content_type)
