@@ -20,7 +20,7 @@ import pytest
 from algoshelf.core import codecs
 from algoshelf.registry import catalog
 
-from tests.conftest import ROOT, Algoshelf
+from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site
 from tests.toolkits import containers
 from tests.toolkits.own import Builder
@@ -45,12 +45,28 @@ class Case:
         return self.name
 
     def channels(self, folder: Path) -> dict[str, Path]:
-        """The bundled sample; a stranger's is written into ``folder``."""
-        if self.name in catalog().entries:
-            return catalog().get(self.name).algorithm.sample()
-        rows = folder / "rows.csv"
-        rows.write_text(ACME_ROWS)
-        return {"train": rows}
+        """A part of the bundled sample, or a stranger's rows, written into ``folder``."""
+        return _write_channels(self.name, folder / "channels")
+
+
+def _write_channels(name: str, folder: Path) -> dict[str, Path]:
+    folder.mkdir(exist_ok=True)
+    if name == "acme-tabular":
+        (folder / "rows.csv").write_text(ACME_ROWS)
+        return {"train": folder / "rows.csv"}
+    sample = catalog().get(name).algorithm.sample()
+    if name == "mnist-cnn":
+        for kind, offset, shape in (("images-idx3", 16, (-1, 28, 28)), ("labels-idx1", 8, (-1,))):
+            for file in (f"train-{kind}-ubyte.gz", f"t10k-{kind}-ubyte.gz"):
+                write_idx(folder / file, _digits(file, offset).reshape(shape)[::8])
+        return {"train": folder, "test": folder}
+    if name == "image-classification":
+        (folder / "data_batch_1.bin").write_bytes(_pictures()[::4].tobytes())
+        return {"train": folder}
+    if name == "text-sentiment":
+        (folder / "texts.tsv").write_bytes(gzip.decompress(sample["test"].read_bytes()))
+        return {"train": folder / "texts.tsv"}
+    return sample
 
 
 MNIST = Case("mnist-cnn", {"epochs": 1}, "", codecs.NPY)
@@ -158,13 +174,24 @@ def request_of(case: Case) -> bytes:
     """The body of a request with several examples, of the bundled sample."""
     if case.body:
         return case.body.encode()
-    sample = catalog().get(case.name).algorithm.sample()["test"]
     if case.name == "mnist-cnn":
-        images = gzip.decompress((sample / "t10k-images-idx3-ubyte.gz").read_bytes())
-        return codecs.encode_npy(np.frombuffer(images, np.uint8, 5 * 784, 16).reshape(5, 28, 28))
-    records = np.frombuffer(gzip.decompress((sample / "test_batch.bin.gz").read_bytes()), np.uint8)
-    pictures = records.reshape(-1, 3073)[:5, 1:].reshape(-1, 3, 32, 32)
+        digits = _digits("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+        return codecs.encode_npy(digits[:5])
+    pictures = _pictures()[:5, 1:].reshape(-1, 3, 32, 32)
     return codecs.encode_npy(np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)))
+
+
+def _digits(name: str, offset: int) -> np.ndarray:
+    """The content of an IDX file of mnist-cnn's sample, without its header."""
+    content = (catalog().get("mnist-cnn").algorithm.sample()["train"] / name).read_bytes()
+    return np.frombuffer(gzip.decompress(content), np.uint8, offset=offset)
+
+
+def _pictures() -> np.ndarray:
+    """CIFAR-10's records (N, 3073) of image-classification's sample: a class, then a picture."""
+    folder = catalog().get("image-classification").algorithm.sample()["train"]
+    content = gzip.decompress((folder / "data_batch_1.bin.gz").read_bytes())
+    return np.frombuffer(content, np.uint8).reshape(-1, 3073)
 
 
 def differences(one: Any, other: Any) -> float:

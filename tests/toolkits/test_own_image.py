@@ -61,7 +61,7 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(
 ) -> None:
     image = build(MNIST, shelf, builder)
     channels = MNIST.channels(tmp_path)
-    hyperparameters = {"epochs": 3, "checkpoint_every": "1h"}
+    hyperparameters = {"epochs": 8, "checkpoint_every": "1h"}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     with image.job(whole, channels, hyperparameters) as job:
         assert job.wait() == 0, job.log
