@@ -14,7 +14,10 @@ from typing import Any, Mapping, Sequence
 from tests.toolkits.containers import SYSTEM_PATH, Container, Host
 from tests.toolkits.contract import lay_out
 
-ENVIRONMENT = {"PATH": f"/opt/bin:/opt/algoshelf/bin:/opt/python/bin:{SYSTEM_PATH}"}
+ENVIRONMENT = {
+    "PATH": f"/opt/bin:/opt/algoshelf/bin:/opt/python/bin:{SYSTEM_PATH}",
+    "LD_LIBRARY_PATH": "/opt/python/lib",  # this Python's own folder may be closed to the user
+}
 USER = "algoshelf:x:61813:61813::/opt/tmp:/usr/sbin/nologin"  # of `useradd` in the Dockerfile
 AS_USER = "61813"
 
@@ -62,9 +65,10 @@ class Builder:
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in installed)).hexdigest()
         environment = self.folder / digest[:16]
         bin_folder = self.folder / f"{context.name}-bin"
-        bin_folder.mkdir(exist_ok=True)
-        for name in ("train", "serve"):
-            shutil.copy(context / name, bin_folder)
+        if not bin_folder.exists():
+            bin_folder.mkdir()
+            for name in ("train", "serve"):
+                shutil.copy(context / name, bin_folder)
         mounts = {
             "/opt/python": Path(sys.base_prefix),
             "/opt/algoshelf": environment,
