@@ -64,7 +64,7 @@ class Builder:
         installed = sorted([context / "requirements-cpu.txt", *(context / "wheels").iterdir()])
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in installed)).hexdigest()
         environment = self.folder / digest[:16]
-        bin_folder = self.folder / f"{context.name}-bin"
+        bin_folder = self.folder / f"{context.parent.name}-{context.name}-bin"
         if not bin_folder.exists():
             bin_folder.mkdir()
             for name in ("train", "serve"):
