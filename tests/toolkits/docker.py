@@ -61,6 +61,8 @@ def up(services: dict[str, Any]) -> int:
 
 def start(service: dict[str, Any], ml: Path, host: Host, hosts: list[Host]) -> Container:
     volumes = [volume.split(":") for volume in service["volumes"]]
+    for source, *_ in volumes:
+        Path(source).mkdir(parents=True, exist_ok=True)
     environment = dict(pair.split("=", 1) for pair in service["environment"])
     for port in service.get("ports", ()):
         environment["SAGEMAKER_BIND_TO_PORT"] = port.split(":")[0]

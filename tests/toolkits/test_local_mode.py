@@ -84,6 +84,7 @@ def test_fit_deploy_and_predict(
     source = shelf.packed("kmeans", "script")
     body = request_of(KMEANS)
     found = local_mode(source, KMEANS, body=body.hex(), content_type=KMEANS.content_type)
+    assert "error" not in found, local_mode.log.read_text()
     here = shelf.train(KMEANS, KMEANS.channels(tmp_path), tmp_path)
     expected = shelf.answer(here, body, KMEANS.content_type)
     assert differences(found["answer"], expected) <= TOLERANCE
@@ -91,6 +92,7 @@ def test_fit_deploy_and_predict(
 
 def test_fit_on_two_hosts(local_mode: LocalMode, shelf: Shelf, tmp_path: Path) -> None:
     found = local_mode(shelf.packed("mnist-cnn", "script", "--offline"), MNIST, hosts=2)
+    assert "error" not in found, local_mode.log.read_text()
     made = unpack(Path(found["model"].partition("file://")[2]), tmp_path / "made")
     here = shelf.train(MNIST, MNIST.channels(tmp_path), tmp_path, "--hosts", "2")
     there, expected = (
