@@ -2,14 +2,21 @@
 # make test   set everything up, run all tests
 # make lint types bench    ruff; mypy --strict on the installed wheel; the measurements
 # make endurance           what kills and interrupts, twenty times as often
+# make toolkits            AWS's toolkits, the SDK's local mode and an image of one's own: needs root,
+#                          Linux's namespaces, Python 3.8, Java and a quarter of an hour
 VENV := .venv
+TOOLKITS := .venv-toolkits
 BIN := $(VENV)/bin
 PYTHON := $(shell for v in 3.12 3.11 3.10 3.9; do \
 	for p in python$$v python3 python; do \
 	found=$$(command -v $$p) && "$$found" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != ($$(echo $$v | tr . ,)))" 2>/dev/null \
 	&& echo "$$found" && exit; done; done)
 
-.PHONY: run test lint types endurance bench clean
+PYTHON38 = $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; do \
+	"$$p" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))" 2>/dev/null \
+	&& echo "$$p" && exit; done)
+
+.PHONY: run test lint types endurance toolkits bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -29,12 +36,16 @@ types: $(VENV)/developing
 endurance: $(VENV)/developing
 	ALGOSHELF_REPEATS=20 ALGOSHELF_KILLS=20 $(BIN)/python -m pytest tests/core/training
 
+toolkits: $(VENV)/developing $(TOOLKITS)/image/installed $(TOOLKITS)/sdk/installed
+	ALGOSHELF_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/toolkits --junitxml=$(TOOLKITS)/results.xml
+	$(BIN)/python benchmarks/toolkits.py $(TOOLKITS)
+
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/mnist_accuracy.py
 	$(BIN)/python benchmarks/training_speed.py mnist-cnn
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLKITS) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/python:
 ifeq ($(PYTHON),)
@@ -51,4 +62,15 @@ $(VENV)/installed: $(VENV)/python pyproject.toml setup.py
 
 $(VENV)/developing: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,dev]'
+	@touch $@
+
+$(TOOLKITS)/image/installed: tests/toolkits/requirements-image.txt
+	@test -n "$(PYTHON38)" || { echo "AWS's MXNet image has Python 3.8; none was found: make toolkits PYTHON38=PATH" >&2; exit 1; }
+	$(PYTHON38) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(TOOLKITS)/sdk/installed: tests/toolkits/requirements-sdk.txt $(VENV)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -309,11 +309,22 @@ def _is_replaceable(target: Path) -> bool:
 def _is_exchangeable(target: Path) -> bool:
     """Whether the folder may be swapped for another: nobody stands in it, nothing is mounted."""
     return (
-        not target.is_mount()
+        not _is_mounted(target)
         and target != Path.cwd()
         and os.access(target.parent, os.W_OK)
         and target.stat().st_dev == target.parent.stat().st_dev
     )
+
+
+def _is_mounted(folder: Path) -> bool:
+    """Whether something is mounted at ``folder``, be it another folder of the same disk."""
+    if folder.is_mount():
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return str(folder) in (line.split()[4].replace("\\040", " ") for line in lines)
 
 
 def _take_place(stage: Path, target: Path) -> None:

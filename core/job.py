@@ -23,6 +23,8 @@ from .training.launch import run_host
 from .training.run import RunOptions, parse_duration, parse_seed, train
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
+# In a job without network the SDK hands the script over in a channel of this name.
+CODE = "code"
 # Hyperparameters of the job, beside those of the algorithm.
 SEED, CHECKPOINT_EVERY = "seed", "checkpoint_every"
 # AWS's toolkit hands no SIGTERM on: a job that is stopped loses what it learned since the last one.
@@ -86,7 +88,7 @@ def _from_file() -> dict[str, str]:
     }
 
 
-def _channels() -> dict[str, Path]:
+def _channels(algorithm: Algorithm[Any]) -> dict[str, Path]:
     """The job's channels by name, each a folder, or the only file in it.
 
     SageMaker knows folders alone, and an algorithm may read files alone. Raises InputError for a
@@ -112,6 +114,8 @@ def _channels() -> dict[str, Path]:
         if variable.startswith(CHANNEL_VARIABLE)
     }
     folders = named or {name: container.base() / "input" / "data" / name for name in config}
+    if CODE not in {channel.name for channel in algorithm.channels}:
+        folders.pop(CODE, None)
     return {name: _only_file(folder) or folder for name, folder in folders.items()}
 
 
@@ -143,7 +147,7 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
         raise InputError(*error.faults, *faults) from None
     if faults:
         raise InputError(*faults)
-    paths = _channels()
+    paths = _channels(algorithm)
     hosts = container.hosts()
     if hosts is not None and len(hosts.names) > 1 and not is_worker():
         return 1 if run_host([sys.executable, *sys.argv], hosts, _say) else 0

@@ -17,9 +17,15 @@ from ..training.devices import parse_devices
 from .answering import Request, answer
 
 
-def load(algorithm: Algorithm[Any], model_dir: str) -> Model:
-    """The model in ``model_dir``, on the GPU where there is one; raises ArtifactError."""
-    return algorithm.model_fn(model_dir, parse_devices("auto")[0])
+def load(algorithm: Algorithm[Any], model_dir: str, context: Any = None) -> Model:
+    """The model in ``model_dir``, on a GPU where there is one; raises ArtifactError.
+
+    The model server's ``context`` says which of several GPUs is this worker's; an old toolkit
+    gives none, and the first is taken.
+    """
+    devices = parse_devices("auto")
+    number = context.system_properties.get("gpu_id") if context is not None else None
+    return algorithm.model_fn(model_dir, devices[max(number or 0, 0) % len(devices)])
 
 
 def transform(

@@ -68,14 +68,19 @@ def ask(code: Path, module: str, model: Path) -> tuple[object, int, str]:
 
 
 def contract(base: Path, data: Path) -> dict[str, str]:
-    """A container's /opt/ml at ``base`` whose channel train holds ``data``; its environment."""
+    """A container's /opt/ml at ``base`` whose channel train holds ``data``; its environment.
+
+    The channel code is where the SDK puts the script of a job without network.
+    """
     channel = base / "input" / "data" / "train"
     channel.mkdir(parents=True)
+    channel.with_name("code").mkdir()
     (base / "input" / "config").mkdir()
     shutil.copy(data, channel)
     return {
         "SAGEMAKER_BASE_DIR": str(base),
         "SM_CHANNEL_TRAIN": str(channel),
+        "SM_CHANNEL_CODE": str(channel.with_name("code")),
         "SM_MODEL_DIR": str(base / "model"),
     }
 
@@ -217,6 +222,8 @@ def test_the_container_trains_and_stops_with_a_checkpoint(site: Site, tmp_path: 
     assert "acme_tabular-0.3-py3-none-any.whl" in names
     for path in (image / "wheels").iterdir():
         zipfile.ZipFile(path).extractall(root)
+    for info in root.glob("*.dist-info"):
+        assert "\nVersion: 0." in (info / "METADATA").read_text()
     for name in ("train", "serve"):
         assert os.access(image / name, os.X_OK)
         compile((image / name).read_text(), name, "exec")

@@ -12,8 +12,8 @@ from algoshelf.core.serving import toolkit
 ALGORITHM = AlgorithmClass()
 
 
-def model_fn(model_dir):
-    return toolkit.load(ALGORITHM, model_dir)
+def model_fn(model_dir, context=None):
+    return toolkit.load(ALGORITHM, model_dir, context)
 
 
 def transform_fn(model, body, content_type, accept, context=None):

@@ -1,0 +1,69 @@
+"""A model server in a container, asked as SageMaker asks it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+from algoshelf.core import codecs
+
+from tests.toolkits.containers import PATIENCE, Container
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A container that answers at ``port``."""
+
+    container: Container
+    port: int
+
+    def ask(self, body: bytes, content_type: str, accept: str = codecs.JSON) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Content-Type": content_type, "Accept": accept}
+        try:
+            connection.request("POST", "/invocations", body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def ping(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+@contextmanager
+def serving(
+    ml: Path, image: Path | None, environment: Mapping[str, str], **options: Any
+) -> Iterator[Endpoint]:
+    """``serve`` in a container, once it is ready; a port above 32767 multi-model-server refuses."""
+    port = free_port()
+    told = {"AWS_DEFAULT_REGION": "us-east-1", "SAGEMAKER_BIND_TO_PORT": str(port), **environment}
+    with Container(["serve"], ml, image, told, **options) as container:
+        endpoint = Endpoint(container, port)
+        deadline = time.monotonic() + PATIENCE
+        while not endpoint.ping():
+            assert container.process.poll() is None, container.log
+            assert time.monotonic() < deadline, container.log
+            time.sleep(0.1)
+        yield endpoint
+
+
+def free_port() -> int:
+    for port in range(18080, 28080):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
