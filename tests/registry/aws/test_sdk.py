@@ -203,7 +203,7 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
     trained = registry.estimator("kmeans", instance_type=INSTANCE, role=role)
     trained.fit({"train": DATA}, wait=False)
     job = trained.latest_training_job.name
-    with pytest.raises(InputError, match="no such object"):
+    with pytest.raises(InputError, match="nothing lies there"):
         registry.model(job, role=role)
     told = aws.client("sagemaker").describe_training_job(TrainingJobName=job)
     uri = told["ModelArtifacts"]["S3ModelArtifacts"]
