@@ -117,6 +117,11 @@ class Record(_Part):
         return [run.figures[name] for run in self.runs if name in run.figures]
 
     @property
+    def device_count(self) -> int:
+        """Of all instances."""
+        return max(1, len(self.contexts)) * (self.place.instances if self.place else 1)
+
+    @property
     def on_gpus(self) -> bool:
         return any(context.startswith("gpu") for context in self.contexts)
 

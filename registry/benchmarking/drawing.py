@@ -25,16 +25,13 @@ class Series:
 
 
 class _Plane:
-    """Axes over the given values; both begin at 0 if ``zero`` says so."""
+    """Axes, called ``names``, over ``points``; each begins at 0 if ``zero`` says so."""
 
     def __init__(
-        self,
-        xs: Sequence[float],
-        ys: Sequence[float],
-        zero: tuple[bool, bool],
-        names: tuple[str, str],
+        self, points: Sequence[tuple[float, float]], zero: tuple[bool, bool], names: tuple[str, str]
     ) -> None:
-        self.x_ticks, self.y_ticks = ticks(xs, zero[0]), ticks(ys, zero[1])
+        self.x_ticks = ticks([x for x, _ in points], zero[0])
+        self.y_ticks = ticks([y for _, y in points], zero[1])
         self.names = names
 
     def x(self, value: float) -> float:
@@ -42,6 +39,9 @@ class _Plane:
 
     def y(self, value: float) -> float:
         return HEIGHT - BOTTOM - _part(value, self.y_ticks) * (HEIGHT - TOP - BOTTOM)
+
+    def way(self, line: Sequence[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in line)
 
     def axes(self) -> list[str]:
         floor = HEIGHT - BOTTOM
@@ -68,24 +68,21 @@ def lines(
     names: tuple[str, str],
     title: str,
     *,
-    level: float | None = None,
+    guide: Sequence[tuple[float, float]] = (),
     dots: bool = False,
     zero: tuple[bool, bool] = (True, False),
 ) -> str:
-    """Lines over a plane whose axes are ``names``; ``level`` is a dashed line across."""
+    """Lines over a plane whose axes are ``names``; ``guide`` is a dashed one."""
     points = [point for each in series for line in each.lines for point in line]
-    ys = [y for _, y in points] + ([] if level is None else [level])
-    plane = _Plane([x for x, _ in points], ys, zero, names)
+    plane = _Plane([*points, *guide], zero, names)
     drawn = plane.axes()
-    if level is not None:
-        drawn.append(f'<path class="level" d="M{LEFT} {plane.y(level):.1f}H{WIDTH - RIGHT}"/>')
+    if guide:
+        drawn.append(f'<path class="guide" d="{plane.way(guide)}"/>')
     for number, each in enumerate(series):
         for line in each.lines:
-            places = [(plane.x(x), plane.y(y)) for x, y in line]
-            way = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-            drawn.append(f'<path class="line {style(number)}" d="M{way}"/>')
+            drawn.append(f'<path class="line {style(number)}" d="{plane.way(line)}"/>')
             if dots or len(line) == 1:
-                drawn += [_dot(x, y, number) for x, y in places]
+                drawn += [_dot(plane.x(x), plane.y(y), number) for x, y in line]
     return _svg(drawn, title)
 
 
@@ -124,11 +121,9 @@ def scatter(
     title: str,
 ) -> str:
     """Points (name, x, y), those of ``front`` (by number, in order) joined by a line."""
-    plane = _Plane([x for _, x, _ in points], [y for _, _, y in points], (True, True), names)
+    plane = _Plane([(x, y) for _, x, y in points], (True, True), names)
     drawn = plane.axes()
-    if len(front) > 1:
-        way = "L".join(f"{plane.x(points[i][1]):.1f} {plane.y(points[i][2]):.1f}" for i in front)
-        drawn.append(f'<path class="level" d="M{way}"/>')
+    drawn.append(f'<path class="guide" d="{plane.way([points[i][1:] for i in front])}"/>')
     for number, (_, x, y) in enumerate(points):
         drawn.append(_dot(plane.x(x), plane.y(y), number, 5.5 if number in front else 3.5))
     return _svg(drawn, title)

@@ -24,6 +24,7 @@ from .report import (
     facts,
     front,
     groups,
+    in_words,
     markdown,
     remarks,
     rules,
@@ -33,6 +34,7 @@ from .report import (
 )
 from .storing import write_text
 
+MOST_DOTS = 30  # of a curve: of more than that the line alone is drawn
 MARKDOWN, PAGE = "report.md", "report.html"
 
 
@@ -57,7 +59,9 @@ def page(records: Sequence[Record]) -> str:
     title = escape(f"Benchmark of {names}")
     body = [f"<h1>{title}</h1>"]
     for name, trained, served in groups(records):
-        body.append(f"<section><h2>{escape(name)}</h2>")
+        body.append("<section>")
+        if name != names:
+            body.append(f"<h2>{escape(name)}</h2>")
         if trained:
             body.append(_in_html(summary_table(trained)))
             body += [f'<p class="best">{escape(text)}</p>' for text in best_of(trained)]
@@ -82,17 +86,23 @@ def page(records: Sequence[Record]) -> str:
 
 
 def _in_html(table: Table) -> str:
+    """A line breaks before ± alone, and in the name of the row."""
     head = "".join(f"<th>{escape(text)}</th>" for text in table.headings)
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td data-label="{escape(heading)}">{escape(cell)}</td>'
+            f'<td data-label="{escape(heading)}">{text}</td>'
             for heading, cell in zip(table.headings, row)
+            for text in [escape(cell) if cell == row[0] else _unbroken(escape(cell))]
         )
         + "</tr>"
         for row in table.rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "&nbsp;").replace("&nbsp;±", " ±")
 
 
 def _figure(title: str, svg: str, names: Sequence[str], caption: str = "") -> str:
@@ -126,13 +136,16 @@ def _curves(records: Sequence[Record]) -> str:
         series.append(Series(label(record), [curve for curve in curves if curve]))
     if not any(each.lines for each in series):
         return ""
+    times = [seconds for each in series for line in each.lines for seconds, _ in line]
+    level = objective.target
     drawn = drawing.lines(
         series,
         ("seconds since the first step", objective.metric),
         "learning curves",
-        level=objective.target,
+        guide=[] if level is None else [(0.0, level), (max(times), level)],
+        dots=max(len(line) for each in series for line in each.lines) <= MOST_DOTS,
     )
-    dashed = f"Dashed: the target, {objective.target:g}." if objective.target is not None else ""
+    dashed = f"Dashed: the target, {level:g}." if level is not None else ""
     return _figure("Learning curves", drawn, [each.name for each in series], dashed)
 
 
@@ -159,13 +172,18 @@ def _scaling_plot(records: Sequence[Record]) -> str:
         at.append((float(each.devices), each.speed))
     most = float(max(each.devices for each in found))
     series = [Series(f"batch {batch}", [sorted(line)]) for batch, line in batches.items()]
-    series.append(Series("ideal", [[(1.0, 1.0), (most, most)]]))
     drawn = drawing.lines(
-        series, ("devices", "times as fast as one"), "scaling", dots=True, zero=(True, True)
+        series,
+        ("devices", "times as fast as one"),
+        "scaling",
+        guide=[(1.0, 1.0), (most, most)],
+        dots=True,
+        zero=(True, True),
     )
-    caption = "Several replicas on one processor share its cores."
-    on_cpu = any(not each.record.on_gpus for each in found)
-    return _figure("Scaling", drawn, [each.name for each in series], caption if on_cpu else "")
+    caption = "Dashed: the ideal of devices that share nothing."
+    if any(not each.record.on_gpus for each in found):
+        caption += " Replicas on a processor share its cores."
+    return _figure("Scaling", drawn, [each.name for each in series], caption)
 
 
 def _pareto(records: Sequence[Record]) -> str:
@@ -193,7 +211,7 @@ def _serving_plots(record: Record) -> list[str]:
     for count in counts:
         name = f"{REQUESTS}@{count}"
         mean = record.summary[name].mean or 0.0
-        rows.append((f"{count} connection{'s' * (count > 1)}", mean, record.values(name)))
+        rows.append((in_words(count), mean, record.values(name)))
     series = [
         Series(
             name.split("_")[0],
@@ -213,8 +231,8 @@ def _serving_plots(record: Record) -> list[str]:
                 "Bar: the mean; dots: all runs.")
     ]  # fmt: skip
     if all(each.lines[0] for each in series):
-        names = ("connections", "ms")
-        drawn = drawing.lines(series, names, "latency", dots=True, zero=(True, True))
+        axes = ("connections", "ms")
+        drawn = drawing.lines(series, axes, "latency", dots=True, zero=(True, True))
         plots.append(_figure("Latency", drawn, [each.name for each in series]))
     return plots
 
@@ -228,15 +246,17 @@ STYLE = """
   --c4: #e0c341; --c5: #8fd0f5; --c6: #b79af0; --c7: #b5bec9; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--page);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; }
 h2 { font-size: 1.25rem; margin-top: 2rem; } h3 { font-size: 1rem; }
 p, li { max-width: 44rem; } .best { font-weight: 600; } li, figcaption { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-  vertical-align: top; } th { font-weight: 600; color: var(--soft); }
+  vertical-align: top; }
+th { font-weight: 600; color: var(--soft); }
 th:first-child, td:first-child { text-align: left; }
-.plots { display: grid; gap: 1.5rem;
+pre, li { overflow-wrap: anywhere; }
+.plots { display: grid; gap: 1.5rem; margin: 1.5rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 figure { margin: 0; max-width: 36rem; }
 figcaption { margin-top: .25rem; font-size: .9rem; }
@@ -245,7 +265,7 @@ svg { width: 100%; height: auto; display: block; }
 svg text { font-size: 11.5px; fill: var(--soft); }
 .grid { stroke: var(--line); } .axis { stroke: var(--soft); }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .again { stroke-dasharray: 5 3; }
-.level { fill: none; stroke: var(--soft); stroke-dasharray: 4 4; } .mark { fill: var(--ink); }
+.guide { fill: none; stroke: var(--soft); stroke-dasharray: 4 4; } .mark { fill: var(--ink); }
 .key { white-space: nowrap; margin-right: 1rem; display: inline-block; }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .35em; }
 pre { white-space: pre-wrap; border: 1px solid var(--line); padding: .6rem; font-size: .85rem; }
@@ -256,6 +276,7 @@ pre { white-space: pre-wrap; border: 1px solid var(--line); padding: .6rem; font
   td::before { content: attr(data-label); color: var(--soft); }
   td:first-child { font-weight: 600; } td:first-child::before { content: none; }
 }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; } table { font-size: 9pt; }
+ 
   figure, tr, pre { break-inside: avoid; } .plots { grid-template-columns: 1fr 1fr; } }
 """

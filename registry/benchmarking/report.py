@@ -46,16 +46,16 @@ def summary_table(records: Sequence[Record]) -> Table:
             row.append(f"{found.share:.0%}" if found else "–")
         if priced:
             dollars = record.dollars_to_target
-            row.append("–" if dollars is None else f"${dollars:,.2f}")
+            row.append("–" if dollars is None else money(dollars))
         rows.append(row)
     return Table(headings, rows)
 
 
 def serving_table(record: Record) -> Table:
     """A row for each number of connections."""
-    headings = ["connections", "requests", "p50", "p90", "p99"]
+    headings = ["load", "requests", "p50", "p90", "p99"]
     rows = [
-        [str(count), *(cell(record, f"{name}@{count}") for name in (REQUESTS, *SERVED))]
+        [in_words(count), *(cell(record, f"{name}@{count}") for name in (REQUESTS, *SERVED))]
         for count in connections(record)
     ]
     return Table(headings, rows)
@@ -69,34 +69,38 @@ def scaling(records: Sequence[Record]) -> list[Efficiency]:
     """
     found = []
     for record in records:
-        single = _single(record, records) if len(record.contexts) > 1 else None
+        single = _single(record, records) if record.device_count > 1 else None
         if single is None:
             continue
         fast, slow = (r.summary["throughput"].mean for r in (record, single))
         if fast and slow:
-            speed, size = fast / slow, _size(record) / _size(single)
-            found.append(Efficiency(record, len(record.contexts), speed, speed / size))
+            speed, size = fast / slow, _threads(record) / _threads(single) * record.device_count
+            found.append(Efficiency(record, record.device_count, speed, speed / size))
     return found
 
 
 def _single(record: Record, records: Sequence[Record]) -> Record | None:
+    """The record of one device like those of ``record``, with as large a batch, or its share."""
     batches = [record.batch_size]
     if record.batch_size:
-        batches.append(record.batch_size // len(record.contexts))
-    for batch in batches:
-        for other in records:
-            alike = (other.algorithm, other.on_gpus) == (record.algorithm, record.on_gpus)
-            measured = "throughput" in other.summary and "throughput" in record.summary
-            single = len(other.contexts) == 1 and other.batch_size == batch
-            if alike and single and measured:
-                return other
-    return None
+        batches.append(record.batch_size // record.device_count)
+    alike = [
+        other
+        for other in records
+        if other.device_count == 1
+        and _kind(other) == _kind(record)
+        and all("throughput" in each.summary for each in (other, record))
+    ]
+    return next((other for b in batches for other in alike if other.batch_size == b), None)
 
 
-def _size(record: Record) -> int:
-    threads = 1 if record.on_gpus else int(record.environment.get("threads", 1))
-    instances = 1 if record.place is None else record.place.instances
-    return len(record.contexts) * threads * instances
+def _kind(record: Record) -> tuple[str, bool, str]:
+    instance = "" if record.place is None else record.place.instance_type
+    return record.algorithm, record.on_gpus, instance
+
+
+def _threads(record: Record) -> int:
+    return 1 if record.on_gpus else int(record.environment.get("threads", 1))
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -123,6 +127,16 @@ def cell(record: Record, name: str) -> str:
     return text
 
 
+def money(dollars: float) -> str:
+    """``$12.34``, or ``$0.0123``."""
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3g}"
+
+
+def in_words(count: int) -> str:
+    """``4 connections``."""
+    return f"{count} connection{'s' * (count > 1)}"
+
+
 def connections(record: Record) -> list[int]:
     return [int(name.split("@")[1]) for name in record.summary if name.startswith(REQUESTS)]
 
@@ -133,7 +147,8 @@ def facts(record: Record) -> list[str]:
     gpus = ", ".join(known.get("gpus") or ()) or "no GPU"
     packages = ", ".join(f"{n} {known[n]}" for n in ("python", "mxnet", "numpy") if n in known)
     facts = [
-        f"{known.get('processor', 'unknown processor')}, {known.get('cores', '?')} cores, {gpus}; "
+        f"{known.get('processor', 'unknown processor')}, {known.get('cores', '?')} cores, "
+        f"{known.get('threads', '?')} threads an operator, {gpus}; "
         f"{packages}, {record.distribution}",
         f"version {record.algorithm_version} of the algorithm",
         *(f"{channel}: SHA-256 {digest}" for channel, digest in sorted(record.data.items())),
@@ -190,7 +205,7 @@ def best_of(records: Sequence[Record]) -> list[str]:
     priced = [(r, r.dollars_to_target) for r, _ in timed if r.dollars_to_target is not None]
     if priced:
         record, dollars = min(priced, key=lambda pair: pair[1] or 0.0)
-        told.append(f"Cheapest to the target: {label(record)}, ${dollars:,.2f}.")
+        told.append(f"Cheapest to the target: {label(record)}, {money(dollars or 0.0)}.")
     return told
 
 
