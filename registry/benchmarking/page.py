@@ -276,7 +276,7 @@ pre { white-space: pre-wrap; border: 1px solid var(--line); padding: .6rem; font
   td::before { content: attr(data-label); color: var(--soft); }
   td:first-child { font-weight: 600; } td:first-child::before { content: none; }
 }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; } table { font-size: 9pt; }
- 
-  figure, tr, pre { break-inside: avoid; } .plots { grid-template-columns: 1fr 1fr; } }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; }
+  table { font-size: 9pt; } figure, tr, pre { break-inside: avoid; }
+  .plots { grid-template-columns: 1fr 1fr; } }
 """
