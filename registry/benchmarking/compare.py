@@ -172,7 +172,7 @@ def student_quantile(probability: float, degrees: float) -> float:
     With t = √ν tan θ its density is as cos(θ)^(ν-1), which is summed up here.
     """
     degrees = min(degrees, MOST_DEGREES)  # from there on it is the normal distribution's
-    angles = np.linspace(0, math.pi / 2, 400_001)
+    angles = np.linspace(0, math.pi / 2, 40_001)
     density = np.cos(angles) ** (degrees - 1)
     sums = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     angle = np.interp(2 * probability - 1, sums / sums[-1], angles)
