@@ -6,20 +6,17 @@ import importlib
 import json
 import math
 import os
-import platform
-import re
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Mapping
 
-from .. import mx
 from ..algorithm import Algorithm
 from ..errors import AlgoshelfError, InputError
 from ..training import RunOptions, train
-from ..training.devices import gpus, parse_devices
+from ..training.devices import parse_devices
 from ..training.reporting import LogReporter, Reporter, Reporters, peak_memory_mb
+from .machine import environment
 from .records import TO_TARGET, Objective, Point, Run
 
 THROUGHPUT, DATA_WAIT = "train:throughput", "train:data_wait"
@@ -138,34 +135,6 @@ def figures_of(
 def _thinned(points: list[Point]) -> list[Point]:
     every = -(-len(points) // MOST_POINTS)
     return [p for i, p in enumerate(points) if i % every == 0 or i == len(points) - 1]
-
-
-def environment() -> dict[str, Any]:
-    """Processor, cores, threads of an operator, GPUs, Python and packages."""
-    known = {
-        "processor": processor(),
-        "cores": mx.cores(),
-        "threads": mx.threads(),
-        "gpus": [gpu.name for gpu in gpus()],
-        "python": platform.python_version(),
-        "mxnet": mx.load().__version__,
-    }
-    for name in ("numpy", "algoshelf"):
-        try:
-            known[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return known
-
-
-def processor() -> str:
-    """``AMD EPYC 7R13, family 25`` on Linux, else what Python knows."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = re.findall(r"^(?:model name|cpu family)\s*: (.*)$", text, re.MULTILINE)[:2]
-    return ", family ".join(sorted(named, reverse=True)) or platform.machine()
 
 
 if __name__ == "__main__":

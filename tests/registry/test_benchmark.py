@@ -14,11 +14,12 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 import pytest
-from algoshelf.core.measuring import Objective, Place, Record, Run
+from algoshelf.core.measuring import Figure, Objective, Place, Point, Record, Run
 from algoshelf.registry.benchmarking.compare import ratio_of, student_quantile
+from algoshelf.registry.benchmarking.figures import FIGURES
 from algoshelf.registry.benchmarking.page import page
 
-from tests.conftest import Algoshelf, write_idx
+from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site
 
 OBJECTIVE = Objective(metric="validation:accuracy", maximize=True, target=0.9)
@@ -413,3 +414,15 @@ def test_an_interval_holds_the_ratio_as_often_as_it_says() -> None:
         assert high is not None
         held += low <= np.exp(0.1) <= high
     assert held / 400 == pytest.approx(0.9, abs=0.045)  # three standard errors
+
+
+# The schema
+
+
+def test_the_document_tells_of_every_field() -> None:
+    text = (ROOT / "docs" / "benchmark.md").read_text()
+    parts = [Record, Run, Point, Objective, Place, Figure]
+    names = [name for part in parts for name in (*part.model_fields, *part.model_computed_fields)]
+    assert len(names) > 30
+    for name in [*names, *FIGURES]:
+        assert re.search(rf"`(runs\[\]\.)?{name}(@N)?`", text), name
