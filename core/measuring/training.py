@@ -128,6 +128,7 @@ def _child(job: Mapping[str, Any]) -> int:
         env={**os.environ, "PYTHONPATH": path},
         stdin=subprocess.PIPE,
         stdout=sys.stderr.fileno(),
+        start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who kills it
         preexec_fn=die_with_parent,
     )
     try:

@@ -139,7 +139,9 @@ def _load(port: int, example: Any, connections: int, seconds: float) -> dict[str
         [sys.executable, "-m", "algoshelf.registry.benchmarking.load"],
         input=json.dumps(job).encode(),
         stdout=subprocess.PIPE,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise TrainingError(f"the load of {connections} connections failed: see above")
     found: dict[str, float] = json.loads(done.stdout)
     return found

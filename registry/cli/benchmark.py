@@ -108,9 +108,13 @@ def _benchmark(
     from ..benchmarking.serving import measure_serving
     from ..benchmarking.storing import RESULTS, write
 
+    def keep(found: Sequence[Any]) -> None:
+        write(output / RESULTS, found)
+        write_report(output, found)
+
     asked = _Asked(entry, given, ctx.args, serving)
     command = _command(entry, given, serving)
-    output, file = asked.output, asked.output / RESULTS
+    output = asked.output
     if asked.sampled:
         _say(f"measuring {entry.algorithm.name} on its bundled sample; give --train PATH for yours")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
@@ -120,7 +124,7 @@ def _benchmark(
             asked.repeats,
             command,
             tell=_say,
-            keep=lambda found: write(file, found),
+            keep=keep,
             model=model if serving else None,
         )
         if serving and model.is_dir():
@@ -133,8 +137,7 @@ def _benchmark(
                 tell=_say,
             )
             records.append(served)
-            write(file, records)
-    write_report(output, records)
+            keep(records)
     _show(records, output, as_json)
     failures = [failure for record in records for failure in record.failures]
     if failures:
