@@ -18,7 +18,7 @@ from ...core.errors import InputError, MissingDependencyError
 from ...core.training.devices import FORMS
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, console, json_option, print_json, print_table
-from .training import TrainCommand, channel_help, flag, limits, unknown_arguments
+from .training import TrainCommand, channel_options, flag, hyperparameter_options, unknown_flags
 
 OUTPUT = Path("benchmarks")
 COMPARE = "compare"
@@ -66,25 +66,14 @@ def benchmark() -> None:
 def benchmark_command(entry: Entry) -> click.Command:
     """The command that measures ``entry``."""
     algorithm = entry.algorithm
-    parameters: list[click.Parameter] = [
-        click.Option([f"--{channel.name}"], metavar="PATH", help=channel_help(channel.description))
-        for channel in algorithm.channels
-    ]
+    parameters = channel_options(entry)
     parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in FLAGS]
     parameters.append(
         click.Option(
             ["--serving"], is_flag=True, help="Serve the first setting's model too, and load it."
         )
     )
-    parameters += [
-        click.Option(
-            [flag(info.name)],
-            metavar=info.type.upper(),
-            help=f"{info.description} [{limits(info)}]",
-        )
-        for info in algorithm.Hyperparameters.describe()
-        if info.name != BATCH_SIZE
-    ]
+    parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 
     def callback(as_json: bool, serving: bool, **given: str | None) -> None:
         values = {name: value for name, value in given.items() if value is not None}
@@ -155,7 +144,7 @@ class _Asked:
         names = [info.name for info in algorithm.Hyperparameters.describe()]
         known = [name for name, _, _ in FLAGS] + ["--serving", "--json", "--help"]
         known += [flag(n) for n in (*names, *(channel.name for channel in algorithm.channels))]
-        self.faults = unknown_arguments(rest, [name for name in known if name != "--batch-size"])
+        self.faults = unknown_flags(rest, [name for name in known if name != "--batch-size"])
         self.sampled = not any(channel.name in given for channel in algorithm.channels)
         self.output = Path(given.get("output") or OUTPUT / algorithm.name)
         self._check_output(given)
