@@ -92,7 +92,7 @@ def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: s
     height = TOP + each * len(rows) + BOTTOM
     values = [value for _, mean, dots in rows for value in (mean, *dots)]
     scale = ticks(values, True)
-    width = WIDTH - 2 * RIGHT
+    width = WIDTH - 3 * RIGHT  # the last number stands half beside its line
 
     def x(value: float) -> float:
         return RIGHT + _part(value, scale) * width
