@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from algoshelf.core.measuring.machine import processor
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def environment() -> dict[str, Any]:
     """Processor, cores, Python and packages."""
-    cpu = Path("/proc/cpuinfo").read_text()
-    named = re.findall(r"^(?:model name|cpu family)\s*: (.*)$", cpu, re.MULTILINE)[:2]
     return {
-        "processor": ", family ".join(sorted(named, reverse=True)) or platform.machine(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "mxnet": version("mxnet"),

@@ -20,7 +20,19 @@ import click
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
 from ...core.training.cluster import is_worker
-from . import browse, check, models, new, package, sagemaker, serve, training, transform, tune
+from . import (
+    benchmark,
+    browse,
+    check,
+    models,
+    new,
+    package,
+    sagemaker,
+    serve,
+    training,
+    transform,
+    tune,
+)
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -41,6 +53,7 @@ for command in (
     models.predict,
     serve.serve,
     transform.transform,
+    benchmark.benchmark,
     check.check,
     new.new,
     package.package,

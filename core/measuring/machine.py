@@ -1,0 +1,40 @@
+"""The machine and the packages that a figure was measured on."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import mx
+from ..training.devices import gpus
+
+
+def environment() -> dict[str, Any]:
+    """Processor, cores, threads of an operator, GPUs, Python and packages."""
+    known = {
+        "processor": processor(),
+        "cores": mx.cores(),
+        "threads": mx.threads(),
+        "gpus": [gpu.name for gpu in gpus()],
+        "python": platform.python_version(),
+        "mxnet": mx.load().__version__,
+    }
+    for name in ("numpy", "algoshelf"):
+        try:
+            known[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return known
+
+
+def processor() -> str:
+    """``AMD EPYC 7R13, family 25`` on Linux, else what Python knows."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = re.findall(r"^(?:model name|cpu family)\s*: (.*)$", text, re.MULTILINE)[:2]
+    return ", family ".join(sorted(named, reverse=True)) or platform.machine()

@@ -1,0 +1,178 @@
+"""Plots as SVG for a page: small enough for a phone, coloured by the page's style.
+
+Written here rather than by matplotlib, whose SVG holds fixed colours, neither dark nor light as the
+reader's page is, and which only the extra ``plot`` installs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Sequence
+
+WIDTH, HEIGHT = 400, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 42
+COLOURS = 8  # of the style, then they come again, dashed
+
+
+@dataclass(frozen=True)
+class Series:
+    """Lines of one colour, each a list of (x, y), and what they stand for."""
+
+    name: str
+    lines: Sequence[Sequence[tuple[float, float]]]
+
+
+class _Plane:
+    """Axes, called ``names``, over ``points``; each begins at 0 if ``zero`` says so."""
+
+    def __init__(
+        self, points: Sequence[tuple[float, float]], zero: tuple[bool, bool], names: tuple[str, str]
+    ) -> None:
+        self.x_ticks = ticks([x for x, _ in points], zero[0])
+        self.y_ticks = ticks([y for _, y in points], zero[1])
+        self.names = names
+
+    def x(self, value: float) -> float:
+        return LEFT + _part(value, self.x_ticks) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        return HEIGHT - BOTTOM - _part(value, self.y_ticks) * (HEIGHT - TOP - BOTTOM)
+
+    def way(self, line: Sequence[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in line)
+
+    def axes(self) -> list[str]:
+        floor = HEIGHT - BOTTOM
+        drawn = []
+        for tick in self.y_ticks:
+            y = self.y(tick)
+            drawn.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
+            drawn.append(_text(LEFT - 6, y + 4, _number(tick, self.y_ticks), "end"))
+        for tick in self.x_ticks:
+            x = self.x(tick)
+            drawn.append(f'<path class="grid" d="M{x:.1f} {floor}v4"/>')
+            drawn.append(_text(x, floor + 17, _number(tick, self.x_ticks), "middle"))
+        drawn.append(f'<path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>')
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        drawn.append(_text(middle, HEIGHT - 6, self.names[0], "middle"))
+        half = (TOP + floor) / 2
+        turned = f'transform="rotate(-90 12 {half:.0f})"'
+        drawn.append(_text(12, half, self.names[1], "middle", turned))
+        return drawn
+
+
+def lines(
+    series: Sequence[Series],
+    names: tuple[str, str],
+    title: str,
+    *,
+    guide: Sequence[tuple[float, float]] = (),
+    dots: bool = False,
+    zero: tuple[bool, bool] = (True, False),
+) -> str:
+    """Lines over a plane whose axes are ``names``; ``guide`` is a dashed one."""
+    points = [point for each in series for line in each.lines for point in line]
+    plane = _Plane([*points, *guide], zero, names)
+    drawn = plane.axes()
+    if guide:
+        drawn.append(f'<path class="guide" d="{plane.way(guide)}"/>')
+    for number, each in enumerate(series):
+        for line in each.lines:
+            drawn.append(f'<path class="line {style(number)}" d="{plane.way(line)}"/>')
+            if dots or len(line) == 1:
+                drawn += [_dot(plane.x(x), plane.y(y), number) for x, y in line]
+    return _svg(drawn, title)
+
+
+def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: str) -> str:
+    """A bar a row (name, mean, values); the values are dots on it."""
+    each = 38
+    height = TOP + each * len(rows) + BOTTOM
+    values = [value for _, mean, dots in rows for value in (mean, *dots)]
+    scale = ticks(values, True)
+    width = WIDTH - 3 * RIGHT  # the last number stands half beside its line
+
+    def x(value: float) -> float:
+        return RIGHT + _part(value, scale) * width
+
+    floor = height - BOTTOM
+    drawn = []
+    for tick in scale:
+        drawn.append(f'<path class="grid" d="M{x(tick):.1f} {TOP}V{floor}"/>')
+        drawn.append(_text(x(tick), floor + 17, _number(tick, scale), "middle"))
+    for number, (label, mean, dots) in enumerate(rows):
+        top = TOP + each * number
+        drawn.append(_text(RIGHT + 2, top + 11, label, "start"))
+        drawn.append(
+            f'<rect class="{style(number)}" x="{RIGHT}" y="{top + 16}" height="14" '
+            f'width="{x(mean) - RIGHT:.1f}"/>'
+        )
+        drawn += [f'<circle class="mark" cx="{x(d):.1f}" cy="{top + 23}" r="2.2"/>' for d in dots]
+    drawn.append(_text(WIDTH / 2, height - 6, name, "middle"))
+    return _svg(drawn, title, height)
+
+
+def scatter(
+    points: Sequence[tuple[str, float, float]],
+    front: Sequence[int],
+    names: tuple[str, str],
+    title: str,
+) -> str:
+    """Points (name, x, y), those of ``front`` (by number, in order) joined by a line."""
+    plane = _Plane([(x, y) for _, x, y in points], (True, True), names)
+    drawn = plane.axes()
+    drawn.append(f'<path class="guide" d="{plane.way([points[i][1:] for i in front])}"/>')
+    for number, (_, x, y) in enumerate(points):
+        drawn.append(_dot(plane.x(x), plane.y(y), number, 5.5 if number in front else 3.5))
+    return _svg(drawn, title)
+
+
+def style(number: int) -> str:
+    """The class of the colour ``number``."""
+    return f"c{number % COLOURS}" + (" again" if number >= COLOURS else "")
+
+
+def ticks(values: Sequence[float], zero: bool) -> list[float]:
+    """Round numbers around ``values``, about five; from 0 if ``zero``."""
+    low, high = min(values), max(values)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low <= 1e-12 * max(abs(low), abs(high)):
+        low, high = (0.0, 2 * high) if high > 0 else (2 * low, 1.0)
+    raw = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * i for i in range(first, last + 1)]
+
+
+def _part(value: float, scale: Sequence[float]) -> float:
+    return (value - scale[0]) / (scale[-1] - scale[0])
+
+
+def _number(value: float, scale: Sequence[float]) -> str:
+    """With so many digits as tell the ticks apart."""
+    step = scale[1] - scale[0]
+    if abs(scale[-1]) >= 1e6 or step < 1e-5:
+        return f"{value:.3g}"
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    if not math.isclose(step, round(step, digits), rel_tol=1e-6):  # 2.5, 0.25
+        digits += 1
+    return f"{value:,.{digits}f}"
+
+
+def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
+
+
+def _dot(x: float, y: float, number: int, radius: float = 3) -> str:
+    return f'<circle class="{style(number)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
+
+
+def _svg(drawn: Sequence[str], title: str, height: int = HEIGHT) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{''.join(drawn)}</svg>"
+    )

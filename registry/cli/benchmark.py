@@ -1,0 +1,386 @@
+"""``benchmark NAME``: what a training costs, by the rules of MLPerf; ``benchmark compare``."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import click
+
+from ...core.channels import check_channels
+from ...core.errors import InputError, MissingDependencyError
+from ...core.training.devices import FORMS
+from ..discovery import Entry, catalog
+from .output import SuggestingGroup, console, json_option, print_json, print_table
+from .training import TrainCommand, channel_options, flag, hyperparameter_options, unknown_flags
+
+OUTPUT = Path("benchmarks")
+COMPARE = "compare"
+MOST_SETTINGS, MOST_REPEATS = 100, 100
+MOST_CONNECTIONS, MOST_SECONDS = 1000, 3600.0
+BATCH_SIZE = "batch_size"
+
+FLAGS = (
+    ("--devices", "LIST", f"What to compare, with commas between: {FORMS} [default: auto]"),
+    ("--batch-sizes", "LIST", "And of these batch sizes [default: the algorithm's]"),
+    (
+        "--target-metric",
+        "[NAME=]VALUE",
+        "A run ends when the objective reaches VALUE, and the time to it is measured.",
+    ),
+    ("--repeats", "N", "Runs of each setting, with the seeds 1 to N [default: 5]"),
+    ("--output", "DIR", f"A new folder for results and report [default: {OUTPUT}/NAME]"),
+    ("--connections", "LIST", "With --serving: how many at once [default: 1,4,16]"),
+    ("--seconds", "S", "With --serving: how long each load lasts [default: 5]"),
+)
+
+
+class BenchmarkGroup(SuggestingGroup):
+    """Offers a command for each algorithm, made when it is asked for, and those it holds."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*catalog().entries, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        held = super().get_command(ctx, cmd_name)
+        if held is not None or cmd_name.startswith("-"):
+            return held
+        return benchmark_command(catalog().get(cmd_name))
+
+
+@click.group(cls=BenchmarkGroup, subcommand_metavar="NAME [OPTIONS] | compare A B …")
+def benchmark() -> None:
+    """Measure what training the algorithm NAME costs, and compare two such measurements.
+
+    Each setting (devices × batch sizes) is run several times, each run in a process of its own.
+    The folder of the results holds results.jsonl, report.md and report.html.
+    """
+
+
+def benchmark_command(entry: Entry) -> click.Command:
+    """The command that measures ``entry``."""
+    algorithm = entry.algorithm
+    parameters = channel_options(entry)
+    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in FLAGS]
+    parameters.append(
+        click.Option(
+            ["--serving"], is_flag=True, help="Serve the first setting's model too, and load it."
+        )
+    )
+    parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
+
+    def callback(as_json: bool, serving: bool, **given: str | None) -> None:
+        values = {name: value for name, value in given.items() if value is not None}
+        _benchmark(entry, values, click.get_current_context(), serving, as_json)
+
+    command = TrainCommand(
+        entry,
+        name=algorithm.name,
+        params=parameters,
+        callback=callback,
+        help=f"Measure: {algorithm.summary}",
+    )
+    return json_option(command)
+
+
+def _benchmark(
+    entry: Entry, given: Mapping[str, str], ctx: click.Context, serving: bool, as_json: bool
+) -> None:
+    from ..benchmarking.local import measure_here
+    from ..benchmarking.page import write_report
+    from ..benchmarking.serving import measure_serving
+    from ..benchmarking.storing import RESULTS, write
+
+    def keep(found: Sequence[Any]) -> None:
+        write(output / RESULTS, found)
+        write_report(output, found)
+
+    asked = _Asked(entry, given, ctx.args, serving)
+    command = _command(entry, given, serving)
+    output = asked.output
+    if asked.sampled:
+        _say(f"measuring {entry.algorithm.name} on its bundled sample; give --train PATH for yours")
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+        model = Path(scratch, "model")
+        records = measure_here(
+            asked.settings,
+            asked.repeats,
+            command,
+            tell=_say,
+            keep=keep,
+            model=model if serving else None,
+        )
+        if serving and model.is_dir():
+            served = measure_serving(
+                records[0],
+                model,
+                asked.repeats,
+                connections=asked.connections,
+                seconds=asked.seconds,
+                tell=_say,
+            )
+            records.append(served)
+            keep(records)
+    _show(records, output, as_json)
+    failures = [failure for record in records for failure in record.failures]
+    if failures:
+        _say(f"error: {len(failures)} runs failed, the first by this: {failures[0]}")
+        sys.exit(1)
+
+
+class _Asked:
+    """What the command line says; every fault of it in one InputError."""
+
+    def __init__(
+        self, entry: Entry, given: Mapping[str, str], rest: list[str], serving: bool
+    ) -> None:
+        algorithm = entry.algorithm
+        names = [info.name for info in algorithm.Hyperparameters.describe()]
+        known = [name for name, _, _ in FLAGS] + ["--serving", "--json", "--help"]
+        known += [flag(n) for n in (*names, *(channel.name for channel in algorithm.channels))]
+        self.faults = unknown_flags(rest, [name for name in known if name != "--batch-size"])
+        self.sampled = not any(channel.name in given for channel in algorithm.channels)
+        self.output = Path(given.get("output") or OUTPUT / algorithm.name)
+        self._check_output(given)
+        self.repeats = self._whole("repeats", given.get("repeats", "5"), MOST_REPEATS)
+        self.connections = self._wholes("connections", given.get("connections", "1,4,16"))
+        self.seconds = self._seconds(given.get("seconds", "5"))
+        if serving:
+            self._check_serving()
+        else:
+            self.faults += [
+                f"--{name}: is for --serving alone"
+                for name in ("connections", "seconds")
+                if name in given
+            ]
+        channels: Mapping[str, Path] = {}
+        try:
+            own = {c.name: Path(given[c.name]) for c in algorithm.channels if c.name in given}
+            channels = check_channels(
+                algorithm.channels, algorithm.sample() if self.sampled else own
+            )
+        except InputError as error:
+            self.faults += error.faults
+        target = self._target(entry, given.get("target_metric"))
+        values = {name: given[name] for name in names if name in given}
+        self.settings = self._settings(entry, given, channels, values, target)
+        if self.faults:
+            raise InputError(*self.faults)
+
+    def _check_output(self, given: Mapping[str, str]) -> None:
+        if given.get("output") == "":
+            self.faults.append("--output: expected a path, got ''")
+        elif self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+            self.faults.append(f"{self.output}: is there already: choose another --output")
+
+    def _check_serving(self) -> None:
+        try:
+            from ...core.serving import server  # noqa: F401 - whether it can be imported
+        except ModuleNotFoundError as error:
+            from .serve import INSTALL_HINT
+
+            raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
+
+    def _settings(
+        self,
+        entry: Entry,
+        given: Mapping[str, str],
+        channels: Mapping[str, Path],
+        values: Mapping[str, str],
+        target: float | None,
+    ) -> list[Any]:
+        """Each device with each batch size."""
+        from ...core.measuring import Setting
+
+        schema = entry.algorithm.Hyperparameters
+        variants: list[dict[str, str]] = [{}]
+        if "batch_sizes" in given:
+            sizes = [size.strip() for size in given["batch_sizes"].split(",")]
+            variants = [{BATCH_SIZE: size} for size in dict.fromkeys(sizes)]
+            if BATCH_SIZE not in schema.model_fields:
+                self.faults.append(f"--batch-sizes: {entry.algorithm.name} knows no batches")
+                variants = [{}]
+        parsed = []
+        for variant in variants:
+            try:
+                parsed.append(schema.parse({**values, **variant}, flag))
+            except InputError as error:
+                self.faults += [fault for fault in error.faults if fault not in self.faults]
+        devices = self._devices(given.get("devices", "auto"))
+        if len(devices) * len(variants) > MOST_SETTINGS:
+            self.faults.append(f"{len(devices) * len(variants)} settings: {MOST_SETTINGS} at most")
+            return []
+        return [
+            Setting(
+                algorithm=entry.algorithm,
+                channels=channels,
+                hyperparameters=hyperparameters,
+                devices=device,
+                target=target,
+                distribution=f"{entry.distribution} {entry.version}",
+            )
+            for device, hyperparameters in itertools.product(devices, parsed)
+        ]
+
+    def _devices(self, text: str) -> list[str]:
+        """``cpu,gpu:0,1,gpu`` is three: a number belongs to the GPUs before it."""
+        found: list[str] = []
+        for word in (word.strip() for word in text.split(",")):
+            if word.isdecimal() and found and found[-1].startswith("gpu:"):
+                found[-1] += f",{word}"
+            else:
+                found.append(word)
+        form = r"auto|cpu(:[1-9]\d?)?|gpu(:\d+(,\d+)*)?"
+        self.faults += [
+            f"--devices: expected a list of {FORMS}, got {word!r}"
+            for word in found
+            if not re.fullmatch(form, word)
+        ]
+        return list(dict.fromkeys(found))
+
+    def _target(self, entry: Entry, text: str | None) -> float | None:
+        if text is None:
+            return None
+        name, separator, value = text.rpartition("=")
+        objective = entry.algorithm.objective.metric
+        if separator and name != objective:
+            self.faults.append(
+                f"--target-metric: {entry.algorithm.name} is judged by {objective}, not by {name!r}"
+            )
+        try:
+            target = float(value)
+        except ValueError:
+            target = math.nan
+        if not math.isfinite(target):
+            self.faults.append(f"--target-metric: expected a number, got {value!r}")
+        return target
+
+    def _whole(self, name: str, text: str, most: int) -> int:
+        if re.fullmatch(r"[0-9]{1,9}", text) and 1 <= int(text) <= most:
+            return int(text)
+        self.faults.append(f"--{name}: expected a whole number from 1 to {most}, got {text!r}")
+        return 1
+
+    def _wholes(self, name: str, text: str) -> list[int]:
+        words = [word.strip() for word in text.split(",")]
+        return sorted({self._whole(name, word, MOST_CONNECTIONS) for word in words})
+
+    def _seconds(self, text: str) -> float:
+        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) and 0 < float(text) <= MOST_SECONDS:
+            return float(text)
+        self.faults.append(
+            f"--seconds: expected a number above 0 to {MOST_SECONDS:g}, got {text!r}"
+        )
+        return 1.0
+
+
+def _command(entry: Entry, given: Mapping[str, str], serving: bool) -> str:
+    """The command as it was given, without what it does not depend on."""
+    words = ["algoshelf", "benchmark", entry.algorithm.name]
+    for name, value in given.items():
+        words += [flag(name), value] if name != "output" else []
+    return shlex.join(words + ["--serving"] * serving)
+
+
+def _show(records: Sequence[Any], output: Path, as_json: bool) -> None:
+    from ..benchmarking.page import PAGE
+    from ..benchmarking.report import best_of, scaling, serving_table, summary_table
+
+    trained = [record for record in records if record.kind == "training"]
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "records": [record.model_dump(mode="json") for record in records],
+                "scaling": [
+                    {
+                        "devices": each.record.devices,
+                        "batch_size": each.record.batch_size,
+                        "speed": each.speed,
+                        "efficiency": each.share,
+                    }
+                    for each in scaling(trained)
+                ],
+            }
+        )
+        return
+    tables = [summary_table(trained)]
+    tables += [serving_table(record) for record in records if record.kind == "serving"]
+    for table in tables:
+        print_table(console(), table.headings, table.rows)
+        click.echo()
+    for text in best_of(trained):
+        click.echo(text)
+    click.echo(f"The report is {output / PAGE}.")
+
+
+@benchmark.command(COMPARE)
+@click.argument("measured", nargs=-1, required=True, metavar="A B …")
+@click.option(
+    "--fail-below",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATIO",
+    help="Exit with 1 where a figure is worse by more than this, such as 0.95, and not by noise.",
+)
+@json_option
+def compare(measured: tuple[str, ...], fail_below: float | None, as_json: bool) -> None:
+    """Compare measurements B … with A: folders of `benchmark NAME`, or their results.jsonl.
+
+    A ratio above 1 is better, whatever the figure. Its interval holds with 95 % for all figures
+    together; "no difference" is what lies within it, or within 3 %.
+    """
+    from ..benchmarking import compare as comparing
+    from ..benchmarking.storing import read
+
+    if len(measured) < 2:
+        raise InputError("expected two measurements or more: A B …")
+    first = read(Path(measured[0]))
+    documents, failing = [], []
+    for name in measured[1:]:
+        found = comparing.compare(first, read(Path(name)))
+        reasons = [] if fail_below is None else found.failing(fail_below)
+        failing += [f"{name}: {reason}" for reason in reasons]
+        documents.append(
+            {
+                "first": measured[0],
+                "second": name,
+                "comparisons": [each.to_dict() for each in found.comparisons],
+                "notes": found.notes,
+                "lost": found.lost,
+                "failing": reasons,
+            }
+        )
+        if not as_json:
+            _show_compared(measured[0], name, found)
+    if as_json:
+        print_json({"compared": documents, "fail_below": fail_below})
+    if failing:
+        _say("\n".join([f"error: worse than {fail_below:g}:", *failing]))
+        sys.exit(1)
+
+
+def _show_compared(first: str, second: str, found: Any) -> None:
+    from ..benchmarking.figures import FIGURES, Meaning
+
+    click.echo(f"{second} beside {first}; above 1 is better")
+    rows = []
+    for each in found.comparisons:
+        known = FIGURES.get(each.figure.partition("@")[0], Meaning(each.title))
+        interval = f"{each.low:.3f} … {each.high:.3f}" if each.low is not None else "–"
+        ratio = "–" if each.ratio is None else f"{each.ratio:.3f}"
+        values = (known.written(each.first), known.written(each.second))
+        rows.append([each.setting, each.title, *values, ratio, interval, each.verdict])
+    headings = ["setting", "figure", "A", "B", "ratio", "interval", ""]
+    print_table(console(), headings, rows)
+    for note in (*found.notes, *found.lost):
+        click.echo(f"note: {note}", err=True)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
