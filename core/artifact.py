@@ -324,7 +324,10 @@ def _is_mounted(folder: Path) -> bool:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return False
-    return str(folder) in (line.split()[4].replace("\\040", " ") for line in lines)
+    path = str(folder.resolve())
+    for sign in ("\\", " ", "\t", "\n"):  # as mountinfo writes them
+        path = path.replace(sign, f"\\{ord(sign):03o}")
+    return any(line.split()[4] == path for line in lines)
 
 
 def _take_place(stage: Path, target: Path) -> None:

@@ -125,18 +125,21 @@ def test_a_new_folder_an_empty_one_and_a_link_are_filled(tmp_path: Path) -> None
     assert holds(tmp_path / "behind")
 
 
-def test_a_mount_point_is_filled(tmp_path: Path) -> None:
-    """As SageMaker's /opt/ml/model may be one; a folder that cannot be renamed."""
-    (tmp_path / "model").mkdir()
-    mount = ["mount", "-t", "tmpfs", "none", str(tmp_path / "model")]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
+@pytest.mark.parametrize("what", [("-t", "tmpfs", "none"), ("--bind", "disk")])
+def test_a_mount_point_is_filled(what: tuple[str, ...], tmp_path: Path) -> None:
+    """As SageMaker's /opt/ml/model may be one, also of the same disk; it cannot be renamed."""
+    folder = tmp_path / "a model"
+    for name in (folder, tmp_path / "disk"):
+        name.mkdir()
+    mount = ["mount", *what, str(folder)]
+    if subprocess.run(mount, capture_output=True, cwd=tmp_path, check=False).returncode:
         pytest.skip("mounting needs root")
     try:
-        with staged(tmp_path / "model") as stage:
+        with staged(folder) as stage:
             fill(stage)
-        assert holds(tmp_path / "model")
+        assert holds(folder)
     finally:
-        subprocess.run(["umount", str(tmp_path / "model")], check=True)
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_the_current_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
