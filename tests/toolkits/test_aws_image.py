@@ -38,7 +38,7 @@ def check(case: Case, shelf: Shelf, image: Path, folder: Path) -> None:
             assert status == 200, (answer, endpoint.container.log)
             expected = shelf.answer(here, body, content_type)
             assert differences(json.loads(answer), expected) <= TOLERANCE
-        status, fault = endpoint.ask(b"[[1,", "application/json")
+        status, fault = endpoint.ask(b"[[1,", case.content_type)
         assert (status, json.loads(fault)["error"]["code"]) == (400, "malformed_payload")
 
 
