@@ -212,14 +212,14 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
     found = registry.model(job, role=role, image_uri=IMAGE)
     assert type(found) is Model
     assert found.model_data == registry.model(iris_model, role=role).model_data
-    with pytest.raises(InputError, match="nor a training job in us-east-1"):
+    with pytest.raises(InputError, match="no training job in us-east-1"):
         registry.model("no-such-job", role=role)
 
     def ongoing(answer: dict[str, Any]) -> None:
         answer["TrainingJobStatus"] = "InProgress"
 
     aws.answers["DescribeTrainingJob"] = ongoing
-    with pytest.raises(InputError, match="has no model yet: it is InProgress"):
+    with pytest.raises(InputError, match="the training job is InProgress: it has left no model"):
         registry.model(job, role=role)
 
 
