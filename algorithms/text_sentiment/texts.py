@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from ...core import DataError
-from ...core.channels import TRAIN
+from ...core.channels import TEST, TRAIN, VALIDATION
 from ...core.codecs import MAX_CELL, MAX_FAULTS
 from ...core.files import entries, open_bytes, with_suffix
 
@@ -20,6 +20,8 @@ FORMATS = (
     "BlazingText's (and fastText's) lines: __label__positive a warm , funny film",
     "a folder with a subfolder for each class that holds texts, a .txt file each; or aclImdb, "
     "whose train/ serves training and whose test/ the rest",
+    "a folder of such files; where some are called train… and others dev…, val… or test…, each "
+    "channel reads its own",
 )
 TEXT_NAMES = (
     "text", "source", "sentence", "review", "review_text", "review_body", "content", "comment",
@@ -34,6 +36,8 @@ SUFFIXES = (
     ".test",
 )  # fmt: skip
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
+# How the files of a data set that lie in one folder are called, by what they are for.
+PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 HEAD = 20  # lines by which the separator of a table is told
 
@@ -91,7 +95,7 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
             if folder.is_dir() and _class_folders(folder):
                 return _folders(folder)
     names = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
-    files = with_suffix(path, *names) if path.is_dir() else [path]
+    files = _of_channel(path, with_suffix(path, *names), channel) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
@@ -102,6 +106,22 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         [place for part in parts for place in part.places],
         "; ".join(notes),
     )
+
+
+def _of_channel(folder: Path, files: list[Path], channel: str) -> list[Path]:
+    """Those for ``channel`` where names tell, such as train.tsv beside test.tsv; else all."""
+    parts = {
+        name: [file for file in files if file.name.lower().startswith(starts)]
+        for name, starts in PARTS.items()
+    }
+    if not (parts[TRAIN] and (parts[VALIDATION] or parts[TEST])):
+        return files
+    if not parts[channel]:
+        raise DataError(
+            f"{folder}: holds no file for {channel} beside {parts[TRAIN][0].name}: expected a name "
+            f"that starts with {' or '.join(PARTS[channel])}, or give the file itself"
+        )
+    return parts[channel]
 
 
 def _class_folders(path: Path) -> dict[str, list[Path]]:

@@ -168,7 +168,8 @@ class _Transform:
             self.summary.unchanged += 1
             self.listener.message(f"{job.path}: was done before; --force computes it anew")
             return None
-        self.listener.message(f"{job.path}: goes on after {job.split} {before.records:,}")
+        if before.records:
+            self.listener.message(f"{job.path}: goes on after {job.split} {before.records:,}")
         return found
 
     def _reason_to_begin_anew(

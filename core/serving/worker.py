@@ -157,7 +157,10 @@ def main() -> None:
     die_with_parent()
     logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
     worker = Worker()
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
+    with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(
+        BrokenPipeError,
+        ConnectionResetError,  # the server has gone first
+    ):
         try:
             _load_mxnet()
         except AlgoshelfError as error:

@@ -68,7 +68,9 @@ def container(entry: Entry, target: Path) -> Files:
         theirs = [f"{path}[{','.join(extras)}]" if extras else path for path in others]
         lines = [f"{own}[{','.join(mine)}]", *theirs]
         files[f"requirements-{device}.txt"] = requirements.text(lines)
-        dockerfile = _filled("Dockerfile", entry).replace("DEVICE", device)
+        dockerfile = _filled("Dockerfile", entry).replace(
+            "requirements-DEVICE", f"requirements-{device}"
+        )
         files[f"Dockerfile{suffix}"] = dockerfile.encode()
     for name in STARTERS:
         files[name] = _filled(name, entry).encode()

@@ -224,6 +224,10 @@ def test_the_container_trains_and_stops_with_a_checkpoint(site: Site, tmp_path: 
         zipfile.ZipFile(path).extractall(root)
     for info in root.glob("*.dist-info"):
         assert "\nVersion: 0." in (info / "METADATA").read_text()
+    for name, device in (("Dockerfile", "cpu"), ("Dockerfile.gpu", "gpu")):
+        lines = (image / name).read_text()
+        assert f"COPY requirements-{device}.txt ." in lines
+        assert "NVIDIA_VISIBLE_DEVICES=all" in lines
     for name in ("train", "serve"):
         assert os.access(image / name, os.X_OK)
         compile((image / name).read_text(), name, "exec")

@@ -118,6 +118,24 @@ def test_aclimdb_serves_every_channel_from_one_folder(tmp_path: Path) -> None:
     assert len(read(tmp_path / "train", "test").texts) == 6
 
 
+def test_files_named_by_part_serve_their_own_channel(tmp_path: Path) -> None:
+    """As SST-2's lie: no training sees what it is measured by."""
+    for name, count in (("train.tsv", 3), ("dev.tsv", 2), ("test.tsv.gz", 1)):
+        content = "".join(
+            f"{name} {number}\t{label}\n" for number in range(count) for label in "ab"
+        )
+        packed = gzip.compress(content.encode()) if name.endswith("gz") else content.encode()
+        (tmp_path / name).write_bytes(packed)
+    for channel, count in (("train", 6), ("validation", 4), ("test", 2)):
+        assert len(read(tmp_path, channel).texts) == count
+    (tmp_path / "dev.tsv").unlink()
+    with pytest.raises(DataError, match="no file for validation beside train.tsv.* dev or val"):
+        read(tmp_path, "validation")
+    (tmp_path / "test.tsv.gz").unlink()
+    (tmp_path / "more.tsv").write_text("more\ta\n")
+    assert len(read(tmp_path, "validation").texts) == len(read(tmp_path, "train").texts) == 7
+
+
 def table(path: Path, text: str) -> Texts:
     path.write_text(text)
     return read(path, "train")

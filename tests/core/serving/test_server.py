@@ -483,6 +483,17 @@ def test_wrong_use(algoshelf: Algoshelf, model: Path, server: Server) -> None:
     assert "expected a size" in algoshelf("serve", model, "--max-payload", "big").stderr
 
 
+def test_stopped_while_it_loads_it_ends_without_a_word_of_python(model: Path) -> None:
+    process = Algoshelf(Path.cwd()).start("serve", model, "--workers", 1, "--port", 0)
+    assert process.stderr is not None
+    log = process.stderr.readline()
+    time.sleep(0.7)  # somewhere within the worker's imports
+    process.terminate()
+    log += process.stderr.read()
+    assert process.wait(60) == 0
+    assert "Traceback" not in log
+
+
 def test_a_container_serves_what_lies_in_its_model_folder(tmp_path: Path, model: Path) -> None:
     """In flight at SIGTERM: answered, then the end, with exit code 0."""
     shutil.copytree(model, tmp_path / "model")
