@@ -129,7 +129,7 @@ def test_files_named_by_part_serve_their_own_channel(tmp_path: Path) -> None:
     for channel, count in (("train", 6), ("validation", 4), ("test", 2)):
         assert len(read(tmp_path, channel).texts) == count
     (tmp_path / "dev.tsv").unlink()
-    with pytest.raises(DataError, match="no file for validation beside train.tsv.* dev or val"):
+    with pytest.raises(DataError, match=r"no file for validation beside train.tsv.* dev or val"):
         read(tmp_path, "validation")
     (tmp_path / "test.tsv.gz").unlink()
     (tmp_path / "more.tsv").write_text("more\ta\n")
