@@ -301,7 +301,8 @@ def list_(everything: bool, region: str | None, profile: str | None, as_json: bo
             {
                 "region": acting.region,
                 "items": [_document(item) for item in items],
-                "price_per_hour": usd,
+                "price_per_hour": None if unknown else usd,
+                "known_price_per_hour": usd,
                 "unknown_prices": unknown,
             }
         )
@@ -312,8 +313,8 @@ def list_(everything: bool, region: str | None, profile: str | None, as_json: bo
         return
     headings = ["NAME", "KIND", "STATUS", "AGE", "RUNS ON", "USD/HOUR", "EXPIRES", "ALGORITHM"]
     print_table(console(), headings, [_row(item) for item in items])
-    rest = f", and {unknown} of unknown price" if unknown else ""
-    click.echo(f"\n{usd:,.3f} USD an hour in {acting.region}{rest}")
+    known = f"{usd:,.3f} USD an hour in {acting.region}"
+    click.echo(f"\nmore than {known}: {unknown} of unknown price" if unknown else f"\n{known}")
 
 
 @click.command()
@@ -433,7 +434,7 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
     if ttl is None:
         _say(f"until `algoshelf sagemaker delete {wanted.name}`; --ttl 2h has `sweep` end it")
     else:
-        _say(f"until `algoshelf sagemaker sweep` runs after {ttl / 3600:g} h")
+        _say(f"until `algoshelf sagemaker sweep` runs after {timedelta(seconds=round(ttl))}")
     return usd
 
 
