@@ -26,7 +26,7 @@ from ...core.training.run import parse_seed
 from ...core.tuning import Range, tunable
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
-from . import checks, data, sources, tags
+from . import checks, data, names, sources, tags
 from .account import ROLE_VARIABLE, Account, explained
 from .instances import TRAINING
 from .jobs import MAX_RUN_SECONDS
@@ -261,6 +261,12 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
     return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
 
 
+def job_name(algorithm: str, *, tuning: bool = False) -> str:
+    """A name for a new job: the algorithm's, with the time."""
+    most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
+    return str(name_from_base(algorithm, max_length=most, short=tuning))
+
+
 def inference_image(region: str, instance: str) -> str:
     """The URI of AWS's MXNet image that answers on ``instance``."""
     return str(
@@ -313,8 +319,8 @@ def account_of(session: Any) -> Account:
 
 def _metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
     """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
-    names = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
-    found = metric_definitions(names)
+    printed = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
+    found = metric_definitions(printed)
     return [each for each in found if len(each["Regex"]) <= MOST_REGEX][:MOST_METRICS]
 
 

@@ -15,7 +15,8 @@ from typing import Any, Sequence
 from ...core.errors import InputError
 from . import inventory, removal, tags
 from .account import Account, AwsError, explained
-from .endpoints import Hosting, create_configuration, create_model, in_service, slug, tags_of
+from .endpoints import Hosting, create_configuration, create_model, in_service, tags_of
+from .names import slug
 from .sources import Source
 from .undo import Report, Undo
 

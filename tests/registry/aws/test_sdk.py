@@ -17,6 +17,7 @@ from algoshelf.core.errors import ArtifactError, InputError
 from algoshelf.core.hyperparameters import Search
 from algoshelf.core.training.reporting import metrics_line
 from algoshelf.registry.aws import sdk
+from algoshelf.registry.aws.account import Account
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from sagemaker.estimator import Estimator
@@ -306,6 +307,24 @@ def test_sts_is_asked_at_the_endpoint_that_the_environment_names(
     )
     assert session.account_id() == "123456789012"
     assert asked == ["https://sts.eu-west-1.amazonaws.com/"]
+
+
+def test_a_dry_run_signs_in_as_ever(
+    aws: Aws, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(
+        "[profile mine]\naws_access_key_id = a\naws_secret_access_key = b\n"
+        f"[profile assumed]\nrole_arn = {role}\nsource_profile = mine\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    planned: list[str] = []
+    account = Account(
+        profile="assumed", planned=lambda service, operation, _: planned.append(operation)
+    )
+    account.client("sagemaker").delete_model(ModelName="any")
+    assert "assumed-role/algoshelf" in account.identity["Arn"]
+    assert planned == ["DeleteModel"]
 
 
 def test_a_role_is_found_by_its_name_or_is_ones_own(
