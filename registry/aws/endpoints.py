@@ -233,7 +233,7 @@ def create_model(
     else:
         from . import sdk
 
-        container["Image"] = sdk.inference_image(account.region, hosting.instance)
+        container["Image"] = sdk.image(account.region, hosting.instance, "inference")
         container["Environment"] = HANDLERS
     undo.making(
         f"model {name}",

@@ -147,6 +147,26 @@ def test_an_estimator_that_could_not_train_is_refused(
     assert aws.changes() == []
 
 
+def test_a_region_without_aws_image_is_refused(
+    aws: Aws, role: str, iris_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "mx-central-1")
+    with pytest.raises(InputError, match="mx-central-1: AWS has no image of MXNet"):
+        registry.estimator("kmeans", instance_type=INSTANCE, role=role)
+    with pytest.raises(InputError, match="an image of your own"):
+        registry.model(iris_model, role=role)
+    assert aws.changes() == []
+
+
+def test_more_than_aws_takes_of_a_hyperparameter_is_refused(
+    aws: Aws, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk, "MOST_VALUE", 7)  # no algorithm here has one of 2,500
+    given = {"init": "random"}
+    with pytest.raises(InputError, match="init: AWS takes at most 7 characters"):
+        registry.estimator("kmeans", instance_type=INSTANCE, role=role, hyperparameters=given)
+
+
 def test_every_metric_that_is_printed_is_read(role: str) -> None:
     for entry in registry.catalog():
         found = registry.estimator(entry.algorithm.name, instance_type=INSTANCE, role=role)
