@@ -12,6 +12,8 @@ from typing import Any, Callable, Iterator
 from ...core.errors import AlgoshelfError, InputError, MissingDependencyError
 
 READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "BatchGet")
+# Through these botocore fetches credentials, as of a profile that assumes a role.
+SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
 FIXES = {
@@ -19,8 +21,16 @@ FIXES = {
     "AccessDeniedException": "the credentials lack a right; docs/sagemaker.md has the policy",
     "ExpiredToken": "sign in again, as with `aws sso login`",
     "ExpiredTokenException": "sign in again, as with `aws sso login`",
+    "NoCredentialsError": "sign in, as with `aws configure`",
+    "PartialCredentialsError": "sign in, as with `aws configure`",
     "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
     "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
+    "EndpointConnectionError": "is there a network, and is the region spelt right?",
+    "SSOTokenLoadError": "sign in again, as with `aws sso login`",
+    "Throttling": "AWS got too many requests: try again in a minute",
+    "ThrottlingException": "AWS got too many requests: try again in a minute",
+    "TokenRetrievalError": "sign in again, as with `aws sso login`",
+    "UnauthorizedSSOTokenError": "sign in again, as with `aws sso login`",
     "UnrecognizedClientException": "these credentials are unknown: see `aws configure`",
 }
 
@@ -96,8 +106,13 @@ class Account:
     def _intercept(self, planned: Callable[[str, str, dict[str, Any]], None]) -> None:
         events = self.boto.events
 
+        def changes(model: Any) -> bool:
+            if model.service_model.service_name in SIGNING_IN:
+                return False
+            return not model.name.startswith(READING)
+
         def answer(model: Any, params: Any, **_: Any) -> Any:
-            if model.name.startswith(READING):
+            if not changes(model):
                 return None
             from botocore.awsrequest import AWSResponse
 
@@ -115,7 +130,7 @@ class Account:
             return AWSResponse("", 200, {}, None), parsed
 
         def note(params: dict[str, Any], model: Any, **_: Any) -> None:
-            if not model.name.startswith(READING):
+            if changes(model):
                 planned(str(model.service_model.service_name), model.name, dict(params))
 
         events.register("provide-client-params", note)
@@ -143,6 +158,5 @@ def _explained(error: Exception) -> AwsError:
         text = f"{getattr(error, 'operation_name', 'AWS')}: {fault.get('Message') or code}"
     elif type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         text = "no AWS credentials were found"
-        code = "NoCredentials"
-    fix = FIXES.get(code, "sign in, as with `aws configure`" if code == "NoCredentials" else "")
+    fix = FIXES.get(code or type(error).__name__, "")
     return AwsError(f"{text}: {fix}" if fix else text, code)

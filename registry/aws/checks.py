@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,7 @@ QUOTA_NAMES = {
     TRANSFORM: "{} for transform job usage",
 }
 SPOT_QUOTA_NAME = "{} for spot training job usage"
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 REFUSED = ("AccessDenied", "AccessDeniedException")
 CHECKED_EXAMPLES = 2_000
 
@@ -137,6 +139,10 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
     may not look, that is told.
     """
     arn = given.startswith("arn:")
+    if arn and not ROLE_ARN.fullmatch(given):
+        raise InputError(
+            f"--role: {given!r} is no ARN of a role: expected arn:aws:iam::ACCOUNT:role/NAME"
+        )
     name = given.rpartition("/")[2]
     if not arn and not all(sign.isalnum() or sign in "+=,.@_-" for sign in name):
         raise InputError(f"--role: {given!r} is no name and no ARN of a role")

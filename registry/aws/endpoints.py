@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import secrets
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Sequence
 
 from ...core.errors import InputError
-from . import instances, removal, tags
+from . import instances, names, removal, tags
 from .account import Account, AwsError, explained
+from .names import named
 from .sources import HANDLERS, Source
 from .undo import Report, Undo
 
 ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
-MOST_NAME = 63
-STEM = MOST_NAME - 7  # of a name, before the hyphen and the six random digits that end it
-NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MOST_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MOST_CONCURRENCY = 200
@@ -133,16 +130,12 @@ class Deployment:
     def check(self) -> None:
         """Raise InputError with all that AWS would refuse, or leave undone without a word."""
         faults = self._misfits()
-        if not NAME.fullmatch(self.name):
-            faults.append(
-                f"--name: expected at most {MOST_NAME} letters, digits and single hyphens, "
-                f"got {self.name[:80]!r}"
-            )
+        if fault := names.fault(self.name):
+            faults.append(fault)
         if not 1 <= len(self.variants) <= MOST_VARIANTS:
             faults.append(f"expected 1 to {MOST_VARIANTS} models, got {len(self.variants)}")
-        if any(variant.weight < 0 for variant in self.variants) or not sum(
-            variant.weight for variant in self.variants
-        ):
+        weights = [variant.weight for variant in self.variants]
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             faults.append("the weights: expected numbers from 0, and one above 0")
         if faults:
             raise InputError(*faults)
@@ -240,7 +233,7 @@ def create_model(
     else:
         from . import sdk
 
-        container["Image"] = sdk.inference_image(account.region, hosting.instance)
+        container["Image"] = sdk.image(account.region, hosting.instance, "inference")
         container["Environment"] = HANDLERS
     undo.making(
         f"model {name}",
@@ -306,16 +299,6 @@ def check_free(account: Account, name: str) -> None:
 def tags_of(sources: Sequence[Source], expires: datetime | None) -> list[dict[str, str]]:
     """The tags on what answers with ``sources``."""
     return tags.tags("+".join(sorted({source.algorithm for source in sources}))[:256], expires)
-
-
-def named(*parts: str) -> str:
-    """A name that nothing else has, which begins with ``parts`` as far as they fit."""
-    return f"{slug('-'.join(parts), STEM)}-{secrets.token_hex(3)}"
-
-
-def slug(text: str, most: int = MOST_NAME) -> str:
-    """``text`` as a name at AWS: letters, digits and single hyphens."""
-    return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-")[:most].strip("-") or "model"
 
 
 def _create_endpoint(

@@ -7,16 +7,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Collection, Iterator, Sequence
 
 from ...core.errors import InputError
-from . import instances, prices, removal, tags
+from . import instances, jobs, prices, removal, tags
 from .account import Account, explained
-from .endpoints import ENDPOINT_TAG, STEM, slug
+from .endpoints import ENDPOINT_TAG
+from .names import STEM, slug
 from .undo import Report
 
 ENDPOINT = "endpoint"
 TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB = "training job", "tuning job", "transform job"
 CONFIGURATION, MODEL = "configuration", "model"
 REMAINS = "remains of an endpoint"
-RUNNING = ("InProgress", "Stopping")
 # Whoever deploys makes a model and a configuration first: such young ones are no orphans.
 ORPHAN_AGE = timedelta(hours=1)
 
@@ -101,10 +101,7 @@ def end(account: Account, item: Item, report: Report) -> list[tuple[str, str]]:
     algoshelf's, what is not algoshelf's.
     """
     if item.kind in JOBS:
-        names = JOBS[item.kind]
-        with explained():
-            stop = getattr(account.client("sagemaker"), f"stop_{names.word}_job")
-            stop(**{f"{names.title}JobName": item.name})
+        jobs.stop(account, item.name, JOBS[item.kind])
         return [(item.kind, item.name)]
     described = removal.endpoint(account, item.name) or {}
     parts = _parts(account, item.name, described)
@@ -167,19 +164,7 @@ def remove(account: Account, kind: str, name: str) -> None:
         removal.remove_model(account, name)
 
 
-@dataclass(frozen=True)
-class _Names:
-    """How AWS calls one kind of job in its operations and in its fields."""
-
-    word: str
-    title: str
-
-
-JOBS = {
-    TRAINING_JOB: _Names("training", "Training"),
-    TUNING_JOB: _Names("hyper_parameter_tuning", "HyperParameterTuning"),
-    TRANSFORM_JOB: _Names("transform", "Transform"),
-}
+JOBS = {TRAINING_JOB: jobs.TRAINING, TUNING_JOB: jobs.TUNING, TRANSFORM_JOB: jobs.TRANSFORM}
 
 
 def _endpoints(account: Account, foreign: bool, names: Collection[str]) -> Iterator[Item]:
@@ -193,52 +178,57 @@ def _endpoints(account: Account, foreign: bool, names: Collection[str]) -> Itera
         described = removal.endpoint(account, name)
         if described is None:  # deleted a moment ago
             continue
-        configuration = None
-        for used in removal.configurations(described):
-            configuration = removal.configuration(account, used) or configuration
-        runs_on, price = _hosting(account, described, configuration)
+        runs_on, price = _hosting(account, described)
         status = described["EndpointStatus"]
         yield Item(ENDPOINT, name, status, summary["CreationTime"], runs_on, price, labels)
 
 
-def _hosting(
-    account: Account, described: dict[str, Any], configuration: dict[str, Any] | None
-) -> tuple[str, float | None]:
-    """On what an endpoint runs, and its USD an hour."""
-    if described["EndpointStatus"] == "Failed":
-        return "", 0.0
-    if configuration is None:
+def _hosting(account: Account, described: dict[str, Any]) -> tuple[str, float | None]:
+    """On what an endpoint runs, and its USD an hour.
+
+    While it is updated, the fleets of both configurations are there.
+    """
+    used = sorted(removal.configurations(described))
+    found = [removal.configuration(account, name) for name in used]
+    if not found or None in found:
         return "its configuration is gone", None
     running = {one["VariantName"]: one for one in described.get("ProductionVariants", ())}
-    texts, price = [], 0.0
-    known = True
-    for variant in configuration["ProductionVariants"]:
-        if "ServerlessConfig" in variant:
-            texts.append(f"serverless, {variant['ServerlessConfig']['MemorySizeInMB']} MB")
-            continue
-        count = running.get(variant["VariantName"], {}).get("CurrentInstanceCount")
-        count = variant.get("InitialInstanceCount", 1) if count is None else count
-        text, usd = _instances(account, variant["InstanceType"], count, instances.ENDPOINT)
-        texts.append(text)
-        known = known and usd is not None
-        price += usd or 0.0
-    return " + ".join(texts), price if known else None
+    fleets = [
+        _fleet(account, variant, running.get(variant["VariantName"], {}))
+        for configuration in found
+        for variant in _variants(configuration or {})
+    ]
+    known = [price for _, price in fleets if price is not None]
+    return " + ".join(text for text, _ in fleets), sum(known) if len(known) == len(fleets) else None
+
+
+def _fleet(
+    account: Account, variant: dict[str, Any], running: dict[str, Any]
+) -> tuple[str, float | None]:
+    """On what a variant runs, and its USD an hour; what is asked of it is not counted."""
+    serverless = variant.get("ServerlessConfig")
+    if serverless:
+        held = serverless.get("ProvisionedConcurrency")  # is paid for asked or not
+        text = f"serverless, {serverless['MemorySizeInMB']} MB"
+        return (f"{text}, {held} provisioned", None) if held else (text, 0.0)
+    if "InstanceType" not in variant:
+        return f"variant {variant['VariantName']}", None
+    count = running.get("CurrentInstanceCount")
+    count = variant.get("InitialInstanceCount", 1) if count is None else count
+    return _instances(account, variant["InstanceType"], count, instances.ENDPOINT)
 
 
 def _jobs(account: Account, kind: str, foreign: bool, wanted: Collection[str]) -> Iterator[Item]:
-    names = JOBS[kind]
-    for status in RUNNING:
+    api = JOBS[kind].api
+    for status in jobs.RUNNING:
         summaries = removal.listed(
-            account,
-            f"list_{names.word}_jobs",
-            f"{names.title}JobSummaries",
-            StatusEquals=status,
+            account, JOBS[kind].operation("list", "s"), f"{api}Summaries", StatusEquals=status
         )
         for summary in summaries:
-            name = summary[f"{names.title}JobName"]
+            name = summary[f"{api}Name"]
             if wanted and name not in wanted:
                 continue
-            labels = removal.tagged(account, summary[f"{names.title}JobArn"])
+            labels = removal.tagged(account, summary[f"{api}Arn"])
             if tags.VERSION not in labels and not foreign:
                 continue
             runs_on, price = _machines(account, kind, name)
@@ -250,13 +240,14 @@ def _machines(account: Account, kind: str, name: str) -> tuple[str, float | None
     client = account.client("sagemaker")
     with explained():
         if kind == TRAINING_JOB:
-            resources = client.describe_training_job(TrainingJobName=name)["ResourceConfig"]
+            job = client.describe_training_job(TrainingJobName=name)
+            resources = job.get("ResourceConfig", {})
         elif kind == TRANSFORM_JOB:
             resources = client.describe_transform_job(TransformJobName=name)["TransformResources"]
         else:
             return "its training jobs", 0.0
     if "InstanceType" not in resources:
-        return "instance groups", None
+        return "instances of several types, or none", None
     use = instances.TRAINING if kind == TRAINING_JOB else instances.TRANSFORM
     return _instances(account, resources["InstanceType"], resources["InstanceCount"], use)
 
@@ -305,7 +296,7 @@ def _models_in_use(account: Account, leaving: set[str]) -> set[str]:
     for name, _, _ in _stock(account, CONFIGURATION):
         if name not in leaving:
             used |= _models(removal.configuration(account, name) or {})
-    for status in RUNNING:
+    for status in jobs.RUNNING:
         for job in removal.listed(
             account, "list_transform_jobs", "TransformJobSummaries", StatusEquals=status
         ):
@@ -318,11 +309,14 @@ def _models_in_use(account: Account, leaving: set[str]) -> set[str]:
 
 
 def _models(configuration: dict[str, Any]) -> set[str]:
-    variants = [
+    return {one["ModelName"] for one in _variants(configuration) if "ModelName" in one}
+
+
+def _variants(configuration: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
         *configuration.get("ProductionVariants", ()),
         *configuration.get("ShadowProductionVariants", ()),
     ]
-    return {variant["ModelName"] for variant in variants if "ModelName" in variant}
 
 
 def _stock(account: Account, kind: str, **filters: str) -> Iterator[tuple[str, str, datetime]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Callable, Iterator
 
 from ...core.errors import InputError
 from .account import Account, AwsError, explained
+from .undo import Report, Undo
 
-ENDED = frozenset(["Completed", "Failed", "Stopped"])
+RUNNING = ("InProgress", "Stopping")
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
 POLL_SECONDS = 10.0
 MAX_RUN_SECONDS = 4 * 3600  # of a training whose limit is not told
@@ -23,11 +26,10 @@ class Kind:
     api: str
     log_group: str
 
-    @property
-    def operation(self) -> str:
-        """``describe_training_job``."""
+    def operation(self, verb: str, ending: str = "") -> str:
+        """``describe_training_job``, ``list_training_jobs``: as boto3 names them."""
         words = "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in self.api)
-        return f"describe{words}"
+        return f"{verb}{words}{ending}"
 
 
 TRAINING = Kind("training", "TrainingJob", "/aws/sagemaker/TrainingJobs")
@@ -50,11 +52,9 @@ class Job:
     def find(cls, account: Account, name: str) -> Job:
         """The job ``name`` of any kind. Raises InputError where there is none, AwsError."""
         for kind in KINDS:
-            try:
-                return cls(account, name, kind, _described(account, name, kind))
-            except AwsError as error:
-                if error.aws_code not in ABSENT:
-                    raise
+            job = _found(account, name, kind)
+            if job is not None:
+                return job
         raise InputError(
             f"{name}: no such training, transform or tuning job in {account.region}: "
             "`algoshelf sagemaker list` shows what is running"
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        return self.status in ENDED
+        return self.status not in RUNNING
 
     @property
     def failure(self) -> str:
@@ -139,7 +139,58 @@ class Job:
             self._tokens[stream] = token
 
 
+def check_free(account: Account, name: str, kind: Kind) -> None:
+    """Raise InputError where there was a job of this name: AWS takes each name once."""
+    there = _found(account, name, kind)
+    if there is not None:
+        raise InputError(
+            f"--name: there is a {kind.title} job {name!r} in {account.region} already, "
+            f"{there.status}: choose another"
+        )
+
+
+@contextmanager
+def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterator[Undo]:
+    """Within, the job ``name`` is created; on any error, Ctrl-C too, it is stopped again.
+
+    Its name is free, see ``check_free``: the answer to its creation may be lost, and the job bills.
+    """
+    with Undo(account, report) as undo:
+        undo.making(
+            f"{kind.title} job {name}",
+            partial(stop, account, name, kind),
+            f"algoshelf sagemaker delete {name}",
+            holds=True,
+        )
+        yield undo
+
+
+def stop(account: Account, name: str, kind: Kind) -> None:
+    """Stop the job, if there is one that has not ended. Raises AwsError."""
+    job = _found(account, name, kind)
+    if job is None or job.has_ended:
+        return
+    try:
+        with explained():
+            getattr(account.client("sagemaker"), kind.operation("stop"))(
+                **{f"{kind.api}Name": name}
+            )
+    except AwsError:
+        job.refresh()
+        if not job.has_ended:
+            raise
+
+
+def _found(account: Account, name: str, kind: Kind) -> Job | None:
+    try:
+        return Job(account, name, kind, _described(account, name, kind))
+    except AwsError as error:
+        if error.aws_code not in ABSENT:
+            raise
+        return None
+
+
 def _described(account: Account, name: str, kind: Kind) -> dict[str, Any]:
     with explained():
-        describe = getattr(account.client("sagemaker"), kind.operation)
+        describe = getattr(account.client("sagemaker"), kind.operation("describe"))
         return dict(describe(**{f"{kind.api}Name": name}))

@@ -6,6 +6,7 @@ The one module that imports ``sagemaker``: version 2, the last that knows MXNet
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -26,8 +27,9 @@ from ...core.training.run import parse_seed
 from ...core.tuning import Range, tunable
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
-from . import checks, data, sources, tags
+from . import checks, data, names, sources, tags
 from .account import ROLE_VARIABLE, Account, explained
+from .endpoints import CPU
 from .instances import TRAINING
 from .jobs import MAX_RUN_SECONDS
 
@@ -67,6 +69,8 @@ except ImportError:
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
 MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
+# Of HyperParameters; the job's seed and the SDK's own are ten.
+MOST_HYPERPARAMETERS, MOST_VALUE = 100 - 10, 2_500
 LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
 # By content type, the handiest first.
 SERIALIZERS = {
@@ -123,6 +127,7 @@ def estimator(
     algorithm = entry.algorithm
     given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
     kept = given.model_dump(mode="json", include=given.model_fields_set)
+    _check_bounds(kept)
     if seed is not None:
         try:
             kept[SEED] = parse_seed(str(seed))
@@ -145,6 +150,8 @@ def estimator(
         checks.instance(instance_type, TRAINING, hosts=instance_count, hyperparameters=given)
         session = session or Session(Account())
         account = account_of(session)
+        if image_uri is None:
+            image(account.region, instance_type, TRAINING)
         made.update(role=execution_role(session, role), sagemaker_session=session)
         if output is not None:
             check_output(output)
@@ -227,6 +234,8 @@ def model(
     """
     session = session or Session(Account())
     account = account_of(session)
+    if image_uri is None:
+        image(account.region, CPU, "inference")
     arn = execution_role(session, role)
     opening = (
         nullcontext(source)
@@ -261,18 +270,33 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
     return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
 
 
-def inference_image(region: str, instance: str) -> str:
-    """The URI of AWS's MXNet image that answers on ``instance``."""
-    return str(
-        image_uris.retrieve(
-            "mxnet",
-            region,
-            version=FRAMEWORK["framework_version"],
-            py_version=FRAMEWORK["py_version"],
-            instance_type=instance,
-            image_scope="inference",
+def job_name(algorithm: str, *, tuning: bool = False) -> str:
+    """A name for a new job: the algorithm's, with the time."""
+    most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
+    return str(name_from_base(algorithm, max_length=most, short=tuning))
+
+
+def image(region: str, instance: str, scope: str) -> str:
+    """The URI of AWS's MXNet image for ``scope``, "training" or "inference", on ``instance``.
+
+    Raises InputError where AWS has none in the region.
+    """
+    try:
+        return str(
+            image_uris.retrieve(
+                "mxnet",
+                region,
+                version=FRAMEWORK["framework_version"],
+                py_version=FRAMEWORK["py_version"],
+                instance_type=instance,
+                image_scope=scope,
+            )
         )
-    )
+    except ValueError:
+        raise InputError(
+            f"{region}: AWS has no image of MXNet in this region: choose another --region, or "
+            "give an image of your own (--image; `algoshelf package --as container`)"
+        ) from None
 
 
 def execution_role(session: Any, given: str | None = None) -> str:
@@ -313,9 +337,24 @@ def account_of(session: Any) -> Account:
 
 def _metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
     """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
-    names = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
-    found = metric_definitions(names)
+    printed = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
+    found = metric_definitions(printed)
     return [each for each in found if len(each["Regex"]) <= MOST_REGEX][:MOST_METRICS]
+
+
+def _check_bounds(hyperparameters: Mapping[str, Any]) -> None:
+    """Raise InputError for more, or longer ones, than AWS takes; the SDK adds some of its own."""
+    faults = [
+        f"{name}: AWS takes at most {MOST_VALUE:,} characters of a hyperparameter, got {length:,}"
+        for name, value in hyperparameters.items()
+        if (length := len(json.dumps(value))) > MOST_VALUE
+    ]
+    if len(hyperparameters) > MOST_HYPERPARAMETERS:
+        faults.append(
+            f"AWS takes at most {MOST_HYPERPARAMETERS} hyperparameters, got {len(hyperparameters)}"
+        )
+    if faults:
+        raise InputError(*faults)
 
 
 def _parameter(found: Range) -> Any:

@@ -15,7 +15,8 @@ from typing import Any, Sequence
 from ...core.errors import InputError
 from . import inventory, removal, tags
 from .account import Account, AwsError, explained
-from .endpoints import Hosting, create_configuration, create_model, in_service, slug, tags_of
+from .endpoints import Hosting, create_configuration, create_model, in_service, tags_of
+from .names import slug
 from .sources import Source
 from .undo import Report, Undo
 
@@ -26,6 +27,7 @@ FULL = 100
 STEPS = (10, 50, FULL)
 AT_ONCE = (FULL,)
 TRACKING = "TargetTrackingScaling"
+ANEW = {"ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}]}
 RETAINED = {"RetainAllVariantProperties": True}  # as many instances as there are now
 
 
@@ -173,8 +175,16 @@ def only(
         raise InputError(f"--only: {name} has no variant {variant!r}; there are {', '.join(names)}")
     if len(names) == 1:
         raise InputError(f"--only: {name} has no other variant than {variant}")
-    request = {"ProductionVariants": kept, **_kept_of_configuration(account, configuration)}
-    values = [{"Key": key, "Value": value} for key, value in labels.items()]
+    alone_weighs = {**kept[0], "InitialVariantWeight": 1.0}  # may have had none of the requests
+    request = {
+        "ProductionVariants": [alone_weighs],
+        **_kept_of_configuration(account, configuration),
+    }
+    values = [
+        {"Key": key, "Value": value}
+        for key, value in labels.items()
+        if not key.startswith("aws:")  # AWS's own, which nobody else may set
+    ]
     with Undo(account, report) as undo:
         alone = create_configuration(account, undo, name, request, values)
         undo.making(
@@ -183,7 +193,7 @@ def only(
             _by_hand(name, configuration["EndpointConfigName"]),
             holds=True,
         )
-        _switch(account, name, alone, report, **RETAINED)
+        _switch(account, name, alone, report, **RETAINED, **ANEW)
     for other in names:
         if other != variant:
             removal.remove_scaling(account, name, other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tarfile
 import tempfile
@@ -19,11 +18,11 @@ from ..packaging import kinds
 from ..packaging.kinds import INFERENCE, MODEL_ARCHIVE, MOST_MODEL_BYTES
 from . import data, removal, tags
 from .account import Account, AwsError, explained
+from .names import is_name
 
 UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
-JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MOST_MEMBERS = 100_000
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
@@ -179,7 +178,7 @@ def _unpacked(archive: Path, target: Path, label: str) -> Iterator[str]:
 
 def _job(account: Account, name: str) -> dict[str, Any]:
     """The training job ``name``. Raises InputError where it has no model."""
-    if not JOB_NAME.fullmatch(name):
+    if not is_name(name):
         raise InputError(f"{name}: is no folder here, and no name of a training job")
     try:
         with explained():

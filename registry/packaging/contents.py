@@ -90,8 +90,8 @@ def modules(distribution: metadata.Distribution) -> Files:
         str(path): Path(str(path.locate()))
         for path in listed
         if not path.parts[0].endswith((".dist-info", ".egg-info"))
-        and path.parts[0] not in ("..", "__editable__")
-        and not _is_generated(PurePosixPath(path))
+        and path.parts[0] != "__editable__"
+        and not _stays_at_home(PurePosixPath(path))
         and not path.name.startswith("__editable__")
         and path.suffix != ".pth"
     }
@@ -174,12 +174,15 @@ def _package(folder: Path, prefix: str) -> Files:
     return {
         f"{prefix}/{path.relative_to(folder).as_posix()}": path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _is_generated(PurePosixPath(path.relative_to(folder)))
+        if path.is_file() and not _stays_at_home(PurePosixPath(path.relative_to(folder)))
     }
 
 
-def _is_generated(path: PurePosixPath) -> bool:
-    return "__pycache__" in path.parts or path.suffix in (".pyc", ".pyo")
+def _stays_at_home(path: PurePosixPath) -> bool:
+    """Whether it is generated, hidden as `.env` is, or lies outside the distribution."""
+    hidden = any(part.startswith(".") for part in path.parts)  # `..` too
+    generated = "__pycache__" in path.parts or path.suffix in (".pyc", ".pyo")
+    return hidden or generated or path.is_absolute()
 
 
 def _top_level(distribution: metadata.Distribution) -> list[str]:

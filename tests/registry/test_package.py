@@ -186,6 +186,19 @@ def test_a_third_party_plugin_is_packed_along(site: Site, tmp_path: Path) -> Non
     ask(code, "entry_point", tmp_path / "ml" / "model")
 
 
+def test_what_is_hidden_in_a_plugin_stays_at_home(site: Site, tmp_path: Path) -> None:
+    site.install("acme-tabular", ACME.read_text())
+    folder = site.folder / "acme_tabular"
+    folder.mkdir()
+    (site.folder / "acme_tabular.py").rename(folder / "__init__.py")
+    (folder / ".env").write_text("AWS_SECRET_ACCESS_KEY=secret")
+    packed = site("package", "acme-tabular", "--as", "script", "--output", "packed")
+    assert packed.code == 0, packed.stderr
+    files = {path.name for path in (tmp_path / "packed").rglob("*")}
+    assert "acme_tabular" in files
+    assert ".env" not in files
+
+
 def test_a_model_answers_by_its_code_and_under_serve(
     model: Path, algoshelf: Algoshelf, tmp_path: Path
 ) -> None:

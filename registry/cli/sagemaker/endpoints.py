@@ -15,12 +15,13 @@ from ...aws import checks, endpoints, instances, inventory, prices, shifting, so
 from ...aws.account import ROLE_VARIABLE, Account, AwsError
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.inventory import Item
+from ...aws.names import named, slug
 from ...aws.shifting import FULL, Metric, Update
 from ..output import console, json_option, print_json, print_table
 from ..serve import DURATION, Parsed
 from .common import account, account_options, acting_options, confirm
 
-LEAST_TTL = 60
+LEAST_TTL, MOST_TTL = 60, 10 * 365 * 24 * 3600
 HOURS_A_DAY = 24
 
 
@@ -66,7 +67,7 @@ def _parse_metric(text: str) -> Metric:
 
 def _parse_ttl(text: str) -> float:
     seconds = parse_duration(text)
-    if seconds < LEAST_TTL:
+    if not LEAST_TTL <= seconds <= MOST_TTL:
         raise ValueError
     return seconds
 
@@ -152,7 +153,7 @@ def deploy(
         if given is None:
             raise InputError(f"no role for SageMaker to take on: give --role or {ROLE_VARIABLE}")
         wanted = Deployment(
-            name=endpoints.named(labels[0]) if name is None else name,
+            name=named(labels[0]) if name is None else name,
             variants=[
                 Variant(variant, model, weight)
                 for variant, model, (_, weight) in zip(_distinct(labels), models, weighted)
@@ -400,18 +401,20 @@ def _hosting(
 def _weighted(text: str) -> tuple[str, float]:
     """MODEL and WEIGHT of ``MODEL=WEIGHT``; a MODEL alone weighs 1."""
     model, equals, weight = text.rpartition("=")
+    if not equals or not model or "/" in weight:  # as in s3://BUCKET/day=1/model.tar.gz
+        return text, 1.0
     try:
-        return (model, float(weight)) if equals and model else (text, 1.0)
+        return model, float(weight)
     except ValueError:
         raise InputError(f"{text}: expected MODEL=WEIGHT with a number, got {weight!r}") from None
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
     """Names for variants, numbered where several would be the same."""
-    slugs = [endpoints.slug(label, 60) for label in labels]
+    slugs = [slug(label, 60) for label in labels]
     return [
-        f"{slug}-{number}" if slugs.count(slug) > 1 else slug
-        for number, slug in enumerate(slugs, 1)
+        f"{name}-{number}" if slugs.count(name) > 1 else name
+        for number, name in enumerate(slugs, 1)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -31,8 +32,8 @@ from ..training import (
 from .common import account as open_account
 from .common import account_options, acting_options, confirm
 
-JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MOST_RUN_SECONDS = 28 * 24 * 3600
+MOST_PAYLOAD = 100 * 2**20  # of a request of a transform job
 UNKNOWN_PRICE = "unknown: see https://aws.amazon.com/sagemaker/pricing, or `cost --refresh`"
 # What only some flags take is checked with everything else, so that all faults come at once.
 JOB_FLAGS = (
@@ -146,12 +147,12 @@ def _checked(
     more: tuple[tuple[str, str, str], ...],
 ) -> _Asked:
     """What the command line says; every fault of it in one InputError."""
-    from ...aws import checks, jobs
+    from ...aws import checks, jobs, names
 
     algorithm = entry.algorithm
-    names = [info.name for info in algorithm.Hyperparameters.describe()]
+    infos = [info.name for info in algorithm.Hyperparameters.describe()]
     own = [channel.name for channel in algorithm.channels]
-    known = [name for name, _, _ in (*JOB_FLAGS, *more)] + [flag(name) for name in (*names, *own)]
+    known = [name for name, _, _ in (*JOB_FLAGS, *more)] + [flag(name) for name in (*infos, *own)]
     switches = ("spot", "wait", "no-wait", "region", "profile", "dry-run", "yes", "json", "help")
     faults = unknown_flags(rest, [*known, *map(flag, switches)])
     faults += [f"{flag(name)}: expected a value, got ''" for name in told if not told[name]]
@@ -166,11 +167,10 @@ def _checked(
     elif max_wait is not None and max_wait < max_run:
         faults.append(f"--max-wait: may not be shorter than --max-run, {max_run:g} s")
     seed = reader.read("seed", parse_seed)
-    if "name" in told and not JOB_NAME.fullmatch(told["name"]):
-        faults.append(
-            f"--name: expected up to 63 letters, digits and hyphens, got {told['name']!r}"
-        )
-    given = {name: told[name] for name in names if name in told}
+    if told.get("name"):
+        most = names.MOST_TUNING_NAME if more else names.MOST_NAME
+        faults += filter(None, [names.fault(told["name"], most)])
+    given = {name: told[name] for name in infos if name in told}
     hyperparameters = reader.attempt(lambda: algorithm.Hyperparameters.parse(given, flag))
     if "instance" in told:
         reader.attempt(
@@ -257,13 +257,14 @@ def _train(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: b
     estimator = sdk.estimator(
         asked.entry.algorithm.name, session=session, **_settings(account, asked)
     )
+    name = asked.flags.get("name") or sdk.job_name(asked.entry.algorithm.name)
+    jobs.check_free(account, name, jobs.TRAINING)
     _looked_into(account, asked, channels, at_once=asked.hosts)
     _agreed(account, asked, channels, asked.hosts, yes=yes)
     uris = _uploaded(account, asked, channels)
-    with explained():
-        estimator.fit(uris, wait=False, job_name=asked.flags.get("name"))
+    with jobs.starting(account, name, jobs.TRAINING, _say), explained():
+        estimator.fit(uris, wait=False, job_name=name)
     if not account.dry:
-        name = estimator.latest_training_job.name
         _shown(account, jobs.TRAINING, name, wait=wait, as_json=as_json)
 
 
@@ -281,16 +282,17 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
         session=session,
         **_settings(account, asked),
     )
+    name = asked.flags.get("name") or sdk.job_name(algorithm.name, tuning=True)
+    jobs.check_free(account, name, jobs.TUNING)
     at_once = asked.hosts * min(asked.parallel, asked.jobs)
     _looked_into(account, asked, channels, at_once=at_once)
     for each in tunable(algorithm.Hyperparameters, asked.given):
         _say(f"  {flag(each.name)}: {each}")
     _agreed(account, asked, channels, asked.hosts * asked.jobs, yes=yes)
     uris = _uploaded(account, asked, channels)
-    with explained():
-        tuner.fit(uris, wait=False, job_name=asked.flags.get("name"))
+    with jobs.starting(account, name, jobs.TUNING, _say), explained():
+        tuner.fit(uris, wait=False, job_name=name)
     if not account.dry:
-        name = tuner.latest_tuning_job.name
         _shown(account, jobs.TUNING, name, wait=wait, as_json=as_json)
 
 
@@ -390,28 +392,31 @@ def _shown(account: Account, kind: Any, name: str, *, wait: bool, as_json: bool)
 
     _say(f"{kind.title} job {name}")
     job = jobs.Job(account, name, kind, {})
-    job.refresh()
-    if wait:
-        try:
+    try:
+        job.refresh()
+        if wait:
             job.follow(_say)
-        except KeyboardInterrupt:
-            _say(
-                f"the job goes on, and is billed: `algoshelf sagemaker logs {name} --follow`, or "
-                f"`aws sagemaker {_stop(kind)} {name} --region {account.region}` to end it"
-            )
-            raise
-    if job.status != "Failed":
+    except BaseException:  # whatever ends this ends no job
+        where = f"{name} --region {account.region}"
+        _say(
+            f"the job goes on, and is billed: `algoshelf sagemaker status {where}`, or "
+            f"`algoshelf sagemaker delete {where}` to end it"
+        )
+        raise
+    if job.status == "Completed" or not job.has_ended:
         _report(job, as_json)
         return
     if not as_json:
         _report(job, as_json)
     see = f"; `algoshelf sagemaker logs {name}` shows its log" if kind.log_group else ""
-    raise TrainingError(f"{name}: {job.failure or 'AWS gives no reason'}{see}")
+    raise TrainingError(f"{name}: {job.failure or _unsaid(job)}{see}")
 
 
-def _stop(kind: Any) -> str:
-    words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.api).lower()
-    return f"stop-{words} --{words}-name"
+def _unsaid(job: Any) -> str:
+    """Why it has not completed, where AWS gives no reason of failure."""
+    if job.description.get("SecondaryStatus") == "MaxRuntimeExceeded":
+        return "AWS stopped it at the end of --max-run: give it more time"
+    return "AWS gives no reason" if job.status == "Failed" else f"it is {job.status}"
 
 
 def _report(job: Any, as_json: bool) -> None:
@@ -541,11 +546,15 @@ def transform(
     MODEL is a folder that `train` wrote, a model.tar.gz here or in S3, or a training job; INPUT a
     file or folder here, or in S3. The answers are in <output>/<input>.out.
     """
-    from ...aws import checks, data, jobs, prices, sdk, sources, tags
+    from ...aws import checks, data, jobs, names, prices, removal, sdk, sources, tags
 
     checks.instance(instance, TRANSFORM)
     if output is not None:
         sdk.check_output(output)
+    if name is not None and (fault := names.fault(name)):
+        raise InputError(fault)
+    if max_payload > MOST_PAYLOAD:
+        raise InputError(f"--max-payload: AWS takes at most 100MB, got {max_payload:,} bytes")
     kind = content_type or _content_type(source)
     with open_account(region, profile, dry_run) as account:
         if data.is_uri(source):
@@ -560,6 +569,8 @@ def transform(
             session = sdk.Session(account)
             arn = sdk.execution_role(session, role)
             checks.quota(account, instance, TRANSFORM, hosts)
+            job = name or sdk.job_name(algorithm.name)
+            jobs.check_free(account, job, jobs.TRANSFORM)
             price = prices.find(instance, TRANSFORM, account.region)
             _say(f"{model} on {hosts} × {instance} in {account.region}, about {source}")
             cost = _say_price(price, instance)
@@ -569,8 +580,12 @@ def transform(
             made = sdk.model(found, role=arn, image_uri=image, session=session)
         uri = source if data.is_uri(source) else data.upload(account, Path(source), "data")
         split = split_type or usual_split(kind)
-        job = name or made.name
-        with explained():
+        with jobs.starting(account, job, jobs.TRANSFORM, _say) as undo, explained():
+            undo.making(
+                f"model {made.name}",
+                partial(removal.remove_model, account, made.name),
+                f"aws sagemaker delete-model --model-name {made.name}",
+            )
             transformer = made.transformer(
                 hosts,
                 instance,
@@ -581,19 +596,15 @@ def transform(
                 max_payload=-(-max_payload // 2**20),
                 tags=tags.tags(algorithm.name),
             )
-            try:
-                transformer.transform(
-                    uri,
-                    content_type=kind,
-                    split_type=SPLITS[split],
-                    join_source="Input" if join_source else None,
-                    job_name=job,
-                    wait=False,
-                    logs=False,
-                )
-            except BaseException:
-                transformer.delete_model()
-                raise
+            transformer.transform(
+                uri,
+                content_type=kind,
+                split_type=SPLITS[split],
+                join_source="Input" if join_source else None,
+                job_name=job,
+                wait=False,
+                logs=False,
+            )
         ended = account.dry
         try:
             if not account.dry:
@@ -604,8 +615,7 @@ def transform(
             raise
         finally:
             if ended:  # nothing else needs the model
-                with explained():
-                    transformer.delete_model()
+                removal.remove_model(account, made.name)
 
 
 SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}

@@ -76,11 +76,31 @@ def loader() -> Loader:
     return Loader()
 
 
+@pytest.fixture(scope="session")
+def validated_once() -> Iterator[None]:
+    """The SDK holds its configuration against a schema at each value it reads: 2 s a command."""
+    from sagemaker import utils
+
+    validate = utils.validate_sagemaker_config
+    seen: set[str] = set()
+
+    def once(config: Any = None) -> None:
+        text = json.dumps(config, sort_keys=True)
+        if text not in seen:
+            validate(config)
+            seen.add(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "validate_sagemaker_config", once)
+        yield
+
+
 @pytest.fixture
 def aws(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     loader: Loader,
+    validated_once: None,
 ) -> Iterator[Aws]:
     """An empty account, and Service Quotas, which moto 5.2 lacks."""
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}

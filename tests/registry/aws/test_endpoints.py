@@ -18,6 +18,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 from algoshelf.registry.cli import main
+from botocore.client import BaseClient
 from moto import mock_aws
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.responses import ActionResult
@@ -391,6 +392,10 @@ REFUSED = {
     "beyond the quota": ((MODEL, "--count", "5"), "quota"),
     "a wrong name": ((MODEL, "--name", "-_-"), "--name"),
     "a wrong weight": ((f"{MODEL}=much",), "MODEL=WEIGHT"),
+    "a weight that is no number": ((f"{MODEL}=nan",), "weights"),
+    "an address with =": (("s3://models/day=1/model.tar.gz",), "nothing lies there"),
+    "too long a time": ((MODEL, "--ttl", "99999999999h"), "30m or 2h"),
+    "too long a name": ((MODEL, "--name", f"a{'-' * 70}b"), "--name"),
     "no weight": ((f"{MODEL}=0",), "weights"),
     "no address": ((MODEL, "--capture", "/tmp"), "s3://BUCKET"),
     "serverless instances": ((MODEL, "--serverless", "2048", "--count", "2"), "no instances"),
@@ -519,6 +524,48 @@ def test_list_has_jobs_in_progress_and_what_is_not_ours_when_asked(run: Run, aws
 
     assert run("delete", "ours", "--yes").code == 0
     assert aws.training_jobs["ours"].training_job_status == "Stopped"
+
+
+def test_what_may_be_billed_is_never_listed_for_less(run: Run, aws: Any) -> None:
+    deployed(run)
+    other = deployed(run, "--serverless", "1024", name="other")["configuration"]
+    [variant] = aws.endpoint_configs[other].production_variants
+    variant["ServerlessConfig"]["ProvisionedConcurrency"] = 1
+    aws.endpoints["demo"].endpoint_status = "Failed"  # perhaps when it was scaled, and still runs
+    listed = run("list", "--json").json
+    assert (listed["price_per_hour"], listed["unknown_prices"]) == (PRICE, 1)
+
+
+def test_during_an_update_both_fleets_are_listed(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(run)
+    pending = deployed(run, "--count", 2, name="other")["configuration"]
+    del aws.endpoints["other"]
+    call = BaseClient._make_api_call
+
+    def updating(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        answer = call(client, operation, parameters)
+        if operation == "DescribeEndpoint":
+            answer["PendingDeploymentSummary"] = {"EndpointConfigName": pending}
+            answer["ProductionVariants"] = []
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", updating)
+    assert run("list", "--json").json["price_per_hour"] == pytest.approx(3 * PRICE)
+
+
+def test_a_job_that_ends_while_it_is_deleted_is_no_fault(
+    run: Run, aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(self: Any) -> Any:
+        aws.training_jobs["ours"].training_job_status = "Completed"
+        raise ValidationError("the training job is in status Completed")
+
+    _train("ours", algoshelf="0")
+    aws.training_jobs["ours"].training_job_status = "InProgress"
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", ended)
+    assert run("delete", "ours", "--yes").code == 0
 
 
 def test_delete_asks_and_leaves_what_is_not_ours_or_still_used(
@@ -799,12 +846,12 @@ def test_a_serverless_endpoint_moves_at_once_and_back(
 
 
 def test_only_ends_a_test_of_two_models(run: Run, aws: Any) -> None:
-    assert run("deploy", f"{MODEL}=9", MODEL, "--name", "demo", *OWN).code == 0
+    assert run("deploy", f"{MODEL}=9", f"{MODEL}=0", "--name", "demo", *OWN).code == 0
     assert "--only VARIANT" in run(*UPDATE).err
     assert "one-1, one-2" in run("update", "demo", "--only", "three", "--yes").err
     result = run("update", "demo", "--only", "one-2", "--yes", "--json")
     assert result.code == 0, result.err
-    assert _weights(aws).keys() == {"one-2"}
+    assert _weights(aws) == {"one-2": 1}
     assert len(left(aws)) == 3
     _foreign("theirs")
     assert "--foreign" in run("update", "theirs", MODEL, "--yes").err

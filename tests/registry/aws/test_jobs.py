@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from algoshelf.core.errors import AlgoshelfError
+from moto.core.responses import ActionResult
+from moto.sagemaker.responses import SageMakerResponse
 
 from tests.conftest import ROOT
 from tests.registry.aws.conftest import BUCKET, INSTANCE, Aws, check_request
@@ -35,6 +37,19 @@ def logged(aws: Aws, group: str, streams: dict[str, list[str]]) -> None:
         now = int(time.time() * 1000)  # what is old is dropped
         events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
         client.put_log_events(**where, logEvents=events)
+
+
+def existing(aws: Aws, name: str) -> None:
+    """A training job, which moto completes at once."""
+    aws.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification={"TrainingImage": "1.dkr/mine", "TrainingInputMode": "File"},
+        RoleArn="arn:aws:iam::123456789012:role/algoshelf",
+        OutputDataConfig={"S3OutputPath": "s3://models/jobs"},
+        ResourceConfig={"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+    )
+    aws.requests.clear()
 
 
 def test_a_training_is_asked_for_as_the_service_expects(aws: Aws) -> None:
@@ -99,6 +114,9 @@ def test_the_same_data_is_uploaded_once(aws: Aws, tmp_path: Path) -> None:
         (["--max-wait", "8h"], "--max-wait", "--spot"),
         (["--output", "here"], "--output", "s3://BUCKET"),
         (["--name", "a_b"], "--name", "hyphens"),
+        (["--name", f"a{'-' * 70}b"], "--name", "up to 63"),
+        (["--name", "taken"], "there is a training job 'taken'", "choose another"),
+        (["--role", "arn:aws"], "no ARN of a role", "arn:aws:iam::ACCOUNT:role/NAME"),
     ],
 )
 def test_what_could_not_end_well_is_refused_before_anything_is_sent(
@@ -106,6 +124,8 @@ def test_what_could_not_end_well_is_refused_before_anything_is_sent(
 ) -> None:
     aws.role("ec2", "ec2.amazonaws.com")
     role = aws.role()
+    if "taken" in arguments:
+        existing(aws, "taken")
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.csv").write_text("5.1,3.5,1.4,0.2\n5.1,x,1.4,0.2\n")
     places = {"EMPTY": str(tmp_path / "empty"), "BAD": str(tmp_path / "bad.csv")}
@@ -231,6 +251,55 @@ def test_a_job_that_fails_says_why_and_where_its_log_is(aws: Aws) -> None:
     assert json.loads(shown.stdout)["failure"] == "AlgorithmError: train.csv: line 7: no number"
 
 
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("train", "Training"), ("tune", "HyperParameterTuning"), ("transform", "Transform")],
+)
+def test_a_job_whose_creation_is_interrupted_is_stopped(
+    aws: Aws, iris_model: Path, monkeypatch: pytest.MonkeyPatch, command: str, kind: str
+) -> None:
+    def interrupted(_: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    def running(answer: dict[str, Any]) -> None:
+        answer[f"{kind}JobStatus"] = "InProgress"
+
+    for word in ("training", "hyper_parameter_tuning", "transform"):  # moto has not all of them
+        monkeypatch.setattr(
+            SageMakerResponse, f"stop_{word}_job", lambda _: ActionResult({}), raising=False
+        )
+    role = aws.role()
+    aws.answers.update({f"Create{kind}Job": interrupted, f"Describe{kind}Job": running})
+    what = ("transform", iris_model, IRIS, "--instance", INSTANCE)
+    words = what if command == "transform" else (command, *TRAIN[1:])
+    assert aws(*words, "--role", role, "--name", "mine", "--yes").exit_code != 0
+    assert aws.sent(f"Stop{kind}Job") == [{f"{kind}JobName": "mine"}]
+    assert aws.client("sagemaker").list_models()["Models"] == []
+
+
+def test_who_loses_sight_of_a_job_is_told_that_it_is_billed(aws: Aws) -> None:
+    def lost(_: dict[str, Any]) -> None:
+        raise AlgoshelfError("no network")
+
+    role = aws.role()
+    aws.answers["DescribeTrainingJob"] = lost
+    result = aws(*TRAIN, "--role", role, "--name", "iris", "--yes")
+    assert str(result.exception) == "no network"
+    assert "the job goes on, and is billed" in result.stderr
+    assert "`algoshelf sagemaker delete iris --region us-east-1` to end it" in result.stderr
+
+
+def test_a_job_that_ran_out_of_time_has_not_ended_well(aws: Aws) -> None:
+    def stopped(answer: dict[str, Any]) -> None:
+        answer.update(TrainingJobStatus="Stopped", SecondaryStatus="MaxRuntimeExceeded")
+
+    role = aws.role()
+    aws.answers["DescribeTrainingJob"] = stopped
+    result = aws(*TRAIN, "--role", role, "--name", "iris", "--yes")
+    assert result.exit_code == 1
+    assert "at the end of --max-run" in str(result.exception)
+
+
 def test_the_logs_of_each_host(aws: Aws) -> None:
     assert aws(*TRAIN, "--role", aws.role(), "--name", "two", "--yes", "--no-wait").exit_code == 0
     assert "its log is empty yet" in aws("logs", "two").stderr
@@ -274,6 +343,8 @@ def test_nothing_is_tuned_where_nothing_is_left(aws: Aws) -> None:
     fixed = ("--init", "random", "--restarts", 1, "--tolerance", 0)
     result = aws("tune", *TRAIN[1:], *fixed, "--role", aws.role(), "--yes")
     assert "nothing is left to tune" in refusal(result)
+    result = aws("tune", *TRAIN[1:], "--name", "n" * 33, "--yes")
+    assert "up to 32 letters" in refusal(result)
     assert aws.changes() == []
 
 
@@ -313,6 +384,8 @@ def test_a_transform_job_that_cannot_start_leaves_no_model_behind(
         (["--content-type", "image/png"], "image/png"),
         (["--hosts", "9"], "9 are needed"),
         (["--role", "nobody"], "no such role"),
+        (["--name", "a_b"], "--name"),
+        (["--max-payload", "200MB"], "at most 100MB"),
     ],
 )
 def test_a_transform_job_is_refused_before_anything_is_sent(

@@ -17,6 +17,7 @@ from algoshelf.core.errors import ArtifactError, InputError
 from algoshelf.core.hyperparameters import Search
 from algoshelf.core.training.reporting import metrics_line
 from algoshelf.registry.aws import sdk
+from algoshelf.registry.aws.account import Account
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from sagemaker.estimator import Estimator
@@ -144,6 +145,26 @@ def test_an_estimator_that_could_not_train_is_refused(
     with pytest.raises(InputError, match=reason):
         registry.estimator("kmeans", **{"instance_type": INSTANCE, "role": role, **settings})
     assert aws.changes() == []
+
+
+def test_a_region_without_aws_image_is_refused(
+    aws: Aws, role: str, iris_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "mx-central-1")
+    with pytest.raises(InputError, match="mx-central-1: AWS has no image of MXNet"):
+        registry.estimator("kmeans", instance_type=INSTANCE, role=role)
+    with pytest.raises(InputError, match="an image of your own"):
+        registry.model(iris_model, role=role)
+    assert aws.changes() == []
+
+
+def test_more_than_aws_takes_of_a_hyperparameter_is_refused(
+    aws: Aws, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk, "MOST_VALUE", 7)  # no algorithm here has one of 2,500
+    given = {"init": "random"}
+    with pytest.raises(InputError, match="init: AWS takes at most 7 characters"):
+        registry.estimator("kmeans", instance_type=INSTANCE, role=role, hyperparameters=given)
 
 
 def test_every_metric_that_is_printed_is_read(role: str) -> None:
@@ -306,6 +327,24 @@ def test_sts_is_asked_at_the_endpoint_that_the_environment_names(
     )
     assert session.account_id() == "123456789012"
     assert asked == ["https://sts.eu-west-1.amazonaws.com/"]
+
+
+def test_a_dry_run_signs_in_as_ever(
+    aws: Aws, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(
+        "[profile mine]\naws_access_key_id = a\naws_secret_access_key = b\n"
+        f"[profile assumed]\nrole_arn = {role}\nsource_profile = mine\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    planned: list[str] = []
+    account = Account(
+        profile="assumed", planned=lambda service, operation, _: planned.append(operation)
+    )
+    account.client("sagemaker").delete_model(ModelName="any")
+    assert "assumed-role/algoshelf" in account.identity["Arn"]
+    assert planned == ["DeleteModel"]
 
 
 def test_a_role_is_found_by_its_name_or_is_ones_own(

@@ -1,0 +1,254 @@
+"""docs/sagemaker.md in moto's account: its commands in order, and the four ways of its examples."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import sagemaker
+from algoshelf import registry
+from algoshelf.algorithms.kmeans import IRIS, KMeans
+from algoshelf.core import Reporter, train
+from algoshelf.core.artifact import Artifact
+from algoshelf.registry.aws import sdk
+from algoshelf.registry.cli import cli
+from botocore import xform_name
+from click.testing import CliRunner
+from sagemaker.inputs import TrainingInput
+
+from tests.conftest import ROOT
+from tests.project.test_docs import blocks
+from tests.registry.aws.conftest import ACCOUNT, INSTANCE, Aws, check_request
+from tests.registry.aws.test_policy import actions
+
+DOCUMENT = ROOT / "docs" / "sagemaker.md"
+NAMES = {
+    "REGION": "us-east-1",
+    "ACCOUNT": ACCOUNT,
+    "BUCKET": "mine",
+    "YOU": "you",
+    "eu-west-1": "us-east-1",
+}
+ELSEWHERE = {
+    "python3 -m venv": "tests/project/test_make.py",
+    ".venv/bin/pip install": "tests/project/test_make.py",
+    ". .venv/bin/activate": "tests/project/test_make.py",
+    "aws configure": "asks for the credentials",
+    "algoshelf sagemaker cost --refresh": "tests/registry/aws/test_prices.py",
+    "algoshelf package mnist-cnn --as container": "tests/registry/test_package.py",
+    "docker": "tests/toolkits/test_own_image.py",
+}
+ASKING = ("train", "deploy", "delete")
+# Requests that need a right of another name, or none.
+RIGHTS = {"HeadObject": "GetObject", "HeadBucket": "ListBucket", "ListObjectsV2": "ListBucket"}
+FREE = {"GetCallerIdentity"}
+
+
+def filled(text: str) -> str:
+    return re.sub(r"\b(?:" + "|".join(NAMES) + r")\b", lambda found: NAMES[found[0]], text)
+
+
+def spoken() -> list[str]:
+    """The commands of the document's bash blocks, in order."""
+    text = "".join(blocks(DOCUMENT, "bash")).replace("\\\n", " ")
+    lines = [line.split("  #")[0].split(" # ")[0].strip() for line in text.splitlines()]
+    return [filled(line) for line in lines if line]
+
+
+def stock(aws: Aws) -> None:
+    client = aws.client("s3")
+    client.create_bucket(Bucket="mine")
+    client.put_object(Bucket="mine", Key="iris/iris.csv", Body=IRIS.read_bytes())
+    aws.client("iam").create_user(UserName="you")
+
+
+def asked_of_aws(aws: Aws, words: list[str]) -> None:
+    """What AWS's own command line would ask, with its flags as the service names them."""
+    service, operation, *rest = words
+    if (service, operation) == ("s3", "rm"):
+        place = rest[-1].partition("//")[2].split("/", 1)
+        for key in aws.objects():
+            assert key.startswith(place[1])
+            aws.client("s3").delete_object(Bucket=place[0], Key=key)
+        return
+    client = aws.client(service)
+    (name,) = (each for each, method in client.meta.method_to_api_mapping.items()
+               if each == operation.replace("-", "_"))  # fmt: skip
+    shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name])
+    flags = {"--" + xform_name(each, "-"): each for each in shape.input_shape.members}
+    parameters: dict[str, Any] = {}
+    while rest and rest[0].startswith("--"):
+        value = rest[1]
+        if value.startswith(("file://", "fileb://")):
+            value = Path(value.partition("//")[2]).read_text()
+        parameters[flags[rest[0]]] = value
+        rest = rest[2:]
+    answer = getattr(client, name)(**parameters)
+    if rest:
+        Path(rest[0]).write_bytes(answer["Body"].read())
+
+
+def test_every_command_of_the_document_runs_in_order(
+    aws: Aws, iris_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(aws)
+    for name in ("docs", "algorithms"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "digits").symlink_to(ROOT / "algorithms" / "mnist_cnn" / "sample")
+    (tmp_path / "digit.json").write_text("{}")
+    shutil.copytree(iris_model, tmp_path / "models" / "iris")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("algoshelf.registry.aws.jobs.POLL_SECONDS", 0)
+    aws.quotas["ml.m5.large for endpoint usage"] = 4.0
+    aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/TrainingJobs")
+    job, lists, done = "", [], set()
+    for command in spoken():
+        words = shlex.split(command.replace("JOB", job))
+        if words[0] == "export":
+            monkeypatch.setenv(*words[1].split("=", 1))
+        elif any(command.startswith(start) for start in ELSEWHERE):
+            continue
+        elif words[0] == "aws":
+            asked_of_aws(aws, words[1:])
+        else:
+            assert words[:2] == ["algoshelf", "sagemaker"], command
+            aws.requests.clear()
+            result = aws(*words[2:], *(["--yes"] if words[2] in ASKING else []))
+            assert result.exit_code == 0, f"{command}\n{result.exception}\n{result.stderr}"
+            done |= {name for name, _ in aws.requests}
+            if words[2] == "list":
+                lists.append(result.stdout)
+            if words[2] == "train":
+                (request,) = aws.sent("CreateTrainingJob")
+                check_request("CreateTrainingJob", request)
+                job = request["TrainingJobName"]
+                left_by_the_job(aws, job, iris_model)
+    assert "digits" in lists[0]
+    assert lists[1] == "nothing of algoshelf's is billed in us-east-1 now\n"
+    granted = {action.partition(":")[2] for action in actions("iam-policy.json")}
+    assert {RIGHTS.get(name, name) for name in done - FREE} <= granted
+
+
+def left_by_the_job(aws: Aws, job: str, model: Path) -> None:
+    """What a training leaves in S3; in moto none runs."""
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        for file in model.iterdir():
+            archive.add(file, file.name)
+    told = aws.client("sagemaker").describe_training_job(TrainingJobName=job)
+    bucket, _, key = told["ModelArtifacts"]["S3ModelArtifacts"][5:].partition("/")
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body.getvalue())
+
+
+def test_every_option_that_the_document_names_there_is() -> None:
+    known = {"--recursive"}  # of `aws s3 rm`
+    context = click.Context(cli)
+    for name in ("sagemaker", "package", "train"):
+        group = cli.get_command(context, name)
+        assert group is not None
+        known |= _options(group)
+    known |= {"--epochs", "--k"}  # hyperparameters
+    prose = re.sub(r"^```.*?^```$", "", DOCUMENT.read_text(), flags=re.DOTALL | re.MULTILINE)
+    spans = [span for span in re.findall(r"`([^`]+)`", prose) if not span.startswith("aws ")]
+    named = {flag for span in spans for flag in re.findall(r"(?<!\S)--[a-z-]+", span)}
+    assert len(named) > 10
+    assert named <= known
+
+
+def _options(command: click.Command) -> set[str]:
+    context = click.Context(command)
+    found = {
+        name
+        for parameter in command.get_params(context)
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            found |= _options(inner) if inner is not None else set()
+    return found
+
+
+@pytest.fixture
+def examples(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the document's example in Python that contains a text; the request that it sends."""
+    stock(aws)
+    role = aws.role()
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str) -> Any:
+        (code,) = [block for block in blocks(DOCUMENT, "python") if text in block]
+        code = filled(code).replace("s3://…", "s3://mine/iris/")
+        code = re.sub(r"\.fit\((.*)\)", r".fit(\1, wait=False)", code)
+        exec(compile(code, str(DOCUMENT), "exec"), {"ROLE": role})
+        request = aws.sent("CreateTrainingJob")[-1]
+        check_request("CreateTrainingJob", request)
+        return request
+
+    return run
+
+
+def test_the_built_in_container_and_ours_take_the_same_channel(aws: Aws, examples: Any) -> None:
+    theirs = examples("image_uris.retrieve")
+    assert "/kmeans:" in theirs["AlgorithmSpecification"]["TrainingImage"]
+    role = theirs["RoleArn"]
+    ours = registry.estimator("kmeans", instance_type=INSTANCE, role=role, hyperparameters={"k": 3})
+    data = TrainingInput("s3://mine/iris/", content_type="text/csv;label_size=0")
+    ours.fit({"train": data}, wait=False)
+    request = aws.sent("CreateTrainingJob")[-1]
+    for same in ("InputDataConfig", "ResourceConfig", "RoleArn"):
+        assert request[same] == theirs[same]
+    assert request["HyperParameters"]["k"] == theirs["HyperParameters"]["k"] == "3"
+
+
+def test_what_the_sdk_writes_for_the_built_in_container_is_read_by_ours(
+    aws: Aws, iris_model: Path, tmp_path: Path
+) -> None:
+    stock(aws)
+    role = aws.role()
+    rows = np.loadtxt(IRIS, delimiter=",", dtype="float32", skiprows=1)
+    theirs = sagemaker.KMeans(
+        role, 1, INSTANCE, k=3, data_location="s3://mine/records/",
+        sagemaker_session=sdk.Session(sdk.Account()),
+    )  # fmt: skip
+    records = theirs.record_set(rows)
+    theirs.fit(records, wait=False)
+    request = aws.sent("CreateTrainingJob")[-1]
+    check_request("CreateTrainingJob", request)
+    ours = registry.estimator("kmeans", instance_type=INSTANCE, role=role, hyperparameters={"k": 3})
+    ours.fit(records.data_channel(), wait=False)
+    assert aws.sent("CreateTrainingJob")[-1]["InputDataConfig"] == request["InputDataConfig"]
+    listed = aws.client("s3").list_objects_v2(Bucket="mine", Prefix="records/")["Contents"]
+    (key,) = [each["Key"] for each in listed if each["Key"].endswith(".pbr")]
+    channel = tmp_path / "train"
+    channel.mkdir()
+    aws.client("s3").download_file("mine", key, str(channel / Path(key).name))
+    options = KMeans.Hyperparameters(k=3)
+    train(KMeans(), {"train": channel}, options, tmp_path / "m", reporter=Reporter())
+    digests = [Artifact.open(folder).metadata.sha256 for folder in (tmp_path / "m", iris_model)]
+    assert digests[0] == digests[1]
+
+
+def test_script_mode_by_hand_is_what_train_asks_for(examples: Any) -> None:
+    words = ["package", "mnist-cnn", "--as", "script", "--output", "packed/script"]
+    packed = CliRunner().invoke(cli, words)
+    assert packed.exit_code == 0, packed.exception
+    request = examples("from sagemaker.mxnet import MXNet")
+    image = request["AlgorithmSpecification"]["TrainingImage"]
+    assert image == sdk.image(NAMES["REGION"], INSTANCE, "training")
+    assert request["HyperParameters"]["sagemaker_program"] == '"entry_point.py"'
+
+
+def test_an_image_of_ones_own_is_asked_for_by_the_plain_estimator(examples: Any) -> None:
+    request = examples("from sagemaker.estimator import Estimator")
+    image = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/mnist-cnn"
+    assert request["AlgorithmSpecification"]["TrainingImage"] == image
+    assert request["HyperParameters"] == {"epochs": "3"}
