@@ -533,7 +533,7 @@ def test_what_may_be_billed_is_never_listed_for_less(run: Run, aws: Any) -> None
     variant["ServerlessConfig"]["ProvisionedConcurrency"] = 1
     aws.endpoints["demo"].endpoint_status = "Failed"  # perhaps when it was scaled, and still runs
     listed = run("list", "--json").json
-    assert (listed["price_per_hour"], listed["unknown_prices"]) == (PRICE, 1)
+    assert (listed["known_price_per_hour"], listed["unknown_prices"]) == (PRICE, 1)
 
 
 def test_during_an_update_both_fleets_are_listed(
