@@ -111,6 +111,7 @@ def estimator(
     output: str | None = None,
     offline: bool = False,
     benchmark: Task | None = None,
+    source_dir: Path | None = None,
     session: Any = None,
     **settings: Any,
 ) -> Any:
@@ -123,6 +124,7 @@ def estimator(
     hyperparameters and data. With ``spot``, AWS may take until ``max_wait`` seconds, twice
     ``max_run`` by default. ``output`` is where everything goes, an S3 URI [the SDK's own bucket].
     With ``benchmark`` the job measures, keeps no checkpoints, and leaves no model but a record.
+    ``source_dir`` is one that was packed before, for many estimators at once.
     ``settings`` are the SDK's, and go first; ``instance_type="local"`` is its local mode. Raises
     AwsError, InputError, PluginError.
     """
@@ -170,10 +172,13 @@ def estimator(
         return Estimator(image_uri, **{**made, **settings})
     if instance_count > 1:
         made["distribution"] = {"parameter_server": {"enabled": True}}
+    made.update(entry_point=kinds.ENTRY_POINT, **FRAMEWORK)
+    if source_dir is not None:
+        return MXNet(**{**made, "source_dir": str(source_dir), **settings})
     folder = Path(tempfile.mkdtemp(prefix="algoshelf-"))
     try:
         kinds.script(entry, folder, offline=offline)
-        made.update(entry_point=kinds.ENTRY_POINT, source_dir=str(folder), **FRAMEWORK)
+        made["source_dir"] = str(folder)
         found = MXNet(**{**made, **settings})
     except BaseException:
         shutil.rmtree(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from ..aws.instances import TRAINING
 from ..aws.prices import Price
 from ..benchmarking.hired import STOPPING_SECONDS, HiredJob, Hiring
 from ..discovery import Entry
+from ..packaging import kinds
 from .sagemaker.common import confirm
 from .sagemaker.jobs import Reader
 
@@ -90,69 +92,70 @@ def measure(
     known = _known_prices(account, asked)
     session = sdk.Session(account)
     role = sdk.execution_role(session, asked.role)
-    planned: list[HiredJob] = []
     uris: dict[str, str] = {}
 
-    def starter(estimator: Any, name: str) -> Callable[[], None]:
+    def planned_job(
+        number: int, setting: Setting, place: Place, seeds: list[int], source: Path
+    ) -> HiredJob:
+        values = setting.hyperparameters
+        estimator = sdk.estimator(
+            algorithm.name,
+            instance_type=place.instance_type,
+            instance_count=place.instances,
+            role=role,
+            hyperparameters=values.model_dump(mode="json", include=values.model_fields_set),
+            max_run=int(asked.max_run),
+            output=f"{sdk.root(account)}/benchmarks",
+            benchmark=Task(seeds=seeds, target=setting.target),
+            source_dir=source,
+            session=session,
+        )
+        name = sdk.name_from_base(f"{algorithm.name}-{number}")
+
         def start() -> None:
             with explained():
                 estimator.fit(uris, wait=False, job_name=name)
 
-        return start
+        price = known[place.instance_type]
+        return HiredJob(name, setting, place, price, seeds, asked.max_run, start)
 
-    for (instance, hosts), setting in itertools.product(asked.pairs, settings):
-        place = Place(instance_type=instance, instances=hosts, dollars_an_hour=known[instance].usd)
-        # several hosts are one run
-        for seeds in [[seed] for seed in asked.seeds] if hosts > 1 else [list(asked.seeds)]:
-            estimator = sdk.estimator(
-                algorithm.name,
-                instance_type=instance,
-                instance_count=hosts,
-                role=role,
-                hyperparameters=setting.hyperparameters.model_dump(
-                    mode="json", include=setting.hyperparameters.model_fields_set
-                ),
-                max_run=int(asked.max_run),
-                output=f"{sdk.root(account)}/benchmarks",
-                benchmark=Task(seeds=seeds, target=setting.target),
-                session=session,
+    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+        source = Path(scratch, "source")
+        kinds.script(entry, source)
+        planned: list[HiredJob] = []
+        for (instance, hosts), setting in itertools.product(asked.pairs, settings):
+            place = Place(
+                instance_type=instance, instances=hosts, dollars_an_hour=known[instance].usd
             )
-            name = sdk.name_from_base(f"{algorithm.name}-{len(planned) + 1}")
-            planned.append(
-                HiredJob(
-                    name=name,
-                    setting=setting,
-                    place=place,
-                    price=known[instance],
-                    seeds=seeds,
-                    max_run=asked.max_run,
-                    start=starter(estimator, name),
-                )
-            )
-    _check_affordable(planned, asked)
-    _check_quotas(account, asked, planned)
-    _check_contents(entry, channels, settings[0], tell)
-    _agree(account, entry, channels, planned, asked, yes=yes, tell=tell)
-    data.ensured_bucket(account)
-    here = {str(path): path for path in channels.values() if isinstance(path, Path)}
-    there = {text: data.upload(account, path, "data") for text, path in here.items()}
-    uris.update({name: there.get(str(source), str(source)) for name, source in channels.items()})
-    if account.dry:
-        for job in planned:
-            job.start()
-        return [], {}
-    hiring = Hiring(
-        account, planned, command,
-        budget=asked.max_cost, parallel=asked.parallel, keep=keep, tell=tell,
-    )  # fmt: skip
-    records = hiring.run()
-    cost = {
-        "max_cost": asked.max_cost,
-        "worst_case": sum(job.worst_case for job in planned),
-        "spent": hiring.spent,
-        "jobs": [job.to_dict() for job in planned],
-    }
-    return records, cost
+            # several hosts are one run
+            for seeds in [[seed] for seed in asked.seeds] if hosts > 1 else [list(asked.seeds)]:
+                planned.append(planned_job(len(planned) + 1, setting, place, seeds, source))
+        _check_affordable(planned, asked)
+        _check_quotas(account, asked, planned)
+        _check_contents(entry, channels, settings[0], tell)
+        _agree(account, entry, channels, planned, asked, yes=yes, tell=tell)
+        data.ensured_bucket(account)
+        here = {str(path): path for path in channels.values() if isinstance(path, Path)}
+        there = {text: data.upload(account, path, "data") for text, path in here.items()}
+        uris.update(
+            {name: there.get(str(source), str(source)) for name, source in channels.items()}
+        )
+        if account.dry:
+            for job in planned:
+                job.start()
+            return [], {}
+        hiring = Hiring(
+            account, planned, command,
+            budget=asked.max_cost, parallel=asked.parallel, keep=keep, tell=tell,
+        )  # fmt: skip
+        records = hiring.run()
+        cost = {
+            "max_cost": asked.max_cost,
+            "worst_case": sum(job.worst_case for job in planned),
+            "spent": hiring.spent,
+            "jobs": [job.to_dict() for job in planned],
+        }
+        return records, cost
 
 
 def _hosts(text: str, faults: list[str]) -> list[int]:

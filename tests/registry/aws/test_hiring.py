@@ -259,7 +259,7 @@ def test_several_hosts_are_a_job_a_seed_and_one_record(
         (["--instances", "ml.c5.xlarge,ml.g4dn.16xlarge", "--max-cost", "9"], "--price ml."),
         (["--instances", "ml.p5.48xlarge", "--max-cost", "9"], "compute capability 9.0"),
         (["--instances", LARGE, "--max-cost", "9", "--devices", "cpu"], "--devices: is of"),
-        (["--instances", LARGE, "--max-cost", "9", "--hosts", "2,9"], "is 4, and 9 are needed"),
+        (["--instances", LARGE, "--max-cost", "9", "--hosts", "2,9"], "is 4, and 18 are needed"),
         (["--instances", LARGE, "--max-cost", "9", "--train", "s3://no/x"], "no such bucket"),
         (["--max-cost", "9", "--yes"], "--max-cost: is for --instances alone"),
         (["--instances", LARGE, "--max-cost", "9"], "Start them, for at most 0.12 USD?"),
