@@ -330,4 +330,4 @@ def _billed(description: dict[str, Any]) -> float | None:
     if "TrainingStartTime" not in description:
         return 0.0  # it never had an instance
     end = description.get("TrainingEndTime") or datetime.now(timezone.utc)
-    return max(0.0, (end - description["TrainingStartTime"]).total_seconds())
+    return max(0.0, float((end - description["TrainingStartTime"]).total_seconds()))

@@ -50,7 +50,7 @@ class Toolkit:
         container.close(keep_log=True)
 
     def _on_two_hosts(self, job: Job) -> Ended:
-        """Hosts that reach each other alone: their packages come along; the chief has the record."""
+        """Hosts that reach each other alone: they bring their packages; the chief tells."""
         source = self.shelf.packed("kmeans", "script", "--offline")
         channels = job.channels()
         with network() as hosts, ExitStack() as stack:
