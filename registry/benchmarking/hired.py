@@ -24,8 +24,6 @@ STOPPING_SECONDS = 120.0
 PATIENCE = 60
 MOST_ARCHIVE_BYTES = 64 * 2**20
 MOST_MEMBERS = 10_000
-# What CreateTrainingJob answers where an earlier request, whose answer was lost, made the job.
-IN_USE = "ResourceInUse"
 
 Tell = Callable[[str], None]
 
@@ -167,14 +165,22 @@ class Hiring:
         try:
             job.start()
         except AwsError as error:
-            if error.aws_code in ("", IN_USE):
-                self.tell(f"{job.name}: whether it was started will show: {error}")
+            if not self._is_absent(job):
+                self.tell(f"{job.name}: AWS may have started it all the same: {error}")
                 return
             self._running.remove(job)
             job.status, job.billed = "Failed", 0.0
             self._fail(job, f"not started: {error}")
             return
         self.tell(f"{job}: training job {job.name} was started, at most {job.worst_case:.2f} USD")
+
+    def _is_absent(self, job: HiredJob) -> bool:
+        """Whether AWS says that there is no such job."""
+        try:
+            jobs.Job(self.account, job.name, jobs.TRAINING, {}).refresh()
+        except AwsError as error:
+            return error.aws_code in jobs.ABSENT
+        return False
 
     def _look(self) -> None:
         """Ask AWS for all that run, and take what those have left that ended."""
@@ -220,7 +226,8 @@ class Hiring:
             record = collect(self.account, found, job.setting)
             facts = record.model_dump(include={"contexts", "data", "environment"})
             runs = {run.seed: run for run in record.runs}
-            self._check_data(facts)
+            if any(run.failure is None for run in record.runs):
+                self._check_data(facts)
         except AlgoshelfError as error:
             runs = {}
             reason = reason or str(error)
@@ -237,7 +244,7 @@ class Hiring:
 
     def _check_data(self, facts: dict[str, Any]) -> None:
         others = [o.facts["data"] for job in self.jobs for o in job.outcomes if o.facts]
-        if others and facts["data"] and others[0] != facts["data"]:
+        if others and others[0] != facts["data"]:
             raise DataError("it read other data than the first job: they cannot be compared")
 
     def _fail(self, job: HiredJob, reason: str) -> None:

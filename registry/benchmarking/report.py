@@ -128,8 +128,10 @@ def cell(record: Record, name: str) -> str:
 
 
 def money(dollars: float) -> str:
-    """``$12.34``, or ``$0.0123``."""
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3g}"
+    """``$12.34``, ``$0.0123``, or ``$0.000064``."""
+    if dollars >= 1:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.3g}" if dollars >= 1e-3 else f"${dollars:.6f}"
 
 
 def in_words(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from algoshelf.core.measuring import Objective, Record, Run
 from algoshelf.registry.aws import jobs
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core.responses import EmptyResult
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -103,6 +104,8 @@ def test_jobs_measure_and_their_records_become_the_answer(
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert f"Cheapest to the target: {LARGE}, cpu(0), $" in markdown
     assert "Fastest to the target: ml.m5." in markdown
+    for name, threads in ((LARGE, 1), (XLARGE, 2)):
+        assert re.search(rf"^- {re.escape(name)}: .* {threads} threads an operator", markdown, re.M)
     assert "Time and cost" in (tmp_path / "out" / "report.html").read_text()
     assert "123456789012" not in small.command  # of the role
 
@@ -186,6 +189,24 @@ def test_a_job_that_does_not_end_well_is_reported(bench: Bench, aws: Aws, tmp_pa
     html = (tmp_path / "out" / "report.html").read_text()
     assert "InternalServerError: killed" in html
     assert "no such instances left" in html
+
+
+def test_a_job_whose_start_was_not_answered_is_not_lost(
+    bench: Bench, aws: Aws, tmp_path: Path
+) -> None:
+    worker = Worker(aws, tmp_path, lambda job: Ended(output=record_for(job)))
+    create = aws.answers["CreateTrainingJob"]
+
+    def lost(answer: dict[str, Any]) -> None:
+        create(answer)
+        raise ReadTimeoutError(endpoint_url="https://api.sagemaker")
+
+    aws.answers["CreateTrainingJob"] = lost
+    done = bench("--instances", LARGE, "--max-cost", 9, "--repeats", 2, "--yes")
+    assert done.code == 0, done.stderr
+    assert "AWS may have started it all the same" in done.stderr
+    assert len(worker.created) == 1
+    assert done.json["cost"]["spent"] == pytest.approx(60 / 3600 * 0.115)
 
 
 def test_ctrl_c_stops_what_runs(

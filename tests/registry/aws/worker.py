@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
-from tests.registry.aws.conftest import Aws
+from botocore.exceptions import ClientError
+from moto.sagemaker.models import sagemaker_backends
+
+from tests.registry.aws.conftest import ACCOUNT, Aws
 from tests.toolkits.contract import lay_out, pack, unpack
 
 LOOKS = 2  # a job has ended when it is asked after so often
@@ -93,7 +96,11 @@ class Worker:
         request = self.created[-1]
         name = request["TrainingJobName"]
         folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.folder))
-        ended = self.run(Job(request, folder, self.aws))
+        try:
+            ended = self.run(Job(request, folder, self.aws))
+        except ClientError:  # refused: then there is no job
+            del sagemaker_backends[ACCOUNT]["us-east-1"].training_jobs[name]
+            raise
         self.ended[name], self.looks[name] = ended, 0
         self.most_at_once = max(self.most_at_once, sum(n < LOOKS for n in self.looks.values()))
         if ended.output is not None:
