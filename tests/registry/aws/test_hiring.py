@@ -46,7 +46,7 @@ class Bench:
 @pytest.fixture
 def bench(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(jobs, "POLL_SECONDS", 0.0)
-    for name in (LARGE, XLARGE, XXLARGE, "ml.m5.4xlarge", "ml.c5.4xlarge"):
+    for name in (LARGE, XLARGE, XXLARGE, "ml.m5.4xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge"):
         aws.quotas[f"{name} for training job usage"] = 4.0
     return Bench(aws, tmp_path)
 
@@ -162,17 +162,22 @@ def test_a_job_that_does_not_end_well_is_reported(bench: Bench, aws: Aws, tmp_pa
         if job.instance == "ml.m5.4xlarge":
             fault = {"Code": "ResourceLimitExceeded", "Message": "no such instances left"}
             raise ClientError({"Error": fault}, "CreateTrainingJob")
+        output = job.folder / "data"
+        if job.instance == "ml.c5.9xlarge":
+            output.mkdir()
+            (output / "results.jsonl").write_text('{"schema_version": 1')
+            return Ended(output=output)
         return Ended()
 
     Worker(aws, tmp_path, run)
-    types = (LARGE, XLARGE, XXLARGE, "ml.m5.4xlarge", "ml.c5.4xlarge")
+    types = (LARGE, XLARGE, XXLARGE, "ml.m5.4xlarge", "ml.c5.9xlarge", "ml.c5.4xlarge")
     done = bench(
         "--instances", ",".join(types), "--price", f"{XXLARGE}=0.461", "--repeats", 2,
         "--max-cost", 9, "--yes",
     )  # fmt: skip
     assert done.code == 1
-    assert "9 runs failed" in done.stderr
-    killed, stopped, other, refused, empty = bench.records()
+    assert "11 runs failed" in done.stderr
+    killed, stopped, other, refused, broken, empty = bench.records()
     assert all(
         "InternalServerError: killed; `algoshelf sagemaker logs" in f for f in killed.failures
     )
@@ -180,8 +185,9 @@ def test_a_job_that_does_not_end_well_is_reported(bench: Bench, aws: Aws, tmp_pa
     assert stopped.failures[0].endswith("it was stopped after --max-run")
     assert all("is the record of another measurement" in failure for failure in other.failures)
     assert all("no such instances left" in failure for failure in refused.failures)
+    assert all("its record cannot be read: s3://" in failure for failure in broken.failures)
     assert all("there is no such object" in failure for failure in empty.failures)
-    for record in (killed, stopped, other, refused, empty):
+    for record in (killed, stopped, other, refused, broken, empty):
         assert [run.seed for run in record.runs] == [1, 2]
     cost = {job["instance_type"]: job["usd"] for job in done.json["cost"]["jobs"]}
     assert cost[LARGE] == pytest.approx(0.115 * 30 / 3600)
