@@ -62,7 +62,7 @@ try:
         NumpySerializer,
     )
     from sagemaker.tuner import HyperparameterTuner
-    from sagemaker.utils import name_from_base as name_from_base
+    from sagemaker.utils import name_from_base
 except ImportError:
     raise MissingDependencyError(
         "this needs the SageMaker SDK, version 2: pip install 'algoshelf[sagemaker]'"

@@ -12,7 +12,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from ...core.errors import InputError
 from ...core.measuring import Place, Record, Setting, Task
-from ..aws import checks, data, prices
+from ..aws import checks, data, names, prices
 from ..aws.account import Account, explained
 from ..aws.instances import TRAINING
 from ..aws.prices import Price
@@ -110,7 +110,7 @@ def measure(
             source_dir=source,
             session=session,
         )
-        name = sdk.name_from_base(f"{algorithm.name}-{number}")
+        name = names.named(algorithm.name, str(number))
 
         def start() -> None:
             with explained():
