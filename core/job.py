@@ -18,6 +18,7 @@ from . import container
 from .algorithm import Algorithm
 from .errors import AlgoshelfError, InputError, Stopped
 from .files import entries
+from .measuring import Task, measure_job
 from .training.cluster import is_worker
 from .training.launch import run_host
 from .training.run import RunOptions, parse_duration, parse_seed, train
@@ -26,7 +27,7 @@ CHANNEL_VARIABLE = "SM_CHANNEL_"
 # In a job without network the SDK hands the script over in a channel of this name.
 CODE = "code"
 # Hyperparameters of the job, beside those of the algorithm.
-SEED, CHECKPOINT_EVERY = "seed", "checkpoint_every"
+SEED, CHECKPOINT_EVERY, BENCHMARK = "seed", "checkpoint_every", "benchmark"
 # AWS's toolkit hands no SIGTERM on: a job that is stopped loses what it learned since the last one.
 CHECKPOINT_SECONDS = "5m"
 
@@ -35,8 +36,9 @@ def run(algorithm: Algorithm[Any], distribution: str = "") -> NoReturn:
     """Train ``algorithm``, and end the process: by 0, or with the reason in the failure file by 1.
 
     The hyperparameters are this process's arguments, or where it has none in their file: the
-    algorithm's, and those of the job: ``seed``, and ``checkpoint_every``, a time such as 90s or
-    10m. A training that a signal stopped has kept a checkpoint, and ends by 128 and its number.
+    algorithm's, and those of the job: ``seed``, ``checkpoint_every``, a time such as 90s or 10m,
+    and ``benchmark``, a Task as JSON, which is measured in place of one training. A training that
+    a signal stopped has kept a checkpoint, and ends by 128 and its number.
     """
     code = 0
     try:
@@ -140,7 +142,7 @@ def _json_object(path: Path) -> dict[str, Any]:
 def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: str) -> int:
     """The exit code; 0 but where other processes, one of which failed, train in place of this."""
     values = dict(given)
-    seed, options, faults = _job_options(values)
+    seed, options, task, faults = _job_options(values)
     try:
         parsed = algorithm.Hyperparameters.parse(values)
     except InputError as error:
@@ -151,11 +153,15 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
     hosts = container.hosts()
     if hosts is not None and len(hosts.names) > 1 and not is_worker():
         return 1 if run_host([sys.executable, *sys.argv], hosts, _say) else 0
+    model = Path(os.environ.get("SM_MODEL_DIR") or container.base() / "model")
+    if task is not None:
+        measure_job(algorithm, paths, parsed, task, model, distribution)
+        return 0
     train(
         algorithm,
         paths,
         parsed,
-        Path(os.environ.get("SM_MODEL_DIR") or container.base() / "model"),
+        model,
         seed=seed,
         options=options,
         distribution=distribution,
@@ -163,9 +169,13 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
     return 0
 
 
-def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, list[str]]:
-    """The seed, the options of the run, and the faults; both are taken out of ``values``."""
+def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, Task | None, list[str]]:
+    """The seed, the options of the run, what to measure, and the faults; taken out of ``values``.
+
+    What to measure is None where there is to be one training.
+    """
     faults: list[str] = []
+    task = None
     every = 0.0
     seed = 1
     try:
@@ -177,8 +187,13 @@ def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, list[str]]:
         every = parse_duration(text)
     except ValueError:
         faults.append(f"{CHECKPOINT_EVERY}: expected a time such as 90s, 10m, 1h, got {text!r}")
+    try:
+        if BENCHMARK in values:
+            task = Task.parse(values.pop(BENCHMARK))
+    except ValueError as error:
+        faults.append(f"{BENCHMARK}: {error}")
     folder = container.base() / "checkpoints"
-    return seed, RunOptions(checkpoints=folder, checkpoint_every=every), faults
+    return seed, RunOptions(checkpoints=folder, checkpoint_every=every), task, faults
 
 
 def _tell(reason: str) -> None:

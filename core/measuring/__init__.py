@@ -3,10 +3,12 @@
 May import core only: what measures on SageMaker is what measures at home.
 """
 
+from .job import RECORD, Task, measure_job
 from .records import SCHEMA_VERSION, Figure, Objective, Place, Point, Record, Run
 from .training import Outcome, Setting, measure, record_of, run_once
 
 __all__ = [
+    "RECORD",
     "SCHEMA_VERSION",
     "Figure",
     "Objective",
@@ -16,7 +18,9 @@ __all__ = [
     "Record",
     "Run",
     "Setting",
+    "Task",
     "measure",
+    "measure_job",
     "record_of",
     "run_once",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,17 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return known
+
+
+def process_started() -> float:
+    """When this process began, as time.monotonic tells it; now where there is no /proc."""
+    try:
+        after_name = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    except OSError:
+        return time.monotonic()
+    ticks = int(after_name.split()[19])  # since the machine was started: proc(5), starttime
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - age
 
 
 def processor() -> str:

@@ -41,6 +41,12 @@ class Setting:
         size: int | None = self.hyperparameters.model_dump().get("batch_size")
         return size
 
+    @property
+    def objective(self) -> Objective:
+        """The algorithm's, with the target."""
+        found = self.algorithm.objective
+        return Objective(metric=found.metric, maximize=found.maximize, target=self.target)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -101,7 +107,6 @@ def record_of(
     digests = [outcome.facts["data"] for outcome in outcomes if outcome.facts]
     if any(digest != digests[0] for digest in digests):
         raise TrainingError("the data changed between two runs: they cannot be compared")
-    objective = algorithm.objective
     return Record(
         kind="training",
         command=command,
@@ -111,9 +116,7 @@ def record_of(
         devices=setting.devices,
         batch_size=setting.batch_size,
         hyperparameters=setting.hyperparameters.model_dump(mode="json"),
-        objective=Objective(
-            metric=objective.metric, maximize=objective.maximize, target=setting.target
-        ),
+        objective=setting.objective,
         place=place,
         runs=[outcome.run for outcome in outcomes],
         **facts,

@@ -21,7 +21,8 @@ from typing import Any, Mapping
 from ...core import codecs
 from ...core.errors import InputError, MissingDependencyError
 from ...core.hyperparameters import Search
-from ...core.job import SEED
+from ...core.job import BENCHMARK, SEED
+from ...core.measuring import Task
 from ...core.training.reporting import metric_definitions
 from ...core.training.run import parse_seed
 from ...core.tuning import Range, tunable
@@ -109,6 +110,8 @@ def estimator(
     max_wait: int | None = None,
     output: str | None = None,
     offline: bool = False,
+    benchmark: Task | None = None,
+    source_dir: Path | None = None,
     session: Any = None,
     **settings: Any,
 ) -> Any:
@@ -120,6 +123,8 @@ def estimator(
     that an interrupted job goes on: one estimator is for one training, with one set of
     hyperparameters and data. With ``spot``, AWS may take until ``max_wait`` seconds, twice
     ``max_run`` by default. ``output`` is where everything goes, an S3 URI [the SDK's own bucket].
+    With ``benchmark`` the job measures, keeps no checkpoints, and leaves no model but a record.
+    ``source_dir`` is one that was packed before, for many estimators at once.
     ``settings`` are the SDK's, and go first; ``instance_type="local"`` is its local mode. Raises
     AwsError, InputError, PluginError.
     """
@@ -133,6 +138,8 @@ def estimator(
             kept[SEED] = parse_seed(str(seed))
         except ValueError as error:
             raise InputError(f"{SEED}: {error}") from None
+    if benchmark is not None:
+        kept[BENCHMARK] = benchmark.model_dump_json()
     made: dict[str, Any] = {
         "instance_type": instance_type,
         "instance_count": instance_count,
@@ -156,17 +163,22 @@ def estimator(
         if output is not None:
             check_output(output)
             made.update(output_path=output, code_location=output)
-        made["checkpoint_s3_uri"] = f"{output or root(account)}/checkpoints/{name_from_base(name)}"
+        if benchmark is None:
+            parent = f"{output or root(account)}/checkpoints"
+            made["checkpoint_s3_uri"] = f"{parent}/{name_from_base(name)}"
         if spot:
             made.update(use_spot_instances=True, max_wait=max_wait or 2 * max_run)
     if image_uri is not None:
         return Estimator(image_uri, **{**made, **settings})
     if instance_count > 1:
         made["distribution"] = {"parameter_server": {"enabled": True}}
+    made.update(entry_point=kinds.ENTRY_POINT, **FRAMEWORK)
+    if source_dir is not None:
+        return MXNet(**{**made, "source_dir": str(source_dir), **settings})
     folder = Path(tempfile.mkdtemp(prefix="algoshelf-"))
     try:
         kinds.script(entry, folder, offline=offline)
-        made.update(entry_point=kinds.ENTRY_POINT, source_dir=str(folder), **FRAMEWORK)
+        made["source_dir"] = str(folder)
         found = MXNet(**{**made, **settings})
     except BaseException:
         shutil.rmtree(folder)

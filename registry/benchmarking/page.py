@@ -73,7 +73,7 @@ def page(records: Sequence[Record]) -> str:
             body.append(f"<p>Cold start, from the process to its first answer: {cold}.</p>")
             body.append(_in_html(serving_table(record)))
             body.append(f'<div class="plots">{"".join(_serving_plots(record))}</div>')
-        told = [*remarks([*trained, *served]), *facts((trained + served)[0])]
+        told = [*remarks([*trained, *served]), *facts([*trained, *served])]
         body.append("<h3>To repeat it</h3>")
         body.append(f"<pre>{escape((trained + served)[0].command)}</pre>")
         body.append(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul></section>")

@@ -128,8 +128,10 @@ def cell(record: Record, name: str) -> str:
 
 
 def money(dollars: float) -> str:
-    """``$12.34``, or ``$0.0123``."""
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3g}"
+    """``$12.34``, ``$0.0123``, or ``$0.000064``."""
+    if dollars >= 1:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.3g}" if dollars >= 1e-3 else f"${dollars:.6f}"
 
 
 def in_words(count: int) -> str:
@@ -141,19 +143,26 @@ def connections(record: Record) -> list[int]:
     return [int(name.split("@")[1]) for name in record.summary if name.startswith(REQUESTS)]
 
 
-def facts(record: Record) -> list[str]:
-    """What has to be known to read the figures and to repeat them."""
+def facts(records: Sequence[Record]) -> list[str]:
+    """What has to be known to read the figures and to repeat them, each fact once."""
+    found = [fact for record in records for fact in _facts(record)]
+    return list(dict.fromkeys(found))
+
+
+def _facts(record: Record) -> list[str]:
     known = record.environment
+    told = [f"version {record.algorithm_version} of the algorithm, {record.distribution}"]
+    told += [f"{channel}: SHA-256 {digest}" for channel, digest in sorted(record.data.items())]
+    if not known:  # every run has failed
+        return told
+    place = "" if record.place is None else f"{record.place.instance_type}: "
     gpus = ", ".join(known.get("gpus") or ()) or "no GPU"
     packages = ", ".join(f"{n} {known[n]}" for n in ("python", "mxnet", "numpy") if n in known)
-    facts = [
-        f"{known.get('processor', 'unknown processor')}, {known.get('cores', '?')} cores, "
-        f"{known.get('threads', '?')} threads an operator, {gpus}; "
-        f"{packages}, {record.distribution}",
-        f"version {record.algorithm_version} of the algorithm",
-        *(f"{channel}: SHA-256 {digest}" for channel, digest in sorted(record.data.items())),
+    return [
+        f"{place}{known.get('processor', 'unknown processor')}, {known.get('cores', '?')} cores, "
+        f"{known.get('threads', '?')} threads an operator, {gpus}; {packages}",
+        *told,
     ]
-    return [fact for fact in facts if fact]
 
 
 def rules(records: Sequence[Record]) -> str:
@@ -191,7 +200,9 @@ def remarks(records: Sequence[Record]) -> list[str]:
 
 
 def best_of(records: Sequence[Record]) -> list[str]:
-    """The fastest setting to the target, and where prices are known the cheapest."""
+    """The fastest setting to the target, and where prices are known the cheapest, and all between
+    that no other is both cheaper and faster than.
+    """
     timed = [
         (record, figure.mean)
         for record in records
@@ -206,6 +217,10 @@ def best_of(records: Sequence[Record]) -> list[str]:
     if priced:
         record, dollars = min(priced, key=lambda pair: pair[1] or 0.0)
         told.append(f"Cheapest to the target: {label(record)}, {money(dollars or 0.0)}.")
+    if len(priced) > 2:
+        times = {id(record): seconds for record, seconds in timed}
+        best = front([(dollars or 0.0, times[id(record)]) for record, dollars in priced])
+        told.append(f"Pareto front: {'; '.join(label(priced[number][0]) for number in best)}.")
     return told
 
 
@@ -239,7 +254,7 @@ def markdown(records: Sequence[Record]) -> str:
                 f"{cell(record, 'cold_start_seconds')}.",
                 _in_markdown(serving_table(record)),
             ]
-        told = [*remarks([*trained, *served]), *facts((trained + served)[0])]
+        told = [*remarks([*trained, *served]), *facts([*trained, *served])]
         parts.append("\n".join(f"- {text}" for text in told))
         parts.append(f"```text\n{(trained + served)[0].command}\n```")
     return "\n\n".join(parts) + "\n"

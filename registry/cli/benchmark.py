@@ -18,6 +18,8 @@ from ...core.errors import InputError, MissingDependencyError
 from ...core.training.devices import FORMS
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, console, json_option, print_json, print_table
+from .sagemaker.common import account as open_account
+from .sagemaker.common import account_options, acting_options
 from .training import TrainCommand, channel_options, flag, hyperparameter_options, unknown_flags
 
 OUTPUT = Path("benchmarks")
@@ -38,6 +40,22 @@ FLAGS = (
     ("--output", "DIR", f"A new folder for results and report [default: {OUTPUT}/NAME]"),
     ("--connections", "LIST", "With --serving: how many at once [default: 1,4,16]"),
     ("--seconds", "S", "With --serving: how long each load lasts [default: 5]"),
+)
+# What speaks of SageMaker alone.
+JOB_FLAGS = (
+    ("--hosts", "LIST", "How many of each, with commas between [default: 1]"),
+    ("--max-cost", "USD", "No job is started that may bring the cost of all above this."),
+    ("--max-run", "TIME", "AWS ends a job after this time, such as 90m, 8h [default: 1h]"),
+    ("--parallel", "N", "How many jobs at once, at most [default: 2]"),
+    ("--price", "TYPE=USD", "An hour's price, where the table has none; several with commas"),
+    ("--role", "ROLE", "What the jobs act as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
+)
+JOB_SWITCHES = ("region", "profile", "dry_run", "yes")
+INSTANCES = (
+    "--instances",
+    "LIST",
+    "Measure in SageMaker training jobs on these, such as ml.m5.xlarge,ml.g5.xlarge; what follows "
+    "speaks of them.",
 )
 
 
@@ -73,11 +91,20 @@ def benchmark_command(entry: Entry) -> click.Command:
             ["--serving"], is_flag=True, help="Serve the first setting's model too, and load it."
         )
     )
+    parameters += [
+        click.Option([name], metavar=kind, help=text)
+        for name, kind, text in (INSTANCES, *JOB_FLAGS)
+    ]
     parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 
-    def callback(as_json: bool, serving: bool, **given: str | None) -> None:
+    def callback(as_json: bool, serving: bool, **given: Any) -> None:
+        switches = {name: given.pop(name) for name in JOB_SWITCHES}
         values = {name: value for name, value in given.items() if value is not None}
-        _benchmark(entry, values, click.get_current_context(), serving, as_json)
+        asked = _Asked(entry, values, click.get_current_context().args, serving, switches)
+        if asked.jobs is None:
+            _measure_here(entry, asked, _command(entry, values, serving), serving, as_json)
+        else:
+            _measure_there(entry, asked, values, switches, as_json)
 
     command = TrainCommand(
         entry,
@@ -86,24 +113,13 @@ def benchmark_command(entry: Entry) -> click.Command:
         callback=callback,
         help=f"Measure: {algorithm.summary}",
     )
-    return json_option(command)
+    return json_option(acting_options(account_options(command)))
 
 
-def _benchmark(
-    entry: Entry, given: Mapping[str, str], ctx: click.Context, serving: bool, as_json: bool
-) -> None:
+def _measure_here(entry: Entry, asked: _Asked, command: str, serving: bool, as_json: bool) -> None:
     from ..benchmarking.local import measure_here
-    from ..benchmarking.page import write_report
     from ..benchmarking.serving import measure_serving
-    from ..benchmarking.storing import RESULTS, write
 
-    def keep(found: Sequence[Any]) -> None:
-        write(output / RESULTS, found)
-        write_report(output, found)
-
-    asked = _Asked(entry, given, ctx.args, serving)
-    command = _command(entry, given, serving)
-    output = asked.output
     if asked.sampled:
         _say(f"measuring {entry.algorithm.name} on its bundled sample; give --train PATH for yours")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
@@ -113,7 +129,7 @@ def _benchmark(
             asked.repeats,
             command,
             tell=_say,
-            keep=keep,
+            keep=asked.keep,
             model=model if serving else None,
         )
         if serving and model.is_dir():
@@ -126,8 +142,41 @@ def _benchmark(
                 tell=_say,
             )
             records.append(served)
-            keep(records)
-    _show(records, output, as_json)
+            asked.keep(records)
+    _show(records, asked.output, as_json)
+    _fail_for(records)
+
+
+def _measure_there(
+    entry: Entry,
+    asked: _Asked,
+    given: Mapping[str, str],
+    switches: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    from . import hiring
+
+    with open_account(switches["region"], switches["profile"], switches["dry_run"]) as account:
+        if asked.sampled:
+            _say("on the bundled sample; give --train PATH or s3://… for your own data")
+        records, cost = hiring.measure(
+            account,
+            entry,
+            given,
+            asked.settings,
+            asked.jobs,
+            _command(entry, given, False),
+            yes=switches["yes"],
+            keep=asked.keep,
+            tell=_say,
+        )
+    if not switches["dry_run"]:
+        _show(records, asked.output, as_json, cost)
+        _fail_for(records)
+
+
+def _fail_for(records: Sequence[Any]) -> None:
+    """End with 1 where runs failed."""
     failures = [failure for record in records for failure in record.failures]
     if failures:
         _say(f"error: {len(failures)} runs failed, the first by this: {failures[0]}")
@@ -138,11 +187,17 @@ class _Asked:
     """What the command line says; every fault of it in one InputError."""
 
     def __init__(
-        self, entry: Entry, given: Mapping[str, str], rest: list[str], serving: bool
+        self,
+        entry: Entry,
+        given: Mapping[str, str],
+        rest: list[str],
+        serving: bool,
+        switches: Mapping[str, Any],
     ) -> None:
         algorithm = entry.algorithm
         names = [info.name for info in algorithm.Hyperparameters.describe()]
-        known = [name for name, _, _ in FLAGS] + ["--serving", "--json", "--help"]
+        known = [name for name, _, _ in (*FLAGS, INSTANCES, *JOB_FLAGS)]
+        known += ["--serving", "--json", "--help", *map(flag, JOB_SWITCHES)]
         known += [flag(n) for n in (*names, *(channel.name for channel in algorithm.channels))]
         self.faults = unknown_flags(rest, [name for name in known if name != "--batch-size"])
         self.sampled = not any(channel.name in given for channel in algorithm.channels)
@@ -159,19 +214,52 @@ class _Asked:
                 for name in ("connections", "seconds")
                 if name in given
             ]
-        channels: Mapping[str, Path] = {}
-        try:
-            own = {c.name: Path(given[c.name]) for c in algorithm.channels if c.name in given}
-            channels = check_channels(
-                algorithm.channels, algorithm.sample() if self.sampled else own
-            )
-        except InputError as error:
-            self.faults += error.faults
+        there = "instances" in given
+        self._check_place(given, serving, [name for name in switches if switches[name]], there)
+        # those of a job may lie in S3, and are checked in the account
+        channels = {} if there else self._channels(entry, given)
         target = self._target(entry, given.get("target_metric"))
         values = {name: given[name] for name in names if name in given}
         self.settings = self._settings(entry, given, channels, values, target)
+        self.jobs: Any = None
+        if there:
+            from . import hiring
+
+            self.jobs = hiring.read(given, self.settings, self.repeats, self.faults)
         if self.faults:
             raise InputError(*self.faults)
+
+    def keep(self, records: Sequence[Any]) -> None:
+        """Write the results and the report, as far as they are."""
+        from ..benchmarking.page import write_report
+        from ..benchmarking.storing import RESULTS, write
+
+        write(self.output / RESULTS, records)
+        write_report(self.output, records)
+
+    def _check_place(
+        self, given: Mapping[str, str], serving: bool, switches: Sequence[str], there: bool
+    ) -> None:
+        """What speaks of jobs is for --instances alone, and what speaks of this machine is not."""
+        if there:
+            own = ["serving"] * serving + ["devices"] * ("devices" in given)
+            self.faults += [
+                f"--{name}: is of a measurement here; a job trains on all that its instance has"
+                for name in own
+            ]
+            return
+        flags = [name for name, _, _ in JOB_FLAGS if name[2:].replace("-", "_") in given]
+        flags += map(flag, switches)
+        self.faults += [f"{name}: is for --instances alone" for name in flags]
+
+    def _channels(self, entry: Entry, given: Mapping[str, str]) -> Mapping[str, Path]:
+        channels = entry.algorithm.channels
+        own = {c.name: Path(given[c.name]) for c in channels if c.name in given}
+        try:
+            return check_channels(channels, entry.algorithm.sample() if self.sampled else own)
+        except InputError as error:
+            self.faults += error.faults
+            return {}
 
     def _check_output(self, given: Mapping[str, str]) -> None:
         if given.get("output") == "":
@@ -281,14 +369,16 @@ class _Asked:
 
 
 def _command(entry: Entry, given: Mapping[str, str], serving: bool) -> str:
-    """The command as it was given, without what it does not depend on."""
+    """The command as it was given, without what it does not depend on, or is nobody's business."""
     words = ["algoshelf", "benchmark", entry.algorithm.name]
     for name, value in given.items():
-        words += [flag(name), value] if name != "output" else []
+        words += [flag(name), value] if name not in ("output", "role") else []
     return shlex.join(words + ["--serving"] * serving)
 
 
-def _show(records: Sequence[Any], output: Path, as_json: bool) -> None:
+def _show(
+    records: Sequence[Any], output: Path, as_json: bool, cost: Mapping[str, Any] | None = None
+) -> None:
     from ..benchmarking.page import PAGE
     from ..benchmarking.report import best_of, scaling, serving_table, summary_table
 
@@ -298,6 +388,7 @@ def _show(records: Sequence[Any], output: Path, as_json: bool) -> None:
             {
                 "output": str(output),
                 "records": [record.model_dump(mode="json") for record in records],
+                **({} if cost is None else {"cost": cost}),
                 "scaling": [
                     {
                         "devices": each.record.devices,
@@ -317,6 +408,11 @@ def _show(records: Sequence[Any], output: Path, as_json: bool) -> None:
         click.echo()
     for text in best_of(trained):
         click.echo(text)
+    if cost is not None:
+        click.echo(
+            f"AWS bills {cost['spent']:.4g} USD for the instances, of --max-cost "
+            f"{cost['max_cost']:g}; storage and traffic come on top."
+        )
     click.echo(f"The report is {output / PAGE}.")
 
 

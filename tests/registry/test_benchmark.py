@@ -281,6 +281,7 @@ def test_the_page_names_the_cheapest_and_the_fastest_and_marks_the_front() -> No
     html = page(hired)
     assert "Cheapest to the target: ml.slow, cpu, batch 64, $1.00." in html
     assert "Fastest to the target: ml.fast, cpu, batch 64, 360 s." in html
+    assert "Pareto front: ml.slow, cpu, batch 64; ml.fast, cpu, batch 64." in html
     (plot,) = (d for d in drawings(html) if d.findtext("title") == "time and cost")
     circles = [element for element in plot if element.tag == "circle"]
     assert [float(circle.attrib["r"]) > 5 for circle in circles] == [True, True, False, False]

@@ -156,7 +156,7 @@ def _checked(
     switches = ("spot", "wait", "no-wait", "region", "profile", "dry-run", "yes", "json", "help")
     faults = unknown_flags(rest, [*known, *map(flag, switches)])
     faults += [f"{flag(name)}: expected a value, got ''" for name in told if not told[name]]
-    reader = _Reader(told, faults)
+    reader = Reader(told, faults)
     hosts = reader.number("hosts", 1, 99)
     trainings = reader.number("jobs", 10, MOST_TUNING_JOBS)
     parallel = reader.number("parallel", 1, MOST_PARALLEL_JOBS)
@@ -200,7 +200,7 @@ def _checked(
     )
 
 
-class _Reader:
+class Reader:
     """Reads flags, and notes what is wrong with them."""
 
     def __init__(self, told: Mapping[str, str], faults: list[str]) -> None:

@@ -24,6 +24,7 @@ ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 READING = ("Describe", "List", "Get", "Head")
 INSTANCE = "ml.m5.xlarge"
+SDK = "algoshelf.registry.aws.sdk.sagemaker"
 USES = ("training job", "spot training job", "transform job", "endpoint")
 
 
@@ -121,6 +122,8 @@ def aws(
     monkeypatch.delenv("ALGOSHELF_ROLE", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr("botocore.session.create_loader", lambda _paths: loader)
+    # The SDK holds its own schema against the metaschema at every default that it looks up.
+    monkeypatch.setattr(f"{SDK}.utils.validate_sagemaker_config", lambda _config: None)
     account = Aws(quotas)
     call = BaseClient._make_api_call
 
