@@ -190,8 +190,12 @@ def prefetched(
 ) -> Generator[V, None, None]:
     """``produce(key)`` for every key in order, made up to ``depth`` ahead by a thread of its own.
 
-    An exception in ``produce`` is raised here. The thread ends when the iterator is closed.
+    An exception in ``produce`` is raised here. The thread ends when the iterator is closed. One key
+    needs no thread: each that ends leaves about 1 kB behind, and a server has one key a request.
     """
+    if len(keys) == 1:
+        yield produce(keys[0])
+        return
     made: queue.Queue[Callable[[], Any]] = queue.Queue(depth)
     closed = threading.Event()
 

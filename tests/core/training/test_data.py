@@ -117,6 +117,13 @@ def test_prefetched_works_ahead() -> None:
     stream.close()
 
 
+def test_prefetched_of_one_key_needs_no_thread() -> None:
+    """Each thread leaves memory behind, and a server that answers texts asks for one key a time."""
+    assert list(prefetched(lambda _: threading.current_thread(), [0])) == [
+        threading.current_thread()
+    ]
+
+
 def test_prefetched_raises_what_the_producer_raised_in_its_place() -> None:
     def produce(n: int) -> int:
         if n == 3:
