@@ -122,8 +122,6 @@ def aws(
     monkeypatch.delenv("ALGOSHELF_ROLE", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr("botocore.session.create_loader", lambda _paths: loader)
-    # The SDK holds its own schema against the metaschema at every default that it looks up.
-    monkeypatch.setattr(f"{SDK}.utils.validate_sagemaker_config", lambda _config: None)
     account = Aws(quotas)
     call = BaseClient._make_api_call
 
