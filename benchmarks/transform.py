@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import numpy as np
+from command import ALGOSHELF
 from environment import environment, results_file
 
 ROOT = Path(__file__).parents[1] / "algorithms"
 CHUNK = 65_536
 CHUNK_BYTES = 64 * 2**20
 KILLS = 5
-ALGOSHELF = str(Path(sys.executable).parent / "algoshelf")
 TRAINING = {
     "kmeans": ("kmeans", "--k", "3"),
     "text": ("text-sentiment", "--network", "ngram", "--epochs", "1"),

@@ -187,6 +187,17 @@ def estimator(
     return found
 
 
+def start(estimator: Any, channels: Mapping[str, str], name: str) -> None:
+    """Ask for the training job ``name`` without waiting for it.
+
+    The SDK's telemetry, switched off too, swallows Ctrl-C by a return in a finally: then no job is
+    known, and KeyboardInterrupt is raised here.
+    """
+    estimator.fit(channels, wait=False, job_name=name)
+    if estimator.latest_training_job is None:
+        raise KeyboardInterrupt
+
+
 def tuner(
     name: str,
     *,

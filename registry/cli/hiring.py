@@ -114,7 +114,7 @@ def measure(
 
         def start() -> None:
             with explained():
-                estimator.fit(uris, wait=False, job_name=name)
+                sdk.start(estimator, uris, name)
 
         price = known[place.instance_type]
         return HiredJob(name, setting, place, price, seeds, asked.max_run, start)

@@ -263,8 +263,7 @@ def _train(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: b
     _agreed(account, asked, channels, asked.hosts, yes=yes)
     uris = _uploaded(account, asked, channels)
     with jobs.starting(account, name, jobs.TRAINING, _say), explained():
-        estimator.fit(uris, wait=False, job_name=name)
-        _check_started(estimator.latest_training_job)
+        sdk.start(estimator, uris, name)
     if not account.dry:
         _shown(account, jobs.TRAINING, name, wait=wait, as_json=as_json)
 
@@ -293,15 +292,8 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
     uris = _uploaded(account, asked, channels)
     with jobs.starting(account, name, jobs.TUNING, _say), explained():
         tuner.fit(uris, wait=False, job_name=name)
-        _check_started(tuner.latest_tuning_job)
     if not account.dry:
         _shown(account, jobs.TUNING, name, wait=wait, as_json=as_json)
-
-
-def _check_started(job: Any) -> None:
-    """Raise KeyboardInterrupt again, which the SDK's telemetry swallows (a return in a finally)."""
-    if job is None:
-        raise KeyboardInterrupt
 
 
 def _settings(account: Account, asked: _Asked) -> dict[str, Any]:
