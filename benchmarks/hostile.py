@@ -1,10 +1,11 @@
 """What a server answers to requests that nobody should send.
 
-    python hostile.py MODEL [--requests 200000] [--connections 2000] [--seed 1]
+    python hostile.py ALGORITHM [--model FOLDER] [--requests 200000] [--connections 2000] [--seed 1]
 
-Starts `algoshelf serve MODEL` and sends it, over real sockets, requests that are malformed,
-truncated, mistyped, oversized, or good ones with some bytes changed; holds slow and half-open
-connections meanwhile. Every answer has to be a good one or a 4xx with its code, never a 500; good
+Starts `algoshelf serve` with a small model of the built-in ALGORITHM, trained on its sample unless
+--model gives one, and sends it, over real sockets, requests that are malformed, truncated,
+mistyped, oversized, or good ones with some bytes changed; holds slow and half-open connections
+meanwhile. Every answer has to be a good one or a 4xx with its code, never a 500; good
 requests in between have to be answered; memory is noted as it goes. With schemathesis installed,
 its own requests, made from /openapi.json, follow. The result is kept under results/.
 """
@@ -20,13 +21,16 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Callable
 
 import psutil
+from command import ALGOSHELF
 from environment import environment, results_file
+from workloads import WORKLOADS
 
 HEADS = (
     b"nonsense\r\n\r\n",
@@ -51,14 +55,24 @@ ODD = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("algorithm", choices=WORKLOADS)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--requests", type=int, default=200_000)
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    command = str(Path(sys.executable).parent / "algoshelf")
+    with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+        model = options.model or WORKLOADS[options.algorithm].train(Path(folder, "model"), 1)
+        document = served(model, options)
+    path = results_file(f"hostile-{options.algorithm}")
+    path.write_text(json.dumps({"algorithm": options.algorithm, **document}, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+    print(path)
+
+
+def served(model: Path, options: argparse.Namespace) -> dict[str, Any]:
     process = subprocess.Popen(
-        [command, "serve", str(options.model), "--port", "0"], stderr=subprocess.PIPE, text=True
+        [ALGOSHELF, "serve", str(model), "--port", "0"], stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stderr is not None
@@ -68,12 +82,7 @@ def main() -> None:
     finally:
         process.terminate()
         code = process.wait(60)
-    document["exit_code"] = code
-    algorithm = json.loads((options.model / "algorithm.json").read_text())["algorithm"]
-    path = results_file(f"hostile-{algorithm}")
-    path.write_text(json.dumps({"algorithm": algorithm, **document}, indent=2) + "\n")
-    print(json.dumps(document, indent=2))
-    print(path)
+    return {**document, "exit_code": code}
 
 
 def _measured(port: int, pid: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -104,7 +113,6 @@ def _measured(port: int, pid: int, options: argparse.Namespace) -> dict[str, Any
         if status >= 500 or (status >= 400 and not json.loads(content)["error"]["code"]):
             raise SystemExit(f"{sent[:300]!r} is answered {status} {content[:300]!r}")
     return {
-        "command": "python benchmarks/hostile.py MODEL",
         "requests": options.requests,
         "idle_connections": options.connections,
         "answers_by_status": dict(sorted(statuses.items())),

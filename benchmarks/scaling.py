@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from command import ALGOSHELF
+
 ROUNDS = 5
 SIDES = {
     "one": [],
@@ -30,7 +32,6 @@ SIDES = {
 
 def measured(side: str, cifar10: str) -> float:
     """Images a second of the whole job, in the epoch after the first."""
-    program = str(Path(sys.executable).parent / "algoshelf")
     with tempfile.TemporaryDirectory() as scratch:
         batch = Path(scratch, "data", "data_batch_1.bin")
         batch.parent.mkdir()
@@ -39,7 +40,7 @@ def measured(side: str, cifar10: str) -> float:
             Path(scratch, "few.bin").write_bytes(source.read(256 * 3073))
         metrics = Path(scratch, "metrics.jsonl")
         command = [
-            program, "train", "image-classification", "--network", "cifar_resnet20_v1",
+            ALGOSHELF, "train", "image-classification", "--network", "cifar_resnet20_v1",
             "--train", str(batch), "--validation", str(Path(scratch, "few.bin")),
             "--epochs", "2", "--batch-size", "128", "--shift", "0", "--flip", "false",
             "--metrics", str(metrics), "--output", str(Path(scratch, "model")), *SIDES[side],

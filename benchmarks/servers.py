@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
+from command import ALGOSHELF
 from load_client import load
-from workloads import Workload, algoshelf
+from workloads import Workload
 
 PEERS = Path(__file__).with_name("peers")
 WORKERS = 2
@@ -48,7 +49,7 @@ class Server:
 def own(models: Sequence[str], options: Sequence[str] = ()) -> Iterator[Server]:
     """``algoshelf serve``: ``models`` are folders or NAME=FOLDER."""
     port = _free_port()
-    command = [algoshelf(), "serve", *models, "--port", str(port), *options]
+    command = [ALGOSHELF, "serve", *models, "--port", str(port), *options]
     with _running(command, port, {}) as server:
         yield server
 

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from command import algoshelf
+from command import ALGOSHELF, algoshelf
 from environment import environment, results_file
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -85,7 +85,7 @@ def main(case: str, data: Path, trials: int) -> None:
 
 def killed(words: list[Any], storage: Path, at: list[int]) -> list[dict[int, str]]:
     """What was finished when each of two processes was killed."""
-    program = [str(Path(sys.executable).parent / "algoshelf"), *map(str, words)]
+    program = [ALGOSHELF, *map(str, words)]
     processes = [subprocess.Popen(program) for _ in at]
     kills = []
     try:

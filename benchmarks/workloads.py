@@ -10,12 +10,12 @@ import io
 import json
 import math
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
 import numpy as np
+from command import ALGOSHELF
 from load_client import Answer, request
 
 ALGORITHMS = Path(__file__).resolve().parents[1] / "algorithms"
@@ -35,7 +35,7 @@ class Workload:
 
     def train(self, folder: Path, seed: int = 1) -> Path:
         """A small model, trained on the bundled sample."""
-        command = [algoshelf(), "train", self.algorithm, *self.training, "--seed", str(seed)]
+        command = [ALGOSHELF, "train", self.algorithm, *self.training, "--seed", str(seed)]
         with Path(f"{folder}.log").open("w") as log:
             subprocess.run([*command, "--output", str(folder)], check=True, stderr=log, stdout=log)
         return folder
@@ -67,11 +67,6 @@ class Workload:
         if self.accept == "application/x-npy":
             return np.load(io.BytesIO(body))
         return json.loads(body)
-
-
-def algoshelf() -> str:
-    """The command of the environment that runs this."""
-    return str(Path(sys.executable).with_name("algoshelf"))
 
 
 def difference(one: Any, other: Any) -> float:

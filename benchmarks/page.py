@@ -1,0 +1,386 @@
+"""Write docs/results.md from all that is kept under results/: python page.py [--check]
+
+What was measured where stands in the names and in the contents of the files; nothing of a table is
+typed by hand. A measurement of run.py without a file is named as not measured. With --check nothing
+is written: it fails where the page is not what would be written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any, Callable, Iterator
+
+from algoshelf.registry.benchmarking.compare import compare
+from algoshelf.registry.benchmarking.figures import label
+from algoshelf.registry.benchmarking.report import cell, connections
+from algoshelf.registry.benchmarking.storing import read
+from environment import RESULTS
+from run import MEASUREMENTS, ROOT
+
+PAGE = ROOT / "docs" / "results.md"
+FILE = re.compile(r"(?P<name>.+)-(?P<where>\d+cores-py[\d.]+-mxnet\d[\d.]*\d)")
+REPORT = "report.html"
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A measurement under results/: a JSON document, or the folder of `algoshelf benchmark`."""
+
+    name: str
+    where: str
+    path: Path
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.path.read_text())
+
+    def link(self) -> str:
+        target = self.path / REPORT if self.path.is_dir() else self.path
+        return f"[{self.name}](../{target.relative_to(ROOT)})"
+
+    def pictures(self) -> list[str]:
+        """Links to the plots and pages that lie beside the document."""
+        beside = self.path.parent.glob(f"{self.path.stem}.*")
+        return [
+            f"[{other.suffix[1:]}](../{other.relative_to(ROOT)})"
+            for other in sorted(beside)
+            if other != self.path and not self.path.is_dir()
+        ]
+
+
+@dataclass(frozen=True)
+class Section:
+    """``rows`` gives those of one measurement; its link comes before the first cell."""
+
+    title: str
+    prefix: str
+    told: str
+    headings: Row
+    rows: Callable[[Kept], Iterator[Row]]
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
+            sys.exit(f"{PAGE.relative_to(ROOT)} is not of benchmarks/results: run page.py")
+        return
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
+
+
+def page() -> str:
+    """All measurements, by where they were made."""
+    found = kept()
+    parts = [INTRODUCTION]
+    for where in sorted({each.where for each in found}):
+        here = [each for each in found if each.where == where]
+        parts.append(f"## {_place(here)}")
+        for section in SECTIONS:
+            rows = [
+                row
+                for each in here
+                if re.fullmatch(section.prefix, each.name)
+                for row in _linked(each, section.rows(each))
+            ]
+            if rows:
+                table = _table(("measurement", *section.headings), rows)
+                parts += [f"### {section.title}", section.told, table]
+    missing = [f"`{name}`" for name in MEASUREMENTS if name not in {each.name for each in found}]
+    parts.append(NOT_MEASURED + (f"\n- Here: {', '.join(missing)}." if missing else ""))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def kept() -> list[Kept]:
+    """What lies under results/, in the order of run.py."""
+    order = list(MEASUREMENTS)
+    found = []
+    for path in sorted(RESULTS.iterdir()):
+        match = FILE.fullmatch(path.name if path.is_dir() else path.stem)
+        if path.is_dir() or path.suffix == ".json":
+            if match is None or match["name"] not in MEASUREMENTS:
+                sys.exit(f"{path}: no measurement of run.py keeps a file of this name")
+            found.append(Kept(match["name"], match["where"], path))
+    return sorted(found, key=lambda each: order.index(each.name))
+
+
+def _place(found: list[Kept]) -> str:
+    """Where most of them were measured, in words."""
+    known = [each.document["environment"] for each in found if each.path.is_file()]
+    told = Counter(
+        f"{known['processor']}, {known['cores']} cores, Python "
+        f"{known['python'].rpartition('.')[0]}, mxnet {known['mxnet']}"
+        for known in known
+    )
+    return "; ".join(told)
+
+
+def _linked(each: Kept, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows with the link before them; neither it nor the first cell is said twice."""
+    link, said = ", ".join([each.link(), *each.pictures()]), None
+    for first, *others in rows:
+        yield (link, "" if first == said else first, *others)
+        link, said = "", first
+
+
+def _table(headings: Row, rows: list[Row]) -> str:
+    lines = [headings, ("---",) * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _span(values: list[float], form: str = ".2f") -> str:
+    """``0.92 to 1.03``."""
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
+# The rows of each kind of measurement
+
+
+def benchmarked(each: Kept) -> Iterator[Row]:
+    first, again = read(each.path), read(each.path / "again.jsonl")
+    found = Counter(c.verdict for c in compare(first, again).comparisons)
+    verdict = ", ".join(f"{count} × {told}" for told, count in found.most_common())
+    for record in first:
+        if record.kind == "serving":
+            most = connections(record)[-1]
+            told = (
+                f"cold start {cell(record, 'cold_start_seconds')}; with {most} connections "
+                f"{cell(record, f'requests_per_second@{most}')}, "
+                f"p99 {cell(record, f'p99_ms@{most}')}"
+            )
+            yield f"serving, {label(record)}", told, "", "", ""
+        else:
+            goal = record.objective
+            time = "no target"
+            if goal.target is not None:
+                sign = "≥" if goal.maximize else "≤"
+                time = f"{goal.metric} {sign} {goal.target:g}: {cell(record, 'seconds_to_target')}"
+            memory = cell(record, "peak_memory_mb")
+            yield label(record), cell(record, "throughput"), time, memory, verdict
+            verdict = ""
+
+
+def hand_timed(each: Kept) -> Iterator[Row]:
+    ratios = each.document["ratios"]
+    medians = each.document["median_ratios"]
+    yield tuple(f"{medians[side]:.3f} ({_span(ratios[side], '.3f')})" for side in medians)
+
+
+def accuracy(each: Kept) -> Iterator[Row]:
+    found = each.document
+    for run in found.get("runs") or [found]:
+        low, high = run.get("interval_95", (None, None))
+        confidence = f"{low:.4f} to {high:.4f}" if low else ""
+        told = (run.get("what") or found["what"]).replace(" --seed S", "")
+        told = f"`{told}`" if told.startswith("algoshelf") else told
+        yield told, run["seed"], f"{run['test_accuracy']:.4f}", confidence
+
+
+def texts(each: Kept) -> Iterator[Row]:
+    found = each.document
+    reached = [run["test_accuracy"] for run in found["runs"]]
+    yield found["data"], len(reached), f"{mean(reached):.4f}", _span(reached, ".4f")
+
+
+def speeds(each: Kept) -> Iterator[Row]:
+    found = each.document
+    for name, ratio in found["median_ratios"].items():
+        yield found["what"], name, f"{ratio:.2f}", _span(found["ratios"][name])
+
+
+def drift(each: Kept) -> Iterator[Row]:
+    for what, found in each.document["drift"].items():
+        for contexts, apart in found.items():
+            yield what, contexts, f"{apart:.1e}"
+
+
+def compared(each: Kept) -> Iterator[Row]:
+    for sides, by_load in each.document["median_ratios"].items():
+        for load, ratios in by_load.items():
+            yield sides, load, *(f"{ratios[name]:.2f}" for name in ("rate", "p50_ms", "p99_ms"))
+
+
+def answered(each: Kept) -> Iterator[Row]:
+    found = each.document
+    right, wrong = found["right_answers"], found["wrong_answers"]
+    yield f"{right:,}", wrong, found["failed_requests"], f"{found['rate']:,.0f}/s"
+
+
+def attacked(each: Kept) -> Iterator[Row]:
+    found = each.document
+    statuses = found["answers_by_status"]
+    failed = sum(count for status, count in statuses.items() if status >= "500")
+    memory = found["memory_mb"]
+    yield (
+        f"{found['requests']:,}", failed, f"{found['good_requests_in_between']:,}",
+        f"{memory[len(memory) // 4]} to {memory[-1]} MiB",
+    )  # fmt: skip
+
+
+def transformed(each: Kept) -> Iterator[Row]:
+    found = each.document
+    memory = ", ".join(f"{mb:.0f} MiB" for mb in found["peak_mb_by_rows"].values())
+    killed = "the same bytes" if found["kill_9"]["identical"] else "OTHER BYTES"
+    yield f"{found['rows']:,}", f"{found['rate_to_bare']:.2f}", memory, killed
+
+
+def memory(each: Kept) -> Iterator[Row]:
+    for run in each.document["runs"]:
+        yield f"{run['rows_mb']:,} MiB", f"{run['peak_memory_mb']:,} MiB", f"{run['seconds']} s"
+
+
+def tuned(each: Kept) -> Iterator[Row]:
+    found = each.document
+    states = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
+    tests = [found["test"][arm]["accuracy"] for arm in ("best", "default")]
+    yield states, found["verdict"]["sentence"], *(f"{value:.4f}" for value in tests)
+
+
+def toolkits(each: Kept) -> Iterator[Row]:
+    counts = Counter(each.document["tests"].values())
+    image = each.document["image"]
+    told = ", ".join(f"{name} {image[name]}" for name in ("python", "mxnet", "sagemaker-training"))
+    yield ", ".join(f"{count} {how}" for how, count in counts.items()), told
+
+
+SECTIONS = (
+    Section(
+        "What a training and its serving cost",
+        "benchmark-.*",
+        "`algoshelf benchmark` on the bundled samples, by its [rules](benchmark.md#the-rules), "
+        "and the same once more: `algoshelf benchmark compare` says of each figure whether it "
+        "differs. The link leads to the whole report.",
+        ("setting", "throughput", "time to target", "peak memory", "the same again"),
+        benchmarked,
+    ),
+    Section(
+        "Does it tell the truth?",
+        "hand_timed-.*",
+        "Its rates, divided by those of a stopwatch outside of the program, which times whole "
+        "processes of `algoshelf train`; median and range of the rounds.",
+        ("with validation / stopwatch", "throughput / stopwatch"),
+        hand_timed,
+    ),
+    Section(
+        "Accuracy on images",
+        "(mnist|cifar|transfer)_accuracy.*",
+        "On the official test images; of transfer on those of the bundled sample.",
+        ("what", "seed", "test accuracy", "95 % confidence"),
+        accuracy,
+    ),
+    Section(
+        "Accuracy on texts",
+        "text_accuracy.*",
+        "",
+        ("data", "runs", "mean test accuracy", "of the runs"),
+        texts,
+    ),
+    Section(
+        "Speed of training",
+        "(training_speed|kmeans_k|scaling).*",
+        "Sides are run in turn; the median of the ratios within a round. Of images a second "
+        "more is better, of seconds less.",
+        ("what", "ratio of", "median", "rounds"),
+        speeds,
+    ),
+    Section(
+        "Do replicas learn the same?",
+        "same_result",
+        "How far the parameters are from those of one context after 50 steps, as a part of "
+        "their norm.",
+        ("optimizer", "replicas", "apart"),
+        drift,
+    ),
+    Section(
+        "Speed of serving",
+        "serving-(compare|batching)-.*",
+        "Ratios; of requests more is better, of latencies less. The client shares the cores.",
+        ("ratio of", "connections", "requests/s", "p50", "p99"),
+        compared,
+    ),
+    Section(
+        "Right answers under load",
+        "serving-(answers|chaos)-.*",
+        "Every answer is compared with that of the same handlers in one process, to 1e-5. In "
+        "chaos a worker is killed every 20 s, and the model swapped every 30 s.",
+        ("right", "wrong", "failed", "rate"),
+        answered,
+    ),
+    Section(
+        "Requests that nobody should send",
+        "hostile-.*",
+        "Malformed, cut off, oversized, slow; good ones in between. Memory is from a quarter "
+        "of them on.",
+        ("requests", "5xx or lost", "good ones, all answered", "memory"),
+        attacked,
+    ),
+    Section(
+        "Whole files",
+        "transform-.*",
+        "`algoshelf transform` beside a bare loop of the same handlers: 1 is as fast. Memory "
+        "at a hundredth, a tenth and all of the rows; the bytes after `kill -9` and going on.",
+        ("rows", "speed / bare loop", "peak memory", "killed"),
+        transformed,
+    ),
+    Section(
+        "k-means on rows that memory does not hold",
+        "kmeans_memory",
+        "",
+        ("rows", "peak memory", "time"),
+        memory,
+    ),
+    Section(
+        "Tuning",
+        "tuning-.*",
+        "20 trials in two processes of one storage, each killed, and a third that goes on; no "
+        "trial was run twice to its end. By the test nothing was chosen.",
+        ("trials", "finding, by validation", "test, best", "test, defaults"),
+        tuned,
+    ),
+    Section(
+        "AWS's own toolkits",
+        "toolkits",
+        "`make toolkits`: training, serving, two hosts, the SDK's local mode and an image of "
+        "one's own, without Docker.",
+        ("tests", "of the image"),
+        toolkits,
+    ),
+)
+
+INTRODUCTION = """\
+<!-- Written by benchmarks/page.py from benchmarks/results/; changes here are lost. -->
+# Results
+
+Each row is one measurement, kept in the file that its name links to, with versions, settings and
+single rounds. Its name is also the command that repeats it, once `make test` has set the checkout
+up:
+
+```text
+.venv/bin/python benchmarks/run.py NAME
+```
+
+Without a name it lists all. Peers are installed in environments of their own, in the versions that
+[benchmarks/peers](../benchmarks/peers) pins; data that is not bundled is given by `--data`,
+`--cifar10`, `--glove` and `--weights`. The machine is virtual, and small: ratios within one run
+tell more than its times."""
+
+NOT_MEASURED = """\
+## Not measured
+
+- **On a GPU: nothing.** There was none. Training on several contexts, KVStore and mixed precision
+  are tested on the processor; their speed on GPUs is not known.
+- **In an AWS account: nothing.** Jobs and endpoints were played by moto, and by AWS's toolkits on
+  this machine. `benchmark --instances` has hired no instance, so there is no table of dollars to a
+  target.
+- **Over a network: nothing.** Hosts were processes or namespaces of one machine.
+- Other processors, more than two cores, and other systems than Linux."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""One command a measurement: python run.py [NAME …] [--data FOLDER] [--cifar10 FOLDER] …
+
+NAME is the beginning of the file's name that is kept under results/; without one, all are listed.
+Peers are installed into environments of their own, .venv-peers/NAME, in the versions that
+peers/NAME.txt pins. At the end docs/results.md is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEERS = ROOT / ".venv-peers"
+WITH_ALGOSHELF = ("multi-model-server", "flask")  # what they serve are its models
+
+ALGORITHMS = ("mnist-cnn", "image-classification", "text-sentiment", "kmeans")
+# The target of each is one that its bundled sample allows within seconds.
+BENCHMARKED = {
+    "mnist-cnn": "--epochs 2 --devices cpu,cpu:2 --target-metric 0.95",
+    "image-classification": "--epochs 12 --batch-sizes 50,100 --target-metric 0.35",
+    "text-sentiment": "--epochs 2 --target-metric 0.8",
+    "kmeans": "--k 3 --target-metric 0.526",
+}
+SERVED = "--repeats 5 --serving --connections 1,8 --seconds 2"
+SERVERS = "--mms-python {peer:multi-model-server} --flask-python {peer:flask}"
+
+# What is run, by the name under which it is kept: a program of this folder, or `make`.
+MEASUREMENTS = {
+    **{
+        f"benchmark-{name}": f"twice.py {name} {options} {SERVED}"
+        for name, options in BENCHMARKED.items()
+    },
+    **{f"hand_timed-{name}": f"hand_timed.py {name}" for name in ALGORITHMS},
+    "mnist_accuracy": "mnist_accuracy.py {data}/mnist",
+    "cifar_accuracy-cifar_resnet20_v1-seed1": "cifar_accuracy.py {cifar10} {scratch}",
+    "cifar_accuracy-cifar_resnet12_v1_wide-seed1": (
+        "cifar_accuracy.py {cifar10} {scratch} 1 cifar_resnet12_v1_wide"
+    ),
+    "transfer_accuracy": "transfer_accuracy.py {weights}",
+    **{
+        f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}}"
+        for case in ("sst2-textcnn", "sst2-ngram", "mr-textcnn")
+    },
+    **{
+        f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}} --glove {{glove}}"
+        for case in ("sst2-textcnn-glove", "sst2-bilstm-glove")
+    },
+    "training_speed-mnist-cnn": "training_speed.py mnist-cnn --torch {peer:torch}",
+    "training_speed-cifar-resnet20": (
+        "training_speed.py cifar-resnet20 --cifar10 {cifar10} --torch {peer:torch}"
+    ),
+    **{
+        f"kmeans_k{k}": f"kmeans.py {{data}}/mnist --k {k} --peers {{peer:clustering}}"
+        for k in (10, 256)
+    },
+    "kmeans_memory": "kmeans_memory.py",
+    "scaling": "scaling.py --cifar10 {cifar10}",
+    "same_result": "same_result.py",
+    **{
+        f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"
+        for name in ("mnist-cnn", "text-sentiment", "image-classification")
+    },
+    "serving-batching-mnist-cnn": "serving.py batching mnist-cnn",
+    **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
+    "serving-chaos-mnist-cnn": "serving.py chaos mnist-cnn",
+    **{f"hostile-{name}": f"hostile.py {name}" for name in ALGORITHMS},
+    **{f"transform-{case}": f"transform.py --cases {case}" for case in ("kmeans", "text", "mnist")},
+    "tuning-sst2-ngram": "tuning.py sst2-ngram --data {data}",
+    "tuning-mnist-cnn": "tuning.py mnist-cnn",
+    "toolkits": "make toolkits",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument(
+        "--data",
+        default=str(ROOT.parent / "shared" / "data"),
+        metavar="FOLDER",
+        help="holds mnist/, sst2/ and rt-polarity/",
+    )
+    parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
+    parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")
+    parser.add_argument("--weights", metavar="FILE", help="MobileNetV2's features on ImageNet")
+    parser.add_argument(
+        "--scratch",
+        default=str(ROOT / "checkpoints"),
+        metavar="FOLDER",
+        help="for checkpoints, from which the same command goes on",
+    )
+    given = vars(parser.parse_args())
+    names = given.pop("names")
+    if not names:
+        for name, words in MEASUREMENTS.items():
+            print(f"{name:45} {words}")
+        return
+    for unknown in set(names) - MEASUREMENTS.keys():
+        sys.exit(f"{unknown}: no such measurement; without a name, run.py lists them all")
+    commands = {name: command(name, given) for name in names}
+    for name, words in commands.items():
+        print(f"{name}: {shlex.join(words)}", file=sys.stderr)
+        subprocess.run(words, cwd=ROOT, check=True)
+    subprocess.run([sys.executable, HERE / "page.py"], check=True)
+
+
+def command(name: str, given: dict[str, str | None]) -> list[str]:
+    """The words of a measurement, its data and peers filled in."""
+
+    def filled(match: re.Match[str]) -> str:
+        what = match[1]
+        if what.startswith("peer:"):
+            return str(peer(what[len("peer:") :]))
+        value = given[what]
+        if value is None:
+            sys.exit(f"{name} needs --{what}; run.py --help says what that is")
+        return value
+
+    program, *words = (
+        re.sub(r"{([a-z0-9:-]+)}", filled, word) for word in MEASUREMENTS[name].split()
+    )
+    if program.endswith(".py"):
+        return [sys.executable, str(HERE / program), *words]
+    return [program, *words]
+
+
+def peer(name: str) -> Path:
+    """The interpreter of an environment with what ``peers/NAME.txt`` pins."""
+    folder, pinned = PEERS / name, HERE / "peers" / f"{name}.txt"
+    python, done = folder / "bin" / "python", folder / "installed.txt"
+    if not done.exists() or done.read_text() != pinned.read_text():
+        venv.create(folder, clear=True, with_pip=True)
+        own = ["--editable", str(ROOT)] if name in WITH_ALGOSHELF else []
+        install = [python, "-m", "pip", "install", "--quiet", "--requirement", pinned, *own]
+        subprocess.run(install, check=True)
+        done.write_text(pinned.read_text())
+    return python
+
+
+if __name__ == "__main__":
+    main()
