@@ -40,7 +40,7 @@ def main(case: str, data: Path, trials: int) -> None:
             sst2 / "test.tsv",
         ),
         "mnist-cnn": (
-            ["mnist-cnn", "--epochs", 3, "--train", sample, "--test", sample],
+            ["mnist-cnn", "--train", sample, "--test", sample],
             sample,
         ),
     }[case]

@@ -31,6 +31,7 @@ Send = Callable[[Dict[str, Any]], Awaitable[None]]
 
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 MOST_ORDER_BYTES = 2**16
+MOST_NAMED = 20  # of the models that an error names
 RETRY_SECONDS = 1
 MOST_TYPE_CHARACTERS = 2000
 LINGER_SECONDS = 5.0
@@ -129,7 +130,10 @@ class App:
     def _model(self, name: str) -> Served:
         if name not in self.pool.models:
             self._check_ready()
-            raise Refusal(404, "no_such_model", f"there is no model {name[:200]!r}")
+            known = sorted(self.pool.models)
+            served = ", ".join(known[:MOST_NAMED]) + ", …" * (len(known) > MOST_NAMED)
+            told = f"there is no model {name[:200]!r}; served: {served or 'none'}"
+            raise Refusal(404, "no_such_model", told)
         return self.pool.models[name]
 
     def _check_ready(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Sequence
 from ...core.errors import AlgoshelfError, DataError
 from ...core.measuring import RECORD, Outcome, Place, Record, Run, Setting, record_of
 from ..aws import data, jobs
-from ..aws.account import Account, AwsError, explained
+from ..aws.account import Account, AwsError
 from ..aws.prices import Price
 from . import storing
 
@@ -257,9 +257,11 @@ class Hiring:
         left = list(self._running)
         try:
             for job in self._running:
-                with explained():
-                    client = self.account.client("sagemaker")
-                    client.stop_training_job(TrainingJobName=job.name)
+                try:
+                    jobs.stop(self.account, job.name, jobs.TRAINING)
+                except AlgoshelfError as error:
+                    self.tell(f"stopping {job.name}: {error}")
+                    continue
                 left.remove(job)
                 job.status = "Stopping"
                 self.tell(f"training job {job.name} is being stopped")

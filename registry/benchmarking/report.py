@@ -6,17 +6,10 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ...core.measuring import Record
+from ..pages import Table, markdown_table
 from .figures import FINAL, label, meaning
 
 REQUESTS, SERVED = "requests_per_second", ("p50_ms", "p90_ms", "p99_ms")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as they are read; the first column names the row."""
-
-    headings: list[str]
-    rows: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +116,8 @@ def cell(record: Record, name: str) -> str:
     text = found.written(figure.mean)
     if figure.least is not None and figure.most is not None and figure.most > figure.least:
         spread = max(figure.most / figure.mean - 1, 1 - figure.least / figure.mean)
-        text += f" ± {spread:.1%}" if figure.mean > 0 and name != "data_wait" else ""
+        if figure.mean > 0 and spread >= 0.0005 and name != "data_wait":
+            text += f" ± {spread:.0%}" if spread >= 0.1 else f" ± {spread:.1%}"
     return text
 
 
@@ -157,10 +151,12 @@ def _facts(record: Record) -> list[str]:
         return told
     place = "" if record.place is None else f"{record.place.instance_type}: "
     gpus = ", ".join(known.get("gpus") or ()) or "no GPU"
+    count = known.get("threads", "?")
+    threads = f"{count} thread{'s' * (count != 1)} an operator"
     packages = ", ".join(f"{n} {known[n]}" for n in ("python", "mxnet", "numpy") if n in known)
     return [
         f"{place}{known.get('processor', 'unknown processor')}, {known.get('cores', '?')} cores, "
-        f"{known.get('threads', '?')} threads an operator, {gpus}; {packages}",
+        f"{threads}, {gpus}; {packages}",
         *told,
     ]
 
@@ -174,11 +170,12 @@ def rules(records: Sequence[Record]) -> str:
         if dropped
         else "all are averaged: with fewer than five none is dropped"
     )
-    text = f"Each setting ran {runs} time{'s' * (runs > 1)}, with the seeds 1 to {runs}; {rule}. "
-    text += (
-        "Each run had a process of its own. Throughput is that of the epochs after the first, "
-        "without validation. ± is the farthest of all runs from the mean."
+    seeds = f"{runs} times, with the seeds 1 to {runs}; {rule}" if runs > 1 else "once, with seed 1"
+    text = (
+        f"Each setting ran {seeds}. Each run had a process of its own. Throughput is that of the "
+        "epochs after the first, without validation."
     )
+    text += " ± is the farthest of all runs from the mean." if runs > 1 else ""
     if target is not None:
         text += (
             f" The target, {records[0].objective.metric} "
@@ -246,20 +243,15 @@ def markdown(records: Sequence[Record]) -> str:
     for name, trained, served in groups(records):
         parts.append(f"# {name}")
         if trained:
-            parts += [_in_markdown(summary_table(trained)), *best_of(trained), rules(trained)]
+            parts += [markdown_table(summary_table(trained)), *best_of(trained), rules(trained)]
         for record in served:
             parts += [
                 f"## Serving on {record.devices}",
                 f"Cold start, from the process to its first answer: "
                 f"{cell(record, 'cold_start_seconds')}.",
-                _in_markdown(serving_table(record)),
+                markdown_table(serving_table(record)),
             ]
         told = [*remarks([*trained, *served]), *facts([*trained, *served])]
         parts.append("\n".join(f"- {text}" for text in told))
         parts.append(f"```text\n{(trained + served)[0].command}\n```")
     return "\n\n".join(parts) + "\n"
-
-
-def _in_markdown(table: Table) -> str:
-    rows = [table.headings, ["---"] + ["---:"] * (len(table.headings) - 1), *table.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

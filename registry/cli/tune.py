@@ -108,11 +108,10 @@ def _tune(
     storage = Path(given.get("storage") or f"{output}.db")
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, rest, output, storage)
-    from ..tuning.report import check_report, write_report
+    from ..tuning.report import write_report
     from ..tuning.study import Store
     from ..tuning.tuner import Tuner
 
-    check_report()
     store = Store(storage)
     try:
         listener = reporter("trials")

@@ -270,12 +270,14 @@ class Tuner:
         self.reporter.step(self._done(trials))
 
     def _tell_finished(self, running: _Running, value: float, seconds: float) -> None:
+        told = f"{self._name(running)}: {self.objective.metric}={value:.6g}"
         best = self.trials.best()
-        shown = " ".join(f"{name}={_plain(given)}" for name, given in running.claim.params.items())
-        leader = f", best {best.value:.6g} of trial {best.number}" if best is not None else ""
+        if running.trials is self.repeats or best is None:
+            self.reporter.message(f"{told} ({seconds:.1f} s)")
+            return
+        tried = " ".join(f"{name}={_plain(given)}" for name, given in running.claim.params.items())
         self.reporter.message(
-            f"{self._name(running)}: {self.objective.metric}={value:.6g}{leader} "
-            f"({seconds:.1f} s) {shown}"
+            f"{told}, best {best.value:.6g} of trial {best.number} ({seconds:.1f} s) {tried}"
         )
 
     def _name(self, running: _Running) -> str:

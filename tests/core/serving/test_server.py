@@ -138,7 +138,9 @@ def test_what_cannot_be_asked(server: Server, bodies: list[bytes]) -> None:
     refused = server.ask(bodies[0], accept="text/html")
     assert (refused.status, refused.code) == (406, "not_acceptable")
     assert server.ask(path="/nothing").code == "no_such_path"
-    assert server.ask(bodies[0], path="/models/none/invoke").code == "no_such_model"
+    unknown = server.ask(bodies[0], path="/models/none/invoke")
+    assert unknown.code == "no_such_model"
+    assert "served: " in unknown.json["error"]["message"]
     wrong = server.ask(path="/invocations")
     assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
     assert server.ask(b"{}", path="/ping", method="POST").status == 405

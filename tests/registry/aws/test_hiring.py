@@ -105,7 +105,9 @@ def test_jobs_measure_and_their_records_become_the_answer(
     assert f"Cheapest to the target: {LARGE}, cpu(0), $" in markdown
     assert "Fastest to the target: ml.m5." in markdown
     for name, threads in ((LARGE, 1), (XLARGE, 2)):
-        assert re.search(rf"^- {re.escape(name)}: .* {threads} threads an operator", markdown, re.M)
+        assert re.search(
+            rf"^- {re.escape(name)}: .* {threads} threads? an operator", markdown, re.M
+        )
     assert "Time and cost" in (tmp_path / "out" / "report.html").read_text()
     assert "123456789012" not in small.command  # of the role
 
@@ -237,6 +239,47 @@ def test_ctrl_c_stops_what_runs(
     assert first.startswith(f"{started[0]}: interrupted")
     assert second.startswith(f"{started[1]}: interrupted")
     assert third == "not started: interrupted"
+
+
+def test_ctrl_c_while_a_job_is_created_stops_it(bench: Bench, aws: Aws, tmp_path: Path) -> None:
+    Worker(aws, tmp_path, lambda job: Ended(output=record_for(job)))
+    create = aws.answers["CreateTrainingJob"]
+
+    def interrupted(answer: dict[str, Any]) -> None:
+        create(answer)
+        raise KeyboardInterrupt
+
+    aws.answers["CreateTrainingJob"] = interrupted
+    done = bench("--instances", f"{LARGE},{XLARGE}", "--max-cost", 9, "--repeats", 1, "--yes")
+    assert done.code == 130
+    (started,) = aws.sent("CreateTrainingJob")
+    first, second = (record.failures[0] for record in bench.records())
+    assert first.startswith(f"{started['TrainingJobName']}: interrupted")
+    assert second == "not started: interrupted"
+
+
+def test_a_job_that_cannot_be_stopped_keeps_no_other_from_it(
+    bench: Bench, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker(aws, tmp_path, lambda job: Ended(output=record_for(job)))
+    refusal = ClientError({"Error": {"Code": "Internal", "Message": "not now"}}, "Stop")
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    def stop(self: SageMakerResponse) -> EmptyResult:
+        first = aws.sent("CreateTrainingJob")[0]
+        if json.loads(self.body) == {"TrainingJobName": first["TrainingJobName"]}:
+            raise refusal
+        return EmptyResult()
+
+    monkeypatch.setattr("algoshelf.registry.benchmarking.hired.time.sleep", interrupted)
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop, raising=False)
+    done = bench("--instances", f"{LARGE},{XLARGE}", "--max-cost", 9, "--repeats", 1, "--yes")
+    assert done.code == 130
+    first, second = (request["TrainingJobName"] for request in aws.sent("CreateTrainingJob"))
+    assert f"--training-job-name {first}" in done.stderr
+    assert f"training job {second} is being stopped" in done.stderr
 
 
 def test_a_job_that_cannot_be_stopped_is_named(

@@ -17,28 +17,58 @@ COLOURS = 8  # of the style, then they come again, dashed
 
 
 @dataclass(frozen=True)
+class Axis:
+    """What is along an axis, and how: from 0 (``zero``), in whole numbers (``counted``), by powers
+    of ten (``log``), or of things that have ``labels`` and stand at 0, 1, 2 …
+    """
+
+    name: str
+    zero: bool = False
+    counted: bool = False
+    log: bool = False
+    labels: Sequence[str] = ()
+
+    def at(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def ticks(self, values: Sequence[float]) -> list[tuple[float, str]]:
+        """The places of the ticks, from the least to the greatest, and what is written there."""
+        if self.labels:
+            inner = [(float(number), text) for number, text in enumerate(self.labels)]
+            return [(-0.5, ""), *inner, (len(self.labels) - 0.5, "")]
+        if self.log:
+            return _powers(values)
+        scale = ticks(values, self.zero, self.counted)
+        return [(tick, _number(tick, scale)) for tick in scale]
+
+
+@dataclass(frozen=True)
 class Series:
-    """Lines of one colour, each a list of (x, y), and what they stand for."""
+    """Lines of one colour, each a list of (x, y), and what they stand for.
+
+    ``dots``: where its points are shown; those of a line of one always are.
+    """
 
     name: str
     lines: Sequence[Sequence[tuple[float, float]]]
+    colour: int
+    dots: bool = False
 
 
 class _Plane:
-    """Axes, called ``names``, over ``points``; each begins at 0 if ``zero`` says so."""
+    """Two axes over ``points``."""
 
-    def __init__(
-        self, points: Sequence[tuple[float, float]], zero: tuple[bool, bool], names: tuple[str, str]
-    ) -> None:
-        self.x_ticks = ticks([x for x, _ in points], zero[0])
-        self.y_ticks = ticks([y for _, y in points], zero[1])
-        self.names = names
+    def __init__(self, points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> None:
+        self._x, self._y = x, y
+        self._x_ticks = x.ticks([x for x, _ in points])
+        self._y_ticks = y.ticks([y for _, y in points])
 
     def x(self, value: float) -> float:
-        return LEFT + _part(value, self.x_ticks) * (WIDTH - LEFT - RIGHT)
+        return LEFT + _along(self._x.at(value), self._x_ticks) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - _part(value, self.y_ticks) * (HEIGHT - TOP - BOTTOM)
+        height = HEIGHT - TOP - BOTTOM
+        return HEIGHT - BOTTOM - _along(self._y.at(value), self._y_ticks) * height
 
     def way(self, line: Sequence[tuple[float, float]]) -> str:
         return "M" + "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in line)
@@ -46,43 +76,43 @@ class _Plane:
     def axes(self) -> list[str]:
         floor = HEIGHT - BOTTOM
         drawn = []
-        for tick in self.y_ticks:
-            y = self.y(tick)
+        for place, text in self._y_ticks:
+            y = floor - _along(place, self._y_ticks) * (floor - TOP)
             drawn.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-            drawn.append(_text(LEFT - 6, y + 4, _number(tick, self.y_ticks), "end"))
-        for tick in self.x_ticks:
-            x = self.x(tick)
-            drawn.append(f'<path class="grid" d="M{x:.1f} {floor}v4"/>')
-            drawn.append(_text(x, floor + 17, _number(tick, self.x_ticks), "middle"))
+            drawn.append(_text(LEFT - 6, y + 4, text, "end"))
+        for place, text in self._x_ticks:
+            x = LEFT + _along(place, self._x_ticks) * (WIDTH - LEFT - RIGHT)
+            if text:
+                drawn.append(f'<path class="grid" d="M{x:.1f} {floor}v4"/>')
+                drawn.append(_text(x, floor + 17, text, "middle"))
         drawn.append(f'<path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>')
         middle = (LEFT + WIDTH - RIGHT) / 2
-        drawn.append(_text(middle, HEIGHT - 6, self.names[0], "middle"))
+        drawn.append(_text(middle, HEIGHT - 6, self._x.name, "middle"))
         half = (TOP + floor) / 2
         turned = f'transform="rotate(-90 12 {half:.0f})"'
-        drawn.append(_text(12, half, self.names[1], "middle", turned))
+        drawn.append(_text(12, half, self._y.name, "middle", turned))
         return drawn
 
 
 def lines(
     series: Sequence[Series],
-    names: tuple[str, str],
+    x: Axis,
+    y: Axis,
     title: str,
     *,
     guide: Sequence[tuple[float, float]] = (),
-    dots: bool = False,
-    zero: tuple[bool, bool] = (True, False),
 ) -> str:
-    """Lines over a plane whose axes are ``names``; ``guide`` is a dashed one."""
+    """Lines over a plane, those that come later over the others; ``guide`` is a dashed one."""
     points = [point for each in series for line in each.lines for point in line]
-    plane = _Plane([*points, *guide], zero, names)
+    plane = _Plane([*points, *guide], x, y)
     drawn = plane.axes()
     if guide:
         drawn.append(f'<path class="guide" d="{plane.way(guide)}"/>')
-    for number, each in enumerate(series):
+    for each in series:
         for line in each.lines:
-            drawn.append(f'<path class="line {style(number)}" d="{plane.way(line)}"/>')
-            if dots or len(line) == 1:
-                drawn += [_dot(plane.x(x), plane.y(y), number) for x, y in line]
+            drawn.append(f'<path class="line {style(each.colour)}" d="{plane.way(line)}"/>')
+            if each.dots or len(line) == 1:
+                drawn += [_dot(plane.x(x), plane.y(y), each.colour) for x, y in line]
     return _svg(drawn, title)
 
 
@@ -117,15 +147,16 @@ def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: s
 def scatter(
     points: Sequence[tuple[str, float, float]],
     front: Sequence[int],
-    names: tuple[str, str],
+    x: Axis,
+    y: Axis,
     title: str,
 ) -> str:
     """Points (name, x, y), those of ``front`` (by number, in order) joined by a line."""
-    plane = _Plane([(x, y) for _, x, y in points], (True, True), names)
+    plane = _Plane([point[1:] for point in points], x, y)
     drawn = plane.axes()
     drawn.append(f'<path class="guide" d="{plane.way([points[i][1:] for i in front])}"/>')
-    for number, (_, x, y) in enumerate(points):
-        drawn.append(_dot(plane.x(x), plane.y(y), number, 5.5 if number in front else 3.5))
+    for number, (_, left, up) in enumerate(points):
+        drawn.append(_dot(plane.x(left), plane.y(up), number, 5.5 if number in front else 3.5))
     return _svg(drawn, title)
 
 
@@ -134,8 +165,8 @@ def style(number: int) -> str:
     return f"c{number % COLOURS}" + (" again" if number >= COLOURS else "")
 
 
-def ticks(values: Sequence[float], zero: bool) -> list[float]:
-    """Round numbers around ``values``, about five; from 0 if ``zero``."""
+def ticks(values: Sequence[float], zero: bool, whole: bool = False) -> list[float]:
+    """Round numbers around ``values``, about five: from 0 if ``zero``, no halves if ``whole``."""
     low, high = min(values), max(values)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
@@ -143,9 +174,30 @@ def ticks(values: Sequence[float], zero: bool) -> list[float]:
         low, high = (0.0, 2 * high) if high > 0 else (2 * low, 1.0)
     raw = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= raw * 0.999)
+    step = max(step, 1.0) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [step * i for i in range(first, last + 1)]
+
+
+def _powers(values: Sequence[float]) -> list[tuple[float, str]]:
+    """Powers of ten around ``values``, and where these are few what lies between, by logarithm."""
+    low, high = (math.log10(value) for value in (min(values), max(values)))
+    first = math.floor(low + 1e-9)
+    last = max(math.ceil(high - 1e-9), first + 1)
+    every = -(-(last - first) // 5)
+    factors = (1, 2, 5) if last - first == 1 else (1,)
+    powers = range(first, last + every, every)
+    places = [power + math.log10(factor) for power in powers for factor in factors]
+    start = max(i for i, place in enumerate(places) if place <= low + 1e-9)
+    end = min(i for i, place in enumerate(places) if place >= high - 1e-9)
+    chosen = places[start : max(end, start + 1) + 1]
+    return [(place, f"{10**place:.3g}") for place in chosen]
+
+
+def _along(value: float, scale: Sequence[tuple[float, str]]) -> float:
+    return _part(value, [place for place, _ in scale])
 
 
 def _part(value: float, scale: Sequence[float]) -> float:
