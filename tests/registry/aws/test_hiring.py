@@ -261,20 +261,23 @@ def test_ctrl_c_while_a_job_is_created_stops_it(bench: Bench, aws: Aws, tmp_path
 def test_a_job_that_cannot_be_stopped_keeps_no_other_from_it(
     bench: Bench, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tests.registry.aws.worker.LOOKS", 100)  # none ends of itself
     Worker(aws, tmp_path, lambda job: Ended(output=record_for(job)))
-    refusal = ClientError({"Error": {"Code": "Internal", "Message": "not now"}}, "Stop")
+    asked: list[dict[str, Any]] = []
 
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    def stop(self: SageMakerResponse) -> EmptyResult:
-        first = aws.sent("CreateTrainingJob")[0]
-        if json.loads(self.body) == {"TrainingJobName": first["TrainingJobName"]}:
-            raise refusal
-        return EmptyResult()
+    def unanswered_first(answer: dict[str, Any]) -> None:
+        asked.append(answer)
+        if len(asked) == 1:
+            raise ReadTimeoutError(endpoint_url="https://api.sagemaker")
 
     monkeypatch.setattr("algoshelf.registry.benchmarking.hired.time.sleep", interrupted)
-    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop, raising=False)
+    monkeypatch.setattr(
+        SageMakerResponse, "stop_training_job", lambda self: EmptyResult(), raising=False
+    )
+    aws.answers["StopTrainingJob"] = unanswered_first
     done = bench("--instances", f"{LARGE},{XLARGE}", "--max-cost", 9, "--repeats", 1, "--yes")
     assert done.code == 130
     first, second = (request["TrainingJobName"] for request in aws.sent("CreateTrainingJob"))
