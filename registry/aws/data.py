@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
 SCHEME = "s3://"
+MOST_SIZED = 100_000  # objects: a hundred requests
 _WITH_BUCKET: WeakSet[Account] = WeakSet()
 
 
@@ -67,6 +69,18 @@ def check_uri(account: Account, uri: str) -> int:
     if not size:
         raise DataError(f"{uri}: nothing lies there: list it by `aws s3 ls {uri}`")
     return size
+
+
+def size(account: Account, source: str | Path) -> int:
+    """How many bytes ``source`` has, here or in S3; of very many objects the first MOST_SIZED.
+
+    Raises AwsError.
+    """
+    if not is_uri(source):
+        return sum(file.stat().st_size for _, file in _files(Path(source)))
+    bucket, _, prefix = str(source)[len(SCHEME) :].partition("/")
+    with explained():
+        return sum(count for _, count in islice(_listed(account, bucket, prefix), MOST_SIZED))
 
 
 def download(account: Account, uri: str, target: Path, most: int) -> None:

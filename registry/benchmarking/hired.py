@@ -298,8 +298,9 @@ def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:
         except (AlgoshelfError, ValueError) as error:
             reason = str(error).replace(str(path), uri)
             raise DataError(f"{uri}: its record cannot be read: {reason}") from None
-    told = (record.kind, record.algorithm, record.objective)
-    if told != ("training", setting.algorithm.name, setting.objective):
+    found = (record.kind, record.algorithm, record.objective)
+    if found != ("training", setting.algorithm.name, setting.objective):
+        told = f"{record.kind} of {record.algorithm}, to {record.objective.metric}"
         raise DataError(f"{uri}: is the record of another measurement: {told}")
     return record
 

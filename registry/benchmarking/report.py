@@ -34,6 +34,8 @@ def summary_table(records: Sequence[Record]) -> Table:
     rows = []
     for record in records:
         row = [label(record), *(cell(record, name) for name in names)]
+        if len(record.failures) == len(record.runs):
+            row[1] = "failed"
         if efficiencies:
             found = efficiencies.get(id(record))
             row.append(f"{found.share:.0%}" if found else "–")

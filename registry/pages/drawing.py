@@ -12,7 +12,7 @@ from html import escape
 from typing import Sequence
 
 WIDTH, HEIGHT = 400, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 14, 42  # a number stands half beside the last tick
 COLOURS = 8  # of the style, then they come again, dashed
 
 
@@ -122,7 +122,7 @@ def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: s
     height = TOP + each * len(rows) + BOTTOM
     values = [value for _, mean, dots in rows for value in (mean, *dots)]
     scale = ticks(values, True)
-    width = WIDTH - 3 * RIGHT  # the last number stands half beside its line
+    width = WIDTH - 2 * RIGHT
 
     def x(value: float) -> float:
         return RIGHT + _part(value, scale) * width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,9 @@ from .common import account as open_account
 from .common import account_options, acting_options, confirm
 
 MOST_RUN_SECONDS = 28 * 24 * 3600
+# The disk: the SDK's default; what is kept free beside the data, for model and checkpoints; and the
+# bound of VolumeSizeInGB.
+USUAL_VOLUME, FREE_VOLUME, MOST_VOLUME = 30, 20, 16_384
 MOST_PAYLOAD = 100 * 2**20  # of a request of a transform job
 UNKNOWN_PRICE = "unknown: see https://aws.amazon.com/sagemaker/pricing, or `cost --refresh`"
 # What only some flags take is checked with everything else, so that all faults come at once.
@@ -41,6 +45,7 @@ JOB_FLAGS = (
     ("--hosts", "N", "How many of them, over MXNet's parameter server [default: 1]"),
     ("--max-run", "TIME", "AWS ends the job after this time, such as 90m, 8h [default: 4h]"),
     ("--max-wait", "TIME", "With --spot: and with all interruptions [default: twice --max-run]"),
+    ("--volume", "GB", "The disk of each [default: 30, or what the data needs]"),
     ("--role", "ROLE", "What the job acts as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
     ("--image", "URI", "An image of your own (`package --as container`) in place of AWS's"),
     ("--output", "S3", "Where all goes [default: s3://sagemaker-REGION-ACCOUNT/algoshelf]"),
@@ -88,6 +93,7 @@ class _Asked:
     hosts: int
     max_run: float
     max_wait: float | None
+    volume: int | None
     spot: bool
     seed: int | None
     jobs: int
@@ -166,6 +172,7 @@ def _checked(
         faults.append("--max-wait: speaks of --spot")
     elif max_wait is not None and max_wait < max_run:
         faults.append(f"--max-wait: may not be shorter than --max-run, {max_run:g} s")
+    volume = reader.number("volume", USUAL_VOLUME, MOST_VOLUME) if "volume" in told else None
     seed = reader.read("seed", parse_seed)
     if told.get("name"):
         most = names.MOST_TUNING_NAME if more else names.MOST_NAME
@@ -192,6 +199,7 @@ def _checked(
         hosts=hosts,
         max_run=max_run,
         max_wait=max_wait,
+        volume=volume,
         spot=spot,
         seed=seed,
         jobs=trainings,
@@ -255,7 +263,7 @@ def _train(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: b
     session = sdk.Session(account)
     channels = _channels(account, asked)
     estimator = sdk.estimator(
-        asked.entry.algorithm.name, session=session, **_settings(account, asked)
+        asked.entry.algorithm.name, session=session, **_settings(account, asked, channels)
     )
     name = asked.flags.get("name") or sdk.job_name(asked.entry.algorithm.name)
     jobs.check_free(account, name, jobs.TRAINING)
@@ -280,7 +288,7 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
         max_jobs=asked.jobs,
         max_parallel_jobs=asked.parallel,
         session=session,
-        **_settings(account, asked),
+        **_settings(account, asked, channels),
     )
     name = asked.flags.get("name") or sdk.job_name(algorithm.name, tuning=True)
     jobs.check_free(account, name, jobs.TUNING)
@@ -296,7 +304,9 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
         _shown(account, jobs.TUNING, name, wait=wait, as_json=as_json)
 
 
-def _settings(account: Account, asked: _Asked) -> dict[str, Any]:
+def _settings(
+    account: Account, asked: _Asked, channels: Mapping[str, Path | str]
+) -> dict[str, Any]:
     """As ``sdk.estimator`` takes them."""
     from ...aws import sdk
 
@@ -311,7 +321,20 @@ def _settings(account: Account, asked: _Asked) -> dict[str, Any]:
         "max_run": int(asked.max_run),
         "max_wait": None if asked.max_wait is None else int(asked.max_wait),
         "output": asked.flags.get("output") or f"{sdk.root(account)}/jobs",
+        "volume_size": asked.volume or _volume(account, channels),
     }
+
+
+def _volume(account: Account, channels: Mapping[str, Path | str]) -> int:
+    """The GB of each instance's disk, on which all channels are laid."""
+    from ...aws import data
+
+    held = sum(data.size(account, source) for source in set(channels.values()))
+    needed = math.ceil(held / 10**9) + FREE_VOLUME
+    if needed <= USUAL_VOLUME:
+        return USUAL_VOLUME
+    _say(f"the data has {held / 10**9:.1f} GB: each instance gets a disk of {needed} GB")
+    return min(needed, MOST_VOLUME)
 
 
 def _channels(account: Account, asked: _Asked) -> dict[str, Path | str]:

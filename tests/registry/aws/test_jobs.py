@@ -111,6 +111,7 @@ def test_the_same_data_is_uploaded_once(aws: Aws, tmp_path: Path) -> None:
         (["--role", ""], "expected a value", "--role"),
         (["--hosts", "5"], "is 4, and 5 are needed", "request-service-quota-increase"),
         (["--max-run", "90d"], "--max-run", "at most 28 days"),
+        (["--volume", "0"], "--volume", "from 1 to 16384"),
         (["--max-wait", "8h"], "--max-wait", "--spot"),
         (["--output", "here"], "--output", "s3://BUCKET"),
         (["--name", "a_b"], "--name", "hyphens"),
@@ -222,6 +223,28 @@ def test_what_lies_in_s3_goes_as_it_is(aws: Aws) -> None:
     (request,) = aws.sent("CreateTrainingJob")
     source = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]
     assert source["S3Uri"] == "s3://mine/iris/"
+
+
+def test_the_disk_is_as_large_as_the_data_needs(aws: Aws) -> None:
+    client = aws.client("s3")
+    client.create_bucket(Bucket="mine")
+    for name in "ab":
+        client.put_object(Bucket="mine", Key=f"iris/{name}.csv", Body=IRIS.read_bytes())
+
+    def large(answer: dict[str, Any]) -> None:
+        for found in answer.get("Contents", ()):
+            found["Size"] = 20_500_000_000
+
+    aws.answers["ListObjectsV2"] = large
+    role = aws.role()
+    train = ("train", "kmeans", "--instance", INSTANCE, "--role", role, "--yes", "--no-wait")
+    for given in ((), ("--volume", 100)):
+        result = aws(*train, "--train", "s3://mine/iris/", *given)
+        assert result.exit_code == 0, result.exception
+    needed, wanted = (each["ResourceConfig"] for each in aws.sent("CreateTrainingJob"))
+    assert (needed["VolumeSizeInGB"], wanted["VolumeSizeInGB"]) == (41 + 20, 100)
+    assert aws(*TRAIN, "--role", role, "--yes", "--no-wait").exit_code == 0
+    assert aws.sent("CreateTrainingJob")[-1]["ResourceConfig"]["VolumeSizeInGB"] == 30
 
 
 def test_an_image_of_ones_own(aws: Aws) -> None:
