@@ -6,11 +6,13 @@ The one module that imports boto3.
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import cached_property
 from typing import Any, Callable, Iterator
 
 from ...core.errors import AlgoshelfError, InputError, MissingDependencyError
 
+MARKUP = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
 READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "BatchGet")
 # Through these botocore fetches credentials, as of a profile that assumes a role.
 SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
@@ -155,7 +157,11 @@ def _explained(error: Exception) -> AwsError:
     if isinstance(response, dict):
         fault = response.get("Error", {})
         code = str(fault.get("Code", ""))
-        text = f"{getattr(error, 'operation_name', 'AWS')}: {fault.get('Message') or code}"
+        told = str(fault.get("Message") or code)
+        if MARKUP.search(told):  # of a proxy, or of a load balancer
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no status")
+            told = f"what answered was not AWS's API but a page of HTML ({status})"
+        text = f"{getattr(error, 'operation_name', 'AWS')}: {told}"
     elif type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         text = "no AWS credentials were found"
     fix = FIXES.get(code or type(error).__name__, "")

@@ -39,6 +39,8 @@ _CONFIG_LOG = logging.getLogger("sagemaker.config")
 if not _CONFIG_LOG.handlers:  # or the SDK would tell on stdout where it found no defaults
     _CONFIG_LOG.addHandler(logging.StreamHandler(sys.stderr))
     _CONFIG_LOG.setLevel(logging.WARNING)
+_ROOT = logging.getLogger()
+_AS_IT_WAS = _ROOT.level, _ROOT.handlers[:]
 try:
     import sagemaker
     from sagemaker import image_uris
@@ -67,6 +69,9 @@ except ImportError:
     raise MissingDependencyError(
         "this needs the SageMaker SDK, version 2: pip install 'algoshelf[sagemaker]'"
     ) from None
+finally:  # its import sets up the log of the whole process, to tell everybody's INFO
+    _ROOT.setLevel(_AS_IT_WAS[0])
+    _ROOT.handlers[:] = _AS_IT_WAS[1]
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
 MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from algoshelf.core.errors import AlgoshelfError
+from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -335,6 +336,18 @@ def test_the_logs_of_each_host(aws: Aws) -> None:
 def test_a_job_that_is_none(aws: Aws) -> None:
     for command in ("status", "logs"):
         assert "no such training, transform or tuning job" in refusal(aws(command, "nothing"))
+
+
+def test_a_page_of_html_is_not_printed(aws: Aws) -> None:
+    def answer(_: dict[str, Any]) -> None:
+        fault = {"Code": "503", "Message": "<!DOCTYPE html><html><body>no</body></html>"}
+        about = {"HTTPStatusCode": 503}
+        raise ClientError({"Error": fault, "ResponseMetadata": about}, "DescribeTrainingJob")
+
+    existing(aws, "mine")
+    aws.answers["DescribeTrainingJob"] = answer
+    told = str(aws("status", "mine").exception)
+    assert "DescribeTrainingJob: what answered was not AWS's API but a page of HTML (503)" in told
 
 
 def test_a_tuning_job_tries_the_ranges_of_the_schema(aws: Aws) -> None:

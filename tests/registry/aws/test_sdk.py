@@ -51,6 +51,15 @@ def model_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_the_log_of_the_process_stays_as_it_was() -> None:
+    code = (
+        "import logging; from algoshelf.registry.aws import sdk; root = logging.getLogger(); "
+        "print(root.level, root.handlers)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "30 []\n"
+
+
 def test_registry_stays_light() -> None:
     code = (
         "import sys, algoshelf.registry as r; dir(r); "
