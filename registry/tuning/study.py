@@ -33,8 +33,10 @@ except ModuleNotFoundError as error:
 PATIENCE_SECONDS = 60
 # Pruning compares with the median of the others at the same epoch: it needs some of them.
 COMPLETE_BEFORE_PRUNING = 5
+# What was tried is not tried again: the sampler is asked so often, and then chance, for another.
+SAMPLED, MOST_ATTEMPTS = 3, 40
 # User attributes of a trial.
-OWNER, ASKED, DEFAULT = "owner", "asked", "default"
+OWNER, ASKED, DEFAULT, REPEATED = "owner", "asked", "default", "repeated"
 INTERRUPTED, ERROR, SECONDS, TEST = "interrupted", "error", "seconds", "test"
 
 
@@ -182,19 +184,32 @@ class Trials:
             )
             if counted >= most:
                 return None
-            # by its place, so that a tuning that is resumed draws what it would have drawn
-            self.study.sampler = optuna.samplers.TPESampler(
-                seed=random.Random(f"{self.seed} {counted}").randrange(2**32), constant_liar=True
-            )
-            trial = self.study.ask()
+            tried = [each.params for each in self.outcomes() if each.state != "interrupted"]
+            for attempt in range(MOST_ATTEMPTS):
+                trial = self._asked(f"{self.seed} {counted}", attempt)
+                default = bool(trial.user_attrs.get(DEFAULT))
+                asked = trial.user_attrs.get(ASKED, {})
+                for each in self.ranges:
+                    if each.name in asked or not default:
+                        _suggest(trial, each)
+                params = {**asked, **trial.params}
+                if default or asked or params not in tried or attempt + 1 == MOST_ATTEMPTS:
+                    break
+                trial.set_user_attr(REPEATED, True)
+                self.study.tell(trial, state=TrialState.FAIL)
             trial.set_user_attr(OWNER, self.store.owner)
-            default = bool(trial.user_attrs.get(DEFAULT))
-            asked = trial.user_attrs.get(ASKED, {})
-            for each in self.ranges:
-                if each.name in asked or not default:
-                    _suggest(trial, each)
             self._mine[trial.number] = trial
-            return Claim(trial.number, {**asked, **trial.params}, default)
+            return Claim(trial.number, params, default)
+
+    def _asked(self, place: str, attempt: int) -> optuna.Trial:
+        """What is suggested at ``place``: a resumed tuning draws what it would have drawn."""
+        drawn = random.Random(f"{place} {attempt}" if attempt else place).randrange(2**32)
+        self.study.sampler = (
+            optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
+            if attempt < SAMPLED
+            else optuna.samplers.RandomSampler(seed=drawn)
+        )
+        return self.study.ask()
 
     def is_hopeless(self, number: int, epoch: int, value: float) -> bool:
         """Take in the objective after ``epoch``; whether the others were better by then."""
@@ -225,7 +240,8 @@ class Trials:
 
     def outcomes(self) -> list[Outcome]:
         """Every trial, by its number."""
-        return [_outcome(trial) for trial in self.study.get_trials(deepcopy=False)]
+        trials = self.study.get_trials(deepcopy=False)
+        return [_outcome(trial) for trial in trials if REPEATED not in trial.user_attrs]
 
     def best(self) -> Outcome | None:
         """The best of those that came to their end; of equals the default, then the first."""

@@ -266,6 +266,14 @@ def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> Non
     assert kept == {str(best["trial"]), str(default["trial"])}
 
 
+def test_nothing_is_tried_twice_while_something_is_left(algoshelf: Algoshelf) -> None:
+    few = ("--vary", "k=4..8", "--trials", 6, "--repeats", 0, "--output", "o", "--json")
+    result = algoshelf("tune", "kmeans", "--restarts", 1, "--init", "random", *few)
+    assert result.code == 0, result.stderr
+    tried = [trial["params"]["k"] for trial in result.json["trials"] if not trial["default"]]
+    assert sorted(tried) == [4, 5, 6, 7, 8]
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
