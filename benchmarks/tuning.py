@@ -1,9 +1,10 @@
 """Tune, kill it and go on: python tuning.py CASE [--data FOLDER] [--trials N].
 
-CASE is sst2-ngram, or mnist-cnn with four epochs for every trial. Two processes tune in one storage; when a quarter of the trials is
-finished one of them is killed (SIGKILL), when half is, the other; a third goes on to the end. What
-was finished before each kill must be there unchanged, and no trial may have run twice to its end.
-The result, and how the best and the defaults do on the test channel, are kept under results/.
+CASE is sst2-ngram, or mnist-cnn with four epochs for every trial. Two processes tune in one
+storage; when a quarter of the trials is finished one of them is killed (SIGKILL), when half is, the
+other; a third goes on to the end. What was finished before each kill must be there unchanged, and
+no trial may have run twice to its end. The result, and how the best and the defaults do on the test
+channel, are kept under results/.
 """
 
 from __future__ import annotations
