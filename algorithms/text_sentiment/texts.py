@@ -20,6 +20,7 @@ FORMATS = (
     "BlazingText's (and fastText's) lines: __label__positive a warm , funny film",
     "a folder with a subfolder for each class that holds texts, a .txt file each; or aclImdb, "
     "whose train/ serves training and whose test/ the rest",
+    "Pang and Lee's: files that end in .pos and in .neg, a text a line",
     "a folder of such files; where some are called train… and others dev…, val… or test…, each "
     "channel reads its own",
 )
@@ -36,6 +37,10 @@ SUFFIXES = (
     ".test",
 )  # fmt: skip
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
+POLARITIES = (
+    "neg",
+    "pos",
+)  # ends of files: https://www.cs.cornell.edu/people/pabo/movie-review-data
 # How the files of a data set that lie in one folder are called, by what they are for.
 PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
@@ -94,6 +99,8 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         for folder in (part, path):
             if folder.is_dir() and _class_folders(folder):
                 return _folders(folder)
+        if with_suffix(path, *_endings(*POLARITIES)):
+            return _polarities(path)
     names = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
     files = _of_channel(path, with_suffix(path, *names), channel) if path.is_dir() else [path]
     if not files:
@@ -106,6 +113,20 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         [place for part in parts for place in part.places],
         "; ".join(notes),
     )
+
+
+def _endings(*names: str) -> tuple[str, ...]:
+    return (*(f".{name}" for name in names), *(f".{name}.gz" for name in names))
+
+
+def _polarities(path: Path) -> Texts:
+    found = Texts([], [], [], "files that end in .neg and .pos, a text a line")
+    for name in POLARITIES:
+        for file in with_suffix(path, *_endings(name)):
+            for number, line in _lines(file):
+                if line.strip():
+                    _append(found, line, name, f"{file}: line {number}")
+    return found
 
 
 def _of_channel(folder: Path, files: list[Path], channel: str) -> list[Path]:

@@ -104,6 +104,21 @@ def test_every_format_reads_the_same_texts(write: Callable[[Path], Path], tmp_pa
     assert found.note
 
 
+def test_the_end_of_a_file_is_the_class_of_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "rt-polarity.pos").write_text("a warm , funny film \n\nit 's , well , good\n")
+    (tmp_path / "rt-polarity.neg.gz").write_bytes(gzip.compress(b"dull\n"))
+    (tmp_path / "NOTES.md").write_text("about it")
+    found = read(tmp_path, "train")
+    pairs = sorted(zip(found.texts, found.labels))
+    assert pairs == [
+        ("a warm , funny film ", "pos"), ("dull", "neg"), ("it 's , well , good", "pos"),
+    ]  # fmt: skip
+    assert found.places[-1] == f"{tmp_path / 'rt-polarity.pos'}: line 3"
+    (tmp_path / "rt-polarity.neg.gz").unlink()
+    with pytest.raises(DataError, match="every label is 'pos'"):
+        read(tmp_path, "train")
+
+
 def test_aclimdb_serves_every_channel_from_one_folder(tmp_path: Path) -> None:
     for part, count in (("train", 3), ("test", 2)):
         for label in ("pos", "neg"):
