@@ -77,7 +77,9 @@ def checked(account: Account, what: str) -> Source:
         _check_uri(account, what)
         return Source(what.rsplit("/", 2)[-2], "")
     if not _is_local(what):
-        return Source(what, "", role=_job(account, what)["RoleArn"])
+        job = _job(account, what)
+        _check_uri(account, job["ModelArtifacts"]["S3ModelArtifacts"])
+        return Source(what, "", role=job["RoleArn"])
     with _artifact(Path(what)) as (folder, _):
         return Source(opened(folder)[1].name, "")
 

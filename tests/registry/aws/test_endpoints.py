@@ -471,6 +471,14 @@ def test_a_training_job_is_deployed_with_the_code_that_it_left_out(
     assert {model.primary_container["ModelDataUrl"] for model in aws._models.values()} == {uri}
 
 
+def test_a_job_whose_model_is_gone_is_refused_before_a_price_is_shown(run: Run) -> None:
+    _train("iris", "123.dkr.ecr.us-east-1.amazonaws.com/mxnet-training:1.9.0-cpu-py38")
+    result = run("deploy", "iris", "--name", "demo", "--yes")
+    assert result.code == 2
+    assert "s3://models/jobs/iris/output/model.tar.gz: nothing lies there" in result.err
+    assert "USD" not in result.err
+
+
 def _train(name: str, image: str = IMAGE, **labels: str) -> None:
     """A training job, which moto completes at once."""
     boto3.client("sagemaker").create_training_job(
