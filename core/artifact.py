@@ -289,6 +289,16 @@ def staged(target: Path) -> Iterator[Path]:
         raise
 
 
+class _Withdrawn(Exception):  # noqa: N818 - it is no fault
+    """What was staged is not to take its place."""
+
+
+def check_target(target: Path) -> None:
+    """Raises the OutputError that ``staged(target)`` would, and leaves all as it was."""
+    with contextlib.suppress(_Withdrawn), staged(target):
+        raise _Withdrawn
+
+
 def _is_replaceable(target: Path) -> bool:
     """Whether ``target`` is there, empty or an artifact; raises OutputError if it is other work."""
     if not target.exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from dataclasses import dataclass
-from typing import AbstractSet, Any, Iterator, Mapping
+from typing import AbstractSet, Any, Iterator, Mapping, Sequence
 
 from typing_extensions import Literal
 
@@ -32,6 +32,12 @@ class Range:
 
     def __contains__(self, value: Any) -> bool:
         return value in self.choices if self.kind == "choice" else self.low <= value <= self.high
+
+    def values(self) -> Sequence[Any] | None:
+        """All of them; None of a range that is continuous."""
+        if self.kind == "choice":
+            return self.choices
+        return range(int(self.low), int(self.high) + 1) if self.kind == "int" else None
 
     def __str__(self) -> str:
         if self.kind == "choice":

@@ -25,7 +25,9 @@ def main() -> None:
         answer = {"failure": str(error)}
     except Exception as error:  # the author's code may raise anything
         answer = {"failure": f"{type(error).__name__}: {error}"}
-    Path(job["answer"]).write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+    unfinished = Path(f"{job['answer']}.part")
+    unfinished.write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+    unfinished.replace(job["answer"])  # whole, or not at all
 
 
 def _answer(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import math
 from typing import Any, Dict, List, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
-from typing_extensions import Literal
+from typing_extensions import Annotated, Literal
 
 SCHEMA_VERSION = 1
 ENOUGH_TO_DROP = 5
 TO_TARGET = "seconds_to_target"
+MOST = 1e150  # a figure above is a mistake, and sums and squares of such ones are not numbers
 
 
 class _Part(BaseModel):
@@ -61,7 +62,7 @@ class Run(_Part):
     """One run in a process of its own; ``figures`` are empty where there is a ``failure``."""
 
     seed: int
-    figures: Dict[str, float] = Field(default_factory=dict)
+    figures: Dict[str, Annotated[float, Field(ge=-MOST, le=MOST)]] = Field(default_factory=dict)
     metrics: Dict[str, float] = Field(default_factory=dict, description="the last of each")
     curve: List[Point] = Field(default_factory=list)
     notes: List[str] = Field(default_factory=list)
@@ -100,7 +101,7 @@ class Record(_Part):
     data: Dict[str, str] = Field(default_factory=dict)
     environment: Dict[str, Any] = Field(default_factory=dict)
     place: Optional[Place] = None
-    runs: List[Run]
+    runs: List[Run] = Field(min_length=1)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

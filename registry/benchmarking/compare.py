@@ -10,14 +10,13 @@ change between two measurements of the same.
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import asdict, dataclass
 from typing import Any, Sequence
 
 import numpy as np
 
 from ...core.errors import InputError
-from ...core.measuring import Record
+from ...core.measuring import Figure, Place, Record
 from .figures import Meaning, label, meaning
 
 CONFIDENCE = 0.95
@@ -26,6 +25,7 @@ CONFIDENCE = 0.95
 NOISE = 0.03
 SAME, BETTER, WORSE, UNKNOWN = "no difference", "better", "worse", "one run tells nothing"
 MOST_DEGREES = 1000.0
+MOST_EXPONENT = 700.0  # of e in a float64
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ def _compared(
 ) -> Comparison:
     a, b = first.values(name), second.values(name)
     before, after = first.summary[name], second.summary.get(name)
-    missed = before.missed, after.missed if after is not None else len(second.runs)
+    missed = _missing(before), _missing(after)
     ratio = low = high = None
     verdict = UNKNOWN
-    if any(missed):
-        verdict = SAME if missed[0] == missed[1] else WORSE if missed[1] > missed[0] else BETTER
+    if missed[0] != missed[1]:
+        verdict = WORSE if missed[1] > missed[0] else BETTER
     elif min((*a, *b), default=0) > 0:
         ratio, low, high = (
             ratio_of(a, b, confidence) if found.higher else ratio_of(b, a, confidence)
@@ -133,6 +133,10 @@ def _compared(
             verdict = SAME if noise else BETTER if ratio > 1 else WORSE
     elif a == b:
         verdict = SAME
+    elif min(len(a), len(b)) > 1:  # of what is 0 or less there is no ratio
+        gain, reach = _welch(a, b, confidence)
+        gain = gain if found.higher else -gain
+        verdict = SAME if abs(gain) <= reach else BETTER if gain > 0 else WORSE
     return Comparison(
         setting=f"{second.algorithm}, {label(second)}",
         figure=name,
@@ -146,6 +150,11 @@ def _compared(
     )
 
 
+def _missing(figure: Figure | None) -> float:
+    """The part of the runs that have not got so far."""
+    return 1.0 if figure is None else figure.missed / (figure.averaged + figure.dropped)
+
+
 def ratio_of(
     first: Sequence[float], second: Sequence[float], confidence: float
 ) -> tuple[float, float | None, float | None]:
@@ -153,17 +162,28 @@ def ratio_of(
 
     The interval is None where either has one value alone.
     """
-    logs = [np.log(first), np.log(second)]
-    difference = float(logs[1].mean() - logs[0].mean())
+    logs = [np.log(values).tolist() for values in (first, second)]
     if min(len(first), len(second)) < 2:
-        return math.exp(difference), None, None
-    parts = [statistics.variance(values.tolist()) / len(values) for values in logs]
-    error = math.sqrt(sum(parts))
+        return _exp(float(np.mean(logs[1]) - np.mean(logs[0]))), None, None
+    difference, reach = _welch(logs[0], logs[1], confidence)
+    return _exp(difference), _exp(difference - reach), _exp(difference + reach)
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(max(value, -MOST_EXPONENT), MOST_EXPONENT))
+
+
+def _welch(
+    first: Sequence[float], second: Sequence[float], confidence: float
+) -> tuple[float, float]:
+    """The difference of the means of two values and more each, and half of its interval."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    parts = [float(values.var(ddof=1)) / len(values) for values in (a, b)]
+    difference, error = float(b.mean() - a.mean()), math.sqrt(sum(parts))
     if error == 0:
-        return math.exp(difference), math.exp(difference), math.exp(difference)
-    degrees = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, logs))
-    reach = student_quantile((1 + confidence) / 2, degrees) * error
-    return math.exp(difference), math.exp(difference - reach), math.exp(difference + reach)
+        return difference, 0.0
+    degrees = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (a, b)))
+    return difference, student_quantile((1 + confidence) / 2, degrees) * error
 
 
 def student_quantile(probability: float, degrees: float) -> float:
@@ -179,6 +199,10 @@ def student_quantile(probability: float, degrees: float) -> float:
     return float(math.sqrt(degrees) * math.tan(angle))
 
 
+def _dumped(place: Place | None) -> dict[str, Any]:
+    return {} if place is None else place.model_dump()
+
+
 def _notes(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
     """What besides the figures is not the same in A and B."""
     notes: dict[str, None] = {}
@@ -188,6 +212,7 @@ def _notes(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
             ("hyperparameter", a.hyperparameters, b.hyperparameters),
             ("data of", a.data, b.data),
             ("objective", a.objective.model_dump(), b.objective.model_dump()),
+            ("place", _dumped(a.place), _dumped(b.place)),
             ("", {"algorithm": a.algorithm_version}, {"algorithm": b.algorithm_version}),
             ("", {"distribution": a.distribution}, {"distribution": b.distribution}),
         ):

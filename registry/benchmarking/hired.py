@@ -228,7 +228,7 @@ class Hiring:
             runs = {run.seed: run for run in record.runs}
             if any(run.failure is None for run in record.runs):
                 self._check_data(facts)
-        except AlgoshelfError as error:
+        except (AlgoshelfError, OSError) as error:
             runs = {}
             reason = reason or str(error)
         for seed in job.seeds:
@@ -277,6 +277,10 @@ class Hiring:
             self._fail(job, f"{job.name}: interrupted; `algoshelf sagemaker status {job.name}`")
         for job in self._waiting:
             self._fail(job, "not started: interrupted")
+        for job in self.jobs:
+            if not job.outcomes:  # it had ended, and its record was being fetched
+                where = f"`algoshelf sagemaker status {job.name}` tells where it lies"
+                self._fail(job, f"{job.name}: interrupted before its record was here; {where}")
 
 
 def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:

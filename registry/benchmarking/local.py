@@ -21,7 +21,7 @@ def measure_here(
     """A record a setting, of ``repeats`` runs with the seeds 1 to ``repeats``.
 
     ``keep`` is given all records after each run, so that an interruption loses one run at most.
-    The model of the first setting's first run is left at ``model``.
+    The model of the first setting is left at ``model``, by its first run that does not fail.
     """
     outcomes: list[list[Outcome]] = [[] for _ in settings]
     records: list[Record] = []
@@ -33,7 +33,8 @@ def measure_here(
                 f"run {number} of {repeats * len(settings)}: {setting.algorithm.name} on "
                 f"{setting.devices}{batch}, seed {seed}"
             )
-            outcome = run_once(setting, seed, model if number == 1 else None)
+            wanted = i == 0 and model is not None and not model.exists()
+            outcome = run_once(setting, seed, model if wanted else None)
             outcomes[i].append(outcome)
             records = [record_of(s, o, command) for s, o in zip(settings, outcomes) if o]
             keep(records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 from ...core.measuring import Record, Run
 from ..pages import document, drawing, figure, table
@@ -135,14 +135,17 @@ def _scaling_plot(records: Sequence[Record]) -> str:
     found = scaling(records)
     if not found:
         return ""
-    batches: dict[Any, list[tuple[float, float]]] = {}
+    lines: dict[str, list[tuple[float, float]]] = {}
     for each in found:
-        at = batches.setdefault(each.record.batch_size, [(1.0, 1.0)])
-        at.append((float(each.devices), each.speed))
+        place, batch = each.record.place, each.record.batch_size
+        kind = "gpu" if each.record.on_gpus else "cpu"
+        name = kind if place is None else f"{place.instance_type}, {kind}"
+        line = lines.setdefault(name + (f", batch {batch}" if batch else ""), [(1.0, 1.0)])
+        line.append((float(each.devices), each.speed))
     most = float(max(each.devices for each in found))
     series = [
-        Series(f"batch {batch}", [sorted(line)], number, dots=True)
-        for number, (batch, line) in enumerate(batches.items())
+        Series(name, [sorted(line)], number, dots=True)
+        for number, (name, line) in enumerate(lines.items())
     ]
     drawn = drawing.lines(
         series,
@@ -178,6 +181,8 @@ def _pareto(records: Sequence[Record]) -> str:
 
 def _serving_plots(record: Record) -> list[str]:
     counts = connections(record)
+    if not counts:  # all servers have failed
+        return []
     rows = []
     for count in counts:
         name = f"{REQUESTS}@{count}"

@@ -26,7 +26,7 @@ def summary_table(records: Sequence[Record]) -> Table:
     """A row a setting of the trainings: every figure's mean, and the price where it is known."""
     efficiencies = {id(e.record): e for e in scaling(records)}
     names = ["throughput", "seconds_to_target", FINAL, "data_wait", "peak_memory_mb"]
-    names = [name for name in names if any(name in record.summary for record in records)]
+    names = [name for name in names if any(name in r.summary for r in records)] or names[:1]
     objective = records[0].objective
     headings = ["setting", *(meaning(name, objective).title for name in names)]
     priced = any(record.dollars_to_target is not None for record in records)

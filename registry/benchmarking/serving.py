@@ -33,26 +33,31 @@ def measure_serving(
     connections: Sequence[int],
     seconds: float,
     tell: Callable[[str], None],
-) -> Record:
-    """How the model of the record ``trained`` is served, by a new server ``repeats`` times.
+) -> Iterator[Record]:
+    """How the model of the record ``trained`` is served, by a new server ``repeats`` times; the
+    record of all that were measured so far, after each.
 
     Each answers the model's own example, under 1, 2, … ``connections``, for ``seconds`` after a
-    warm-up. Client and server share this machine's cores.
+    warm-up. Client and server share this machine's cores. A server that fails is a failed run.
     """
     example = Artifact.open(model).metadata.example
     devices = "cpu" if not trained.on_gpus else trained.devices
-    runs = []
+    runs: list[Run] = []
     for number in range(1, repeats + 1):
         tell(f"server {number} of {repeats}: {trained.algorithm} on {devices}")
-        with _server(model, devices) as (port, started, said):
-            figures = {"cold_start_seconds": _first_answer(port, example) - started}
-            for count in connections:
-                found = _load(port, example, count, seconds)
-                figures.update((f"{name}@{count}", value) for name, value in found.items())
-            notes = [said()]
-        runs.append(Run(seed=number, figures=figures, notes=[note for note in notes if note]))
-        tell(f"  {figures['cold_start_seconds']:.2f} s to the first answer")
-    return trained.model_copy(update={"kind": "serving", "devices": devices, "runs": runs})
+        try:
+            with _server(model, devices) as (port, started, said):
+                figures = {"cold_start_seconds": _first_answer(port, example) - started}
+                for count in connections:
+                    found = _load(port, example, count, seconds)
+                    figures.update((f"{name}@{count}", value) for name, value in found.items())
+                notes = [note for note in [said()] if note]
+            runs.append(Run(seed=number, figures=figures, notes=notes))
+            tell(f"  {figures['cold_start_seconds']:.2f} s to the first answer")
+        except (TrainingError, OSError) as error:
+            runs.append(Run(seed=number, failure=str(error).replace(str(model), "MODEL")))
+            tell(f"  failed: {error}")
+        yield trained.model_copy(update={"kind": "serving", "devices": devices, "runs": [*runs]})
 
 
 @contextlib.contextmanager

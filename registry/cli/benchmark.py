@@ -14,9 +14,10 @@ from typing import Any, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
-from ...core.errors import InputError, MissingDependencyError
+from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.training.devices import FORMS
 from ..discovery import Entry, catalog
+from ..pages.files import check_writable
 from .output import SuggestingGroup, console, json_option, print_json, print_table
 from .sagemaker.common import account as open_account
 from .sagemaker.common import account_options, acting_options
@@ -133,16 +134,18 @@ def _measure_here(entry: Entry, asked: _Asked, command: str, serving: bool, as_j
             model=model if serving else None,
         )
         if serving and model.is_dir():
-            served = measure_serving(
+            for served in measure_serving(
                 records[0],
                 model,
                 asked.repeats,
                 connections=asked.connections,
                 seconds=asked.seconds,
                 tell=_say,
-            )
-            records.append(served)
-            asked.keep(records)
+            ):
+                records[len(asked.settings) :] = [served]
+                asked.keep(records)
+        elif serving:
+            _say("nothing is served: no training of the first setting has left a model")
     _show(records, asked.output, as_json)
     _fail_for(records)
 
@@ -266,6 +269,11 @@ class _Asked:
             self.faults.append("--output: expected a path, got ''")
         elif self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
             self.faults.append(f"{self.output}: is there already: choose another --output")
+        else:
+            try:
+                check_writable(self.output)
+            except OutputError as error:
+                self.faults.append(str(error))
 
     def _check_serving(self) -> None:
         try:

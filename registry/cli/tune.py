@@ -108,10 +108,14 @@ def _tune(
     storage = Path(given.get("storage") or f"{output}.db")
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, rest, output, storage)
+    from ...core.artifact import check_target
+    from ..pages.files import check_writable
     from ..tuning.report import write_report
     from ..tuning.study import Store
     from ..tuning.tuner import Tuner
 
+    check_target(output)  # before hours of work, not after them
+    check_writable(report)
     store = Store(storage)
     try:
         listener = reporter("trials")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 from .. import pages
 from ..pages import Table, drawing, files
 from ..pages.drawing import Axis, Series
-from .tuner import tests_of, values_of
+from .verdict import tests_of, values_of
 
 if TYPE_CHECKING:
     from ...core.tuning import Range
@@ -133,12 +133,13 @@ def _arms(tuner: Tuner, result: Result) -> Table | None:
         ["trial", str(result.best.number), str(result.default.number)],
         [metric, _shown(result.best.value), _shown(result.default.value)],
     ]
-    seeds = [result.repeats.get(arm, {}) for arm in ("best", "default")]
+    repeats = [result.repeats.get(arm, {}) for arm in ("best", "default")]
     for measured, read in ((metric, values_of), (tuner.test_metric, tests_of)):
-        values = [read(by_seed) for by_seed in seeds]
-        if all(values):
-            means = [_shown(mean(each.values())) for each in values]
-            rows.append([f"{measured}, mean of {len(values[0])} other seeds", *means])
+        ours, theirs = map(read, repeats)
+        shared = ours.keys() & theirs.keys()
+        if shared:
+            means = [_shown(mean(arm[seed] for seed in shared)) for arm in (ours, theirs)]
+            rows.append([f"{measured}, mean of {len(shared)} other seeds", *means])
     rows += [
         [each.name, _shown(both[each.name]), _shown(default[each.name])]
         for each in tuner.plan.ranges
@@ -160,7 +161,12 @@ def _trials(tuner: Tuner, result: Result) -> Table:
 
 
 def _failures(result: Result) -> list[str]:
-    return [f"Trial {each.number} failed: {each.error}" for each in result.outcomes if each.error]
+    told = [f"Trial {each.number} failed: {each.error}" for each in result.outcomes if each.error]
+    for arm, by_seed in result.repeats.items():
+        name = "The best" if arm == "best" else "The defaults"
+        failed = {seed: each.error for seed, each in by_seed.items() if each.error}
+        told += [f"{name} failed with seed {seed}: {error}" for seed, error in failed.items()]
+    return told
 
 
 def _counts(result: Result) -> list[tuple[str, int]]:
@@ -256,11 +262,10 @@ def _slices(tuner: Tuner, result: Result) -> Iterator[str]:
 
         def point(outcome: Outcome, each: Range = each) -> list[tuple[float, float]]:
             tried = (tuner.settings(outcome) if outcome.default else outcome.params).get(each.name)
-            if tried is None or outcome.value is None:
-                return []
-            if each.kind == "choice":
-                return [(each.choices.index(tried), outcome.value)] * (tried in each.choices)
-            return [(tried, outcome.value)] * (tried > 0 or not each.log)
+            if outcome.value is None or tried is None or tried not in each:
+                return []  # where the defaults lie outside of what was searched
+            place = each.choices.index(tried) if each.kind == "choice" else tried
+            return [(place, outcome.value)]
 
         series = _by_kind(result, point)
         if series:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import math
 import random
@@ -33,10 +34,12 @@ except ModuleNotFoundError as error:
 PATIENCE_SECONDS = 60
 # Pruning compares with the median of the others at the same epoch: it needs some of them.
 COMPLETE_BEFORE_PRUNING = 5
-# What was tried is not tried again: the sampler is asked so often, and then chance, for another.
-SAMPLED, MOST_ATTEMPTS = 3, 40
+# What was tried is not tried again: another is drawn, of ranges with no more values than these out
+# of those that are left.
+MOST_DRAWS, MOST_VALUES = 10, 10_000
+DEFINITION, NOT_GIVEN = "definition", "not given"
 # User attributes of a trial.
-OWNER, ASKED, DEFAULT, REPEATED = "owner", "asked", "default", "repeated"
+OWNER, ASKED, DEFAULT = "owner", "asked", "default"
 INTERRUPTED, ERROR, SECONDS, TEST = "interrupted", "error", "seconds", "test"
 
 
@@ -139,6 +142,7 @@ class Trials:
         self.seed = seed
         self.epochs = epochs
         self.ranges = ranges
+        self.is_exhausted = False  # all that the ranges hold was tried
         self._mine: dict[int, optuna.Trial] = {}
         with store.alone():
             self.study = optuna.create_study(
@@ -153,18 +157,18 @@ class Trials:
             self._agree(json.loads(json.dumps(definition)))
 
     def _agree(self, definition: Mapping[str, Any]) -> None:
-        there = self.study.user_attrs
+        there = self.study.user_attrs.get(DEFINITION)
+        if there is None:
+            self.study.set_user_attr(DEFINITION, definition)
+            return
         differences = [
-            f"{self.store.path}: tuned with {name} {_short(there[name])}, now {_short(value)}: "
-            "give another --storage"
-            for name, value in definition.items()
-            if there.get(name, value) != value
+            f"{self.store.path}: tuned with {name} {_short(there.get(name, NOT_GIVEN))}, now "
+            f"{_short(definition.get(name, NOT_GIVEN))}: give another --storage"
+            for name in dict.fromkeys((*there, *definition))
+            if there.get(name) != definition.get(name)
         ]
         if differences:
             raise InputError(*differences)
-        for name, value in definition.items():
-            if name not in there:
-                self.study.set_user_attr(name, value)
 
     def ask_for(self, params: Mapping[str, Any], *, default: bool = False) -> None:
         """Let ``params`` be tried next, unless they are, were or are going to be."""
@@ -184,32 +188,52 @@ class Trials:
             )
             if counted >= most:
                 return None
-            tried = [each.params for each in self.outcomes() if each.state != "interrupted"]
-            for attempt in range(MOST_ATTEMPTS):
-                trial = self._asked(f"{self.seed} {counted}", attempt)
-                default = bool(trial.user_attrs.get(DEFAULT))
-                asked = trial.user_attrs.get(ASKED, {})
-                for each in self.ranges:
-                    if each.name in asked or not default:
-                        _suggest(trial, each)
-                params = {**asked, **trial.params}
-                if default or asked or params not in tried or attempt + 1 == MOST_ATTEMPTS:
-                    break
-                trial.set_user_attr(REPEATED, True)
-                self.study.tell(trial, state=TrialState.FAIL)
+            if self.ranges and not any(each.state == "waiting" for each in self.outcomes()):
+                params = self._drawn(counted)
+                if params is None:
+                    self.is_exhausted = True
+                    return None
+                self._enqueue(params, False)
+            trial = self.study.ask()
             trial.set_user_attr(OWNER, self.store.owner)
+            default = bool(trial.user_attrs.get(DEFAULT))
+            asked = trial.user_attrs.get(ASKED, {})
+            for each in self.ranges:
+                if each.name in asked:
+                    _suggest(trial, each)
             self._mine[trial.number] = trial
-            return Claim(trial.number, params, default)
+            return Claim(trial.number, {**asked, **trial.params}, default)
 
-    def _asked(self, place: str, attempt: int) -> optuna.Trial:
-        """What is suggested at ``place``: a resumed tuning draws what it would have drawn."""
-        drawn = random.Random(f"{place} {attempt}" if attempt else place).randrange(2**32)
-        self.study.sampler = (
-            optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
-            if attempt < SAMPLED
-            else optuna.samplers.RandomSampler(seed=drawn)
-        )
-        return self.study.ask()
+    def _drawn(self, place: int) -> dict[str, Any] | None:
+        """What the sampler suggests at ``place`` and was not tried; None where nothing is left.
+
+        It is a function of the seed, the place and what was tried, so that a tuning that is
+        resumed draws what it would have drawn. In memory, so that nothing is left of a draw that
+        is not taken, or of a process that is killed over it.
+        """
+        tried = [each.params for each in self.outcomes() if each.state != "interrupted"]
+        optuna_trials = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state not in (TrialState.WAITING, TrialState.FAIL)
+        ]
+        rng = random.Random(f"{self.seed} {place}")
+        for _ in range(MOST_DRAWS):
+            sampler = optuna.samplers.TPESampler(seed=rng.randrange(2**32), constant_liar=True)
+            draft = optuna.create_study(direction=self.study.direction, sampler=sampler)
+            draft.add_trials(optuna_trials)
+            trial = draft.ask()
+            for each in self.ranges:
+                _suggest(trial, each)
+            if trial.params not in tried:
+                return dict(trial.params)
+        values = [each.values() for each in self.ranges]
+        if math.prod(MOST_VALUES + 1 if v is None else len(v) for v in values) > MOST_VALUES:
+            return dict(trial.params)  # it is one of so many that the sampler insists on it
+        names = [each.name for each in self.ranges]
+        grid = [dict(zip(names, chosen)) for chosen in itertools.product(*filter(None, values))]
+        left = [params for params in grid if params not in tried]
+        return rng.choice(left) if left else None
 
     def is_hopeless(self, number: int, epoch: int, value: float) -> bool:
         """Take in the objective after ``epoch``; whether the others were better by then."""
@@ -240,8 +264,7 @@ class Trials:
 
     def outcomes(self) -> list[Outcome]:
         """Every trial, by its number."""
-        trials = self.study.get_trials(deepcopy=False)
-        return [_outcome(trial) for trial in trials if REPEATED not in trial.user_attrs]
+        return [_outcome(trial) for trial in self.study.get_trials(deepcopy=False)]
 
     def best(self) -> Outcome | None:
         """The best of those that came to their end; of equals the default, then the first."""
@@ -261,8 +284,10 @@ class Trials:
     def _fail(self, trial: optuna.Trial) -> None:
         if not trial.user_attrs.get(INTERRUPTED):  # or this very place was interrupted
             params = {**trial.user_attrs.get(ASKED, {}), **trial.params}
+            trial.set_user_attr(
+                INTERRUPTED, True
+            )  # first: it is rather drawn anew than tried twice
             self._enqueue(params, bool(trial.user_attrs.get(DEFAULT)))
-            trial.set_user_attr(INTERRUPTED, True)
         self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _enqueue(self, params: Mapping[str, Any], default: bool) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,8 +62,9 @@ class TrialProcess:
             self._process.stdin.flush()
 
     def end(self) -> None:
-        """Kill the child, if it still runs, and wait for it."""
-        self._process.kill()
+        """Kill the child, if it still runs, and all that it has started; wait for it."""
+        with contextlib.suppress(ProcessLookupError):  # they would hold its end of the pipe
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):

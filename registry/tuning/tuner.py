@@ -116,6 +116,8 @@ class Tuner:
             self.reporter.message(f"{done} trials are done already, and are not repeated")
         try:
             self._work(self.trials, self.plan.trials)
+            if self.trials.is_exhausted:
+                self.reporter.message("nothing is left to try: these are all that the ranges hold")
             self._repeat()
         except _Over:
             over = "the time of --max-runtime is over"
@@ -134,8 +136,8 @@ class Tuner:
         if best is not None and not best.default:
             arms["best"] = self._repeated(best.number + 1)
         of_default, of_best = arms["default"], arms.get("best", {})
-        verdict = compare(self.objective, best, default, values_of(of_default), values_of(of_best))
-        tested = on_test(self.test_metric, tests_of(of_default), tests_of(of_best))
+        verdict = compare(self.objective, best, default, of_default, of_best)
+        tested = on_test(self.test_metric, of_default, of_best)
         chosen = default if verdict.keeps_default else best
         return Result(self.plan, outcomes, best, chosen, arms, verdict, tested, over)
 
@@ -201,7 +203,7 @@ class Tuner:
         plan = self.plan
         if trials is self.repeats:
             arm, seed = int(claim.params["arm"]), int(claim.params["seed"])
-            chosen = {} if arm == 0 else self.trials.outcomes()[arm - 1].params
+            chosen = {} if arm == 0 else self._tried(arm - 1)
             output = self.models / f"repeat-{claim.number}"
         else:
             chosen, seed = claim.params, plan.seed
@@ -218,6 +220,9 @@ class Tuner:
         self._running[self._keys] = _Running(
             TrialProcess(self._keys, order, self._events), claim, trials
         )
+
+    def _tried(self, number: int) -> Mapping[str, Any]:
+        return next(each.params for each in self.trials.outcomes() if each.number == number)
 
     def _hear(self) -> bool:
         """Take in the next event, or the end of the time; whether a trial ended by it."""
@@ -318,22 +323,12 @@ class Tuner:
         return sum(o.state == "running" for o in trials.outcomes())
 
     def _repeated(self, arm: int) -> dict[int, Outcome]:
-        """What came of an arm by seed."""
+        """What came of an arm by seed, also where that is a failure."""
         return {
             int(outcome.params["seed"]): outcome
             for outcome in self.repeats.outcomes()
-            if outcome.value is not None and outcome.params["arm"] == arm
+            if outcome.params["arm"] == arm and outcome.state in ("complete", "failed")
         }
-
-
-def values_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
-    """The objective by seed."""
-    return {seed: each.value for seed, each in outcomes.items() if each.value is not None}
-
-
-def tests_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
-    """The figure of the test channel by seed."""
-    return {seed: each.test for seed, each in outcomes.items() if each.test is not None}
 
 
 def default_of(outcomes: Sequence[Outcome]) -> Outcome | None:

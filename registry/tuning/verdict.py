@@ -40,19 +40,27 @@ def compare(
     objective: Objective,
     best: Outcome | None,
     default: Outcome | None,
-    of_default: Mapping[int, float],
-    of_best: Mapping[int, float],
+    of_default: Mapping[int, Outcome],
+    of_best: Mapping[int, Outcome],
 ) -> Verdict:
-    """The verdict by ``of_default`` and ``of_best``: the objective by seeds that no trial had.
+    """The verdict by ``of_default`` and ``of_best``: what came of seeds that no trial had.
 
-    The trials' own seed is left out: by it the best was chosen, so it flatters the best.
+    The trials' own seed is left out: by it the best was chosen, so it flatters the best. One that
+    fails with another seed is worse, whatever the seeds say with which it did not.
     """
     if best is None or default is None:
         return Verdict("unknown", "Too little has been tried to compare with the defaults.")
     if best.default:
         return Verdict("as good", "No trial was better than the defaults: keep the defaults.")
-    seeds = sorted(of_default.keys() & of_best.keys())
-    differences = [of_best[seed] - of_default[seed] for seed in seeds]
+    failed = [each.error for each in of_best.values() if each.error]
+    if failed:
+        return Verdict(
+            "worse",
+            f"Trial {best.number} failed with {len(failed)} of {len(of_best)} other seeds "
+            f"({failed[0]}). The model is that of the defaults.",
+        )
+    ours, theirs = values_of(of_best), values_of(of_default)
+    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     if len(differences) < 2:
         gain = (best.value or 0.0) - (default.value or 0.0)
         return Verdict(
@@ -63,12 +71,23 @@ def compare(
     return _tested(objective, best, differences)
 
 
-def on_test(metric: str, of_default: Mapping[int, float], of_best: Mapping[int, float]) -> str:
+def values_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
+    """The objective by seed, of those that have one."""
+    return {seed: each.value for seed, each in outcomes.items() if each.value is not None}
+
+
+def tests_of(outcomes: Mapping[int, Outcome]) -> dict[int, float]:
+    """The figure of the test channel by seed, of those that have one."""
+    return {seed: each.test for seed, each in outcomes.items() if each.test is not None}
+
+
+def on_test(metric: str, of_default: Mapping[int, Outcome], of_best: Mapping[int, Outcome]) -> str:
     """What the test channel says, by which nothing was chosen; empty without two seeds of it."""
-    seeds = sorted(of_default.keys() & of_best.keys())
-    if len(seeds) < 2:
+    ours, theirs = tests_of(of_best), tests_of(of_default)
+    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    if len(differences) < 2:
         return ""
-    middle, interval = _difference([of_best[seed] - of_default[seed] for seed in seeds])
+    middle, interval = _difference(differences)
     return f"On the test channel, by which nothing was chosen: {_said(metric, middle, interval)}."
 
 

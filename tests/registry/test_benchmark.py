@@ -15,9 +15,10 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import pytest
 from algoshelf.core.measuring import Figure, Objective, Place, Point, Record, Run
-from algoshelf.registry.benchmarking.compare import ratio_of, student_quantile
+from algoshelf.registry.benchmarking.compare import compare, ratio_of, student_quantile
 from algoshelf.registry.benchmarking.figures import FIGURES
 from algoshelf.registry.benchmarking.page import page
+from algoshelf.registry.benchmarking.serving import measure_serving
 
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site
@@ -156,6 +157,10 @@ def test_time_to_target_is_when_the_first_report_reached_it(algoshelf: Algoshelf
     again = algoshelf("benchmark", "kmeans", "--repeats", 1)
     assert again.code == 2
     assert "benchmarks/kmeans: is there already" in again.stderr
+    (algoshelf.folder / "afile").write_text("mine")
+    below = algoshelf("benchmark", "kmeans", "--repeats", 1, "--output", "afile/out")
+    assert below.code == 2
+    assert "afile/out: cannot be written" in below.stderr
 
 
 def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> None:
@@ -207,6 +212,29 @@ class Failing(Algorithm):
 def algoshelf_algorithms():
     return [Failing]
 """
+
+
+def test_a_server_that_fails_is_a_failed_run_and_those_before_it_are_kept(
+    site: Site, tmp_path: Path
+) -> None:
+    """The model's folder goes while it is served."""
+    model = tmp_path / "model"
+    assert site("train", "kmeans", "--output", model).code == 0
+    trained = record([{"throughput": 1.0}], algorithm="kmeans")
+    told: list[str] = []
+    measured = measure_serving(trained, model, 2, connections=[1], seconds=0.2, tell=told.append)
+    first = next(measured)
+    (model / "model-0000.params").write_bytes(b"")
+    second = next(measured)
+    assert len(first.runs) == 1
+    assert first.failures == []
+    assert second.runs[0] == first.runs[0]
+    assert "the server does not get ready" in second.failures[0]
+    assert str(tmp_path) not in second.failures[0]
+    assert "does not get ready" in page([trained, second])
+    assert "does not get ready" in page(
+        [trained, second.model_copy(update={"runs": second.runs[1:]})]
+    )
 
 
 def test_a_run_that_fails_is_reported_and_the_others_go_on(site: Site, tmp_path: Path) -> None:
@@ -304,6 +332,7 @@ def test_a_name_is_text_on_the_page() -> None:
 
 
 Write = Callable[..., Path]
+EMPTY = json.dumps({**json.loads(record([{}]).model_dump_json()), "runs": []})
 
 
 @pytest.fixture
@@ -363,6 +392,61 @@ def test_one_run_tells_nothing_but_its_ratio(algoshelf: Algoshelf, written: Writ
     assert found["throughput"]["verdict"] == "one run tells nothing"
 
 
+def of(name: str, *values: float | None, **changes: Any) -> list[Record]:
+    """A record whose runs have the figure ``name``, or none of it."""
+    return [record([{} if v is None else {name: v} for v in values], **changes)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (of("final", 0.9, 0.91, 0.9), of("final", 0.0, 0.01, 0.0), "worse"),
+        (of("final", 0.9, 0.91, 0.9), of("final", 0.0, 0.0, 0.0), "worse"),
+        (of("final", -0.5, 0.5, 0.1), of("final", 0.2, -0.4, 0.3), "no difference"),
+        (of("final", 0.0), of("final", 0.5), "one run tells nothing"),
+        (of("final", 0.0, 0.0), of("final", 0.0, 0.0), "no difference"),
+        (of("seconds_to_target", 10, 11, 12, None), of("seconds_to_target", 100, 101, 102, None),
+         "worse"),
+        (of("seconds_to_target", 10, 11, 12, None), of("seconds_to_target", 10, None), "worse"),
+        (of("seconds_to_target", 10, None), of("seconds_to_target", 10, 11, 10, None, None, 12),
+         "better"),
+        (of("p99_ms@1", 1, 1), of("p99_ms@1", 1, 1e140), "no difference"),
+    ],
+)  # fmt: skip
+def test_what_has_no_ratio_is_judged_as_well(
+    before: list[Record], after: list[Record], verdict: str
+) -> None:
+    found = compare(before, after)
+    (judged,) = (c for c in found.comparisons if c.figure in after[0].runs[0].figures)
+    assert judged.verdict == verdict
+    assert bool(found.failing(0.95)) == (verdict == "worse")
+    json.dumps(judged.to_dict(), allow_nan=False)
+
+
+def test_another_place_is_said() -> None:
+    places = [Place(instance_type=name, instances=n) for name, n in (("ml.a", 1), ("ml.b", 4))]
+    one, two = (of("throughput", 1.0, 2.0, place=place) for place in places)
+    assert "place instances differs: 1, then 4" in compare(one, two).notes
+
+
+def test_instances_of_two_types_are_two_lines_of_the_scaling_plot() -> None:
+    hired = [
+        record(
+            [{"throughput": 100.0 * speed}],
+            Place(instance_type=name, instances=count),
+            contexts=["gpu(0)"],
+        )
+        for name, count, speed in (
+            ("ml.a", 1, 1.0), ("ml.a", 2, 1.9), ("ml.b", 1, 4.0), ("ml.b", 2, 5.0),
+        )
+    ]  # fmt: skip
+    html = page(hired)
+    (plot,) = (d for d in drawings(html) if d.findtext("title") == "scaling")
+    lines = [e for e in plot if e.tag == "path" and "line" in e.attrib["class"]]
+    assert len(lines) == 2
+    assert "ml.a, gpu, batch 64" in html
+
+
 def test_what_differs_besides_and_what_is_gone_is_said(
     algoshelf: Algoshelf, written: Write
 ) -> None:
@@ -381,6 +465,7 @@ def test_what_differs_besides_and_what_is_gone_is_said(
         ("{", "results.jsonl:2: line: Invalid JSON"),
         ('{"schema_version": 2}', "results.jsonl:2: schema_version: Input should be 1"),
         ('{"schema_version": 1}', "results.jsonl:2: kind: Field required"),
+        (EMPTY, "results.jsonl:2: runs: List should"),
     ],
 )
 def test_what_is_no_record_is_named_by_its_line(

@@ -7,8 +7,9 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from algoshelf.core import InputError, Objective, Range
@@ -82,6 +83,7 @@ def test_the_defaults_are_first_and_what_lies_outside_of_its_range_is_left_out(
 
 OTHER = """
 import sys
+import threading
 from pathlib import Path
 from tests.registry.test_tune import Store, trials
 these = trials(Store(Path(sys.argv[1])))
@@ -141,10 +143,57 @@ def test_another_tuning_in_the_storage_is_refused_with_each_difference(store: St
     trials(store)
     with pytest.raises(InputError, match="tuned with data d, now e: give another --storage"):
         Trials(store, "trials", ACCURACY, {"data": "e"}, RANGES)
+    with pytest.raises(InputError, match="tuned with test not given, now t"):
+        Trials(store, "trials", ACCURACY, {"data": "d", "test": "t"}, RANGES)
+    with pytest.raises(InputError, match="tuned with data d, now not given"):
+        Trials(store, "trials", ACCURACY, {}, RANGES)
+
+
+def few(store: Store, name: str = "few") -> Trials:
+    ranges = [Range("size", "int", 1, 3), Range("kind", "choice", choices=("a", "b"))]
+    return Trials(store, name, ACCURACY, {}, ranges, seed=3)
+
+
+@pytest.mark.parametrize("interrupted", range(6))
+def test_each_of_few_values_is_tried_once_whoever_dies_over_it(
+    store: Store, interrupted: int
+) -> None:
+    whole, broken = few(store, "whole"), few(store, "broken")
+    for these in (whole, broken):
+        while (claim := these.claim(99)) is not None:
+            if these is broken and claim.number == interrupted:
+                these.interrupt(claim.number)
+            else:
+                these.finish(claim.number, claim.params["size"], 0.1)
+        assert these.is_exhausted
+    assert done(broken) == done(whole)
+    assert len({tuple(params.items()) for params in done(whole)}) == len(done(whole)) == 6
+
+
+def test_a_draw_that_is_cut_off_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    these = few(store)
+    work_of = these.study.enqueue_trial
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(these.study, "enqueue_trial", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        these.claim(9)
+    assert these.outcomes() == []
+    monkeypatch.setattr(these.study, "enqueue_trial", work_of)
+    first, second = these.claim(9), few(store, "undisturbed").claim(9)
+    assert first == second
 
 
 def outcome(number: int, value: float, *, default: bool = False) -> Outcome:
     return Outcome(number, "complete", {}, default, value, {}, "", 1.0)
+
+
+def by_seed(values: Sequence[float]) -> dict[int, Outcome]:
+    return {seed: outcome(seed, value) for seed, value in enumerate(values)}
 
 
 @pytest.mark.parametrize(
@@ -170,17 +219,23 @@ def test_the_best_is_told_from_luck_by_other_seeds(
         Objective("m", maximize=maximize),
         outcome(4, 0.9),
         outcome(0, 0.8, default=True),
-        dict(enumerate(of_default)),
-        dict(enumerate(of_best)),
+        by_seed(of_default),
+        by_seed(of_best),
     )
     assert (verdict.finding, verdict.keeps_default) == (finding, keeps_default)
 
 
+def test_what_fails_with_another_seed_is_worse_than_the_defaults() -> None:
+    best = {**by_seed([0.9, 0.9]), 2: Outcome(2, "failed", {}, False, None, {}, "diverged", 1.0)}
+    default = outcome(0, 0.8, default=True)
+    verdict = compare(ACCURACY, outcome(4, 0.9), default, by_seed([0.8, 0.8, 0.8]), best)
+    assert (verdict.finding, verdict.keeps_default) == ("worse", True)
+    assert "failed with 1 of 3 other seeds (diverged)" in verdict.sentence
+
+
 def test_the_interval_is_students(store: Store) -> None:
-    of_best = dict(enumerate((0.01, 0.02, 0.03, 0.04)))
-    verdict = compare(
-        ACCURACY, outcome(1, 1), outcome(0, 0, default=True), dict.fromkeys(of_best, 0.0), of_best
-    )
+    of_best, of_default = by_seed((0.01, 0.02, 0.03, 0.04)), by_seed((0.0,) * 4)
+    verdict = compare(ACCURACY, outcome(1, 1), outcome(0, 0, default=True), of_default, of_best)
     assert verdict.interval == pytest.approx((0.00446, 0.04554), abs=1e-5)
 
 
@@ -204,6 +259,21 @@ def test_a_training_is_pruned_between_two_epochs_and_leaves_no_model(tmp_path: P
     assert [(key, event.get("epoch")) for key, event in said[:2]] == [("key", 1), ("key", 2)]
     assert said[2] == ("key", {"pruned": True})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_training_leaves_behind_does_not_hold_the_tuning_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the workers of a DataLoader, which hold the pipe that is read to its end."""
+    child = "import subprocess, time; subprocess.Popen(['sleep', '600']); print('{}', flush=True)"
+    monkeypatch.setattr("algoshelf.registry.tuning.trial.START", child)
+    events: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue()
+    process = TrialProcess("key", {"output": str(tmp_path / "m")}, events)
+    assert events.get(timeout=60) == ("key", {})
+    ended = threading.Thread(target=process.end)
+    ended.start()
+    ended.join(60)
+    assert not ended.is_alive()
 
 
 TUNE = ("tune", "kmeans", "--vary", "k=2..9", "--trials", 5, "--storage", "s.db", "--output", "o")
@@ -266,12 +336,37 @@ def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> Non
     assert kept == {str(best["trial"]), str(default["trial"])}
 
 
-def test_nothing_is_tried_twice_while_something_is_left(algoshelf: Algoshelf) -> None:
-    few = ("--vary", "k=4..8", "--trials", 6, "--repeats", 0, "--output", "o", "--json")
-    result = algoshelf("tune", "kmeans", "--restarts", 1, "--init", "random", *few)
+def test_what_is_left_of_the_ranges_is_tried_and_the_best_again(algoshelf: Algoshelf) -> None:
+    """The defaults, k = 3, lie outside of the choices."""
+    few = ("--vary", "k=4,5,8", "--trials", 9, "--repeats", 2, "--output", "o", "--json")
+    result = algoshelf("tune", "kmeans", "--restarts", 1, *few)
     assert result.code == 0, result.stderr
     tried = [trial["params"]["k"] for trial in result.json["trials"] if not trial["default"]]
-    assert sorted(tried) == [4, 5, 6, 7, 8]
+    assert sorted(tried) == [4, 5, 8]
+    assert "nothing is left to try" in result.stderr
+    best, repeats = result.json["best"], result.json["repeats"]["best"]
+    assert best["hyperparameters"]["k"] == 8
+    for again in repeats.values():
+        assert again["value"] == pytest.approx(best["value"], rel=0.1)  # of k = 5 it is twice that
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("o", "holds more than a model (notes.txt)"), ("o-report", "cannot be written")],
+)
+def test_where_nothing_can_be_written_nothing_is_trained(
+    algoshelf: Algoshelf, name: str, fault: str
+) -> None:
+    if name == "o":
+        (algoshelf.folder / "o").mkdir()
+        (algoshelf.folder / "o" / "notes.txt").write_text("mine")
+    else:
+        (algoshelf.folder / "o-report").write_text("mine")
+    result = algoshelf(*TUNE)
+    assert result.code != 0
+    assert fault in result.stderr
+    assert "trial 0" not in result.stderr
+    assert not (algoshelf.folder / "s.db").exists()
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,28 @@ def test_ctrl_c_while_a_job_is_created_stops_it(bench: Bench, aws: Aws, tmp_path
     assert second == "not started: interrupted"
 
 
+@pytest.mark.parametrize("what", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_a_job_whose_record_cannot_be_fetched_is_not_lost(
+    bench: Bench,
+    aws: Aws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: BaseException,
+) -> None:
+    Worker(aws, tmp_path, lambda job: Ended(output=record_for(job)))
+
+    def fails(*_: Any) -> None:
+        raise what
+
+    monkeypatch.setattr("algoshelf.registry.aws.data.download", fails)
+    done = bench("--instances", LARGE, "--max-cost", 9, "--repeats", 1, "--yes")
+    assert done.code == (130 if isinstance(what, KeyboardInterrupt) else 1)
+    (request,) = aws.sent("CreateTrainingJob")
+    (record,) = bench.records()
+    assert record.failures[0].startswith(request["TrainingJobName"])
+    assert ("No space left" if done.code == 1 else "sagemaker status") in record.failures[0]
+
+
 def test_a_job_that_cannot_be_stopped_keeps_no_other_from_it(
     bench: Bench, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
