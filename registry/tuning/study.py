@@ -34,8 +34,8 @@ except ModuleNotFoundError as error:
 PATIENCE_SECONDS = 60
 # Pruning compares with the median of the others at the same epoch: it needs some of them.
 COMPLETE_BEFORE_PRUNING = 5
-# What was tried is not tried again: another is drawn, of ranges with no more values than these out
-# of those that are left.
+# What was tried is not tried again: so often another is drawn, and then one of what is left, where
+# all that the ranges hold is no more than this.
 MOST_DRAWS, MOST_VALUES = 10, 10_000
 DEFINITION, NOT_GIVEN = "definition", "not given"
 # User attributes of a trial.
@@ -212,7 +212,7 @@ class Trials:
         is not taken, or of a process that is killed over it.
         """
         tried = [each.params for each in self.outcomes() if each.state != "interrupted"]
-        optuna_trials = [
+        known = [
             trial
             for trial in self.study.get_trials(deepcopy=False)
             if trial.state not in (TrialState.WAITING, TrialState.FAIL)
@@ -221,18 +221,19 @@ class Trials:
         for _ in range(MOST_DRAWS):
             sampler = optuna.samplers.TPESampler(seed=rng.randrange(2**32), constant_liar=True)
             draft = optuna.create_study(direction=self.study.direction, sampler=sampler)
-            draft.add_trials(optuna_trials)
+            draft.add_trials(known)
             trial = draft.ask()
             for each in self.ranges:
                 _suggest(trial, each)
             if trial.params not in tried:
                 return dict(trial.params)
         values = [each.values() for each in self.ranges]
-        if math.prod(MOST_VALUES + 1 if v is None else len(v) for v in values) > MOST_VALUES:
-            return dict(trial.params)  # it is one of so many that the sampler insists on it
+        finite = [those for those in values if those is not None]
+        if len(finite) < len(values) or math.prod(map(len, finite)) > MOST_VALUES:
+            return dict(trial.params)
         names = [each.name for each in self.ranges]
-        grid = [dict(zip(names, chosen)) for chosen in itertools.product(*filter(None, values))]
-        left = [params for params in grid if params not in tried]
+        every = [dict(zip(names, chosen)) for chosen in itertools.product(*finite)]
+        left = [params for params in every if params not in tried]
         return rng.choice(left) if left else None
 
     def is_hopeless(self, number: int, epoch: int, value: float) -> bool:
