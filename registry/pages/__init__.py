@@ -15,6 +15,8 @@ from .drawing import Series
 
 __all__ = ["Series", "Table", "document", "drawing", "figure", "markdown_table", "table"]
 
+MANY = 8  # columns: more are written smaller
+
 
 @dataclass(frozen=True)
 class Table:
@@ -37,7 +39,7 @@ def document(title: str, body: Sequence[str]) -> str:
 
 def table(content: Table) -> str:
     """A line breaks before ± alone, and in the name of the row."""
-    head = "".join(f"<th>{escape(text)}</th>" for text in content.headings)
+    head = "".join(f"<th>{_breaking(escape(text))}</th>" for text in content.headings)
     rows = "".join(
         "<tr>"
         + "".join(
@@ -48,7 +50,14 @@ def table(content: Table) -> str:
         + "</tr>"
         for row in content.rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    kind = ' class="many"' if len(content.headings) > MANY else ""
+    body = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide">{body}</div>'
+
+
+def _breaking(text: str) -> str:
+    """``validation:accuracy`` and ``learning_rate`` may go on below."""
+    return text.replace(":", ":<wbr>").replace("_", "_<wbr>")
 
 
 def _unbroken(text: str) -> str:
@@ -97,6 +106,9 @@ th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align
   vertical-align: top; }
 th { font-weight: 600; color: var(--soft); }
 th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; } .many { font-size: .85rem; }
+.many th, .many td { padding: .25rem .35rem; overflow-wrap: normal; }
+.many td:first-child { white-space: nowrap; }
 pre, li { overflow-wrap: anywhere; }
 .plots { display: grid; gap: 1.5rem; margin: 1.5rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
@@ -119,6 +131,7 @@ pre { white-space: pre-wrap; border: 1px solid var(--line); padding: .6rem; font
   td:first-child { font-weight: 600; } td:first-child::before { content: none; }
 }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; }
-  table { font-size: 9pt; } figure, tr, pre { break-inside: avoid; }
+  table { font-size: 9pt; } .many { font-size: 6pt; } .many th, .many td { padding: .2rem; }
+  .wide { overflow: visible; } figure, tr, pre { break-inside: avoid; }
   .plots { grid-template-columns: 1fr 1fr; } }
 """
