@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .tuner import Result, Tuner
 
 MARKDOWN, PAGE = "report.md", "report.html"
-DEFAULTS, BEST, OTHERS, PRUNED = 0, 1, 7, 5  # colours of the page
+DEFAULTS, BEST, OTHERS, PRUNED = 0, 1, 7, 4  # colours of the page
 STATES = ("complete", "pruned", "failed", "interrupted", "running", "waiting")
 NOT_TESTED = (
     "The best was chosen by the very examples that it is judged by here, which flatters it: --test "
