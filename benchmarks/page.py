@@ -25,7 +25,7 @@ from run import MEASUREMENTS, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
 FILE = re.compile(r"(?P<name>.+)-(?P<where>\d+cores-py[\d.]+-mxnet\d[\d.]*\d)")
-REPORT = "report.html"
+REPORT, AGAIN, EARLIER = "report.html", "again.jsonl", "earlier"
 Row = tuple[Any, ...]
 
 
@@ -143,9 +143,10 @@ def _span(values: list[float], form: str = ".2f") -> str:
 
 
 def benchmarked(each: Kept) -> Iterator[Row]:
-    first, again = read(each.path), read(each.path / "again.jsonl")
-    found = Counter(c.verdict for c in compare(first, again).comparisons)
-    verdict = ", ".join(f"{count} × {told}" for told, count in found.most_common())
+    first = read(each.path)
+    verdict = _verdicts(each.path)
+    if (each.path / EARLIER).is_dir():
+        verdict += f"; an earlier pair: {_verdicts(each.path / EARLIER)}"
     for record in first:
         if record.kind == "serving":
             most = connections(record)[-1]
@@ -164,6 +165,13 @@ def benchmarked(each: Kept) -> Iterator[Row]:
             memory = cell(record, "peak_memory_mb")
             yield label(record), cell(record, "throughput"), time, memory, verdict
             verdict = ""
+
+
+def _verdicts(folder: Path) -> str:
+    """What `compare` says of the two measurements in ``folder``, counted."""
+    compared = compare(read(folder), read(folder / AGAIN)).comparisons
+    found = Counter(c.verdict for c in compared)
+    return ", ".join(f"{count} × {told}" for told, count in found.most_common())
 
 
 def hand_timed(each: Kept) -> Iterator[Row]:
@@ -253,9 +261,10 @@ SECTIONS = (
     Section(
         "What a training and its serving cost",
         "benchmark-.*",
-        "`algoshelf benchmark` on the bundled samples, by its [rules](benchmark.md#the-rules), "
-        "and the same once more: `algoshelf benchmark compare` says of each figure whether it "
-        "differs. The link leads to the whole report.",
+        "`algoshelf benchmark` on the bundled samples, by its [rules](benchmark.md#the-rules), one "
+        "thread an operator (`OMP_NUM_THREADS=1`; by default all cores work on one device, and two "
+        "replicas gain little), and the same once more: `algoshelf benchmark compare` says of each "
+        "figure whether it differs. ± is the farthest run. The link leads to the whole report.",
         ("setting", "throughput", "time to target", "peak memory", "the same again"),
         benchmarked,
     ),
@@ -365,7 +374,8 @@ up:
 .venv/bin/python benchmarks/run.py NAME
 ```
 
-Without a name it lists all. Peers are installed in environments of their own, in the versions that
+Without a name it lists all. A measurement replaces the kept file, and this page is written anew;
+git tells what is different. Peers are installed in environments of their own, in the versions that
 [benchmarks/peers](../benchmarks/peers) pins; data that is not bundled is given by `--data`,
 `--cifar10`, `--glove` and `--weights`. The machine is virtual, and small: ratios within one run
 tell more than its times."""

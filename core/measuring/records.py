@@ -17,7 +17,8 @@ from typing_extensions import Annotated, Literal
 
 SCHEMA_VERSION = 1
 ENOUGH_TO_DROP = 5
-TO_TARGET = "seconds_to_target"
+TO_TARGET, THROUGHPUT = "seconds_to_target", "throughput"
+WARM_UP = "one epoch alone: its throughput includes the warm-up"  # a note of a run
 MOST = 1e150  # a figure above is a mistake, and sums and squares of such ones are not numbers
 
 
@@ -111,11 +112,24 @@ class Record(_Part):
         names = list(dict.fromkeys(name for figures in runs for name in figures))
         if runs and self.kind == "training" and self.objective.target is not None:
             names = list(dict.fromkeys([*names, TO_TARGET]))
-        return {name: _summarized([figures.get(name) for figures in runs]) for name in names}
+        return {
+            name: _summarized(
+                [figures.get(name) for figures in runs]
+                if name != THROUGHPUT
+                else [*self.values(name)]
+            )
+            for name in names
+        }
 
     def values(self, name: str) -> List[float]:
-        """The figure ``name`` of each run that has it."""
-        return [run.figures[name] for run in self.runs if name in run.figures]
+        """The figure ``name`` of each run that has it.
+
+        Of throughputs those of warm-ups count only where there are no others.
+        """
+        runs = [run for run in self.runs if name in run.figures]
+        if name == THROUGHPUT:
+            runs = [run for run in runs if WARM_UP not in run.notes] or runs
+        return [run.figures[name] for run in runs]
 
     @property
     def device_count(self) -> int:

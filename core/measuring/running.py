@@ -12,7 +12,7 @@ from ..training import RunOptions, train
 from ..training.devices import parse_devices
 from ..training.reporting import LogReporter, Reporter, Reporters, peak_memory_mb
 from .machine import environment
-from .records import TO_TARGET, Objective, Point, Run
+from .records import TO_TARGET, WARM_UP, Objective, Point, Run
 from .training import Outcome, Setting
 
 THROUGHPUT, DATA_WAIT = "train:throughput", "train:data_wait"
@@ -90,7 +90,7 @@ def figures_of(
     notes: list[str] = []
     epochs = [point.metrics for point in points if point.metrics.get(THROUGHPUT, 0) > 0]
     if len(epochs) == 1:
-        notes.append("one epoch alone: its throughput includes the warm-up")
+        notes.append(WARM_UP)
     steady = epochs[1:] or epochs
     if steady:  # epochs are alike, so that the time of one is as 1 / throughput
         times = [1 / epoch[THROUGHPUT] for epoch in steady]

@@ -16,14 +16,17 @@ from typing import Any, Sequence
 import numpy as np
 
 from ...core.errors import InputError
-from ...core.measuring import Figure, Place, Record
-from .figures import Meaning, label, meaning
+from ...core.measuring import TO_TARGET, Figure, Place, Record
+from .figures import FINAL, Meaning, label, meaning
 
 CONFIDENCE = 0.95
 # Two measurements of the same on one machine differ by about so much, however narrow their
 # intervals: memory is laid out anew, neighbours of a virtual machine come and go.
 NOISE = 0.03
+# An interval that goes beyond these says nothing: half or twice as much would look the same.
+TOO_WIDE = 2.0
 SAME, BETTER, WORSE, UNKNOWN = "no difference", "better", "worse", "one run tells nothing"
+TOO_UNLIKE = "runs too unlike to tell"
 MOST_DEGREES = 1000.0
 MOST_EXPONENT = 700.0  # of e in a float64
 
@@ -82,12 +85,15 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> Compared:
         raise InputError(
             "they share no setting: " + "; ".join(sorted({label(r) for r in (*first, *second)}))
         )
-    pairs = [(name, ours[k], theirs[k], m) for k in shared for name, m in _judged(ours[k])]
+    pairs = [
+        (name, ours[k], theirs[k], m) for k in shared for name, m in _judged(ours[k], theirs[k])
+    ]
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
     comparisons = [_compared(*pair, confidence) for pair in pairs]
-    lost = [f"{label(ours[key])}: was not measured" for key in ours if key not in theirs]
+    lost = [f"{_setting(ours[key])}: was not measured" for key in ours if key not in theirs]
     lost += [
-        f"{label(theirs[key])}: {len(theirs[key].failures)} runs failed: {theirs[key].failures[0]}"
+        f"{_setting(theirs[key])}: {len(theirs[key].failures)} runs failed: "
+        f"{theirs[key].failures[0]}"
         for key in shared
         if len(theirs[key].failures) > len(ours[key].failures)
     ]
@@ -98,20 +104,27 @@ def _place(record: Record) -> str:
     return "" if record.place is None else f"{record.place.instances} {record.place.instance_type}"
 
 
+def _setting(record: Record) -> str:
+    return ("serving, " if record.kind == "serving" else "") + label(record)
+
+
 def _by_setting(records: Sequence[Record], placed: bool) -> dict[tuple[Any, ...], Record]:
     found: dict[tuple[Any, ...], Record] = {}
     for record in records:
         place = _place(record) if placed else ""
-        key = (record.algorithm, record.kind, record.devices, record.batch_size, place)
+        devices = tuple(record.contexts) or record.devices  # auto is cpu where there is no GPU
+        key = (record.algorithm, record.kind, devices, record.batch_size, place)
         if key in found:
             raise InputError(f"two records are of one setting: {record.algorithm}, {label(record)}")
         found[key] = record
     return found
 
 
-def _judged(record: Record) -> list[tuple[str, Meaning]]:
-    named = [(name, meaning(name, record.objective)) for name in record.summary]
-    return [(name, found) for name, found in named if found.compared]
+def _judged(first: Record, second: Record) -> list[tuple[str, Meaning]]:
+    """Figures with their meaning; without those that another target alone makes different."""
+    apart = (TO_TARGET, FINAL) if first.objective.target != second.objective.target else ()
+    named = [(name, meaning(name, first.objective)) for name in first.summary]
+    return [(name, found) for name, found in named if found.compared and name not in apart]
 
 
 def _compared(
@@ -130,7 +143,8 @@ def _compared(
         )
         if low is not None and high is not None:
             noise = low <= 1 <= high or abs(ratio - 1) < NOISE
-            verdict = SAME if noise else BETTER if ratio > 1 else WORSE
+            wide = noise and (low < 1 / TOO_WIDE or high > TOO_WIDE)
+            verdict = TOO_UNLIKE if wide else SAME if noise else BETTER if ratio > 1 else WORSE
     elif a == b:
         verdict = SAME
     elif min(len(a), len(b)) > 1:  # of what is 0 or less there is no ratio
@@ -138,7 +152,7 @@ def _compared(
         gain = gain if found.higher else -gain
         verdict = SAME if abs(gain) <= reach else BETTER if gain > 0 else WORSE
     return Comparison(
-        setting=f"{second.algorithm}, {label(second)}",
+        setting=f"{second.algorithm}, {_setting(second)}",
         figure=name,
         title=found.title,
         first=before.mean,

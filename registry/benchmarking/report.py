@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-from ...core.measuring import Record
+from ...core.measuring import TO_TARGET, Record
 from ..pages import Table, markdown_table
+from .compare import CONFIDENCE, ratio_of
 from .figures import FINAL, label, meaning
 
 REQUESTS, SERVED = "requests_per_second", ("p50_ms", "p90_ms", "p99_ms")
@@ -210,8 +211,11 @@ def best_of(records: Sequence[Record]) -> list[str]:
     ]
     told = []
     if len(timed) > 1:
-        record, seconds = min(timed, key=lambda pair: pair[1])
-        told.append(f"Fastest to the target: {label(record)}, {seconds:,.4g} s.")
+        (record, seconds), (other, _) = sorted(timed, key=lambda pair: pair[1])[:2]
+        _, low, high = ratio_of(record.values(TO_TARGET), other.values(TO_TARGET), CONFIDENCE)
+        close = low is not None and high is not None and low <= 1 <= high
+        doubt = f", too close to {label(other)} to tell" if close else ""
+        told.append(f"Fastest to the target: {label(record)}, {seconds:,.4g} s{doubt}.")
     priced = [(r, r.dollars_to_target) for r, _ in timed if r.dollars_to_target is not None]
     if priced:
         record, dollars = min(priced, key=lambda pair: pair[1] or 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 import shlex
 import sys
@@ -28,6 +29,8 @@ COMPARE = "compare"
 MOST_SETTINGS, MOST_REPEATS = 100, 100
 MOST_CONNECTIONS, MOST_SECONDS = 1000, 3600.0
 BATCH_SIZE = "batch_size"
+THREADS = "OMP_NUM_THREADS"  # without it, the same command measures something else
+PARTS_OF_ONE = ("accuracy", "precision", "recall", "f1")
 
 FLAGS = (
     ("--devices", "LIST", f"What to compare, with commas between: {FORMS} [default: auto]"),
@@ -355,6 +358,8 @@ class _Asked:
             target = math.nan
         if not math.isfinite(target):
             self.faults.append(f"--target-metric: expected a number, got {value!r}")
+        elif objective.rpartition(":")[2] in PARTS_OF_ONE and not 0 < target <= 1:
+            self.faults.append(f"--target-metric: {objective} is from 0 to 1, got {value}")
         return target
 
     def _whole(self, name: str, text: str, most: int) -> int:
@@ -381,7 +386,9 @@ def _command(entry: Entry, given: Mapping[str, str], serving: bool) -> str:
     words = ["algoshelf", "benchmark", entry.algorithm.name]
     for name, value in given.items():
         words += [flag(name), value] if name not in ("output", "role") else []
-    return shlex.join(words + ["--serving"] * serving)
+    threads = os.environ.get(THREADS)
+    told = f"{THREADS}={shlex.quote(threads)} " if threads else ""
+    return told + shlex.join(words + ["--serving"] * serving)
 
 
 def _show(

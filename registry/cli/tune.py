@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
-from ...core.errors import InputError
+from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import Search
 from ...core.training import parse_duration, parse_seed
 from ...core.tuning import Range, tunable
@@ -128,6 +128,10 @@ def _tune(
             listener.message(f"  {flag(each.name)}: {each}")
         try:
             result = tuner.run()
+        except (InputError, TrainingError):
+            if tuner.is_empty:  # what is mended is other data, and is not to be refused
+                store.discard()
+            raise
         except (KeyboardInterrupt, SystemExit):
             result = tuner.result("it was interrupted")
             if result.chosen is not None:
@@ -249,6 +253,8 @@ def _searched(
         name = name.strip().lstrip("-").replace("-", "_")
         if name in fixed:
             faults.append(f"--vary {name}: {flag(name)} is given, too")
+        if name in searched:
+            faults.append(f"--vary {name}: is given twice")
         known = schema.searched.get(name)
         if not values and known is None and name in schema.model_fields:
             faults.append(f"--vary {name}: has no range of its own: give {name}=LOW..HIGH or A,B,C")

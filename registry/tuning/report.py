@@ -109,7 +109,8 @@ def _page(tuner: Tuner, result: Result) -> str:
 def _told(tuner: Tuner, result: Result) -> Iterator[str]:
     plan = tuner.plan
     yield result.verdict.sentence
-    yield result.tested or NOT_TESTED
+    if result.best is not None and not result.best.default:
+        yield result.tested or NOT_TESTED
     if result.over:
         yield f"Not finished: {result.over}."
     counted = ", ".join(f"{count} {state}" for state, count in _counts(result) if count)

@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import random
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,13 @@ class Store:
         """Let go of the file, and of all that this process claimed."""
         self.storage.remove_session()
         self._lock.close()
+
+    def discard(self) -> None:
+        """Remove the file, and what lies beside it; for one that holds nothing."""
+        self.close()
+        shutil.rmtree(f"{self.path}.models", ignore_errors=True)
+        for path in (self.path, Path(f"{self.path}.lock")):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import Any, Mapping
 
-from ...core.errors import AlgoshelfError
+from ...core.errors import AlgoshelfError, InputError
 from ...core.training import Reporter, train
 from ..discovery import catalog
 
@@ -127,6 +127,8 @@ def main() -> None:
         )
     except _Pruned:
         tell({"pruned": True})
+    except InputError as error:
+        tell({"error": str(error), "input": True})
     except AlgoshelfError as error:
         tell({"error": str(error)})
     except Exception as error:

@@ -7,13 +7,13 @@ import json
 import queue
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ...core.artifact import remove_leftovers, staged
 from ...core.channels import TEST
-from ...core.errors import TrainingError
+from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import TrainingHyperparameters
 from ...core.mx import share_threads
 from ...core.training import Reporter
@@ -77,7 +77,7 @@ class Tuner:
         varied = {each.name for each in plan.ranges}
         definition = {
             "algorithm": f"{self.algorithm.name} {self.algorithm.version}",
-            "ranges": [asdict(each) for each in plan.ranges],
+            **{f"range of {each.name}": str(each) for each in plan.ranges},
             "hyperparameters": {k: v for k, v in settings.items() if k not in varied},
             **{f"data of {name}": _digest(path) for name, path in plan.channels.items()},
         }
@@ -104,7 +104,7 @@ class Tuner:
     def run(self) -> Result:
         """All trials, then the repetitions. What is unfinished when it ends is tried anew later.
 
-        Raises TrainingError where the defaults cannot be trained.
+        Raises InputError or TrainingError where the defaults cannot be trained.
         """
         share_threads(self.plan.parallel)
         self.trials.ask_for(self._default_params(), default=True)
@@ -132,14 +132,20 @@ class Tuner:
         best = self.trials.best()
         outcomes = self.trials.outcomes()
         default = default_of(outcomes)
+        compared = best if sum(each.value is not None for each in outcomes) > 1 else None
         arms = {"default": self._repeated(0)}
         if best is not None and not best.default:
             arms["best"] = self._repeated(best.number + 1)
         of_default, of_best = arms["default"], arms.get("best", {})
-        verdict = compare(self.objective, best, default, of_default, of_best)
+        verdict = compare(self.objective, compared, default, of_default, of_best)
         tested = on_test(self.test_metric, of_default, of_best)
         chosen = default if verdict.keeps_default else best
         return Result(self.plan, outcomes, best, chosen, arms, verdict, tested, over)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been learned yet, here or by another process."""
+        return not self._done(self.trials) and not self._elsewhere(self.trials)
 
     def publish(self, result: Result, output: Path) -> None:
         """Put the model of the trial that ``result`` chose at ``output``."""
@@ -264,7 +270,8 @@ class Tuner:
             self._tell_finished(running, value, seconds)
         elif running.claim.default:
             trials.interrupt(number)
-            raise TrainingError(f"the defaults cannot be trained: {event['error']}")
+            kind = InputError if event.get("input") else TrainingError
+            raise kind(f"the defaults cannot be trained: {event['error']}")
         elif "error" in event:
             trials.give_up(number, seconds, event["error"])
             self.reporter.message(f"{self._name(running)} failed: {event['error']}")

@@ -79,7 +79,8 @@ def test_each_setting_is_a_record_of_its_runs(measured: Measured) -> None:
 
 def test_a_record_holds_what_repeats_it_and_no_name_of_a_machine(measured: Measured) -> None:
     record = measured.records[0]
-    assert record["command"].startswith("algoshelf benchmark mnist-cnn --train digits --devices")
+    said = "OMP_NUM_THREADS=1 algoshelf benchmark mnist-cnn --train digits --devices"
+    assert record["command"].startswith(said)
     assert len(record["data"]["train"]) == 64
     assert record["environment"]["threads"] == 1
     assert {"processor", "cores", "gpus", "python", "mxnet", "numpy"} <= set(record["environment"])
@@ -180,6 +181,12 @@ def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> 
         "--batch-size: no such option (did you mean '--batch-sizes'?)",
     ):
         assert fault in done.stderr
+
+
+def test_a_target_that_no_accuracy_has_is_refused(algoshelf: Algoshelf) -> None:
+    done = algoshelf("benchmark", "mnist-cnn", "--target-metric", 95)
+    assert done.code == 2
+    assert "--target-metric: validation:accuracy is from 0 to 1, got 95" in done.stderr
 
 
 def test_what_cannot_be_trained_ends_the_measurement(algoshelf: Algoshelf, tmp_path: Path) -> None:
@@ -410,7 +417,8 @@ def of(name: str, *values: float | None, **changes: Any) -> list[Record]:
         (of("seconds_to_target", 10, 11, 12, None), of("seconds_to_target", 10, None), "worse"),
         (of("seconds_to_target", 10, None), of("seconds_to_target", 10, 11, 10, None, None, 12),
          "better"),
-        (of("p99_ms@1", 1, 1), of("p99_ms@1", 1, 1e140), "no difference"),
+        (of("p99_ms@1", 1, 1), of("p99_ms@1", 1, 1e140), "runs too unlike to tell"),
+        (of("throughput", 10, 11, 30), of("throughput", 12, 29, 10), "runs too unlike to tell"),
     ],
 )  # fmt: skip
 def test_what_has_no_ratio_is_judged_as_well(
@@ -421,6 +429,42 @@ def test_what_has_no_ratio_is_judged_as_well(
     assert judged.verdict == verdict
     assert bool(found.failing(0.95)) == (verdict == "worse")
     json.dumps(judged.to_dict(), allow_nan=False)
+
+
+def test_what_another_target_makes_different_is_not_judged() -> None:
+    figures = {"seconds_to_target": 3.0, "final": 0.9, "throughput": 10.0}
+    other = OBJECTIVE.model_copy(update={"target": 0.5})
+    found = compare([record([figures] * 2)], [record([figures] * 2, objective=other)])
+    assert [c.figure for c in found.comparisons] == ["throughput"]
+    assert "objective target differs: 0.9, then 0.5" in found.notes
+
+
+def test_auto_is_what_it_means() -> None:
+    auto, cpu = (of("throughput", 1.0, 2.0, devices=devices) for devices in ("auto", "cpu"))
+    assert compare(auto, cpu).lost == []
+
+
+def test_the_throughput_of_a_warm_up_counts_only_where_there_is_no_other() -> None:
+    def run(seed: int, value: float, epochs: int) -> Run:
+        notes = ["one epoch alone: its throughput includes the warm-up"] * (epochs == 1)
+        return Run(seed=seed, figures={"throughput": value}, notes=notes)
+
+    steady, warm = [run(1, 100, 2), run(2, 110, 2)], [run(3, 20, 1), run(4, 30, 1)]
+    mixed = record([{}]).model_copy(update={"runs": [*steady, *warm]})
+    assert mixed.summary["throughput"].mean == 105
+    assert mixed.values("throughput") == [100, 110]
+    alone = mixed.model_copy(update={"runs": warm})
+    assert alone.summary["throughput"].mean == 25
+
+
+def test_the_fastest_is_not_named_without_doubt_where_it_is_too_close() -> None:
+    def timed(devices: str, *seconds: float) -> Record:
+        return of("seconds_to_target", *seconds, devices=devices)[0]
+
+    close = page([timed("cpu", 10, 14), timed("cpu:2", 9, 14)])
+    assert "Fastest to the target: cpu:2, batch 64, 11.5 s, too close to cpu, batch 64 to" in close
+    clear = page([timed("cpu", 10, 10.1), timed("cpu:2", 5, 5.1)])
+    assert "Fastest to the target: cpu:2, batch 64, 5.05 s." in clear
 
 
 def test_another_place_is_said() -> None:
@@ -451,12 +495,14 @@ def test_what_differs_besides_and_what_is_gone_is_said(
     algoshelf: Algoshelf, written: Write
 ) -> None:
     a = written("a", 1000, 1001, environment={"threads": 2})
-    written("a", 1000, 1001, devices="gpu")
+    written("a", 1000, 1001, devices="gpu", contexts=["gpu(0)"])
+    written("a", 1000, 1001, kind="serving")
     b = written("b", 1000, 1002, environment={"threads": 1})
     done = algoshelf("benchmark", "compare", a, b, "--fail-below", 0.5)
     assert done.code == 1
     assert "environment threads differs: 2, then 1" in done.stderr
     assert "gpu, batch 64: was not measured" in done.stderr
+    assert "serving, cpu, batch 64: was not measured" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -350,6 +350,24 @@ def test_what_is_left_of_the_ranges_is_tried_and_the_best_again(algoshelf: Algos
         assert again["value"] == pytest.approx(best["value"], rel=0.1)  # of k = 5 it is twice that
 
 
+def test_data_that_is_mended_is_not_refused_for_what_it_was(algoshelf: Algoshelf) -> None:
+    rows = algoshelf.folder / "rows.csv"
+    rows.write_text("1,2\n3,x\n5,6\n7,8\n")
+    tune = ("tune", "kmeans", "--train", rows, "--restarts", 1, "--repeats", 0, "--output", "o")
+    spoilt = algoshelf(*tune, "--trials", 2, "--vary", "k=1,2")
+    assert spoilt.code == 2
+    assert "line 2, column 2: 'x' is not a number" in spoilt.stderr
+    assert [path.name for path in algoshelf.folder.iterdir()] == ["rows.csv"]
+    rows.write_text("1,2\n3,4\n5,6\n7,8\n")
+    mended = algoshelf(*tune, "--trials", 1, "--vary", "k=1,2")
+    assert mended.code == 0, mended.stderr
+    assert "Too little has been tried" in mended.text
+    assert "flatters" not in (algoshelf.folder / "o-report" / "report.md").read_text()
+    other = algoshelf(*tune, "--trials", 2, "--vary", "k=2,4")
+    assert other.code == 2
+    assert "tuned with range of k 1, 2, now 2, 4: give another --storage" in other.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [("o", "holds more than a model (notes.txt)"), ("o-report", "cannot be written")],
@@ -381,6 +399,7 @@ def test_where_nothing_can_be_written_nothing_is_trained(
         (["--vary", "k"], "--vary k: has no range of its own"),
         (["--vary", "k=2,many"], "--k: expected a whole number"),
         (["--vary", "kk=1..3"], "kk: no such hyperparameter"),
+        (["--vary", "k=1,2", "--vary", "k=3,4"], "--vary k: is given twice"),
         (["--vary", "init", "--init", "random"], "--vary init: --init is given, too"),
         (
             ["--init", "random", "--restarts", "1", "--tolerance", "0"],
