@@ -37,10 +37,8 @@ SUFFIXES = (
     ".test",
 )  # fmt: skip
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
-POLARITIES = (
-    "neg",
-    "pos",
-)  # ends of files: https://www.cs.cornell.edu/people/pabo/movie-review-data
+# https://www.cs.cornell.edu/people/pabo/movie-review-data
+POLARITIES = (".neg", ".pos")
 # How the files of a data set that lie in one folder are called, by what they are for.
 PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
@@ -99,10 +97,11 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         for folder in (part, path):
             if folder.is_dir() and _class_folders(folder):
                 return _folders(folder)
-        if with_suffix(path, *_endings(*POLARITIES)):
+        if with_suffix(path, *_packed_or_not(*POLARITIES)):
             return _polarities(path)
-    names = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
-    files = _of_channel(path, with_suffix(path, *names), channel) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = _of_channel(path, with_suffix(path, *_packed_or_not(*SUFFIXES)), channel)
     if not files:
         raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
@@ -115,17 +114,17 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
     )
 
 
-def _endings(*names: str) -> tuple[str, ...]:
-    return (*(f".{name}" for name in names), *(f".{name}.gz" for name in names))
+def _packed_or_not(*suffixes: str) -> tuple[str, ...]:
+    return (*suffixes, *(f"{suffix}.gz" for suffix in suffixes))
 
 
 def _polarities(path: Path) -> Texts:
     found = Texts([], [], [], "files that end in .neg and .pos, a text a line")
-    for name in POLARITIES:
-        for file in with_suffix(path, *_endings(name)):
+    for suffix in POLARITIES:
+        for file in with_suffix(path, *_packed_or_not(suffix)):
             for number, line in _lines(file):
                 if line.strip():
-                    _append(found, line, name, f"{file}: line {number}")
+                    _append(found, line, suffix[1:], f"{file}: line {number}")
     return found
 
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 from weakref import WeakSet
 
@@ -50,10 +50,19 @@ def upload(account: Account, path: Path, kind: str) -> str:
     return f"{SCHEME}{bucket}/{prefix}{name}"
 
 
-def check_uri(account: Account, uri: str) -> int:
-    """How many bytes lie under ``uri``, at least. Raises DataError where there is none, AwsError.
+def uploaded(account: Account, channels: Mapping[str, Path | str]) -> dict[str, str]:
+    """The URI of each channel; what lies here is uploaded, once where channels share it."""
+    here = dict.fromkeys(source for source in channels.values() if isinstance(source, Path))
+    uris = {path: upload(account, path, "data") for path in here}
+    return {
+        name: uris[source] if isinstance(source, Path) else source
+        for name, source in channels.items()
+    }
 
-    Of many objects only the first 1,000 are counted.
+
+def check_uri(account: Account, uri: str) -> None:
+    """Raises DataError where no bytes lie under ``uri``, or none in its first 1,000 objects;
+    AwsError.
     """
     bucket, _, prefix = uri[len(SCHEME) :].partition("/")
     if not bucket:
@@ -65,10 +74,8 @@ def check_uri(account: Account, uri: str) -> int:
         if error.aws_code == "NoSuchBucket":
             raise DataError(f"{uri}: there is no such bucket") from None
         raise AwsError(f"{uri}: {error}", error.aws_code) from None
-    size = sum(int(found["Size"]) for found in answer.get("Contents", ()))
-    if not size:
+    if not any(int(found["Size"]) for found in answer.get("Contents", ())):
         raise DataError(f"{uri}: nothing lies there: list it by `aws s3 ls {uri}`")
-    return size
 
 
 def size(account: Account, source: str | Path) -> int:

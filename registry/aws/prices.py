@@ -11,8 +11,6 @@ import json
 import os
 import re
 import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +19,8 @@ from typing import Any, Iterator, Mapping
 from pydantic import BaseModel, Field
 from typing_extensions import Annotated
 
-from ...core.errors import InputError, OutputError
+from ...core.errors import InputError
+from ..files import write_text
 from .instances import ENDPOINT, TRAINING, TRANSFORM
 
 BUNDLED = Path(__file__).with_name("prices.json")
@@ -196,16 +195,4 @@ def _write(path: Path, table: Mapping[str, Region]) -> None:
                 key = f"{price.source} {price.date}"
                 sources[key] = {"what": price.source, "date": price.date}
                 rows.append([region, name, use, price.usd, key])
-    body = json.dumps({"sources": sources, "prices": rows})
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(body)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            with suppress(OSError):
-                os.unlink(temporary)
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_text(path, json.dumps({"sources": sources, "prices": rows}))

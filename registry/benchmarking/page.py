@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from ...core.measuring import Record, Run
+from ..files import write_text
 from ..pages import document, drawing, figure, table
 from ..pages.drawing import Axis, Series
-from ..pages.files import write_text
 from .figures import label
 from .report import (
     REQUESTS,

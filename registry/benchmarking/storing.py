@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ...core.errors import InputError
 from ...core.measuring import Record
-from ..pages.files import write_text
+from ..files import write_text
 
 RESULTS = "results.jsonl"
 MOST_BYTES = 256 * 2**20

@@ -18,7 +18,7 @@ from ...core.channels import check_channels
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.training.devices import FORMS
 from ..discovery import Entry, catalog
-from ..pages.files import check_writable
+from ..files import check_writable
 from .output import SuggestingGroup, console, json_option, print_json, print_table
 from .sagemaker.common import account as open_account
 from .sagemaker.common import account_options, acting_options

@@ -135,11 +135,7 @@ def measure(
         _check_contents(entry, channels, settings[0], tell)
         _agree(account, entry, channels, planned, asked, yes=yes, tell=tell)
         data.ensured_bucket(account)
-        here = {str(path): path for path in channels.values() if isinstance(path, Path)}
-        there = {text: data.upload(account, path, "data") for text, path in here.items()}
-        uris.update(
-            {name: there.get(str(source), str(source)) for name, source in channels.items()}
-        )
+        uris.update(data.uploaded(account, channels))
         if account.dry:
             for job in planned:
                 job.start()

@@ -109,7 +109,7 @@ def _tune(
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, rest, output, storage)
     from ...core.artifact import check_target
-    from ..pages.files import check_writable
+    from ..files import check_writable
     from ..tuning.report import write_report
     from ..tuning.study import Store
     from ..tuning.tuner import Tuner

@@ -9,7 +9,8 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from .. import pages
-from ..pages import Table, drawing, files
+from ..files import write_text
+from ..pages import Table, drawing
 from ..pages.drawing import Axis, Series
 from .verdict import tests_of, values_of
 
@@ -69,8 +70,8 @@ def document(tuner: Tuner, result: Result) -> dict[str, Any]:
 
 def write_report(tuner: Tuner, result: Result, folder: Path) -> None:
     """Write ``report.md`` and ``report.html`` into ``folder``. Raises OutputError."""
-    files.write_text(folder / MARKDOWN, _markdown(tuner, result))
-    files.write_text(folder / PAGE, _page(tuner, result))
+    write_text(folder / MARKDOWN, _markdown(tuner, result))
+    write_text(folder / PAGE, _page(tuner, result))
 
 
 def _title(tuner: Tuner) -> str:

@@ -191,13 +191,13 @@ class Trials:
         """The next trial, unless ``most`` are done or running; what died elsewhere comes first."""
         with self.store.alone():
             self._reap()
-            counted = sum(
-                outcome.state not in ("waiting", "interrupted") for outcome in self.outcomes()
-            )
+            outcomes = self.outcomes()
+            counted = sum(each.state not in ("waiting", "interrupted") for each in outcomes)
             if counted >= most:
                 return None
-            if self.ranges and not any(each.state == "waiting" for each in self.outcomes()):
-                params = self._drawn(counted)
+            if self.ranges and not any(each.state == "waiting" for each in outcomes):
+                tried = [each.params for each in outcomes if each.state != "interrupted"]
+                params = self._drawn(counted, tried)
                 if params is None:
                     self.is_exhausted = True
                     return None
@@ -212,14 +212,13 @@ class Trials:
             self._mine[trial.number] = trial
             return Claim(trial.number, {**asked, **trial.params}, default)
 
-    def _drawn(self, place: int) -> dict[str, Any] | None:
-        """What the sampler suggests at ``place`` and was not tried; None where nothing is left.
+    def _drawn(self, place: int, tried: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """What the sampler suggests at ``place`` and is not ``tried``; None where nothing is left.
 
         It is a function of the seed, the place and what was tried, so that a tuning that is
         resumed draws what it would have drawn. In memory, so that nothing is left of a draw that
         is not taken, or of a process that is killed over it.
         """
-        tried = [each.params for each in self.outcomes() if each.state != "interrupted"]
         known = [
             trial
             for trial in self.study.get_trials(deepcopy=False)

@@ -404,9 +404,7 @@ def _uploaded(
 
     if "output" not in asked.flags:  # then what the job leaves goes to the account's own bucket
         data.ensured_bucket(account)
-    here = dict.fromkeys(source for source in channels.values() if isinstance(source, Path))
-    uris = {str(path): data.upload(account, path, "data") for path in here}
-    return {name: uris.get(str(source), str(source)) for name, source in channels.items()}
+    return data.uploaded(account, channels)
 
 
 def _shown(account: Account, kind: Any, name: str, *, wait: bool, as_json: bool) -> None:

@@ -7,21 +7,24 @@ import os
 import tempfile
 from pathlib import Path
 
-from ...core.errors import OutputError
+from ..core.errors import OutputError
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``, all or nothing. Raises OutputError."""
+    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
-        ) as stream:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        os.chmod(stream.name, 0o644)
-        os.replace(stream.name, path)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def check_writable(folder: Path) -> None:
