@@ -11,6 +11,7 @@ from typing import (
     Any,
     Iterator,
     Mapping,
+    Sequence,
     TypeVar,
 )
 
@@ -25,6 +26,15 @@ from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
 from .training.data import Dataset, chunks, hold_out, lengths_of, part_of, prefetched
+from .training.together import (
+    ExampleElsewhereError,
+    Together,
+    differences,
+    gathered_encodings,
+    statistics,
+    take_from_chief,
+    united,
+)
 from .types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
@@ -111,25 +121,45 @@ class SupervisedAlgorithm(Algorithm[H]):
         # a static shape is planned for anew, at some cost, whenever another one comes
         network.hybridize(static_alloc=True, static_shape=not ragged)
 
-        def figures(data: Dataset) -> Mapping[str, float]:
-            return self.score(outputs(network, data, run.devices[0]), data).metrics
-
+        validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
+        tested = None if test is None else Together(run.cluster, test, run.data[TEST])
         steps, epochs = loop.fit(
             run,
             network,
             self.loss(options),
             train,
             augment=lambda x, y, rng: self.augment(x, y, options, rng),
-            validate=lambda: figures(validation),
+            validate=lambda: self._figures(run, network, validated),
         )
-        if test is not None and run.cluster.is_chief:
-            final = {f"test:{name}": value for name, value in figures(test).items()}
-            run.report(final, epoch=epochs, step=steps)
+        if tested is not None:
+            found = self._figures(run, network, tested)
+            final = {f"test:{name}": value for name, value in found.items()}
+            if run.cluster.is_chief:
+                run.report(final, epoch=epochs, step=steps)
         x = train.take(np.zeros(1, np.int64))[0]
         loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = InputSignature.model_validate({"shape": shape, "dtype": str(x.dtype)})
         run.save(network, signature=signature, example=example, encoding=train.encoding)
+
+    def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
+        """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
+
+        Empty on the other hosts.
+        """
+        device = run.devices[0]
+        take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
+        found = data.outputs(lambda part: outputs(network, part, device))
+        if found is None:
+            return {}
+        try:
+            return self.score(found, data.whole).metrics
+        except ExampleElsewhereError:
+            run.reporter.message(
+                f"{self.name} looks at the examples themselves: the figures are those of the "
+                f"{len(data.own):,} of this host alone, of {len(data.whole):,}"
+            )
+            return self.score(found[: len(data.own)], data.own).metrics
 
     def _check_example(self, example: Example) -> None:
         """Before anything is trained: a server is going to prove a model by its example."""
@@ -154,10 +184,38 @@ class SupervisedAlgorithm(Algorithm[H]):
             )
         return data
 
+    def united(
+        self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
+    ) -> Mapping[str, Any]:
+        """One encoding in place of the unlike ``encodings`` of ``hosts``, the same on each of them.
+
+        By default names (classes, a vocabulary) are united, and anything else is refused. Raises
+        DataError.
+        """
+        return united(encodings, hosts)
+
+    def _train_data(self, run: Run[H]) -> Dataset:
+        """The training channel of this host, encoded as on every other."""
+        path, options = run.channels[TRAIN], run.hyperparameters
+        train = self._read(path, TRAIN, options, None)
+        encodings = gathered_encodings(run.cluster, train.encoding)
+        if len(encodings) == 1:
+            return train
+        whole = self.united(encodings, run.cluster.names, options)
+        for difference in differences(encodings, run.cluster.names):
+            run.reporter.message(difference)
+        sizes = ", ".join(
+            f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
+        )
+        run.reporter.message(f"all hosts learn the same: {sizes}")
+        if dict(train.encoding) == dict(whole):
+            return train
+        return self._read(path, TRAIN, options, whole)
+
     def _datasets(self, run: Run[H]) -> tuple[Dataset, Dataset, Dataset | None]:
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
-        train = self._read(run.channels[TRAIN], TRAIN, options, None)
+        train = self._train_data(run)
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:

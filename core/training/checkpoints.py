@@ -12,6 +12,7 @@ in it is pickled.
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Mapping
+
+import numpy as np
 
 from .. import mx
 from ..artifact import digest_of, sync
@@ -46,6 +49,28 @@ class Checkpoint:
     identity: Mapping[str, Any]
     position: Mapping[str, Any]
     arrays: Mapping[str, Mapping[str, NDArray]] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """All of it, for another host."""
+        state = {"step": self.step, "identity": self.identity, "position": self.position}
+        parts: dict[str, Any] = {"": np.frombuffer(json.dumps(state).encode(), np.uint8)}
+        for file, arrays in self.arrays.items():
+            parts.update((f"{file}/{name}", array.asnumpy()) for name, array in arrays.items())
+        stream = io.BytesIO()
+        np.savez(stream, **parts)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> Checkpoint:
+        """What ``to_bytes`` gave."""
+        with np.load(io.BytesIO(body), allow_pickle=False) as parts:
+            state = json.loads(parts[""].tobytes())
+            arrays: dict[str, dict[str, NDArray]] = {}
+            for key in filter(None, parts.files):
+                file, name = key.split("/", 1)
+                value = parts[key]
+                arrays.setdefault(file, {})[name] = mx.nd.array(value, dtype=value.dtype)
+        return cls(state["step"], state["identity"], state["position"], arrays)
 
 
 class Checkpoints:

@@ -22,6 +22,8 @@ from typing import IO, Callable, Mapping, Sequence
 from .. import mx
 from ..container import Hosts, report_failure
 from ..errors import TrainingError
+from .peers import NAME_VARIABLE
+from .peers import PORT_VARIABLE as PEERS_PORT_VARIABLE
 
 # mxnet as scheduler or server serves until the workers are done, and then ends the process.
 SERVE = "from algoshelf.core import mx; mx.load()"
@@ -40,8 +42,12 @@ def run_hosts(command: Sequence[str], hosts: int, tell: Callable[[str], None]) -
     Returns the exit code of the first that failed. The chief's output is shown; another's only when
     it fails. SIGINT and SIGTERM are handed on.
     """
-    port, *own = _free_ports(hosts + 1)
-    common = {**_cluster("127.0.0.1", "127.0.0.1", port, hosts), "OMP_NUM_THREADS": _share(hosts)}
+    port, line, *own = _free_ports(hosts + 2)
+    common = {
+        **_cluster("127.0.0.1", "127.0.0.1", port, hosts),
+        PEERS_PORT_VARIABLE: str(line),
+        "OMP_NUM_THREADS": _share(hosts),
+    }
     with Processes(tell) as processes:
         processes.serve("scheduler", common)
         for i in range(hosts):
@@ -64,7 +70,8 @@ def run_host(command: Sequence[str], hosts: Hosts, tell: Callable[[str], None]) 
         if hosts.current == hosts.first:
             processes.serve("scheduler", common)
         processes.serve(f"server of {hosts.current}", common)
-        processes.work(f"worker of {hosts.current}", command, common, shown=True)
+        own = {**common, NAME_VARIABLE: hosts.current}
+        processes.work(f"worker of {hosts.current}", command, own, shown=True)
         return processes.look_after()
 
 
@@ -116,7 +123,7 @@ class Processes:
         """Start a worker; what one that is not ``shown`` says is told if it fails."""
         if not shown:
             self._outputs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
-        role = {**environment, "DMLC_ROLE": "worker"}
+        role = {NAME_VARIABLE: name, **environment, "DMLC_ROLE": "worker"}
         self._running[name] = _start(command, role, self._outputs.get(name))
         self._workers.append(name)
 

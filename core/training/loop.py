@@ -26,6 +26,7 @@ from .devices import check_batch_splits
 from .engine import Engine, Schedule, on_device
 from .reporting import peak_memory_mb
 from .run import Decision, Run
+from .together import check_examples, take_from_chief
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
 T = TypeVar("T", bound=TrainingHyperparameters)
@@ -66,9 +67,10 @@ def fit(
     """Train ``network`` in place under ``run.hyperparameters``, and report after each epoch.
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
-    it is given; ``validate`` returns the metrics of the validation channel. Goes on from the
-    newest checkpoint of ``run``. Returns the numbers of steps and epochs done. Raises TrainingError
-    when the loss is no longer finite, Stopped when a signal ended the training.
+    it is given; ``validate``, which every host calls, returns the metrics of the validation
+    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. Returns the
+    numbers of steps and epochs done. Raises TrainingError when the loss is no longer finite,
+    Stopped when a signal ended the training.
     """
     return _Fit(run, network, loss, train, augment, validate).run_all()
 
@@ -92,9 +94,11 @@ class _Fit:
         self.validate = validate
         self.cluster = run.cluster
         # Hosts that hold the same examples share each batch; others take theirs from their own.
-        self.shared = self.cluster.agrees(run.data.get(TRAIN, ""))
+        if self.cluster.count > 1:
+            check_examples(self.cluster, train)
+        self.shared = self.cluster.agrees(run.data.get(TRAIN, ""), "the training data")
         hosts = 1 if self.shared else self.cluster.count
-        examples = int(self.cluster.gather([len(train)]).min())
+        examples = self._examples()
         self.batch_size = _batch_size(run, examples * hosts)
         self.per_epoch = examples * hosts // self.batch_size
         self.steps = self.per_epoch * self.options.epochs
@@ -102,11 +106,24 @@ class _Fit:
         if self.options.precision == "mixed" and run.devices[0].device_type != "gpu":
             raise InputError("--precision mixed: needs a GPU; a processor is slower in float16")
         self._settle_shapes(network)
+        everything = list(network.collect_params().values())
+        take_from_chief(self.cluster, everything, run.devices, "the parameters to begin with")
         self.engine = Engine(
             network, loss, self.options, run.devices, run.kvstore, self.cluster.count
         )
         self.position = Position()
         self.pending: deque[tuple[int, list[NDArray]]] = deque()
+
+    def _examples(self) -> int:
+        """How many examples each host has a use for: as many as the one with the fewest."""
+        held = self.cluster.exchange(len(self.train), "the numbers of examples")
+        if min(held) < max(held):
+            told = self.cluster.by_host([f"{each:,}" for each in held])
+            self.run.reporter.message(
+                f"examples to train on: {told}; an epoch takes {min(held):,} of each host, others "
+                "in every epoch"
+            )
+        return int(min(held))
 
     def _settle_shapes(self, network: HybridBlock) -> None:
         """Let every layer know its input, so that all parameters exist.
@@ -188,7 +205,8 @@ class _Fit:
         rng = self.run.rng(AUGMENT, position.step, *self._own)
         inputs, labels = self.augment(on_device(x, device), on_device(y, device), rng)
         rate = self.schedule(position.step)
-        losses = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
+        with self.cluster.waiting(f"the other hosts in step {position.step + 1}"):
+            losses = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
         self.pending.append((position.step, losses))
         position.step += 1
         if len(self.pending) >= 2 * ahead:  # several at once: whenever the host works, devices wait
@@ -208,6 +226,9 @@ class _Fit:
                     f"in the data, or lower the learning rate ({self.options.learning_rate:g})"
                 )
             self.position.loss += value
+        if self.cluster.count > 1 and not left:  # so that nothing that follows waits unnoticed
+            with self.cluster.waiting(f"the gradients of step {self.position.step}"):
+                mx.nd.waitall()
 
     def _measure(self, steps: int, started: float, waited: float) -> None:
         seconds = max(1e-9, time.monotonic() - started)
@@ -218,16 +239,14 @@ class _Fit:
         }
 
     def _after_epoch(self) -> None:
-        """Validate, on the chief, and report."""
+        """Validate, and report on the chief."""
         position, run = self.position, self.run
         epochs = math.ceil(position.step / self.per_epoch)
         examples = (position.step - (epochs - 1) * self.per_epoch) * self.batch_size
-        loss = float(self.cluster.gather([position.loss])[:, 0].astype(np.float64).sum())
-        if self.cluster.count == 1:
-            loss = position.loss  # without the rounding to float32
+        loss = float(self.cluster.gather([position.loss], "the losses").sum())
         values = {"train:loss": loss / max(1, examples)}
+        found = self.validate()
         if self.cluster.is_chief:
-            found = self.validate()
             values.update((f"validation:{name}", value) for name, value in found.items())
             run.report(values, epoch=epochs, step=position.step, measured=self.measured)
         position.loss = 0.0

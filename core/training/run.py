@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import math
 import platform
 import random
@@ -32,7 +33,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
-from ..errors import InputError, TrainingError
+from ..errors import DataError, InputError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
@@ -125,6 +126,7 @@ class Run(Generic[H]):
         folder = self.options.checkpoints
         self._checkpoints = None if folder is None else Checkpoints(folder)
         self._reducer: Reducer | None = None
+        self._data: dict[str, str] = {}
 
     def rng(self, *key: int) -> np.random.Generator:
         """Random numbers that depend on the run's seed and ``key`` (purpose, epoch, …) alone."""
@@ -164,19 +166,20 @@ class Run(Generic[H]):
     def resume(self) -> Checkpoint | None:
         """The newest whole checkpoint of this very run; None where there is none.
 
-        Raises CheckpointError where it is of another run, with each difference.
+        The chief alone reads it, judges it, and gives it to the other hosts. Raises CheckpointError
+        where it is of another run, with each difference.
         """
         if self._checkpoints is None:
             return None
+        self._data = self._data_of_unlike_hosts()
+        checkpoint = None
         if self.cluster.is_chief:
             self._checkpoints.prepare()
-        checkpoint = self._checkpoints.latest(self._identity(), self.reporter)
-        steps = self.cluster.gather([-1 if checkpoint is None else checkpoint.step])
-        if steps.min() != steps.max():
-            raise TrainingError(
-                f"the hosts hold different checkpoints (steps {sorted({*steps.ravel()})}): "
-                "give them one folder, or all an empty one"
-            )
+            checkpoint = self._checkpoints.latest(self._identity(), self.reporter)
+        if self.cluster.count > 1:
+            body = b"" if checkpoint is None else checkpoint.to_bytes()
+            body = self.cluster.from_chief(body, "the chief's checkpoint")
+            checkpoint = Checkpoint.from_bytes(body) if body else None
         if checkpoint is not None:
             self.reporter.message(f"resuming after step {checkpoint.step}")
         return checkpoint
@@ -194,7 +197,7 @@ class Run(Generic[H]):
             )
         if self._reducer is None:
             self._reducer = Reducer(self.kvstore, SUMS_KEY)
-        with self.cluster.waiting("the sums of the other hosts"):
+        with self.cluster.waiting(f"the sums ({name}) of the other hosts"):
             self._reducer.reduce({f"{name} {parts[0].shape}": parts})
             total: Array = parts[0].asnumpy().astype(np.float64)
         return total
@@ -231,13 +234,52 @@ class Run(Generic[H]):
             "algorithm": f"{self.algorithm.name} {self.algorithm.version}",
             "code": _source_digest(type(self.algorithm)),
             **{f"hyperparameter {name}": value for name, value in hyperparameters.items()},
-            **{f"data of {channel}": digest for channel, digest in self.data.items()},
+            **(self._data or {f"data of {name}": digest for name, digest in self.data.items()}),
             **{f"version of {name}": version for name, version in _packages().items()},
             "seed": self.seed,
             "devices": ", ".join(map(str, self.devices)),
             "hosts": self.cluster.count,
             "threads": mx.threads(),
         }
+
+    def check_hosts(self) -> None:
+        """Raise DataError, with each difference, where the hosts are not given the same.
+
+        Their data may differ; the algorithm sees to what has to be alike of them.
+        """
+        if self.cluster.count == 1:
+            return
+        options = self.options
+        given = {
+            **{key: value for key, value in self._identity().items() if key != "threads"},
+            "devices": f"{len(self.devices)}",
+            "channels": ", ".join(sorted(self.channels)),
+            "--kvstore": options.kvstore,
+            "--target-metric": options.target_metric,
+            "--gradient-compression": options.gradient_compression,
+            "--checkpoints": "given" if options.checkpoints else "not given",
+            "examples": options.examples,
+        }
+        everyone = self.cluster.exchange(given, "the settings of the other hosts")
+        differing = sorted(
+            key for key in set().union(*everyone) if len({str(e.get(key)) for e in everyone}) > 1
+        )
+        if differing:
+            raise DataError(
+                *(
+                    f"the hosts do not agree on {key}: "
+                    + self.cluster.by_host([each.get(key) for each in everyone])
+                    for key in differing
+                )
+            )
+
+    def _data_of_unlike_hosts(self) -> dict[str, str]:
+        """Of data that differ, what a checkpoint is held against, whoever is chief; else empty."""
+        everyone = self.cluster.exchange(self.data, "the digests of the data")
+        if all(each == everyone[0] for each in everyone):
+            return {}
+        texts = sorted(json.dumps(each, sort_keys=True) for each in everyone)
+        return {"data of the hosts": hashlib.sha256("".join(texts).encode()).hexdigest()}
 
     def save(
         self,
@@ -312,7 +354,7 @@ def train(
         kvstore = open_store(store, options.gradient_compression)
     if not cluster.is_chief:
         reporter = Reporter()
-    with _stage(output, cluster) as folder, _stopping(stop, resumable) as asked:
+    with cluster, _stage(output, cluster) as folder, _stopping(stop, resumable) as asked:
         _seed(seed)
         run = Run(
             algorithm=algorithm,
@@ -334,13 +376,13 @@ def train(
         if kvstore is not None:
             reporter.message(why)
         try:
+            run.check_hosts()
             # names of blocks and operators count from 0 again: the same training, the same bytes
             with mx.name.NameManager():
                 algorithm.train(run)
         finally:
             reporter.end()
             run.close()
-    cluster.close()
     return (Artifact.open(output) if cluster.is_chief else None), run.metrics
 
 
