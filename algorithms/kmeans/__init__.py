@@ -138,6 +138,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         rows, test = given[TRAIN], given.get(TEST)
         run.data.update((channel, held.digest) for channel, held in given.items())
         run.reporter.message(", ".join(f"{name}: {_named(held)}" for name, held in given.items()))
+        run.cluster.check_alike("the number of columns", rows.shape[1])
         if test is not None:
             _check_columns(test, rows.shape[1], run.channels[TEST])
         example = codecs.encode_csv(rows.take(slice(0, 1))).decode()
@@ -158,10 +159,14 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         network = distances(centroids + rows.origin, rows.origin)
         network(mx.nd.zeros((1, spread.columns))).wait_to_read()
         figures = {"train:msd": inertia / spread.count, "train:ssd": inertia}
-        if run.cluster.is_chief:
-            if test is not None:
+        if test is not None:
+            ssd = size = 0.0
+            if not run.cluster.agrees(test.digest, "the test rows") or run.cluster.is_chief:
                 ssd = float(_answers(network, test, mx.cpu()).squares.sum())
-                figures.update({"test:msd": ssd / len(test), "test:ssd": ssd})
+                size = len(test)
+            ssd, size = run.cluster.gather([ssd, size], "the figures of the test rows").sum(axis=0)
+            figures.update({"test:msd": ssd / size, "test:ssd": ssd})
+        if run.cluster.is_chief:
             run.report(figures, epoch=fit.passes, step=fit.step)
         run.save(
             network,

@@ -21,7 +21,6 @@ from .network import nearest, place, squared_distances
 BLOCK_NUMBERS = 2**24  # float32 in a block of rows, or in its distances: 64 MiB
 STREAMED_NUMBERS = 2**22  # the same where rows are read from disk, and memory is short
 LEAST_BLOCKS = 4  # so that few rows too are shared by the devices
-MILLION = 2**20  # whole numbers go from host to host in two digits of this base, exact in float32
 
 
 class Totals(NamedTuple):
@@ -55,9 +54,9 @@ class Spread:
         self.run, self.rows, self.k = run, rows, k
         cluster = run.cluster
         self.shared = cluster.agrees(rows.digest) if shared is None else shared
-        counts = _whole(cluster.gather(list(_digits(len(rows)))).T)
-        self.first = 0 if self.shared else int(counts[: cluster.rank].sum())
-        self.count = len(rows) if self.shared else int(counts.sum())
+        counts = cluster.exchange(len(rows), "the numbers of rows")
+        self.first = 0 if self.shared else sum(counts[: cluster.rank])
+        self.count = len(rows) if self.shared else sum(counts)
         self.columns = rows.shape[1]
         self.blocks = self._cut(len(rows))
         self.nearest = nearest(k, self.columns, run.devices)
@@ -143,11 +142,12 @@ class Spread:
         Like the blocks, the pieces are the same for any number of devices.
         """
         cluster, devices = self.run.cluster, self.run.devices
-        if self.shared:
-            indices = self.run.rng(*key).integers(len(self.rows), size=size)
-        else:
-            own = max(1, size // cluster.count)
-            indices = self.run.rng(*key, cluster.rank).integers(len(self.rows), size=own)
+        indices = self.run.rng(*key).integers(self.count, size=size)
+        if not self.shared:  # each row as often as any other, whichever host has it
+            inside = (indices >= self.first) & (indices < self.first + len(self.rows))
+            indices = indices[inside] - self.first
+            if not len(indices):
+                return []
         pieces = np.array_split(indices, min(LEAST_BLOCKS * cluster.count, len(indices)))
         if self.shared:
             rank, hosts = cluster.rank, cluster.count
@@ -168,7 +168,7 @@ class Spread:
 
     def sum_whole(self, mine: Array) -> Array:
         """Whole numbers (M,) of all hosts, added up exactly."""
-        return _whole(self.sum("whole numbers", _digits(mine)))
+        return self.run.cluster.sum_whole(mine)
 
     def changes(self, centroids: Array, parts: Iterable[tuple[Array, NDArray]]) -> Totals:
         """What moving rows to the closest of ``centroids`` (K, D) changes in the totals.
@@ -231,14 +231,8 @@ class Spread:
         """What all hosts have found, in order."""
         filled = np.zeros((count, 3))
         filled[: len(found)] = np.array(found).reshape(-1, 3)
-        digits = _digits(filled[:, 1])
-        rows = self.run.cluster.gather([*filled[:, 0], *filled[:, 2], *digits.ravel()])
-        every = rows.reshape(-1, 4, count)
-        return sorted(
-            (float(apart), int(row), int(label))
-            for host in every
-            for apart, label, row in zip(host[0], host[1], _whole(host[2:]))
-        )
+        every = self.run.cluster.gather(filled.ravel(), "the farthest rows").reshape(-1, 3)
+        return sorted((float(apart), int(row), int(label)) for apart, row, label in every)
 
     def closest(self, centroids: Array) -> Generator[tuple[Block, Array, Array], None, None]:
         """For each block the closest of ``centroids`` (K, D) and its squared distance, (B,)."""
@@ -271,14 +265,3 @@ def squared_lengths(rows: Array) -> Array:
 def lend(rows: Array, device: Context) -> NDArray:
     """``rows`` on ``device``; on the CPU they are used where they lie, and not to be written to."""
     return mx.nd.from_numpy(rows, zero_copy=True).as_in_context(device)
-
-
-def _digits(numbers: Array | int) -> Array:
-    return np.array([np.asarray(numbers) // MILLION, np.asarray(numbers) % MILLION], np.float64)
-
-
-def _whole(digits: Array) -> Array:
-    """The whole numbers (M,) of ``_digits`` (2, M)."""
-    high, low = digits.astype(np.int64)
-    result: Array = high * MILLION + low
-    return result

@@ -67,7 +67,8 @@ def scalable(
     weights = np.zeros(len(points))
     for _, closest, _ in spread.closest(points):
         weights += np.bincount(closest, minlength=len(points))
-    return _weighted_plus_plus(points, spread.sum("weights", weights), k, rng)
+    counts = spread.sum_whole(weights).astype(np.float64)
+    return _weighted_plus_plus(points, counts, k, rng)
 
 
 def _weighted_plus_plus(points: Array, weights: Array, k: int, rng: np.random.Generator) -> Array:
@@ -124,9 +125,7 @@ class _Cover:
     def draw(self, at: Array) -> Array:
         """The indices (M,) of rows, each in proportion to its distance; ``at`` (M,) in [0, 1)."""
         spread, cluster = self.spread, self.spread.run.cluster
-        hosts = np.zeros(cluster.count)
-        hosts[cluster.rank] = self._masses.sum()
-        edges = np.cumsum(spread.sum("masses", hosts))
+        edges = np.cumsum(cluster.gather([self._masses.sum()], "the masses"))
         target = at * edges[-1]
         host = np.minimum(np.searchsorted(edges, target, "right"), cluster.count - 1)
         found = np.zeros(len(at), np.int64)
@@ -150,8 +149,4 @@ class _Cover:
             chance = near.asnumpy() * (expected / whole) if whole else np.zeros(len(near))
             mine.append(first + np.flatnonzero(rng_of(first).random(len(near)) < chance))
         found = np.concatenate([*mine, np.zeros(0, np.int64)]).astype(np.int64)
-        counts = cluster.gather([len(found)])[:, 0].astype(int)
-        start = counts[: cluster.rank].sum()
-        all_found = np.zeros(counts.sum(), np.int64)
-        all_found[start : start + len(found)] = found
-        return spread.sum_whole(all_found)
+        return np.concatenate(cluster.gather_arrays(found, "the rows drawn"))

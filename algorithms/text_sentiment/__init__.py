@@ -170,6 +170,19 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ids = [encoder(text) for text in found.texts]
         return TextDataset(ids, y, tuple(classes), encoder, found.note)
 
+    def united(
+        self,
+        encodings: Sequence[Mapping[str, Any]],
+        hosts: Sequence[str],
+        hyperparameters: TextHyperparameters,
+    ) -> Mapping[str, Any]:
+        """The words of all hosts, in turn the most frequent of each, as many as are to be known."""
+        whole = super().united(encodings, hosts, hyperparameters)
+        most = hyperparameters.max_vocabulary + len(words.SPECIAL)
+        if hyperparameters.embedding:
+            most += hyperparameters.embedding_words
+        return {**whole, "vocabulary": whole["vocabulary"][:most]}
+
     def network(self, hyperparameters: TextHyperparameters, data: Dataset) -> HybridBlock:
         from . import networks
 

@@ -74,7 +74,7 @@ class RunOptions:
     ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
     ``target_metric`` is a value of the algorithm's objective that ends the training;
     ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
-    ``peer_timeout`` is how many seconds a host waits for the others before it ends itself;
+    ``peer_timeout`` is how many seconds a host may say nothing before the others give it up;
     ``examples`` is about how many of a channel are used, where a trial on a part will do.
     """
 

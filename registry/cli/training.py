@@ -38,7 +38,7 @@ RUN_FLAGS = (
         "Train in N processes here, over MXNet's parameter server "
         "[default: 1; on SageMaker the hosts of the job]",
     ),
-    ("--peer-timeout", "TIME", "A host that hears nothing for so long ends itself [default: 5m]"),
+    ("--peer-timeout", "TIME", "Give up a host that says nothing for so long [default: 5m]"),
     (
         "--kvstore",
         "K",
