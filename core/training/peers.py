@@ -131,10 +131,11 @@ class _Round:
 
 
 class Hub:
-    """Hears ``count`` hosts at ``listener``, and hands on what they say."""
+    """Hears ``count`` hosts at ``listener``, and hands on what they say; on the host ``name``."""
 
-    def __init__(self, listener: socket.socket, count: int, timeout: float) -> None:
-        self._listener, self._count, self._timeout = listener, count, timeout
+    def __init__(self, listener: socket.socket, name: str, count: int, timeout: float) -> None:
+        self._listener, self._name = listener, name
+        self._count, self._timeout = count, timeout
         self._lock = threading.RLock()
         self._guests: list[_Guest] = []
         self._rounds: dict[int, _Round] = {}
@@ -198,7 +199,8 @@ class Hub:
             names = [each.name for each in self._guests]
             for each in self._guests:
                 kind = "begin" if self._begun else "present"
-                self._send(each, {"kind": kind, "number": each.number, "names": names})
+                told = {"kind": kind, "number": each.number, "names": names, "hub": self._name}
+                self._send(each, told)
         return guest
 
     def _take(self, guest: _Guest, message: dict[str, Any], body: bytearray) -> None:
@@ -296,6 +298,7 @@ class Peers:
         self._idle_since = time.monotonic()
         self._leaving = False
         self._doomed = ""
+        self._hub = "the host that connects the others"
         self._line = self._connect(name_of_this_host())
         threading.Thread(target=self._listen, name="algoshelf-peers", daemon=True).start()
         self._await_all()
@@ -340,7 +343,7 @@ class Peers:
         host, port = _address()
         deadline = time.monotonic() + self._timeout
         while True:
-            self._offer_hub(host, port)
+            self._offer_hub(host, port, name)
             try:
                 stream = socket.create_connection((host, port), max(0.1, self._timeout))
                 stream.settimeout(None)
@@ -355,7 +358,7 @@ class Peers:
                     ) from None
             time.sleep(LOOK_SECONDS)
 
-    def _offer_hub(self, host: str, port: int) -> None:
+    def _offer_hub(self, host: str, port: int, name: str) -> None:
         """Be the hub, where the address is this machine's and no other host is it."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -367,7 +370,7 @@ class Peers:
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
                 raise TrainingError(f"{host}:{port}: cannot be listened at: {error}") from None
             return
-        Hub(listener, self._count, self._timeout)
+        Hub(listener, name, self._count, self._timeout)
 
     def _await_all(self) -> None:
         with self._changed:
@@ -394,7 +397,7 @@ class Peers:
                 self._understand(*received)
         except (OSError, ValueError):
             pass
-        self._doom("the host that connects the others has died or cannot be reached")
+        self._doom(f"{self._hub} has died, or cannot be reached: the job ends")
 
     def _understand(self, message: dict[str, Any], body: bytearray) -> None:
         kind = message["kind"]
@@ -405,6 +408,7 @@ class Peers:
         with self._changed:
             if kind in ("present", "begin"):
                 self.names, self.number = message["names"], message["number"]
+                self._hub = message["hub"]
                 self._begun = kind == "begin"
             elif kind == "result":
                 self._results[message["round"]] = _parts(body, message["sizes"])
@@ -461,8 +465,10 @@ class Peers:
         if self._doomed:
             return f"{self._doomed}{during}", 1
         if now - self._line.heard > self._timeout:
-            reason = f"no answer from the other hosts for {self._timeout:g} s{during}"
-            return f"{reason}: the host that connects them hangs, or is cut off", 1
+            return (
+                f"no answer from the other hosts for {self._timeout:g} s{during}: {self._hub}, "
+                "which connects them, hangs or is cut off"
+            ), 1
         return None
 
 
