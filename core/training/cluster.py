@@ -73,7 +73,7 @@ class Cluster:
         """The JSON values of all hosts, in the order of rank."""
         return [json.loads(body) for body in self.send(json.dumps(value).encode(), what)]
 
-    def gather(self, row: Sequence[float], what: str = "the figures") -> Array:
+    def gather(self, row: Sequence[float] | Array, what: str = "the figures") -> Array:
         """The rows (K,) of all hosts, (count, K) float64, in the order of rank, as they are."""
         mine = np.asarray(row, np.float64)
         return np.stack([np.frombuffer(body) for body in self.send(mine.tobytes(), what)])

@@ -40,6 +40,8 @@ SETTLE_SECONDS, WORK_SECONDS = 0.5, 10.0
 # A host that waits for one that has ended well waits for nothing.
 LEFT_SECONDS = 10.0
 FAREWELL_SECONDS = 3.0
+# Who connects and does not say at once that it is a host is none.
+GREETING_SECONDS = 10.0
 # One that uses less of a core than this while it waits does nothing but wait.
 IDLE_PART = 0.1
 CHUNK = 2**20
@@ -77,13 +79,16 @@ class Line:
         finally:
             self._lock.release()
 
-    def receive(self) -> tuple[dict[str, Any], bytearray] | None:
-        """The next message; None at the end of the connection. Raises ValueError for other data."""
+    def receive(self, most: int = MOST_BODY) -> tuple[dict[str, Any], bytearray] | None:
+        """The next message; None at the end of the connection.
+
+        Raises ValueError for other data, and for a body of more than ``most`` bytes.
+        """
         head = self._read(HEADER.size)
         if head is None:
             return None
         magic, length, size = HEADER.unpack(bytes(head))
-        if magic != MAGIC or length > MOST_OBJECT or size > MOST_BODY:
+        if magic != MAGIC or length > MOST_OBJECT or size > most:
             raise ValueError("no message of algoshelf's")
         text, body = self._read(length), self._read(size)
         if text is None or body is None:
@@ -157,9 +162,11 @@ class Hub:
         """All that one host says, until it ends."""
         line = Line(stream, self._timeout)
         try:
+            stream.settimeout(GREETING_SECONDS)
             guest = self._greet(line)
             if guest is None:
                 return
+            stream.settimeout(None)
             while True:
                 received = line.receive()
                 if received is None:
@@ -182,7 +189,7 @@ class Hub:
             line.close()
 
     def _greet(self, line: Line) -> _Guest | None:
-        received = line.receive()
+        received = line.receive(most=0)
         if received is None or received[0].get("kind") != "hello":
             return None
         guest = _Guest(line, str(received[0]["name"]))
@@ -261,8 +268,13 @@ class Hub:
                 here = [each for each in self._guests if not each.ended]
             for each in here:
                 self._send(each, {"kind": "beat"}, wait=False)
-            if not self._begun or not here:
+            if not self._begun:
                 continue
+            if not here:  # all have ended
+                with contextlib.suppress(OSError):
+                    self._listener.shutdown(socket.SHUT_RDWR)  # which ends its accept
+                self._listener.close()
+                return
             now = time.monotonic()
             for each in here:
                 if now - each.line.heard > self._timeout:

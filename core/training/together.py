@@ -51,7 +51,7 @@ def united(encodings: Sequence[Encoding], hosts: Sequence[str]) -> dict[str, Any
     whole: dict[str, Any] = {}
     faults = []
     for key in keys:
-        values = [encoding.get(key) for encoding in encodings]
+        values: list[Any] = [encoding.get(key) for encoding in encodings]
         if all(value == values[0] for value in values):
             whole[key] = values[0]
         elif all(map(_are_names, values)):
