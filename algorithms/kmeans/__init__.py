@@ -140,7 +140,10 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         run.reporter.message(", ".join(f"{name}: {_named(held)}" for name, held in given.items()))
         if test is not None:
             _check_columns(test, rows.shape[1], run.channels[TEST])
-        example = codecs.encode_csv(rows.take(slice(0, 1))).decode()
+        body = codecs.encode_csv(rows.take(slice(0, 1))).decode()
+        example = Example(content_type=codecs.CSV, body=body)
+        signature = InputSignature(shape=(0, rows.shape[1]))
+        run.check(signature=signature, example=example)
         spread = Spread(run, rows, options.k)
         if spread.count < options.k:
             raise DataError(
@@ -163,11 +166,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 ssd = float(_answers(network, test, mx.cpu()).squares.sum())
                 figures.update({"test:msd": ssd / len(test), "test:ssd": ssd})
             run.report(figures, epoch=fit.passes, step=fit.step)
-        run.save(
-            network,
-            signature=InputSignature(shape=(0, spread.columns)),
-            example=Example(content_type=codecs.CSV, body=example),
-        )
+        run.save(network, signature=signature, example=example)
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 
 from .. import mx
+from ..runtime.staging import leave
 from ..types import Array
 
 PEER_TIMEOUT_SECONDS = 300.0
@@ -146,6 +146,5 @@ class HostCluster(Cluster):
                     f"no answer from the other hosts for {self._timeout:g} s, while waiting for "
                     f"{wait[1]}: one of them has died or cannot be reached"
                 )
-                sys.stderr.flush()
-                os._exit(1)  # mxnet's own exit would wait for the others for ever
+                leave(1)  # mxnet's own exit would wait for the others for ever
             time.sleep(0.2)
