@@ -1,7 +1,7 @@
 """A plugin whose objective is as good as random, so that its best epoch is any; it may be slow.
 
-ACME_JUDGED_BLOCK: validations from this one on (the first is 1) never end by themselves: "python" in
-Python, "native" in code that hears of no signal. Each says that it begins.
+Validations from number ACME_JUDGED_AT on never end by themselves where ACME_JUDGED_BLOCK says how:
+"python" in Python, "native" in code that hears of no signal. Each says that it begins.
 """
 
 from __future__ import annotations
