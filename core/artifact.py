@@ -8,24 +8,25 @@ algorithm.json       what made it, and how to ask it: see Metadata
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
+import math
 import os
 import re
-import shutil
 import signal
 import warnings
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
 
 from . import mx
 from .errors import ArtifactError, OutputError
+from .runtime import staging
 from .types import Context, HybridBlock
 
 METADATA = "algorithm.json"
@@ -81,6 +82,9 @@ class Metadata(BaseModel):
         default_factory=dict, description="how training numbered what it found: classes, vocabulary"
     )
     metrics: Dict[str, float] = Field(default_factory=dict)
+    epoch: Optional[int] = Field(
+        default=None, ge=0, description="after which the parameters stood as they are here"
+    )
     data: Dict[str, str] = Field(
         default_factory=dict, description="channel to the SHA-256 of the examples read from it"
     )
@@ -92,19 +96,80 @@ class Metadata(BaseModel):
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, encoding: Dict[str, Any]) -> Dict[str, Any]:
-        names = encoding.get("classes", [])
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise ValueError("classes: expected a list of names")
-        if len(set(names)) < len(names):
-            raise ValueError("classes: a name stands twice")
-        if not all(name.isprintable() for name in names):
-            raise ValueError("classes: a name holds control characters")
+        faults = class_faults(encoding)
+        if faults:
+            raise ValueError("; ".join(f"classes: {fault}" for fault in faults[:MOST_FAULTS]))
         return encoding
+
+    def document(self) -> bytes:
+        """What ``algorithm.json`` holds. Raises ValueError, which says what it could not hold."""
+        faults = [f"{path}: {what}" for path, what in _no_json(self.model_dump())]
+        if faults:
+            raise ValueError("; ".join(faults[:MOST_FAULTS]))
+        document = self.model_dump(mode="json")
+        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        content = text.encode() + b"\n"
+        if len(content) > MOST_METADATA_BYTES:
+            raise ValueError(
+                f"encoding: {METADATA} would have {len(content):,} bytes, expected at most "
+                f"{MOST_METADATA_BYTES:,}: fewer classes, or a smaller vocabulary"
+            )
+        return content
 
     @property
     def classes(self) -> Tuple[str, ...]:
         """The names of the classes, in the order of the network's outputs; empty without any."""
         return tuple(self.encoding.get("classes", ()))
+
+
+# What moves the cursor, ends a line or turns the direction of writing, and half characters.
+# Unassigned ones are none of them: what is new to one Python is known to the next.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def class_faults(encoding: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names of the classes in ``encoding``, a sentence a fault."""
+    names = encoding.get("classes", [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        return ["expected a list of names"]
+    faults = [f"the name {name!a} stands twice" for name, n in Counter(names).items() if n > 1]
+    return faults + [fault for fault in map(name_fault, dict.fromkeys(names)) if fault]
+
+
+def name_fault(name: str) -> str:
+    """Why a class cannot be called ``name``, or an empty string."""
+    found = _HARMFUL.search(name)
+    if found is None:
+        return ""
+    if "\ud800" <= found[0] <= "\udfff":
+        return f"the name {_as_bytes(name)} is not UTF-8: rename it"
+    return f"the name {name!a} holds the control character U+{ord(found[0]):04X}: rename it"
+
+
+def _as_bytes(name: str) -> str:
+    """A name as the file system has it, where Python could not read it as text."""
+    try:
+        return repr(os.fsencode(name))[1:]
+    except UnicodeEncodeError:  # of no file system
+        return ascii(name)
+
+
+def _no_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Where in ``value`` stands what JSON cannot hold, and what is wrong with it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _no_json(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            yield from _no_json(inner, f"{path}[{place}]")
+    elif isinstance(value, str):
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            yield path, f"{value[:80]!a} is not UTF-8"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"expected a finite number, got {value}"
+    elif not (value is None or isinstance(value, (bool, int))):
+        yield path, f"expected a type of JSON, got {type(value).__name__}"
 
 
 @dataclass(frozen=True)
@@ -228,9 +293,8 @@ def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
         block.export(str(folder / "model"), epoch=0)
         _check_written(folder / PARAMETERS, block)
         digests = {name: digest_of(folder / name) for name in (SYMBOL, PARAMETERS)}
-        document = metadata.model_copy(update={"sha256": digests}).model_dump(mode="json")
-        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (folder / METADATA).write_text(text + "\n", encoding="utf-8")
+        document = metadata.model_copy(update={"sha256": digests}).document()
+        (folder / METADATA).write_bytes(document)
         for name in (SYMBOL, PARAMETERS, METADATA):
             sync(folder / name)
     except OSError as error:
@@ -267,26 +331,30 @@ def staged(target: Path) -> Iterator[Path]:
 
     An earlier artifact at ``target`` is replaced; a folder that holds anything else is refused.
     Raises OutputError at once where ``target`` cannot be written, so that no training is lost.
+    Several processes may do this at a time: each has a stage of its own, and the last one to end
+    stays.
     """
     target = target.resolve()  # through links, to where the files are to lie
     created: list[Path] = []
-    try:
-        inside = _is_replaceable(target) and not _is_exchangeable(target)
-        created = [parent for parent in target.parents if not parent.exists()]
-        stage = (target if inside else target.parent) / f".{target.name}.stage-{os.getpid()}"
-        remove_leftovers(target)
-        stage.mkdir(parents=True)
-    except OSError as error:
-        _remove_empty(created)
-        raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
-    try:
-        yield stage
-        with _signals_deferred():
-            _take_place(stage, target)
-    except BaseException:
-        shutil.rmtree(stage, ignore_errors=True)
-        _remove_empty(created)
-        raise
+    with contextlib.ExitStack() as held:
+        try:
+            inside = _is_replaceable(target) and not _is_exchangeable(target)
+            created = [parent for parent in target.parents if not parent.exists()]
+            remove_leftovers(target)
+            place = target if inside else target.parent
+            place.mkdir(parents=True, exist_ok=True)
+            stage = held.enter_context(staging.stage(place, target.name))
+        except OSError as error:
+            _remove_empty(created)
+            raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+        try:
+            yield stage
+            with _signals_deferred():
+                _take_place(stage, target)
+        except BaseException:
+            held.close()
+            _remove_empty(created)
+            raise
 
 
 class _Withdrawn(Exception):  # noqa: N818 - it is no fault
@@ -306,7 +374,8 @@ def _is_replaceable(target: Path) -> bool:
     if not target.is_dir():
         raise OutputError(f"{target}: a file is in the way: choose another --output")
     ours = {METADATA, SYMBOL, PARAMETERS}
-    entries = {entry.name for entry in target.iterdir() if ".stage-" not in entry.name}
+    names = (entry.name for entry in target.iterdir())
+    entries = {name for name in names if not staging.is_stage(name, target.name)}
     if not entries <= ours or (entries and METADATA not in entries):
         stranger = min(entries - ours, default="no " + METADATA)
         raise OutputError(
@@ -345,21 +414,16 @@ def _take_place(stage: Path, target: Path) -> None:
     if not target.exists():
         stage.rename(target)
         return
-    if stage.parent == target.parent and _exchange(stage, target):
-        shutil.rmtree(stage)
-        return
+    beside = stage.parent == target.parent
+    if beside and _holds_nothing_else(target) and staging.exchange(stage, target):
+        return  # what was replaced vanishes as the stage
     for name in (PARAMETERS, SYMBOL, METADATA):
         os.replace(stage / name, target / name)
-    stage.rmdir()
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places at once; False where this system cannot."""
-    with contextlib.suppress(AttributeError):
-        swap = ctypes.CDLL(None).renameat2
-        at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-        return bool(swap(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
-    return False
+def _holds_nothing_else(target: Path) -> bool:
+    """Whether nobody has put anything, or begun a stage, in ``target`` during the training."""
+    return {entry.name for entry in target.iterdir()} <= {METADATA, SYMBOL, PARAMETERS}
 
 
 @contextmanager
@@ -377,10 +441,7 @@ def remove_leftovers(target: Path) -> None:
     """Remove the stages, beside and in ``target``, of processes that were killed."""
     target = target.resolve()
     for folder in (target.parent, target):
-        for leftover in folder.glob(f".{target.name}.stage-*"):
-            process = leftover.suffix.rpartition("-")[2]
-            if not Path("/proc", process).exists():
-                shutil.rmtree(leftover, ignore_errors=True)
+        staging.sweep(folder, target.name)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -88,12 +88,17 @@ def _number(variable: str, default: int) -> int:
     return int(text)
 
 
+def in_training_job() -> bool:
+    """Whether this is the container of a training job."""
+    return (base() / "input" / "config").is_dir()
+
+
 def report_failure(reason: str) -> None:
     """Leave ``reason`` where SageMaker looks for it; the first one given stays.
 
     Outside a training container nothing is done.
     """
-    if not (base() / "input" / "config").is_dir():
+    if not in_training_job():
         return
     path = base() / "output" / "failure"
     with contextlib.suppress(OSError):  # the log has it as well

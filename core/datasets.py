@@ -87,7 +87,7 @@ class _Images(ABC):
         return len(self._labels)
 
     def labels(self) -> Array:
-        return self._labels
+        return self._y
 
     def take(self, indices: Array) -> tuple[Array, Array]:
         narrow = self._dtype == np.float64
@@ -139,9 +139,11 @@ class _Images(ABC):
 
 
 class ImageFiles(_Images):
-    """Image files: x is what ``decode`` makes of each file's bytes, y (N,) int32 its label.
+    """Image files: x is what ``decode`` makes of each file's bytes, y its label.
 
-    ``labels`` (N,) are indices into ``classes``. Damaged files: see above.
+    ``labels`` (N,) are indices into ``classes``, int32 in y. Without ``classes`` they are numbers,
+    one (N,) or several (N, K) an image, float32 in y, and all examples count as one class. Damaged
+    files: see above.
     """
 
     def __init__(
@@ -156,7 +158,11 @@ class ImageFiles(_Images):
         names = [os.fspath(path) for path in paths]
         self._root = os.path.commonpath([os.path.dirname(end) for end in (min(names), max(names))])
         self._names = [name[len(self._root) :] for name in names]
-        super().__init__(np.asarray(labels, np.int32), classes, decode)
+        if classes:
+            super().__init__(np.asarray(labels, np.int32), classes, decode)
+        else:
+            numbers = np.asarray(labels, np.float32)
+            super().__init__(np.zeros(len(numbers), np.int32), classes, decode, numbers)
 
     @classmethod
     def from_folders(
@@ -199,7 +205,7 @@ class ImageFiles(_Images):
         for part in chunks(len(self), 1024):
             indices = range(part.start, part.stop)
             for index, found in zip(indices, self._pool.map(content, indices)):
-                place = f"\0{self._labels[index]}\0".encode()
+                place = f"\0{self._y[index]}\0".encode()
                 digest.update(os.fsencode(self._names[index]) + place + found)
         return digest.hexdigest()
 

@@ -10,6 +10,11 @@ import numpy as np
 
 from .types import Array
 
+# So many classes have their confusions in a matrix: more can neither be read nor drawn. Of more,
+# so many pairs are told that were confused the most.
+MOST_IN_MATRIX = 100
+MOST_PAIRS = 100
+
 
 @dataclass(frozen=True)
 class ClassFigures:
@@ -20,6 +25,15 @@ class ClassFigures:
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class Confused:
+    """How many examples of the class ``true`` were taken for the class ``predicted``."""
+
+    true: str
+    predicted: str
+    examples: int
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,9 @@ class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
-    ``classes`` and ``confusion`` (C, C): row = the true class, column = the predicted one; what
-    finds groups by itself has ``groups`` and ``scatter``.
+    ``classes`` and, of up to MOST_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
+    the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
+    most MOST_PAIRS. What finds groups by itself has ``groups`` and ``scatter``.
     """
 
     examples: int
@@ -55,6 +70,7 @@ class Evaluation:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[ClassFigures, ...] = ()
     confusion: tuple[tuple[int, ...], ...] | None = None
+    confused: tuple[Confused, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     scatter: Scatter | None = None
 
@@ -85,15 +101,21 @@ def evaluate_classes(probabilities: Array, labels: Array, classes: Sequence[str]
 
     ``probabilities`` is (N, C) float32, ``labels`` (N,) integers in [0, C).
     """
-    count = len(classes)
+    count, total = len(classes), len(labels)
     predicted = probabilities.argmax(axis=1)
-    confusion = np.bincount(labels * count + predicted, minlength=count * count).reshape(
-        count, count
-    )
-    hits = np.diag(confusion)
-    support, guesses = confusion.sum(axis=1), confusion.sum(axis=0)
-    correct, total = int(hits.sum()), len(labels)
+    right = predicted == labels
+    hits = np.bincount(labels[right], minlength=count)
+    support = np.bincount(labels, minlength=count)
+    guesses = np.bincount(predicted, minlength=count)
+    correct = int(right.sum())
     likelihood = probabilities[np.arange(total), labels].astype(np.float64)
+    columns = (
+        _ratios(hits, guesses),
+        _ratios(hits, support),
+        _ratios(2 * hits, guesses + support),
+        support.tolist(),
+    )
+    few = count <= MOST_IN_MATRIX
     return Evaluation(
         examples=total,
         metrics={
@@ -101,19 +123,29 @@ def evaluate_classes(probabilities: Array, labels: Array, classes: Sequence[str]
             "cross_entropy": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
         },
         intervals={"accuracy": wilson_interval(correct, total)},
-        classes=tuple(
-            ClassFigures(
-                name=name,
-                precision=_ratio(hits[i], guesses[i]),
-                recall=_ratio(hits[i], support[i]),
-                f1=_ratio(2 * hits[i], guesses[i] + support[i]),
-                support=int(support[i]),
-            )
-            for i, name in enumerate(classes)
-        ),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        classes=tuple(ClassFigures(*row) for row in zip(classes, *columns)),
+        confusion=_matrix(labels, predicted, count) if few else None,
+        confused=() if few else _pairs(labels[~right], predicted[~right], classes),
     )
 
 
-def _ratio(part: Any, whole: Any) -> float:
-    return float(part) / float(whole) if whole else 0.0
+def _matrix(labels: Array, predicted: Array, count: int) -> tuple[tuple[int, ...], ...]:
+    flat = np.bincount(labels * count + predicted, minlength=count * count)
+    return tuple(map(tuple, flat.reshape(count, count).tolist()))
+
+
+def _pairs(true: Array, predicted: Array, classes: Sequence[str]) -> tuple[Confused, ...]:
+    """The most frequent pairs of a ``true`` and another ``predicted`` class, each (N,)."""
+    places = true.astype(np.int64) * len(classes) + predicted
+    pairs, counts = np.unique(places, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    return tuple(
+        Confused(classes[pair // len(classes)], classes[pair % len(classes)], number)
+        for pair, number in zip(pairs[most].tolist(), counts[most].tolist())
+    )
+
+
+def _ratios(parts: Array, wholes: Array) -> list[float]:
+    """Each part by its whole; 0 where that is nothing."""
+    ratios: list[float] = (parts / np.maximum(wholes, 1)).tolist()
+    return ratios

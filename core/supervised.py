@@ -19,13 +19,21 @@ import numpy as np
 
 from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
-from .artifact import Example, InputSignature, Model
+from .artifact import Example, InputSignature, Model, class_faults
 from .channels import TEST, TRAIN, VALIDATION
 from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
 from .training import loop
-from .training.data import Dataset, chunks, hold_out, lengths_of, part_of, prefetched
+from .training.data import (
+    Dataset,
+    chunks,
+    classes_of,
+    hold_out,
+    lengths_of,
+    part_of,
+    prefetched,
+)
 from .training.together import (
     ExampleElsewhereError,
     Together,
@@ -112,12 +120,16 @@ class SupervisedAlgorithm(Algorithm[H]):
         train, validation, test = self._datasets(run)
         example = self.example(validation)
         self._check_example(example)
+        ragged = lengths_of(train) is not None
+        x = train.take(np.zeros(1, np.int64))[0]
+        shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
+        signature = _signature(self.name, shape, str(x.dtype))
+        run.check(signature=signature, example=example, encoding=train.encoding)
         network = self.network(options, train)
         if not isinstance(network, mx.gluon.HybridBlock):
             raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
         network.initialize(self.initializer(options), ctx=list(run.devices))
         self.begin(network, train, run)
-        ragged = lengths_of(train) is not None
         # a static shape is planned for anew, at some cost, whenever another one comes
         network.hybridize(static_alloc=True, static_shape=not ragged)
 
@@ -132,14 +144,12 @@ class SupervisedAlgorithm(Algorithm[H]):
             validate=lambda: self._figures(run, network, validated),
         )
         if tested is not None:
-            found = self._figures(run, network, tested)
-            final = {f"test:{name}": value for name, value in found.items()}
+            with run.interruptible("before the test"):
+                found = self._figures(run, network, tested)
             if run.cluster.is_chief:
+                final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=epochs, step=steps)
-        x = train.take(np.zeros(1, np.int64))[0]
         loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
-        shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
-        signature = InputSignature.model_validate({"shape": shape, "dtype": str(x.dtype)})
         run.save(network, signature=signature, example=example, encoding=train.encoding)
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
@@ -177,6 +187,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         data = self.dataset(path, channel, hyperparameters, encoding)
         if len(data) == 0:
             raise DataError(f"{path}: holds no examples (channel {channel!r})")
+        faults = class_faults(data.encoding)
+        if faults:
+            raise DataError(*(f"{path}: classes: {fault}" for fault in faults[: codecs.MAX_FAULTS]))
         if encoding is not None and dict(data.encoding) != dict(encoding):
             raise DataError(
                 f"{path}: its classes are not those of the training: "
@@ -235,8 +248,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         part = options.holdout
         learn, held = hold_out(train, part, run.rng(loop.HOLD_OUT))
         run.reporter.message(
-            f"no validation channel: {len(held):,} examples of train, {part:.0%} of each class, "
-            "are held out"
+            f"no validation channel: {len(held):,} examples of train, {part:.0%}"
+            + (" of each class" if classes_of(train) is not None else "")
+            + ", are held out"
         )
         return learn, held, given.get(TEST)
 
@@ -244,6 +258,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
         return self.score(outputs(model.block, data, model.device), data)
+
+
+def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:
+    try:
+        return InputSignature.model_validate({"shape": shape, "dtype": dtype})
+    except ValueError:
+        raise PluginError(f"{name}: no network takes examples of {dtype}: use float32") from None
 
 
 def _names(encoding: Mapping[str, Any]) -> str:
@@ -387,6 +408,8 @@ def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
     parts = [order[part] for part in chunks(len(data), size)]
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
         found = loop.predict_batches(network, batches, size, device)
+    if lengths is None:
+        return found
     result: Array = np.empty_like(found)
     result[order] = found
     return result
@@ -394,6 +417,7 @@ def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
 
 def softmax(logits: Array) -> Array:
     """Rows (N, C) of logits as probabilities."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: Array = powers / powers.sum(axis=1, keepdims=True)
+    result: Array = logits - logits.max(axis=1, keepdims=True)
+    np.exp(result, out=result)
+    result /= result.sum(axis=1, keepdims=True)
     return result

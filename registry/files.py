@@ -8,22 +8,19 @@ import tempfile
 from pathlib import Path
 
 from ..core.errors import OutputError
+from ..core.runtime import staging
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``, all or nothing. Raises OutputError."""
-    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with staging.stage(path.parent, path.name) as stage:
+            whole = stage / path.name
+            whole.write_text(text, encoding="utf-8")
+            whole.chmod(0o644)
+            os.replace(whole, path)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 

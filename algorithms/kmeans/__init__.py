@@ -141,7 +141,10 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         run.cluster.check_alike("the number of columns", rows.shape[1])
         if test is not None:
             _check_columns(test, rows.shape[1], run.channels[TEST])
-        example = codecs.encode_csv(rows.take(slice(0, 1))).decode()
+        body = codecs.encode_csv(rows.take(slice(0, 1))).decode()
+        example = Example(content_type=codecs.CSV, body=body)
+        signature = InputSignature(shape=(0, rows.shape[1]))
+        run.check(signature=signature, example=example)
         spread = Spread(run, rows, options.k)
         if spread.count < options.k:
             raise DataError(
@@ -168,11 +171,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             figures.update({"test:msd": ssd / size, "test:ssd": ssd})
         if run.cluster.is_chief:
             run.report(figures, epoch=fit.passes, step=fit.step)
-        run.save(
-            network,
-            signature=InputSignature(shape=(0, spread.columns)),
-            example=Example(content_type=codecs.CSV, body=example),
-        )
+        run.save(network, signature=signature, example=example)
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""

@@ -13,9 +13,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ...core import Array, Context, Run, Stopped, mx
+from ...core import Array, Context, Run, mx
 from ...core.training.data import prefetched
 from ...core.training.reporting import peak_memory_mb
+from ...core.training.stopping import stopped
 from .spread import Spread, Totals, lend, squared_lengths
 
 # What random numbers are for, so that no two purposes share a stream.
@@ -237,10 +238,7 @@ class Fit:
             }
             run.checkpoint(self.step, asdict(self.position), {"clusters": saved})
         if decision.stop:
-            raise Stopped(
-                f"stopped after step {self.step}; the same command goes on from there",
-                decision.stop,
-            )
+            raise stopped(decision.stop, f"after step {self.step}")
         if target is not None and msd is not None and msd <= target:
             return f"train:msd has reached {msd:.6g}; the target is {target:.6g}"
         return "the time of --max-runtime is over" if decision.over else ""

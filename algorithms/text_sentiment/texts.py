@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from ...core import DataError
+from ...core.artifact import name_fault
 from ...core.channels import TEST, TRAIN, VALIDATION
 from ...core.codecs import MAX_CELL, MAX_FAULTS
 from ...core.files import entries, open_bytes, with_suffix
@@ -83,7 +84,7 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
 def _label_fault(label: str, classes: Sequence[str] | None) -> str:
     if not label:
         return "there is no label"
-    if not label.isprintable():
+    if name_fault(label):
         return f"the label {label!r} holds control characters"
     if classes is not None and label not in classes:
         known = ", ".join(classes[:10])

@@ -22,6 +22,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import AlgoshelfError, InputError
+from ..runtime.signals import heeded
 from .answering import fault
 from .app import WHEN_GONE, App
 from .metrics import Metrics
@@ -115,7 +116,7 @@ async def _serve(
         background.add(task)
         task.add_done_callback(background.discard)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in heeded(signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     serving = loop.create_task(server.serve(sockets=[listening]))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ import numpy as np
 from .. import mx
 from ..artifact import digest_of, sync
 from ..errors import InputError, OutputError
+from ..runtime import staging
 from ..types import NDArray
 from .reporting import Reporter
 
@@ -102,21 +102,18 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write ``checkpoint`` whole or not at all, then forget all but the newest ``KEEP``."""
         target = self.folder / f"step-{checkpoint.step:09}"
-        stage = self.folder / f".{target.name}-{os.getpid()}"
         try:
-            self._write(checkpoint, stage)
+            with staging.stage(self.folder, target.name) as stage:
+                self._write(checkpoint, stage)
+                staging.take_place(stage, target)  # of a run that stood here before, or this one
+            sync(self.folder)
         except (OSError, mx.base.MXNetError, ValueError) as error:
-            shutil.rmtree(stage, ignore_errors=True)
             reason = str(error).strip().splitlines()[-1]
             raise OutputError(f"{target}: cannot be written: {reason}") from None
-        shutil.rmtree(target, ignore_errors=True)  # of a run that stood here before
-        stage.rename(target)
-        sync(self.folder)
         self._tidy(target)
         return target
 
     def _write(self, checkpoint: Checkpoint, stage: Path) -> None:
-        stage.mkdir(parents=True)
         digests = {}
         for name, arrays in checkpoint.arrays.items():
             path = stage / f"{name}.params"
@@ -146,7 +143,7 @@ class Checkpoints:
                 checkpoint = _read(folder)
             except (OSError, ValueError, LookupError, TypeError, mx.base.MXNetError) as error:
                 reporter.message(f"{folder}: damaged ({error}); taking the one before")
-                folder.rename(folder.with_name(f"damaged-{folder.name}-{os.getpid()}"))
+                folder.rename(folder.with_name(f"damaged-{folder.name}-{staging.unique()}"))
                 continue
             _check_identity(folder, checkpoint.identity, identity)
             return checkpoint
@@ -162,8 +159,7 @@ class Checkpoints:
         others = sorted((path for path in self._all() if path != newest), reverse=True)
         for folder in others[KEEP - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
-        for leftover in self.folder.glob(".step-*"):  # of a process that was killed while writing
-            shutil.rmtree(leftover, ignore_errors=True)
+        staging.sweep(self.folder)  # of a process that was killed while writing
 
 
 def _read(folder: Path) -> Checkpoint:

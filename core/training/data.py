@@ -53,7 +53,11 @@ class Dataset(Protocol):
         """The batch ``(x, y)`` of the examples at ``indices`` (B,) int64: x (B, …), y (B, …)."""
 
     def labels(self) -> Array:
-        """The labels of all examples, (N,) int32: what a stratified split goes by."""
+        """What is to be learned of each example, (N, …).
+
+        Where ``encoding`` names classes, (N,) integers are indices into them, and a split is
+        stratified by them.
+        """
 
     def digest(self) -> str:
         """The SHA-256 of all examples in hexadecimal: the same data, the same digest."""
@@ -118,43 +122,69 @@ class Subset:
         return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
 
 
+def classes_of(dataset: Dataset) -> Array | None:
+    """The class of each example (N,), an integer; None where the labels are no classes.
+
+    Numbers to be estimated, several labels an example, or the example itself are none.
+    """
+    if not dataset.encoding.get("classes"):
+        return None
+    labels = np.asarray(dataset.labels())
+    return labels if labels.ndim == 1 and labels.dtype.kind in "iub" else None
+
+
 def part_of(dataset: Dataset, examples: int) -> Dataset:
     """About ``examples`` of ``dataset``, of each class in its proportion the first, at least two.
 
-    Two, so that one can be held out.
+    Two, so that one can be held out. Without classes, the first.
     """
     if len(dataset) <= examples:
         return dataset
-    labels = dataset.labels()
     chosen = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        chosen.append(members[: max(2, round(len(members) * examples / len(labels)))])
+    for members in _strata(dataset):
+        part = round(len(members) * examples / len(dataset))
+        chosen.append(members[: max(2, part)])
     return Subset(dataset, np.sort(np.concatenate(chosen)))
 
 
 def hold_out(
     dataset: Dataset, fraction: float, rng: np.random.Generator
 ) -> tuple[Dataset, Dataset]:
-    """``dataset`` without, and only, a random ``fraction`` of each class (at least one of each).
+    """``dataset`` without, and only, a random ``fraction`` of it: at least one, not all.
 
-    Raises DataError where a class has fewer than two examples.
+    Where it has classes, this is so of each. Raises DataError where there are fewer than two
+    examples to divide, of a class or of all.
     """
-    labels = dataset.labels()
     held: list[Array] = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    for members in _strata(dataset):
         if len(members) < 2:
-            name = dict(enumerate(dataset.encoding.get("classes", ()))).get(label, str(label))
             raise DataError(
-                f"class {name!r} has one example: too few to hold one out for validation. "
-                "Add examples, or give a validation channel"
+                f"{_stratum(dataset, members)} one example: too few to hold one out for "
+                "validation. Add examples, or give a validation channel"
             )
         count = min(len(members) - 1, max(1, round(fraction * len(members))))
         held.append(rng.permutation(members)[:count])
     inside = np.zeros(len(dataset), dtype=bool)
     inside[np.concatenate(held)] = True
     return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+
+
+def _strata(dataset: Dataset) -> list[Array]:
+    """The indices of each class in turn; without classes, all together."""
+    classes = classes_of(dataset)
+    if classes is None:
+        return [np.arange(len(dataset))]
+    order = np.argsort(classes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+
+
+def _stratum(dataset: Dataset, members: Array) -> str:
+    classes = classes_of(dataset)
+    if classes is None:
+        return "train has"
+    label = int(classes[members[0]])
+    names = dict(enumerate(dataset.encoding["classes"]))
+    return f"class {names.get(label, str(label))!r} has"
 
 
 def lengths_of(dataset: Dataset) -> Array | None:

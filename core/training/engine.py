@@ -158,6 +158,19 @@ class Engine:
             store.init(key, parameter.data(self.devices[0]).copy())
             store.pull(key, out=parameter.list_data())
 
+    def parameters(self) -> dict[str, NDArray]:
+        """A copy of every parameter as the first device has it, in this machine's memory.
+
+        Without waiting for what the device has yet to do.
+        """
+        cpu = mx.cpu()
+        return {p.name: p.data(self.devices[0]).copyto(cpu) for p in self._parameters()}
+
+    def replace(self, parameters: Mapping[str, NDArray]) -> None:
+        """Give every replica ``parameters``, which ``parameters`` gave before."""
+        for parameter in self._parameters():
+            parameter.set_data(parameters[parameter.name])
+
     def is_finite(self) -> bool:
         """Whether every parameter is a number."""
         return all_finite([parameter.data(self.devices[0]) for parameter in self._trained])

@@ -22,14 +22,15 @@ from typing import IO, Callable, Mapping, Sequence
 from .. import mx
 from ..container import Hosts, report_failure
 from ..errors import TrainingError
+from ..runtime.signals import heeded
 from .peers import NAME_VARIABLE
 from .peers import PORT_VARIABLE as PEERS_PORT_VARIABLE
+from .stopping import grace
 
 # mxnet as scheduler or server serves until the workers are done, and then ends the process.
 SERVE = "from algoshelf.core import mx; mx.load()"
 # How long the scheduler and the servers may take to end after the last worker.
 FAREWELL_SECONDS = 10.0
-GRACE_SECONDS = 25.0
 SETTLE_SECONDS = 0.5
 # Where the scheduler of a SageMaker job listens; the container's network is the job's own.
 SCHEDULER_PORT = 9092
@@ -40,7 +41,7 @@ def run_hosts(command: Sequence[str], hosts: int, tell: Callable[[str], None]) -
     """Run ``command`` as the worker of each of ``hosts`` here.
 
     Returns the exit code of the first that failed. The chief's output is shown; another's only when
-    it fails. SIGINT and SIGTERM are handed on.
+    it fails. SIGINT, SIGTERM and SIGHUP are handed on.
     """
     port, line, *own = _free_ports(hosts + 2)
     common = {
@@ -101,7 +102,7 @@ class Processes:
         self._received: list[int] = []
 
     def __enter__(self) -> Processes:
-        handled = (signal.SIGINT, signal.SIGTERM)
+        handled = heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self._before = {number: signal.signal(number, self._hand_on) for number in handled}
         return self
 
@@ -153,8 +154,8 @@ class Processes:
                 chief = self._workers[0] if self._workers else ""
                 name = chief if (codes[culprit[0]] or 0) > 0 and chief in failed else culprit[0]
                 return self._report(name, codes[name] or 1)
-            if asked is not None and now - asked > GRACE_SECONDS:
-                self.tell(f"the workers did not end within {GRACE_SECONDS:g} s of the signal")
+            if asked is not None and now - asked > grace() + SETTLE_SECONDS:
+                self.tell(f"the workers did not end within {grace():g} s of the signal")
                 return 128 + self._received[0]
             time.sleep(0.05)
 

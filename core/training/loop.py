@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping, Tuple, TypeVar
 
 import numpy as np
 
 from .. import mx
 from ..channels import TRAIN
-from ..errors import DataError, InputError, Stopped, TrainingError
+from ..errors import DataError, InputError, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
@@ -26,6 +26,7 @@ from .devices import check_batch_splits
 from .engine import Engine, Schedule, on_device
 from .reporting import peak_memory_mb
 from .run import Decision, Run
+from .stopping import stopped
 from .together import check_examples, take_from_chief
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
@@ -41,18 +42,29 @@ AHEAD_BYTES = 128 * 2**20
 SEGMENT = 8
 # What random numbers are for, so that no two purposes share a stream.
 HOLD_OUT, ORDER, AUGMENT, NOISE = range(4)
+# Among the arrays of a checkpoint, the parameters of the best epoch so far.
+BEST = "best"
+OVER = "the time of --max-runtime is over"
 
 
 @dataclass
 class Position:
-    """Where a training stands between two steps; ``loss`` is the sum over this epoch's examples."""
+    """Where a training stands between two steps; ``loss`` is the sum over this epoch's examples.
+
+    ``unvalidated``: an epoch has come to its end, and its validation has not. ``best`` is the
+    objective at its best, ``kept`` the epoch whose parameters are, of equal ones the last, and
+    ``kept_metrics`` what was reported of it.
+    """
 
     step: int = 0
     loss: float = 0.0
+    unvalidated: bool = False
     best: float | None = None
     epochs_since_best: int = 0
     objective: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    kept: int = 0
+    kept_metrics: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -68,9 +80,11 @@ def fit(
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
     it is given; ``validate``, which every host calls, returns the metrics of the validation
-    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. Returns the
-    numbers of steps and epochs done. Raises TrainingError when the loss is no longer finite,
-    Stopped when a signal ended the training.
+    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. At the end ``network`` has the parameters of the epoch that was
+    the best by the algorithm's objective, or where ``validate`` tells none, of the last; which one
+    is in ``run.epoch``, and ``run.metrics`` are its figures. Returns the numbers of steps and
+    epochs done. Raises TrainingError when the loss is no longer finite, Stopped when a signal ended
+    the training.
     """
     return _Fit(run, network, loss, train, augment, validate).run_all()
 
@@ -112,6 +126,8 @@ class _Fit:
             network, loss, self.options, run.devices, run.kvstore, self.cluster.count
         )
         self.position = Position()
+        self.best: Mapping[str, NDArray] = {}  # the parameters of the epoch that is kept
+        self.measured: dict[str, float] = {}
         self.pending: deque[tuple[int, list[NDArray]]] = deque()
 
     def _examples(self) -> int:
@@ -137,24 +153,42 @@ class _Fit:
             parameter._finish_deferred_init()
 
     def run_all(self) -> tuple[int, int]:
-        run = self.run
-        checkpoint = run.resume()
-        if checkpoint is not None:
-            self.engine.restore(checkpoint.arrays, checkpoint.step)
-            self.position = Position(**checkpoint.position)
-            run.metrics.update(self.position.metrics)
+        run, position = self.run, self._resume()
         run.reporter.begin(self.steps)
-        run.reporter.step(self.position.step)
-        ended = self._reached()
-        while self.position.step < self.steps and not ended:
-            ended = self._epoch()
-            self._after_epoch()
-            ended = self._reached() or ended
-            self._save()
-            self._stop_if_asked(run.decide())
+        run.reporter.step(position.step)
+        ended = "" if position.unvalidated else self._reached()
+        while not ended and (position.unvalidated or position.step < self.steps):
+            if not position.unvalidated:
+                ended = self._epoch()
+                self._save()  # before the validation: however it ends, the epoch is not lost
+            self._validate()
+            decision = run.decide()
+            if not ended:
+                ended = self._reached()
+                if decision.over and position.step < self.steps:
+                    ended = ended or OVER
+                if ended or position.step == self.steps or decision.save:
+                    self._save()
+            self._stop_if_asked(decision)
         if ended:
             run.reporter.message(f"stopping early: {ended}")
-        return self.position.step, math.ceil(self.position.step / self.per_epoch)
+        self._take_best()
+        return position.step, self._epochs()
+
+    def _resume(self) -> Position:
+        checkpoint = self.run.resume()
+        if checkpoint is not None:
+            self.engine.restore(checkpoint.arrays, checkpoint.step)
+            self.best = checkpoint.arrays.get(BEST, {})
+            self.position = Position(**checkpoint.position)
+            if not self.cluster.is_chief:
+                self.position.loss = 0.0  # the chief's is that of all hosts
+            self.run.metrics.update(self.position.metrics)
+        return self.position
+
+    def _epochs(self) -> int:
+        """How many epochs are done, the one that is under way among them."""
+        return math.ceil(self.position.step / self.per_epoch)
 
     def _epoch(self) -> str:
         """The rest of an epoch; why it ended before its time, or an empty string."""
@@ -167,8 +201,8 @@ class _Fit:
             for index in range(done, self.per_epoch):
                 if index % SEGMENT == 0:
                     decision = run.decide()
-                    if decision.over:
-                        return "the time of --max-runtime is over"
+                    if decision.over and index > done:  # each run learns something
+                        return OVER
                     if decision.save and index > done:
                         self._save()
                     self._stop_if_asked(decision)
@@ -182,6 +216,7 @@ class _Fit:
             stream.close()
             self._settle(0)
             self._measure(position.step - epoch * self.per_epoch - done, started, waited)
+        position.unvalidated = True
         return ""
 
     @property
@@ -238,35 +273,70 @@ class _Fit:
             "train:peak_memory_mb": peak_memory_mb(),
         }
 
-    def _after_epoch(self) -> None:
-        """Validate, and report on the chief."""
+    def _validate(self) -> None:
+        """After an epoch, or what there was time for: validate, and report on the chief."""
         position, run = self.position, self.run
-        epochs = math.ceil(position.step / self.per_epoch)
+        epochs, where = self._epochs(), f"in the validation after step {self.position.step}"
         examples = (position.step - (epochs - 1) * self.per_epoch) * self.batch_size
-        loss = float(self.cluster.gather([position.loss], "the losses").sum())
-        values = {"train:loss": loss / max(1, examples)}
-        found = self.validate()
+        values = {"train:loss": self._total_loss() / examples}
+        with run.interruptible(where):
+            found = self.validate()
         if self.cluster.is_chief:
             values.update((f"validation:{name}", value) for name, value in found.items())
             run.report(values, epoch=epochs, step=position.step, measured=self.measured)
         position.loss = 0.0
+        position.unvalidated = False
         position.metrics = dict(run.metrics)
-        self._note(values.get(run.algorithm.objective.metric))
+        with run.interruptible(where):
+            value = self._agreed(values.get(run.algorithm.objective.metric))
+        self._note(value)
 
-    def _note(self, value: float | None) -> None:
-        """Take in the objective as the chief found it, so that all hosts judge by one figure."""
-        position = self.position
+    def _total_loss(self) -> float:
+        """The sum of the losses of this epoch's examples, on all hosts."""
+        return float(self.cluster.gather([self.position.loss], "the losses").sum())
+
+    def _agreed(self, value: float | None) -> float | None:
+        """The objective as the chief found it, so that all hosts judge by one figure."""
         if self.cluster.count > 1:
             value = float(self.cluster.gather([math.nan if value is None else value])[0, 0])
             value = None if math.isnan(value) else value
+        return value
+
+    def _note(self, value: float | None) -> None:
+        """Take in the objective, and keep the parameters where it is the best so far."""
+        position = self.position
         position.objective = value
         if value is None:
             return
         sign = 1 if self.run.algorithm.objective.maximize else -1
-        if position.best is None or sign * value > sign * position.best:
+        gain = 1.0 if position.best is None else sign * (value - position.best)
+        if gain >= 0:  # of equal ones the last, which has seen most
+            position.kept, position.kept_metrics = self._epochs(), dict(position.metrics)
+            self.best = self.engine.parameters()
+        if gain > 0:
             position.best, position.epochs_since_best = value, 0
         else:
             position.epochs_since_best += 1
+
+    def _take_best(self) -> None:
+        """Give the network the parameters of its best epoch, and say which that was."""
+        position, run = self.position, self.run
+        metric, epochs = run.algorithm.objective.metric, self._epochs()
+        run.epoch = position.kept or epochs
+        if not position.kept:
+            run.reporter.message(
+                f"the model is that of epoch {epochs}, the last: {metric} was never reported"
+            )
+            return
+        if position.kept < epochs:
+            self.engine.replace(self.best)
+            run.metrics.clear()
+            run.metrics.update(position.kept_metrics)
+        # In the form of a metric: who reads the log, as SageMaker does, finds the model's last.
+        run.reporter.message(
+            f"the model is that of epoch {position.kept} of {epochs}, the best: "
+            f"{metric}={position.best:.6g}"
+        )
 
     def _reached(self) -> str:
         """Why the training should end here, or an empty string."""
@@ -290,14 +360,13 @@ class _Fit:
                 f"after step {self.position.step} a parameter is no longer finite: lower the "
                 "learning rate; the checkpoint before is kept"
             )
-        self.run.checkpoint(self.position.step, asdict(self.position), self.engine.state())
+        position = replace(self.position, loss=self._total_loss())
+        arrays = {**self.engine.state(), **({BEST: self.best} if self.best else {})}
+        self.run.checkpoint(position.step, asdict(position), arrays)
 
     def _stop_if_asked(self, decision: Decision) -> None:
         if decision.stop:
-            raise Stopped(
-                f"stopped after step {self.position.step}; the same command goes on from there",
-                decision.stop,
-            )
+            raise stopped(decision.stop, f"after step {self.position.step}")
 
 
 def _batch_size(run: Run[Any], examples: int) -> int:

@@ -25,6 +25,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .. import container
 from ..errors import TrainingError
+from ..runtime.staging import leave
 
 PORT_VARIABLE = "ALGOSHELF_PEERS_PORT"
 NAME_VARIABLE = "ALGOSHELF_HOST"
@@ -452,7 +453,7 @@ class Peers:
                 self._fail(verdict[0])
                 sys.stdout.flush()
                 sys.stderr.flush()
-                os._exit(verdict[1])
+                leave(verdict[1])
             time.sleep(LOOK_SECONDS)
 
     def _beat(self, now: float, waits: tuple[float, str] | None) -> None:

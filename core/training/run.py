@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import platform
 import random
 import re
@@ -33,8 +34,9 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
-from ..errors import DataError, InputError, TrainingError
+from ..errors import DataError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
+from ..runtime import staging
 from ..types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
 from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker, open_store
@@ -103,7 +105,8 @@ class Run(Generic[H]):
 
     ``devices`` are the mxnet contexts to compute on, ``kvstore`` the store that sums over them
     (None where there is nothing to sum). ``metrics`` holds the last value of each metric
-    reported, ``data`` the digest of each channel read: both go into the artifact.
+    reported, ``data`` the digest of each channel read, ``epoch`` the epoch whose parameters are
+    kept: all go into the artifact.
     """
 
     algorithm: Algorithm[H]
@@ -118,6 +121,7 @@ class Run(Generic[H]):
     reporter: Reporter = field(default_factory=LogReporter)
     metrics: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    epoch: int | None = None
     stop: Stop = field(default_factory=Stop)
     distribution: str = ""
 
@@ -127,6 +131,9 @@ class Run(Generic[H]):
         self._checkpoints = None if folder is None else Checkpoints(folder)
         self._reducer: Reducer | None = None
         self._data: dict[str, str] = {}
+        # Of the code that runs, not of what its files hold when a checkpoint or the model is saved.
+        self._packages = _packages()
+        self._code = "" if folder is None else _source_digest(type(self.algorithm))
 
     def rng(self, *key: int) -> np.random.Generator:
         """Random numbers that depend on the run's seed and ``key`` (purpose, epoch, …) alone."""
@@ -227,15 +234,22 @@ class Run(Generic[H]):
         if self._checkpoints is not None and self.cluster.is_chief:
             self._checkpoints.save(Checkpoint(step, self._identity(), position, arrays))
 
+    def interruptible(self, where: str) -> ContextManager[None]:
+        """While inside, a signal ends the run at once, by Stopped; ``where`` says where it stands.
+
+        For long work between two steps, such as a validation, when a checkpoint is taken.
+        """
+        return self.stop.interruptible(where)
+
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be gone on from."""
         hyperparameters = self.hyperparameters.model_dump(mode="json")
         return {
             "algorithm": f"{self.algorithm.name} {self.algorithm.version}",
-            "code": _source_digest(type(self.algorithm)),
+            "code": self._code,
             **{f"hyperparameter {name}": value for name, value in hyperparameters.items()},
             **(self._data or {f"data of {name}": digest for name, digest in self.data.items()}),
-            **{f"version of {name}": version for name, version in _packages().items()},
+            **{f"version of {name}": version for name, version in self._packages.items()},
             "seed": self.seed,
             "devices": ", ".join(map(str, self.devices)),
             "hosts": self.cluster.count,
@@ -281,6 +295,19 @@ class Run(Generic[H]):
         texts = sorted(json.dumps(each, sort_keys=True) for each in everyone)
         return {"data of the hosts": hashlib.sha256("".join(texts).encode()).hexdigest()}
 
+    def check(
+        self,
+        *,
+        signature: InputSignature,
+        example: Example,
+        encoding: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Before the first step: whether what ``save`` is going to be given can be saved.
+
+        Raises DataError for names that the data gave to its classes, PluginError for the rest.
+        """
+        self._metadata(signature, example, encoding)
+
     def save(
         self,
         block: HybridBlock,
@@ -290,12 +317,18 @@ class Run(Generic[H]):
         encoding: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the artifact of ``block``, hybridized and run at least once, on the chief."""
-        if not self.cluster.is_chief:
-            return
-        artifact.write(
-            self.folder,
-            block,
-            Metadata(
+        metadata = self._metadata(signature, example, encoding)
+        if self.cluster.is_chief:
+            artifact.write(self.folder, block, metadata)
+
+    def _metadata(
+        self, signature: InputSignature, example: Example, encoding: Mapping[str, Any] | None
+    ) -> Metadata:
+        faults = artifact.class_faults(encoding or {})
+        if faults:
+            raise DataError(*(f"classes: {fault}" for fault in faults))
+        try:
+            metadata = Metadata(
                 algorithm=self.algorithm.name,
                 algorithm_version=self.algorithm.version,
                 hyperparameters=self.hyperparameters.model_dump(mode="json"),
@@ -305,10 +338,16 @@ class Run(Generic[H]):
                 encoding=dict(encoding or {}),
                 distribution=self.distribution,
                 metrics=self.metrics,
+                epoch=self.epoch,
                 data=self.data,
-                packages=_packages(),
-            ),
-        )
+                packages=self._packages,
+            )
+            metadata.document()
+        except ValueError as error:
+            raise PluginError(
+                f"{self.algorithm.name}: its model could not be saved: {error}"
+            ) from None
+        return metadata
 
 
 def train(
@@ -409,8 +448,8 @@ def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
         with artifact.staged(output) as folder:
             yield folder
     else:
-        with tempfile.TemporaryDirectory() as scratch:
-            yield Path(scratch)
+        with staging.stage(Path(tempfile.gettempdir()), f"algoshelf-host-{os.getuid()}") as scratch:
+            yield scratch
 
 
 def _stopping(stop: Stop | None, resumable: bool) -> ContextManager[Stop]:
@@ -431,7 +470,12 @@ def sources(cls: type) -> list[Path]:
 
 
 def _source_digest(cls: type) -> str:
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sources(cls))).hexdigest()
+    """Of the files of ``cls`` and of the algorithms of others that it builds on."""
+    own = __name__.split(".", 1)[0] + ".core."
+    written = [each for each in cls.__mro__ if hasattr(each, "train")]
+    chosen = [each for each in written if each is cls or not each.__module__.startswith(own)]
+    files = dict.fromkeys(file for each in chosen for file in sources(each))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _packages() -> dict[str, str]:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Collection, ContextManager, Iterator
+
+from .. import container
+from ..errors import Stopped
+from ..runtime.signals import heeded
+from ..runtime.staging import leave
 
 # SageMaker kills 120 s after SIGTERM, an orchestrator often 30 s after.
-GRACE_SECONDS = 25.0
+GRACE_SECONDS, JOB_GRACE_SECONDS = 25.0, 110.0
+# Where nothing is to be lost, Python is given so long to come out of what it is in.
+UNHEARD_SECONDS = 3.0
+GOES_ON = "the same command goes on from there"
+LAST = "the same command goes on from the last one"
+
+
+def grace() -> float:
+    """How many seconds a run may take to end after a signal."""
+    return JOB_GRACE_SECONDS if container.in_training_job() else GRACE_SECONDS
 
 
 @dataclass
@@ -19,35 +36,113 @@ class Stop:
 
     signal: int | None = None
 
+    def interruptible(self, where: str) -> ContextManager[None]:
+        """While inside, the run may be ended at once: what it has done is in a checkpoint."""
+        return contextlib.nullcontext()
+
+
+def stopped(number: int, where: str) -> Stopped:
+    """What ends a run that signal ``number`` has stopped, ``where`` it then stood."""
+    return Stopped(f"stopped by {_name(number)} {where}; {GOES_ON}", number)
+
 
 @contextmanager
 def stop_on_signals(enabled: bool) -> Iterator[Stop]:
-    """While inside, SIGTERM and SIGINT ask for a checkpoint instead of ending the process.
+    """While inside, SIGTERM, SIGINT and SIGHUP ask for a checkpoint instead of ending the process.
 
-    A second one ends it at once; so does GRACE_SECONDS without an answer, with the exit code of
-    the signal. Not ``enabled``, or outside the main thread, nothing is changed.
+    Where the run is interruptible they end it at once, by Stopped. A second one ends the process;
+    so do ``grace()`` seconds without an answer, with the exit code of the signal. A signal that the
+    process was started to ignore stays ignored. Not ``enabled``, or outside the main thread,
+    nothing is changed.
     """
-    stop = Stop()
     if not enabled or threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield Stop()
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    timers: list[threading.Timer] = []
-
-    def ask(number: int, frame: object) -> None:
-        if stop.signal is not None:
-            os._exit(128 + number)
-        stop.signal = number
-        timers.append(threading.Timer(GRACE_SECONDS, os._exit, [128 + number]))
-        timers[0].daemon = True
-        timers[0].start()
-
-    for number in before:
-        signal.signal(number, ask)
+    stop = _SignalStop()
+    numbers = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop.ask) for number in numbers}
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch = threading.Thread(
+        target=stop.watch, args=(reader, frozenset(map(int, numbers)), earlier),
+        name="algoshelf-signals", daemon=True,
+    )  # fmt: skip
+    watch.start()
     try:
         yield stop
     finally:
-        for timer in timers:
-            timer.cancel()
+        signal.set_wakeup_fd(earlier)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(writer)
+        watch.join()
+        os.close(reader)
+
+
+class _SignalStop(Stop):
+    """Asked by signals. A thread sees to what Python's handlers cannot: they wait for its code.
+
+    mxnet may be in a computation, or wait for another host, for as long as it likes; the thread
+    learns of a signal at once (``signal.set_wakeup_fd``), says so, and counts the seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._where = ""  # it is interruptible
+
+    @contextmanager
+    def interruptible(self, where: str) -> Iterator[None]:
+        self._where = where
+        try:
+            if self.signal is not None:
+                raise stopped(self.signal, where)
+            yield
+        finally:
+            self._where = ""
+
+    def ask(self, number: int, frame: object) -> None:
+        """Python's handler."""
+        if self.signal is None:
+            self.signal = number
+            if self._where:
+                raise stopped(number, self._where)
+
+    def watch(self, reader: int, numbers: Collection[int], earlier: int) -> None:
+        """The thread: ``reader`` gives the number of each signal, until it is closed.
+
+        What came for others goes on to ``earlier``, as it would have without this.
+        """
+        first, asked = 0, 0.0
+        while True:
+            ready, _, _ = select.select([reader], [], [], 0.1 if first else None)
+            content = os.read(reader, 1) if ready else b""
+            if ready and not content:
+                return
+            if content and content[0] not in numbers:
+                if earlier != -1:
+                    with contextlib.suppress(OSError):
+                        os.write(earlier, content)
+            elif content and first:
+                self._leave(content[0], "a second signal came before there was a checkpoint")
+            elif content:
+                first, asked = content[0], time.monotonic()
+                _say(f"{_name(first)}: the training ends")
+            elif self._where and time.monotonic() > asked + UNHEARD_SECONDS:
+                self._leave(first, f"it stands {self._where}; {GOES_ON}")
+            elif first and time.monotonic() > asked + grace():
+                self._leave(first, f"there was no checkpoint within {grace():g} s; {LAST}")
+
+    def _leave(self, number: int, why: str) -> None:
+        _say(f"stopped by {_name(number)}: {why}")
+        leave(128 + number)
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name
+
+
+def _say(text: str) -> None:
+    """Past Python's buffers, in which the interrupted code may be."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())

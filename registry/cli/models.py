@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import click
 
@@ -14,7 +14,7 @@ from ...core import codecs
 from ...core.artifact import Artifact
 from ...core.channels import TEST
 from ...core.errors import InputError, PayloadError
-from ...core.evaluation import Evaluation
+from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
 from ...core.files import exists
 from ..discovery import opened
 from .output import console, json_option, print_json, print_table
@@ -22,6 +22,7 @@ from .plots import check_plot, save_plot
 
 STDIN = "-"
 MOST_INPUT_BYTES = 2**30
+LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 
 
@@ -78,9 +79,14 @@ def _print_evaluation(evaluation: Evaluation) -> None:
             ("class", "precision", "recall", "f1", "examples"),
             [
                 [c.name, f"{c.precision:.4f}", f"{c.recall:.4f}", f"{c.f1:.4f}", c.support]
-                for c in evaluation.classes
+                for c in _shown(evaluation.classes)
             ],
         )
+        if len(evaluation.classes) > MOST_IN_MATRIX:
+            out.print(
+                f"These are the {LOWEST} of {len(evaluation.classes):,} classes with the lowest f1 "
+                "among those with examples; --json gives all."
+            )
     if evaluation.groups:
         out.print("")
         rows = [[g.name, g.size, f"{g.msd:.4f}"] for g in evaluation.groups]
@@ -89,6 +95,19 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         out.print("\nConfusion matrix: a row for each true class, a column for each predicted one")
         names = [c.name for c in evaluation.classes]
         print_table(out, ("", *names), [[n, *row] for n, row in zip(names, evaluation.confusion)])
+    if evaluation.confused:
+        out.print(
+            f"\nMost often confused (no matrix is shown of more than {MOST_IN_MATRIX} classes)"
+        )
+        rows = [[p.true, p.predicted, p.examples] for p in evaluation.confused[:LOWEST]]
+        print_table(out, ("true class", "predicted", "examples"), rows)
+
+
+def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
+    """All of a few classes, of many those that fare worst."""
+    if len(classes) <= MOST_IN_MATRIX:
+        return classes
+    return sorted((c for c in classes if c.support), key=lambda c: c.f1)[:LOWEST]
 
 
 @click.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Sequence
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.evaluation import Evaluation, Scatter
 
+DRAWN_PAIRS = 20
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,12 +27,14 @@ def check_plot(path: Path) -> None:
 
 
 def save_plot(evaluation: Evaluation, path: Path) -> None:
-    """Draw what ``evaluation`` holds, a confusion matrix or groups in a plane, into a PNG file.
+    """Draw what ``evaluation`` holds: a confusion matrix, the most confused, or groups in a plane.
 
     Raises InputError where it holds neither, OutputError where ``path`` cannot be written.
     """
     if evaluation.confusion is not None:
         figure = _confusion(evaluation, evaluation.confusion)
+    elif evaluation.classes:
+        figure = _confused(evaluation)
     elif evaluation.scatter is not None:
         figure = _scatter(evaluation, evaluation.scatter)
     else:
@@ -65,6 +69,25 @@ def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]]) -> Fi
             if count:
                 colour = "white" if shares[i][j] > 0.5 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def _confused(evaluation: Evaluation) -> Figure:
+    """Of too many classes for a matrix, the pairs that were confused the most, and how often."""
+    from matplotlib.figure import Figure
+
+    pairs = evaluation.confused[:DRAWN_PAIRS]
+    figure = Figure(figsize=(8, max(2.5, 0.3 * len(pairs) + 1.5)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(pairs)), [pair.examples for pair in pairs])
+    axes.invert_yaxis()
+    axes.set(
+        yticks=range(len(pairs)),
+        yticklabels=[f"{pair.true} taken for {pair.predicted}" for pair in pairs],
+        xlabel="examples",
+        title=f"accuracy {evaluation.metrics['accuracy']:.4f} on {evaluation.examples:,} examples; "
+        f"most confused of {len(evaluation.classes):,} classes",
+    )
     return figure
 
 

@@ -8,12 +8,12 @@ import io
 import os
 import shutil
 import tarfile
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator
 
 from ...core.errors import OutputError
+from ...core.runtime import staging
 from .contents import Files, size_of
 
 # The time that every file bears: the first that a zip archive can hold, 1980-01-01 UTC.
@@ -87,17 +87,14 @@ def _staged(target: Path) -> Iterator[Path]:
     """A folder that takes the place of ``target`` on success, and vanishes on any error."""
     target = target.absolute()
     created = [parent for parent in target.parents if not parent.exists()]
-    stage: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.stage-", dir=target.parent))
-        stage.chmod(FOLDER)
-        yield stage
-        os.utime(stage, (TIME, TIME))
-        stage.rename(target)
+        with staging.stage(target.parent, target.name) as stage:
+            stage.chmod(FOLDER)
+            yield stage
+            os.utime(stage, (TIME, TIME))
+            stage.rename(target)
     except BaseException as error:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
         for parent in created:  # innermost first
             with contextlib.suppress(OSError):
                 parent.rmdir()

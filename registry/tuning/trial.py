@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core.errors import AlgoshelfError, InputError
+from ...core.runtime.staging import leave
 from ...core.training import Reporter, train
 from ..discovery import catalog
 
@@ -141,4 +142,4 @@ def main() -> None:
 def _listen(answers: queue.Queue[str]) -> None:
     for line in sys.stdin:
         answers.put(line.strip())
-    os._exit(1)  # the parent is gone, and with it whoever would use this training
+    leave(1)  # the parent is gone, and with it whoever would use this training

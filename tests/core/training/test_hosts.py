@@ -268,7 +268,7 @@ def test_a_signal_stops_all_hosts_at_one_step_and_they_resume_to_the_same_bytes(
         rest = process.stderr.read()
         process.stderr.close()
         assert process.wait(60) == code, rest
-        assert "stopped after step" in rest
+        assert f"stopped by {number.name}" in rest
     done = run(tmp_path, environment, rows, *kept, "--checkpoints", "c")
     assert done.returncode == 0, done.stderr
     assert "resuming after step" in done.stderr
