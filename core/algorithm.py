@@ -15,11 +15,13 @@ from typing import (
     Any,
     ClassVar,
     Generic,
+    Iterable,
+    Iterator,
     Mapping,
     TypeVar,
 )
 
-from .artifact import Artifact, Model
+from .artifact import Artifact, Examined, Metadata, Model
 from .channels import Channel
 from .errors import ArtifactError, InputError
 from .hyperparameters import Hyperparameters
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .training.run import Run
 
 H = TypeVar("H", bound=Hyperparameters)
+# The networks of the catalog take up to 380, or much less than ``most_work``.
+WORK_PER_PARAMETER = 500
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Algorithm(ABC, Generic[H]):
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
     seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
     its distribution that it needs: what it is packaged with holds their requirements.
+    ``most_work`` is how many multiplications one example may take; a network with many parameters
+    may take WORK_PER_PARAMETER times as many.
     """
 
     name: ClassVar[str]
@@ -79,6 +85,7 @@ class Algorithm(ABC, Generic[H]):
     published: ClassVar[tuple[PublishedResult, ...]] = ()
     quick: ClassVar[Mapping[str, Any]] = {}
     extras: ClassVar[tuple[str, ...]] = ()
+    most_work: ClassVar[int] = 2**33
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""
@@ -105,7 +112,32 @@ class Algorithm(ABC, Generic[H]):
 
         Raises ArtifactError where it is damaged, or made by another algorithm or version.
         """
-        return self.artifact(Path(model_dir)).load(device)
+        artifact = self.artifact(Path(model_dir))
+        return artifact.load(device, lambda found: self._faults(artifact.metadata, found))
+
+    def check(self, artifact: Artifact) -> None:
+        """Raises ArtifactError where ``artifact`` is none that ``model_fn`` would load.
+
+        mxnet is not needed.
+        """
+        artifact.check(lambda found: self._faults(artifact.metadata, found))
+
+    def _faults(self, metadata: Metadata, found: Examined) -> Iterator[str]:
+        most = max(self.most_work, WORK_PER_PARAMETER * found.parameters.count)
+        if found.fit.work > most:
+            yield (
+                f"one example {metadata.input.shape[1:]} would take {found.fit.work:,} "
+                f"multiplications, more than {most:,}"
+            )
+        yield from self.disagreements(metadata, tuple(found.fit.outputs))
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterable[str]:
+        """What makes a model none of this algorithm's, a sentence each: ``outputs`` are the shapes
+        of what its network gives for one example.
+        """
+        return ()
 
     def artifact(self, model_dir: Path) -> Artifact:
         """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""

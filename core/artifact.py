@@ -18,7 +18,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
@@ -148,6 +148,10 @@ class Examined:
     parameters: Parameters
 
 
+# What else an artifact has to be, of which it returns what is wrong, a sentence each.
+Faults = Callable[[Examined], Iterable[str]]
+
+
 @dataclass(frozen=True)
 class Artifact:
     """An artifact on disk, its metadata read and checked; mxnet is not needed until ``load``."""
@@ -191,13 +195,13 @@ class Artifact:
             raise ArtifactError(*(f"{folder / name}: missing" for name in missing))
         return cls(folder, metadata)
 
-    def load(self, device: Optional[Context] = None) -> Model:
+    def load(self, device: Optional[Context] = None, faults: Faults = lambda found: ()) -> Model:
         """The network on ``device`` (the CPU by default), ready to predict.
 
-        Raises ArtifactError where the graph or the parameters are damaged.
+        Raises ArtifactError where the graph or the parameters are damaged, or ``faults`` finds any.
         """
+        found = self._examined(faults, numbers=True)
         device = device or mx.cpu()
-        found = self._examined(numbers=True)
         try:
             block = self._block(found, device)
         except Exception as error:  # mxnet raises many kinds
@@ -221,15 +225,15 @@ class Artifact:
                 )
         return block
 
-    def check(self) -> Examined:
+    def check(self, faults: Faults = lambda found: ()) -> Examined:
         """What the files hold, without the parameters' numbers; mxnet is not needed.
 
         Raises ArtifactError where a file is not the one that was written, is not to be loaded, or
-        does not fit the others.
+        does not fit the others, or ``faults`` finds any.
         """
-        return self._examined(numbers=False)
+        return self._examined(faults, numbers=False)
 
-    def _examined(self, *, numbers: bool) -> Examined:
+    def _examined(self, faults: Faults, *, numbers: bool) -> Examined:
         """All files read once, and held against one another, before mxnet or memory meets them."""
         symbol, parameters = self.folder / SYMBOL, self.folder / PARAMETERS
         try:
@@ -248,7 +252,10 @@ class Artifact:
             raise _unloadable(parameters, error.strerror or str(error)) from None
         self._check_digest(PARAMETERS, found.digest)
         examined = Examined(graph, self._fitted(graph, found), found)
-        self._check_fit(examined)
+        wrong = [*self._disagreements(examined.fit)]
+        wrong += [f"{self.folder / SYMBOL}: does not load: {fault}" for fault in faults(examined)]
+        if wrong:
+            raise ArtifactError(*wrong)
         return examined
 
     def _fitted(self, graph: Graph, found: Parameters) -> Fit:
@@ -266,24 +273,20 @@ class Artifact:
                 )
             ) from None
 
-    def _check_fit(self, found: Examined) -> None:
+    def _disagreements(self, fit: Fit) -> Iterator[str]:
         """What is to be looked up or computed has to be what the network was made for."""
-        faults = []
-        if found.fit.peak > MOST_EXAMPLE_BYTES:
-            faults.append(
-                f"{self.folder / SYMBOL}: one example {self.metadata.input.shape[1:]} would take "
-                f"{found.fit.peak:,} bytes, more than {MOST_EXAMPLE_BYTES:,}"
+        if fit.peak > MOST_EXAMPLE_BYTES:
+            yield (
+                f"{self.folder / SYMBOL}: does not load: one example {self.metadata.input.shape[1:]} "
+                f"would take {fit.peak:,} bytes, more than {MOST_EXAMPLE_BYTES:,}"
             )
         vocabulary = self.metadata.encoding.get("vocabulary")
-        if isinstance(vocabulary, list):
-            faults += [
-                f"{self.folder / METADATA}: encoding: vocabulary: has {len(vocabulary):,} tokens, "
-                f"but the network knows {rows:,}: the files are of different models"
-                for rows in dict.fromkeys(found.fit.vocabularies)
-                if rows != len(vocabulary)
-            ]
-        if faults:
-            raise ArtifactError(*faults)
+        for rows in dict.fromkeys(fit.vocabularies if isinstance(vocabulary, list) else ()):
+            if rows != len(vocabulary):
+                yield (
+                    f"{self.folder / METADATA}: encoding: vocabulary: has {len(vocabulary):,} "
+                    f"tokens, but the network knows {rows:,}: the files are of different models"
+                )
 
     def _check_digest(self, name: str, digest: str) -> None:
         if self.metadata.sha256.get(name, digest) != digest:  # type: ignore[call-overload]

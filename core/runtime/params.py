@@ -51,9 +51,9 @@ class Parameters:
     digest: str
 
     @property
-    def size(self) -> int:
-        """The bytes of all numbers."""
-        return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self.headers.values())
+    def count(self) -> int:
+        """How many numbers there are in all."""
+        return sum(math.prod(shape) for shape, _ in self.headers.values())
 
 
 def plain(name: str) -> str:

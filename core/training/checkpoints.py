@@ -23,6 +23,7 @@ from typing import IO, Any, Mapping
 from .. import mx
 from ..artifact import digest_of, sync
 from ..errors import InputError, OutputError
+from ..runtime import params
 from ..types import NDArray
 from .reporting import Reporter
 
@@ -150,7 +151,7 @@ def _read(folder: Path) -> Checkpoint:
         path = folder / name
         if digest_of(path) != digest:
             raise ValueError(f"{name} is not what was written")
-        arrays[path.stem] = mx.nd.load(str(path))
+        arrays[path.stem] = params.load(path)
     return Checkpoint(state["step"], state["identity"], state["position"], arrays)
 
 
