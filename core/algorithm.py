@@ -7,6 +7,7 @@ training is told comes in a Run, what it leaves goes into the artifact.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ from typing import (
 
 from .artifact import Artifact, Examined, Metadata, Model
 from .channels import Channel
-from .errors import ArtifactError, InputError
+from .errors import ArtifactError, HyperparameterError, InputError
 from .hyperparameters import Hyperparameters
+from .runtime.graph import Fit
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
@@ -68,8 +70,8 @@ class Algorithm(ABC, Generic[H]):
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
     seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
     its distribution that it needs: what it is packaged with holds their requirements.
-    ``most_work`` is how many multiplications one example may take; a network with many parameters
-    may take WORK_PER_PARAMETER times as many.
+    ``most_memory`` is how many bytes a network may take for one example besides its parameters,
+    ``most_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     """
 
     name: ClassVar[str]
@@ -85,6 +87,7 @@ class Algorithm(ABC, Generic[H]):
     published: ClassVar[tuple[PublishedResult, ...]] = ()
     quick: ClassVar[Mapping[str, Any]] = {}
     extras: ClassVar[tuple[str, ...]] = ()
+    most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     most_work: ClassVar[int] = 2**33
 
     def sample(self) -> dict[str, Path]:
@@ -123,13 +126,27 @@ class Algorithm(ABC, Generic[H]):
         artifact.check(lambda found: self._faults(artifact.metadata, found))
 
     def _faults(self, metadata: Metadata, found: Examined) -> Iterator[str]:
-        most = max(self.most_work, WORK_PER_PARAMETER * found.parameters.count)
-        if found.fit.work > most:
-            yield (
-                f"one example {metadata.input.shape[1:]} would take {found.fit.work:,} "
-                f"multiplications, more than {most:,}"
-            )
+        try:
+            self.Hyperparameters.parse(metadata.hyperparameters)
+        except HyperparameterError as error:
+            yield from (f"hyperparameters: {fault}" for fault in error.faults)
+        parameters = sum(math.prod(shape) for shape, _ in found.parameters.headers.values())
+        yield from self.excesses(found.fit, parameters)
         yield from self.disagreements(metadata, tuple(found.fit.outputs))
+
+    def excesses(self, fit: Fit, parameters: int) -> Iterator[str]:
+        """Why a network with so many ``parameters`` takes too much for one example."""
+        most = max(self.most_work, WORK_PER_PARAMETER * parameters)
+        if fit.work > most:
+            yield (
+                f"one example would take {fit.work:,} multiplications, more than {most:,}, which "
+                f"most_work of {type(self).__name__} allows"
+            )
+        if fit.peak > self.most_memory:
+            yield (
+                f"one example would take {fit.peak:,} bytes, more than {self.most_memory:,}, which "
+                f"most_memory of {type(self).__name__} allows"
+            )
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]

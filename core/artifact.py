@@ -39,8 +39,6 @@ MOST_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
 MOST_FAULTS = 10
 # Reading them takes up to 60 bytes each.
 MOST_VALUES, MOST_CONTAINERS = 5_000_000, 100_000
-# What an example may take besides the parameters; the largest of the catalog's networks takes 30 MiB.
-MOST_EXAMPLE_BYTES = 256 * 2**20
 RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length
 
 
@@ -253,7 +251,7 @@ class Artifact:
         self._check_digest(PARAMETERS, found.digest)
         examined = Examined(graph, self._fitted(graph, found), found)
         wrong = [*self._disagreements(examined.fit)]
-        wrong += [f"{self.folder / SYMBOL}: does not load: {fault}" for fault in faults(examined)]
+        wrong += [f"{self.folder}: does not load: {fault}" for fault in faults(examined)]
         if wrong:
             raise ArtifactError(*wrong)
         return examined
@@ -275,11 +273,6 @@ class Artifact:
 
     def _disagreements(self, fit: Fit) -> Iterator[str]:
         """What is to be looked up or computed has to be what the network was made for."""
-        if fit.peak > MOST_EXAMPLE_BYTES:
-            yield (
-                f"{self.folder / SYMBOL}: does not load: one example {self.metadata.input.shape[1:]} "
-                f"would take {fit.peak:,} bytes, more than {MOST_EXAMPLE_BYTES:,}"
-            )
         vocabulary = self.metadata.encoding.get("vocabulary")
         for rows in dict.fromkeys(fit.vocabularies if isinstance(vocabulary, list) else ()):
             if rows != len(vocabulary):

@@ -1,4 +1,4 @@
-"""runtime: what every part may use: files written and read whole, processes, the files of a network.
+"""runtime: what every part may use: files written and read whole, the files of a network.
 
 Imports nothing of core but ``errors``, ``types`` and ``mx``.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable
 
 Kind = Callable[[str], Any]
 
@@ -70,7 +70,7 @@ def or_none(kind: Kind) -> Kind:
 def each(kind: Kind, most: int = 8) -> Kind:
     """A tuple of at most ``most`` of what ``kind`` takes; one alone needs no parentheses."""
 
-    def parse(text: str) -> Tuple[Any, ...]:
+    def parse(text: str) -> tuple[Any, ...]:
         found = _TUPLE.fullmatch(text)
         inside = text if found is None else found[1]
         parts = [part.strip() for part in inside.split(",")]
@@ -94,7 +94,7 @@ SHAPE = each(whole(0))
 DTYPE = choice("float32", "float16", "float64", "int32", "int64", "int8", "uint8")
 
 
-def missing_or(kind: Optional[Kind]) -> Kind:
+def missing_or(kind: Kind | None) -> Kind:
     """``kind``, or nothing where the attribute may stand but has to be empty."""
 
     def parse(text: str) -> Any:

@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 from ..errors import did_you_mean
 from .attributes import MOST
@@ -52,7 +52,7 @@ class Node(NamedTuple):
     operator: Any
     attributes: Attributes
     texts: Mapping[str, str]
-    inputs: Tuple[Tuple[int, int, int], ...]  # node, output, version
+    inputs: tuple[tuple[int, int, int], ...]  # node, output, version
 
     @property
     def place(self) -> str:
@@ -66,24 +66,24 @@ class Fit:
     table has that the input is looked up in.
     """
 
-    outputs: List[Shape]
+    outputs: list[Shape]
     peak: int
     work: int
-    vocabularies: Tuple[int, ...]
-    shapes: Dict[int, List[Shape]] = field(repr=False)
-    dtypes: Dict[int, str] = field(repr=False)
+    vocabularies: tuple[int, ...]
+    shapes: dict[int, list[Shape]] = field(repr=False)
+    dtypes: dict[int, str] = field(repr=False)
 
 
 class Graph:
     """A graph whose every node is one of OPERATORS, or a variable."""
 
-    def __init__(self, nodes: List[Node], heads: List[Entry]) -> None:
+    def __init__(self, nodes: list[Node], heads: list[Entry]) -> None:
         self.nodes = nodes
         self.heads = heads
         self.variables = [node.name for node in nodes if node.operator is None]
 
     def fit(
-        self, inputs: Mapping[str, Tuple[Shape, str]], parameters: Mapping[str, Tuple[Shape, str]]
+        self, inputs: Mapping[str, tuple[Shape, str]], parameters: Mapping[str, tuple[Shape, str]]
     ) -> Fit:
         """What comes of ``inputs`` and ``parameters``, shapes and dtypes by name.
 
@@ -91,9 +91,9 @@ class Graph:
         """
         self._check_names(inputs, parameters)
         known = {**parameters, **inputs}
-        found: Dict[int, List[Shape]] = {}
-        dtypes: Dict[int, str] = {}
-        seen: Set[int] = set()  # what holds the input's own numbers
+        found: dict[int, list[Shape]] = {}
+        dtypes: dict[int, str] = {}
+        seen: set[int] = set()  # what holds the input's own numbers
         vocabularies = []
         work = 0
         for index, node in enumerate(self.nodes):
@@ -136,18 +136,18 @@ class Graph:
             raise GraphError(*faults)
 
     @staticmethod
-    def _outputs(node: Node, ins: Sequence[Shape], types: Sequence[str]) -> List[Shape]:
+    def _outputs(node: Node, ins: Sequence[Shape], types: Sequence[str]) -> list[Shape]:
         if node.op in DIVIDING and any("int" in dtype for dtype in types):
             raise Unfit("divides whole numbers, which may be by 0: cast them to float32 before")
         if node.op in LENGTHS and len(ins) == 2 and types[0] not in ("float32", "int32"):
             raise Unfit(f"takes lengths beside float32, not beside {types[0]}")
-        outs: List[Shape] = node.operator.shape(node.attributes, ins)
+        outs: list[Shape] = node.operator.shape(node.attributes, ins)
         for shape in outs:
             if not 1 <= len(shape) <= MOST_AXES or not all(0 < size < 2**31 for size in shape):
                 raise Unfit(f"would give the shape {shape}")
         return outs
 
-    def _peak(self, found: Mapping[int, List[Shape]], dtypes: Mapping[int, str]) -> int:
+    def _peak(self, found: Mapping[int, list[Shape]], dtypes: Mapping[int, str]) -> int:
         """The most bytes that the outputs hold that are still needed."""
         uses = Counter(source for node in self.nodes for source, _, _ in node.inputs)
         uses.update(source for source, _ in self.heads)
@@ -173,7 +173,9 @@ class Graph:
         """The graph for mxnet, with lengths of sequences kept within the sequences."""
         writer = _Writer()
         for index, node in enumerate(self.nodes):
-            inputs = [[*writer.entry(source, output), version] for source, output, version in node.inputs]
+            inputs = [
+                [*writer.entry(source, output), version] for source, output, version in node.inputs
+            ]
             if node.op in LENGTHS and len(inputs) == 2:
                 kind = fit.dtypes[node.inputs[1][0]]
                 rank = len(fit.shapes[node.inputs[0][0]][node.inputs[0][1]])
@@ -192,22 +194,22 @@ class _Writer:
     """Nodes as mxnet reads them; ``places`` is where those of the graph have come to stand."""
 
     def __init__(self) -> None:
-        self.nodes: List[Dict[str, Any]] = []
-        self.places: Dict[int, int] = {}
+        self.nodes: list[dict[str, Any]] = []
+        self.places: dict[int, int] = {}
 
-    def entry(self, source: int, output: int) -> List[int]:
+    def entry(self, source: int, output: int) -> list[int]:
         return [self.places[source], output]
 
-    def add(self, op: str, name: str, attributes: Dict[str, str], inputs: List[List[int]]) -> int:
-        node: Dict[str, Any] = {"op": op, "name": name, "inputs": inputs}
+    def add(self, op: str, name: str, attributes: dict[str, str], inputs: list[list[int]]) -> int:
+        node: dict[str, Any] = {"op": op, "name": name, "inputs": inputs}
         if attributes:
             node["attrs"] = attributes
         self.nodes.append(node)
         return len(self.nodes) - 1
 
     def bounded(
-        self, data: List[int], lengths: List[int], node: Node, rank: int, dtype: str
-    ) -> List[int]:
+        self, data: list[int], lengths: list[int], node: Node, rank: int, dtype: str
+    ) -> list[int]:
         """Lengths as the number of positions below them, which is never more than there are."""
         axis = node.attributes["axis"]
         attention = "softmax" in node.op or node.op == "softmin"
@@ -215,7 +217,7 @@ class _Writer:
         spread = ["1"] * (rank if attention else 2)
         spread[along] = "-1"
 
-        def step(op: str, *inputs: List[int], **attributes: Any) -> List[int]:
+        def step(op: str, *inputs: list[int], **attributes: Any) -> list[int]:
             name = f"{node.name}_lengths{len(self.nodes)}"
             texts = {key: str(value) for key, value in attributes.items()}
             return [self.add(op, name, texts, list(inputs)), 0, 0]
@@ -228,7 +230,7 @@ class _Writer:
         count = step("sum", step("broadcast_lesser", positions, wanted), axis=along)
         return step("Cast", count, dtype=dtype)
 
-    def text(self, heads: List[List[int]]) -> str:
+    def text(self, heads: list[list[int]]) -> str:
         arguments = [index for index, node in enumerate(self.nodes) if node["op"] == VARIABLE]
         attributes = {"mxnet_version": ["int", VERSION]}
         document = {
@@ -260,7 +262,7 @@ def read(content: bytes) -> Graph:
     return _Reader(document).graph()
 
 
-def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key stands twice in an object")
@@ -276,9 +278,9 @@ class _Reader:
 
     def __init__(self, document: Any) -> None:
         self.document = document
-        self.faults: List[str] = []
-        self.nodes: List[Node] = []
-        self._parsed: Dict[Any, Tuple[Mapping[str, str], Attributes]] = {}
+        self.faults: list[str] = []
+        self.nodes: list[Node] = []
+        self._parsed: dict[Any, tuple[Mapping[str, str], Attributes]] = {}
 
     def graph(self) -> Graph:
         self._check_frame()
@@ -365,13 +367,13 @@ class _Reader:
         return Node(op, name, operator, attributes, texts, inputs)
 
     @staticmethod
-    def _list(found: Any) -> List[Any]:
+    def _list(found: Any) -> list[Any]:
         if not isinstance(found, list) or len(found) > 1000:
             raise Unfit("inputs: expected a list")
         return found
 
     @staticmethod
-    def _texts(found: Any) -> Dict[str, str]:
+    def _texts(found: Any) -> dict[str, str]:
         """The attributes without those between two underscores, which are for training."""
         if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
             raise Unfit("attrs: expected texts by name")
@@ -379,7 +381,7 @@ class _Reader:
             raise Unfit("__storage_type__: is sparse, which no network of this catalog is")
         return {k: v for k, v in found.items() if not (k.startswith("__") and k.endswith("__"))}
 
-    def _attributes(self, op: str, found: Any) -> Tuple[Mapping[str, str], Attributes]:
+    def _attributes(self, op: str, found: Any) -> tuple[Mapping[str, str], Attributes]:
         """As texts and as values; most nodes have those of another."""
         try:
             key = (op, tuple(found.items()))
@@ -392,7 +394,7 @@ class _Reader:
             known = self._parsed[key] = texts, values
         return known
 
-    def _entry(self, found: Any) -> Tuple[int, int, int]:
+    def _entry(self, found: Any) -> tuple[int, int, int]:
         if (
             not isinstance(found, list)
             or len(found) not in (2, 3)
@@ -408,8 +410,8 @@ class _Reader:
             raise Unfit(f"takes output {output} of {node.place}, which has {count}")
         return source, output, found[2] if len(found) == 3 else 0
 
-    def _heads(self) -> List[Entry]:
-        heads: List[Entry] = []
+    def _heads(self) -> list[Entry]:
+        heads: list[Entry] = []
         found = self.document["heads"]
         if not 0 < len(found) <= MOST_HEADS:
             self._fault(f"heads: has {len(found)}, not 1 to {MOST_HEADS}")
@@ -429,8 +431,8 @@ class _Reader:
 
     def _check_states(self) -> None:
         """What training changes by itself is a parameter, and is nothing else besides."""
-        states: Set[int] = set()
-        others: Set[int] = set()
+        states: set[int] = set()
+        others: set[int] = set()
         for node in self.nodes:
             for place, (source, _, _) in enumerate(node.inputs):
                 (states if place in node.operator.states else others).add(source)
@@ -472,4 +474,4 @@ def _named(found: Any) -> str:
     if not isinstance(found, dict):
         return ""
     name, op = str(found.get("name"))[:50], str(found.get("op"))[:50]
-    return f" ({ascii(name)}, {ascii(op)})"
+    return f" ({name!a}, {op!a})"

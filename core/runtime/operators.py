@@ -1,16 +1,16 @@
 """The operators that a model's graph may hold, and what each of their attributes may say.
 
 An allow-list: what the networks of this catalog, of Gluon's and GluonCV's model zoos and of
-GluonNLP's encoders export, and the arithmetic of a network that someone writes. Left out is all that follows
-addresses, calls back, opens files, holds graphs of its own, indexes without a bound, draws at
-random, or waits for others. A test holds the names and attributes against mxnet's own.
+GluonNLP's encoders export, and the arithmetic of a network that someone writes. Left out is all
+that follows addresses, calls back, opens files, holds graphs of its own, indexes without a bound,
+draws at random, or waits for others. A test holds names and attributes against mxnet's own.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Callable, Mapping, Sequence, Tuple, Union
 
 from . import shapes
 from .attributes import (
@@ -46,13 +46,13 @@ class Operator:
     """
 
     inputs: Count
-    shape: Callable[[Attributes, Sequence[Shape]], List[Shape]]
+    shape: Callable[[Attributes, Sequence[Shape]], list[Shape]]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     outputs: Count = 1
     work: Callable[[Attributes, Sequence[Shape], Sequence[Shape]], int] = lambda a, ins, outs: sum(
         math.prod(shape) for shape in (*ins, *outs)
     )
-    states: Tuple[int, ...] = ()
+    states: tuple[int, ...] = ()
 
 
 def _kernel_work(a: Attributes, ins: Sequence[Shape], outs: Sequence[Shape]) -> int:
@@ -93,18 +93,18 @@ FALSE: Attribute = (boolean, False)
 EPS: Attribute = (number(0), 0.0)
 NUMBER = number()
 LAYOUT: Attribute = (or_none(choice("NCW", "NCHW", "NCDHW")), None)
-IGNORED: Dict[str, Attribute] = {  # on GPUs alone
+IGNORED: dict[str, Attribute] = {  # on GPUs alone
     "workspace": (NATURAL, 0),
     "cudnn_tune": (missing_or(choice("off", "limited_workspace", "fastest")), None),
     "cudnn_off": (or_none(boolean), False),
 }
-SCALAR: Dict[str, Attribute] = {"scalar": (NUMBER, REQUIRED), "is_int": FALSE}
-REDUCTION: Dict[str, Attribute] = {
+SCALAR: dict[str, Attribute] = {"scalar": (NUMBER, REQUIRED), "is_int": FALSE}
+REDUCTION: dict[str, Attribute] = {
     "axis": (or_none(AXES), None),
     "keepdims": FALSE,
     "exclude": FALSE,
 }
-FILTERS: Dict[str, Attribute] = {
+FILTERS: dict[str, Attribute] = {
     "kernel": (SIZES, REQUIRED),
     "stride": (SIZES, ()),
     "dilate": (SIZES, ()),
@@ -114,19 +114,19 @@ FILTERS: Dict[str, Attribute] = {
     "layout": LAYOUT,
     **IGNORED,
 }
-SOFTMAX: Dict[str, Attribute] = {
+SOFTMAX: dict[str, Attribute] = {
     "axis": (AXIS, -1),
     "temperature": (or_none(number(1e-6, 1e6)), None),
     "dtype": (missing_or(None), None),
     "use_length": (or_none(boolean), False),
 }
-FILLED: Dict[str, Attribute] = {
+FILLED: dict[str, Attribute] = {
     "shape": (SHAPE, REQUIRED),
     "ctx": (missing_or(None), None),
     "dtype": (DTYPE, "float32"),
 }
-SEQUENCE: Dict[str, Attribute] = {"axis": (whole(0, 1), 0), "use_sequence_length": FALSE}
-PRODUCT: Dict[str, Attribute] = {
+SEQUENCE: dict[str, Attribute] = {"axis": (whole(0, 1), 0), "use_sequence_length": FALSE}
+PRODUCT: dict[str, Attribute] = {
     "transpose_a": FALSE,
     "transpose_b": FALSE,
     "forward_stype": (missing_or(None), None),
@@ -145,9 +145,9 @@ def _with_lengths(a: Attributes) -> int:
     return 1 + bool(a["use_sequence_length"])
 
 
-LISTED: Dict[str, Attribute] = {"num_args": (whole(1, 1000), REQUIRED)}
+LISTED: dict[str, Attribute] = {"num_args": (whole(1, 1000), REQUIRED)}
 
-OPERATORS: Dict[str, Operator] = {
+OPERATORS: dict[str, Operator] = {
     "Convolution": Operator(
         _with_bias(3), shapes.convolution, {**FILTERS, "no_bias": FALSE}, work=_kernel_work
     ),
@@ -286,8 +286,12 @@ OPERATORS: Dict[str, Operator] = {
             "workspace": (NATURAL, 0),
         },
     ),
-    "depth_to_space": Operator(1, shapes.depth_to_space, {"block_size": (whole(1, 1024), REQUIRED)}),
-    "space_to_depth": Operator(1, shapes.space_to_depth, {"block_size": (whole(1, 1024), REQUIRED)}),
+    "depth_to_space": Operator(
+        1, shapes.depth_to_space, {"block_size": (whole(1, 1024), REQUIRED)}
+    ),
+    "space_to_depth": Operator(
+        1, shapes.space_to_depth, {"block_size": (whole(1, 1024), REQUIRED)}
+    ),
     "Pad": Operator(
         1,
         shapes.padded,
@@ -348,10 +352,10 @@ OPERATORS: Dict[str, Operator] = {
         outputs=lambda a: 1 + a["state_outputs"] * (1 + (a["mode"] == "lstm")),
         work=_recurrent_work,
     ),
-    "SequenceMask": Operator(
-        _with_lengths, shapes.sequence, {**SEQUENCE, "value": (NUMBER, 0.0)}
+    "SequenceMask": Operator(_with_lengths, shapes.sequence, {**SEQUENCE, "value": (NUMBER, 0.0)}),
+    "SequenceReverse": Operator(
+        _with_lengths, shapes.sequence, {**SEQUENCE, "axis": (choice("0"), 0)}
     ),
-    "SequenceReverse": Operator(_with_lengths, shapes.sequence, {**SEQUENCE, "axis": (choice("0"), 0)}),
     "SequenceLast": Operator(_with_lengths, shapes.last_of_sequence, SEQUENCE),
     "Concat": Operator(_listed, shapes.concatenated, {**LISTED, "dim": (AXIS, 1)}),
     "_rnn_param_concat": Operator(_listed, shapes.concatenated, {**LISTED, "dim": (AXIS, 1)}),
@@ -402,10 +406,7 @@ OPERATORS: Dict[str, Operator] = {
     "reshape_like": Operator(
         2,
         shapes.reshaped_like,
-        {
-            name: (or_none(AXIS), None)
-            for name in ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end")
-        },
+        {name: (or_none(AXIS), None) for name in ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end")},
     ),
     "Flatten": Operator(1, shapes.flattened),
     "transpose": Operator(1, shapes.transposed, {"axes": (AXES, ())}),
@@ -463,7 +464,9 @@ OPERATORS: Dict[str, Operator] = {
     "cumsum": Operator(
         1, shapes.accumulated, {"axis": (or_none(AXIS), None), "dtype": (missing_or(None), None)}
     ),
-    "dot": Operator(2, lambda a, ins: shapes.product({**a, "axes": 2}, ins), PRODUCT, work=_product_work),
+    "dot": Operator(
+        2, lambda a, ins: shapes.product({**a, "axes": 2}, ins), PRODUCT, work=_product_work
+    ),
     "batch_dot": Operator(
         2, lambda a, ins: shapes.product({**a, "axes": 3}, ins), PRODUCT, work=_product_work
     ),
@@ -530,7 +533,9 @@ _SCALAR = """
 """
 OPERATORS.update({name: Operator(1, shapes.same) for name in _ONE.split()})
 OPERATORS.update({name: Operator(2, shapes.same) for name in _TWO.split()})
-OPERATORS.update({f"broadcast_{name}": Operator(2, shapes.broadcast) for name in _BROADCAST.split()})
+OPERATORS.update(
+    {f"broadcast_{name}": Operator(2, shapes.broadcast) for name in _BROADCAST.split()}
+)
 OPERATORS.update({f"_{name}_scalar": Operator(1, shapes.same, SCALAR) for name in _SCALAR.split()})
 OPERATORS.update(
     {
@@ -546,12 +551,14 @@ LENGTHS = frozenset(
     ["SequenceLast", "SequenceMask", "SequenceReverse", "log_softmax", "softmax", "softmin"]
 )
 # The dtype of what they give is not that of what they take.
-TYPED: Dict[str, Callable[[Attributes, Sequence[str]], str]] = {
+TYPED: dict[str, Callable[[Attributes, Sequence[str]], str]] = {
     **dict.fromkeys(
         ["Cast", "_arange", "_full", "_ones", "_zeros", "one_hot", "argsort", "topk"],
         lambda a, ins: str(a["dtype"]),
     ),
-    **dict.fromkeys(["argmax", "argmin", "_image_normalize", "_image_to_tensor"], lambda a, ins: "float32"),
+    **dict.fromkeys(
+        ["argmax", "argmin", "_image_normalize", "_image_to_tensor"], lambda a, ins: "float32"
+    ),
     **dict.fromkeys(["shape_array", "size_array"], lambda a, ins: "int64"),
     **dict.fromkeys(["Embedding", "where"], lambda a, ins: ins[1]),
 }

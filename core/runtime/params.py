@@ -1,8 +1,8 @@
-"""Files of parameters, as mxnet and Gluon save them, read here: mxnet follows their lengths blindly.
+"""Files of parameters, as mxnet and Gluon save them: mxnet follows their lengths blindly.
 
-    0x112 and 0, 8 bytes each; how many arrays there are, 8; the arrays; how many names, 8; the names
-    an array: which layout it is in, 4 bytes, and its storage, 4 (not in layout V1); its shape, as how
-    many axes, 4, and their sizes, 8 each; its device, 8; its dtype, 4; its numbers
+    0x112 and 0, 8 bytes each; the number of arrays, 8; the arrays; the number of names, 8; the names
+    an array: its layout, 4 bytes; its storage, 4 (not in layout V1); its shape, as the number of
+    axes, 4, and their sizes, 8 each; its device, 8; its dtype, 4; its numbers
     a name: how long it is, 8; UTF-8
 
 What does not add up is refused before anything of it is kept. Sparse arrays are: no network of this
@@ -17,7 +17,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, Optional, Tuple
+from typing import IO, Any, Iterator
 
 import numpy as np
 
@@ -46,14 +46,9 @@ class Parameters:
     were asked for; ``digest`` is the file's SHA-256.
     """
 
-    headers: Dict[str, Tuple[Tuple[int, ...], str]]
-    arrays: Dict[str, Array]
+    headers: dict[str, tuple[tuple[int, ...], str]]
+    arrays: dict[str, Array]
     digest: str
-
-    @property
-    def count(self) -> int:
-        """How many numbers there are in all."""
-        return sum(math.prod(shape) for shape, _ in self.headers.values())
 
 
 def plain(name: str) -> str:
@@ -82,7 +77,7 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
         return Parameters(headers, arrays, reader.digest.hexdigest())
 
 
-def load(path: Path) -> Dict[str, NDArray]:
+def load(path: Path) -> dict[str, NDArray]:
     """The arrays of the file ``path`` for mxnet, in memory of their own. Raises as ``read``."""
     arrays = read(path).arrays
     return {name: to_mxnet(arrays.pop(name)) for name in list(arrays)}
@@ -128,10 +123,10 @@ class _Reader:
         self._fill(memoryview(content), what)
         return bytes(content)
 
-    def numbers(self, layout: str, what: str) -> Tuple[Any, ...]:
+    def numbers(self, layout: str, what: str) -> tuple[Any, ...]:
         return struct.unpack(layout, self.bytes(struct.calcsize(layout), what))
 
-    def array(self, number: int, keeps: bool) -> Tuple[Tuple[int, ...], str, Optional[Array]]:
+    def array(self, number: int, keeps: bool) -> tuple[tuple[int, ...], str, Array | None]:
         what = f"array {number}"
         (layout,) = self.numbers("<I", what)
         if layout not in (V1, V2, V3):
@@ -152,9 +147,7 @@ class _Reader:
             raise ParamsError(f"{what}: has a dtype that is none of {', '.join(DTYPES)}")
         return shape, DTYPES[kind], self._values(shape, DTYPES[kind], what, keeps)
 
-    def _values(
-        self, shape: Tuple[int, ...], dtype: str, what: str, keeps: bool
-    ) -> Optional[Array]:
+    def _values(self, shape: tuple[int, ...], dtype: str, what: str, keeps: bool) -> Array | None:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         self._take(size, what)
         if keeps:
@@ -170,7 +163,7 @@ class _Reader:
         (there,) = self.numbers("<Q", "its names")
         if there != count:
             raise ParamsError(f"has {there:,} names for {count:,} arrays")
-        seen: List[str] = []
+        seen: list[str] = []
         for number in range(1, count + 1):
             what = f"name {number}"
             (length,) = self.numbers("<Q", what)

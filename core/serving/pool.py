@@ -88,7 +88,7 @@ class Options:
     manages: bool = False
 
 
-class _Died(ServingError):
+class _WorkerDiedError(ServingError):
     """A worker has died while it carried out an order."""
 
 
@@ -531,7 +531,7 @@ class _Slot(asyncio.Protocol):
         self._gone.set()
         if self._answer is not None and not self._answer.done():
             self._loading = self._ordered
-            self._answer.set_exception(_Died(f"worker {self.index} died"))
+            self._answer.set_exception(_WorkerDiedError(f"worker {self.index} died"))
         self._answer = None
 
     # Orders: one at a time, and between batches
@@ -573,7 +573,7 @@ class _Slot(asyncio.Protocol):
     async def _load(self, served: Served) -> None:
         try:
             found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
-        except _Died:
+        except _WorkerDiedError:
             died = ServingError(f"{served.folder}: the process that was to load it ended meanwhile")
             if served.key in self.pool.coming:
                 served.fault = died

@@ -32,7 +32,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
-from ..errors import InputError, TrainingError
+from ..errors import ArtifactError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
@@ -267,6 +267,12 @@ class Run(Generic[H]):
                 packages=_packages(),
             ),
         )
+        try:
+            self.algorithm.check(Artifact.open(self.folder))
+        except ArtifactError as error:
+            raise PluginError(
+                f"the model that {self.algorithm.name} has learned could not be opened: {error}"
+            ) from None
 
 
 def train(

@@ -70,9 +70,7 @@ def test_a_model_that_kills_is_given_up_and_others_go_on(
     ) as server, ThreadPoolExecutor(8) as threads:
         before = server.ask(bodies[0], path="/models/good/invoke").body
         assert server.ask(bodies[0], path="/models/bad/invoke").status == 200
-        killing = [
-            threads.submit(server.ask, poison, path="/models/bad/invoke") for _ in range(6)
-        ]
+        killing = [threads.submit(server.ask, poison, path="/models/bad/invoke") for _ in range(6)]
         while not all(each.done() for each in killing):
             answer = server.ask(bodies[0], path="/models/good/invoke")
             assert (answer.status, answer.body) == (200, before)
