@@ -127,14 +127,14 @@ class Metadata(BaseModel):
 class Model:
     """A loaded artifact: what ``model_fn`` returns and ``predict_fn`` is given.
 
-    ``outputs`` are the shapes of what the network gives for one example. For one thread at a time:
-    mxnet gives wrong answers where threads share a static graph.
+    ``fit`` is what the network makes of one example. For one thread at a time: mxnet gives wrong
+    answers where threads share a static graph.
     """
 
     block: HybridBlock
     metadata: Metadata
     device: Context
-    outputs: Tuple[Tuple[int, ...], ...] = ()
+    fit: Optional[Fit] = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Artifact:
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
         block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
-        return Model(block, self.metadata, device, tuple(found.fit.outputs))
+        return Model(block, self.metadata, device, found.fit)
 
     def _block(self, found: Examined, device: Context) -> HybridBlock:
         """The network as mxnet has it; each array of numbers is let go once it is copied."""

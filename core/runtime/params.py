@@ -1,6 +1,6 @@
 """Files of parameters, as mxnet and Gluon save them: mxnet follows their lengths blindly.
 
-    0x112 and 0, 8 bytes each; the number of arrays, 8; the arrays; the number of names, 8; the names
+    0x112 and 0, 8 bytes each; how many arrays, 8; they; how many names, 8; they
     an array: its layout, 4 bytes; its storage, 4 (not in layout V1); its shape, as the number of
     axes, 4, and their sizes, 8 each; its device, 8; its dtype, 4; its numbers
     a name: how long it is, 8; UTF-8

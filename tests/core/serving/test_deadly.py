@@ -100,6 +100,6 @@ def test_a_model_whose_loading_kills_is_refused_at_the_first_death(
                 assert server.ask(bodies[0], path="/models/mnist-cnn/invoke").status == 200
                 assert server.ask(path="/ping").status == 200
             assert (posted.result().status, posted.result().code) == (422, "serving_failed")
-            assert server.metric("algoshelf_worker_restarts_total") == count
+            server.until(lambda: server.metric("algoshelf_worker_restarts_total") == count)  # noqa: B023
             server.until(lambda: server.metric("algoshelf_workers") == 2)
     assert f"{deadly}: the process that was to load it ended meanwhile" in server.log
