@@ -134,7 +134,7 @@ class Model:
     block: HybridBlock
     metadata: Metadata
     device: Context
-    fit: Optional[Fit] = None
+    fit: Fit
 
 
 @dataclass(frozen=True)

@@ -58,14 +58,14 @@ class Sized:
         return tuple(parts)
 
 
-def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit | None) -> Any:
+def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit) -> Any:
     """What ``load`` gives, once for each of SIZES, each of which has run; ``example`` is (1, …), of
     which the network makes what ``fit`` says.
 
     A large network gets fewer sizes, a larger one is left as it is.
     """
     first = load()
-    if fit and (fit.work * sum(SIZES) > MOST_WORK or fit.peak > MOST_EXAMPLE_BYTES):
+    if fit.work * sum(SIZES) > MOST_WORK or fit.peak > MOST_EXAMPLE_BYTES:
         return first
     room = MOST_BYTES // max(1, _bytes(first))
     sizes: Sequence[int] = SIZES if room >= len(SIZES) else FEW_SIZES
