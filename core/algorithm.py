@@ -7,6 +7,7 @@ training is told comes in a Run, what it leaves goes into the artifact.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +16,25 @@ from typing import (
     Any,
     ClassVar,
     Generic,
+    Iterable,
+    Iterator,
     Mapping,
     TypeVar,
 )
 
-from .artifact import Artifact, Model
+from .artifact import Artifact, Examined, Metadata, Model
 from .channels import Channel
-from .errors import ArtifactError, InputError
+from .errors import ArtifactError, HyperparameterError, InputError
 from .hyperparameters import Hyperparameters
+from .runtime.graph import Fit
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .training.run import Run
 
 H = TypeVar("H", bound=Hyperparameters)
+# The networks of the catalog take up to 380, or much less than ``most_work``.
+WORK_PER_PARAMETER = 500
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class Algorithm(ABC, Generic[H]):
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
     seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
     its distribution that it needs: what it is packaged with holds their requirements.
+    ``most_memory`` is how many bytes a network may take for one example besides its parameters,
+    ``most_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     """
 
     name: ClassVar[str]
@@ -79,6 +87,8 @@ class Algorithm(ABC, Generic[H]):
     published: ClassVar[tuple[PublishedResult, ...]] = ()
     quick: ClassVar[Mapping[str, Any]] = {}
     extras: ClassVar[tuple[str, ...]] = ()
+    most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
+    most_work: ClassVar[int] = 2**33
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""
@@ -105,7 +115,46 @@ class Algorithm(ABC, Generic[H]):
 
         Raises ArtifactError where it is damaged, or made by another algorithm or version.
         """
-        return self.artifact(Path(model_dir)).load(device)
+        artifact = self.artifact(Path(model_dir))
+        return artifact.load(device, lambda found: self._faults(artifact.metadata, found))
+
+    def check(self, artifact: Artifact) -> None:
+        """Raises ArtifactError where ``artifact`` is none that ``model_fn`` would load.
+
+        mxnet is not needed.
+        """
+        artifact.check(lambda found: self._faults(artifact.metadata, found))
+
+    def _faults(self, metadata: Metadata, found: Examined) -> Iterator[str]:
+        try:
+            self.Hyperparameters.parse(metadata.hyperparameters)
+        except HyperparameterError as error:
+            yield from (f"hyperparameters: {fault}" for fault in error.faults)
+        parameters = sum(math.prod(shape) for shape, _ in found.parameters.headers.values())
+        yield from self.excesses(found.fit, parameters)
+        yield from self.disagreements(metadata, tuple(found.fit.outputs))
+
+    def excesses(self, fit: Fit, parameters: int) -> Iterator[str]:
+        """Why a network with so many ``parameters`` takes too much for one example."""
+        most = max(self.most_work, WORK_PER_PARAMETER * parameters)
+        if fit.work > most:
+            yield (
+                f"one example would take {fit.work:,} multiplications, more than {most:,}, which "
+                f"most_work of {type(self).__name__} allows"
+            )
+        if fit.peak > self.most_memory:
+            yield (
+                f"one example would take {fit.peak:,} bytes, more than {self.most_memory:,}, which "
+                f"most_memory of {type(self).__name__} allows"
+            )
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterable[str]:
+        """What makes a model none of this algorithm's, a sentence each: ``outputs`` are the shapes
+        of what its network gives for one example.
+        """
+        return ()
 
     def artifact(self, model_dir: Path) -> Artifact:
         """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""

@@ -19,14 +19,17 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
 
 from . import mx
 from .errors import ArtifactError, OutputError
-from .runtime import staging
+from .runtime import graph as graphs
+from .runtime import params, staging
+from .runtime.graph import Fit, Graph
+from .runtime.params import Parameters
 from .types import Context, HybridBlock
 
 METADATA = "algorithm.json"
@@ -35,10 +38,9 @@ PARAMETERS = "model-0000.params"
 LAYOUT_VERSION = 1
 MOST_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
 MOST_FAULTS = 10
-# Operators that follow addresses or open files which the graph names: no network needs them.
-FORBIDDEN_OPERATORS = re.compile(
-    r"_Native|_NDArray|_?Custom\w*|_cv\w+|_CrossDeviceCopy|_TensorRT|_sg_\w+"
-)
+# Reading them takes up to 60 bytes each.
+MOST_VALUES, MOST_CONTAINERS = 5_000_000, 100_000
+RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length
 
 
 class Example(BaseModel):
@@ -53,9 +55,23 @@ class InputSignature(BaseModel):
     and the second where examples differ in length.
     """
 
-    name: str = "data"
-    shape: Tuple[int, ...]
+    name: str = Field(default="data", min_length=1, max_length=200)
+    shape: Tuple[int, ...] = Field(min_length=1, max_length=8)
     dtype: Literal["float32", "float16", "int32", "int64", "int8", "uint8"] = "float32"
+
+    @field_validator("shape")
+    @classmethod
+    def _check_shape(cls, shape: Tuple[int, ...]) -> Tuple[int, ...]:
+        if shape[0] != 0 or not all(0 <= size < 2**31 for size in shape):
+            raise ValueError("expected sizes, the first of them 0, which is the batch")
+        if 0 in shape[2:]:
+            raise ValueError("only the first and the second size may be 0, for one that varies")
+        return shape
+
+    @property
+    def one(self) -> Tuple[int, ...]:
+        """The shape of a batch of one example, of RAGGED_LENGTH where examples differ in length."""
+        return (1, *(size or RAGGED_LENGTH for size in self.shape[1:]))
 
     @property
     def is_ragged(self) -> bool:
@@ -176,12 +192,27 @@ def _no_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 class Model:
     """A loaded artifact: what ``model_fn`` returns and ``predict_fn`` is given.
 
-    For one thread at a time: mxnet gives wrong answers where threads share a static graph.
+    ``fit`` is what the network makes of one example. For one thread at a time: mxnet gives wrong
+    answers where threads share a static graph.
     """
 
     block: HybridBlock
     metadata: Metadata
     device: Context
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An artifact whose files fit together: ``fit`` is what its network makes of one example."""
+
+    graph: Graph
+    fit: Fit
+    parameters: Parameters
+
+
+# What else an artifact has to be, of which it returns what is wrong, a sentence each.
+Faults = Callable[[Examined], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -207,9 +238,7 @@ class Artifact:
                 "Give the folder that `algoshelf train` wrote"
             )
         try:
-            if path.stat().st_size > MOST_METADATA_BYTES:
-                raise ArtifactError(f"{path}: larger than {MOST_METADATA_BYTES:,} bytes")
-            metadata = Metadata.model_validate_json(path.read_bytes())
+            metadata = Metadata.model_validate_json(_document(path))
         except ValidationError as error:
             raise ArtifactError(
                 *(
@@ -229,59 +258,125 @@ class Artifact:
             raise ArtifactError(*(f"{folder / name}: missing" for name in missing))
         return cls(folder, metadata)
 
-    def load(self, device: Optional[Context] = None) -> Model:
+    def load(self, device: Optional[Context] = None, faults: Faults = lambda found: ()) -> Model:
         """The network on ``device`` (the CPU by default), ready to predict.
 
-        Raises ArtifactError where the graph or the parameters are damaged.
+        Raises ArtifactError where the graph or the parameters are damaged, or ``faults`` finds any.
         """
+        found = self._examined(faults, numbers=True)
         device = device or mx.cpu()
-        self.check()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of input types, which the parameters decide
-                block = mx.gluon.SymbolBlock.imports(
-                    str(self.folder / SYMBOL),
-                    [self.metadata.input.name],
-                    str(self.folder / PARAMETERS),
-                    ctx=device,
-                )
-        except Exception as error:  # mxnet raises many kinds for a damaged file
+            block = self._block(found, device)
+        except Exception as error:  # mxnet raises many kinds
             raise ArtifactError(
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
         block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
-        return Model(block, self.metadata, device)
+        return Model(block, self.metadata, device, found.fit)
 
-    def check(self) -> None:
-        """Raises ArtifactError where a file is not the one that was written, or not to be loaded.
-
-        mxnet is not needed.
-        """
-        for name, digest in self.metadata.sha256.items():
-            if digest_of(self.folder / name) != digest:
-                raise ArtifactError(
-                    f"{self.folder / name}: does not load: it is not the file that {METADATA} "
-                    "describes; it is damaged, or of another model"
+    def _block(self, found: Examined, device: Context) -> HybridBlock:
+        """The network as mxnet has it; each array of numbers is let go once it is copied."""
+        arrays = found.parameters.arrays
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of input types, which the parameters decide
+            symbol = mx.sym.load_json(found.graph.text(found.fit))
+            block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(self.metadata.input.name)])
+            parameters = block.collect_params()
+            for name in list(arrays):
+                parameters[params.plain(name)]._load_init(
+                    params.to_mxnet(arrays.pop(name)), device, cast_dtype=True, dtype_source="saved"
                 )
-        self._check_graph()
+        return block
 
-    def _check_graph(self) -> None:
-        """Refuse a graph that could do more than compute; mxnet itself trusts whatever it reads."""
-        path = self.folder / SYMBOL
+    def check(self, faults: Faults = lambda found: ()) -> Examined:
+        """What the files hold, without the parameters' numbers; mxnet is not needed.
+
+        Raises ArtifactError where a file is not the one that was written, is not to be loaded, or
+        does not fit the others, or ``faults`` finds any.
+        """
+        return self._examined(faults, numbers=False)
+
+    def _examined(self, faults: Faults, *, numbers: bool) -> Examined:
+        """All files read once, and held against one another, before mxnet or memory meets them."""
+        symbol, parameters = self.folder / SYMBOL, self.folder / PARAMETERS
         try:
-            graph = json.loads(path.read_bytes())
-            operators = {node["op"] for node in graph["nodes"]}
-            heads = [head[1] for head in graph["heads"]]
-            groups = {node.get("attrs", {}).get("num_group", "1") for node in graph["nodes"]}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise ArtifactError(f"{path}: does not load: it is no graph of mxnet's") from None
-        odd = sorted(name for name in operators if FORBIDDEN_OPERATORS.fullmatch(str(name)))
-        sound = all(re.fullmatch("[1-9][0-9]*", str(group)) for group in groups)
-        if odd or not sound or any(head != 0 for head in heads):
+            content = _limited(symbol, graphs.MOST_BYTES)
+            self._check_digest(SYMBOL, hashlib.sha256(content).hexdigest())
+            graph = graphs.read(content)
+        except graphs.GraphError as error:
+            raise _unloadable(symbol, *error.faults) from None
+        except OSError as error:
+            raise _unloadable(symbol, error.strerror or str(error)) from None
+        try:
+            found = params.read(parameters, numbers=numbers)
+        except params.ParamsError as error:
+            raise _unloadable(parameters, str(error)) from None
+        except OSError as error:
+            raise _unloadable(parameters, error.strerror or str(error)) from None
+        self._check_digest(PARAMETERS, found.digest)
+        examined = Examined(graph, self._fitted(graph, found), found)
+        wrong = [*self._disagreements(examined.fit)]
+        wrong += [f"{self.folder}: does not load: {fault}" for fault in faults(examined)]
+        if wrong:
+            raise ArtifactError(*wrong)
+        return examined
+
+    def _fitted(self, graph: Graph, found: Parameters) -> Fit:
+        signature = self.metadata.input
+        known = {params.plain(name): header for name, header in found.headers.items()}
+        try:
+            return graph.fit({signature.name: (signature.one, signature.dtype)}, known)
+        except graphs.GraphError as error:
             raise ArtifactError(
-                f"{path}: does not load: it holds what no network of this catalog does"
-                + (f" ({', '.join(odd)})" if odd else "")
+                *(
+                    f"{self.folder / SYMBOL}: does not load: {fault}; the input is "
+                    f"{signature.name!r} {signature.shape} in {METADATA}, the parameters are those "
+                    f"of {PARAMETERS}"
+                    for fault in error.faults
+                )
+            ) from None
+
+    def _disagreements(self, fit: Fit) -> Iterator[str]:
+        """What is to be looked up or computed has to be what the network was made for."""
+        vocabulary = self.metadata.encoding.get("vocabulary")
+        for rows in dict.fromkeys(fit.vocabularies if isinstance(vocabulary, list) else ()):
+            if rows != len(vocabulary):
+                yield (
+                    f"{self.folder / METADATA}: encoding: vocabulary: has {len(vocabulary):,} "
+                    f"tokens, but the network knows {rows:,}: the files are of different models"
+                )
+
+    def _check_digest(self, name: str, digest: str) -> None:
+        if self.metadata.sha256.get(name, digest) != digest:  # type: ignore[call-overload]
+            raise ArtifactError(
+                f"{self.folder / name}: does not load: it is not the file that {METADATA} "
+                "describes; it is damaged, or of another model"
             )
+
+
+def _unloadable(path: Path, *faults: str) -> ArtifactError:
+    return ArtifactError(*(f"{path}: does not load: {fault}" for fault in faults))
+
+
+def _limited(path: Path, most: int) -> bytes:
+    """What a file holds, or a byte more than ``most`` of it."""
+    with path.open("rb") as stream:
+        return stream.read(most + 1)
+
+
+def _document(path: Path) -> bytes:
+    """The metadata, of which reading will not take much memory. Raises ArtifactError, OSError."""
+    content = _limited(path, MOST_METADATA_BYTES)
+    if len(content) > MOST_METADATA_BYTES:
+        raise ArtifactError(f"{path}: larger than {MOST_METADATA_BYTES:,} bytes")
+    values = content.count(b",")
+    containers = content.count(b"[") + content.count(b"{")
+    if values > MOST_VALUES or containers > MOST_CONTAINERS:
+        raise ArtifactError(
+            f"{path}: holds {values:,} values in {containers:,} lists and objects, more than "
+            f"{MOST_VALUES:,} in {MOST_CONTAINERS:,}"
+        )
+    return content
 
 
 def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:

@@ -4,6 +4,7 @@ AlgoshelfError                    something failed                          exit
 ├── MissingDependencyError        a package that this work needs is absent
 ├── PluginError                   a plugin is broken, or two claim one name
 ├── TrainingError                 training could not go on
+├── NetworkError                  a network does not compute with the input that it is given
 ├── Stopped                       a signal ended the training      exit 128 + its number
 └── InputError                    what was given is wrong                   exit 2
     ├── UnknownNameError          no algorithm, option or value of that name
@@ -45,6 +46,10 @@ class PluginError(AlgoshelfError):
 
 class TrainingError(AlgoshelfError):
     code = "training_failed"
+
+
+class NetworkError(AlgoshelfError):
+    code = "network_failed"
 
 
 class Stopped(AlgoshelfError):  # noqa: N818 - it is no fault

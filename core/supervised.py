@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -19,7 +20,7 @@ import numpy as np
 
 from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
-from .artifact import Example, InputSignature, Model, class_faults
+from .artifact import Example, InputSignature, Metadata, Model, class_faults
 from .channels import TEST, TRAIN, VALIDATION
 from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
@@ -365,6 +366,15 @@ class Classifier(SupervisedAlgorithm[H]):
                 "not finite"
             )
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterable[str]:
+        if outputs[0] != (1, len(metadata.classes)):
+            yield (
+                f"the network gives {outputs[0][1:]} outputs an example for "
+                f"{len(metadata.classes)} classes"
+            )
 
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the classes, one for each of ``logits`` (N, C)."""

@@ -7,6 +7,7 @@ from typing import AbstractSet, Any, Iterator
 
 from ...core import DataError, HybridBlock, mx
 from ...core.artifact import PARAMETERS, digest_of
+from ...core.runtime import params
 
 
 def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
@@ -17,10 +18,9 @@ def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
     """
     file = _file(path)
     try:
-        found = {name.split(":", 1)[-1]: array for name, array in mx.nd.load(str(file)).items()}
-    except (mx.base.MXNetError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise DataError(f"{file}: no params file: {reason}") from None
+        found = {params.plain(name): array for name, array in params.load(file).items()}
+    except params.ParamsError as error:
+        raise DataError(f"{file}: no params file: {error}") from None
     taken, anew = 0, False
     missing: list[str] = []
     for name, parameter in network._collect_params_with_prefix().items():

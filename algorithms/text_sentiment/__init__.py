@@ -19,6 +19,7 @@ from ...core import (
     TRAIN,
     Algorithm,
     Array,
+    ArtifactError,
     Classifier,
     ClassProbabilities,
     ContentType,
@@ -227,7 +228,11 @@ class TextSentiment(Classifier[TextHyperparameters]):
     def model_fn(self, model_dir: str | Path, device: Context | None = None) -> Model:
         model = super().model_fn(model_dir, device)
         options = TextHyperparameters.parse(model.metadata.hyperparameters)
-        return TextModel(**vars(model), encoder=_encoder(model.metadata.encoding, options))
+        try:
+            encoder = _encoder(model.metadata.encoding, options)
+        except ArtifactError as error:
+            raise ArtifactError(*(f"{model_dir}: {fault}" for fault in error.faults)) from None
+        return TextModel(**vars(model), encoder=encoder)
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[str]:
         """The texts of a request."""

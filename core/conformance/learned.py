@@ -11,13 +11,13 @@ from typing import Iterator
 
 import numpy as np
 
-from .. import mx
 from ..algorithm import Algorithm
 from ..answers import own_answers
 from ..artifact import METADATA, PARAMETERS, SYMBOL
 from ..channels import TEST
 from ..errors import InputError, Stopped
 from ..files import entries
+from ..runtime import params
 from ..types import Array
 from .battery import RAISED, Battery, Fault, check
 from .trial import StopAt, Trial, settings
@@ -174,7 +174,7 @@ def devices(battery: Battery) -> Iterator[Fault]:
 
 
 def _parameters(folder: Path) -> dict[str, Array]:
-    return {name: array.asnumpy() for name, array in mx.nd.load(str(folder / PARAMETERS)).items()}
+    return params.read(folder / PARAMETERS).arrays
 
 
 @check("determinism", otherwise="a run that goes on from its checkpoint must not raise")

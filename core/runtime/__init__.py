@@ -1,4 +1,4 @@
-"""What everything may use: whole writes that survive a kill, signals, the end of a process.
+"""runtime: what every part may use: whole writes, archives, cores, signals, the files of a network.
 
-May import ``core.errors`` and the standard library only.
+May import ``core.errors``, ``types`` and ``mx`` only.
 """

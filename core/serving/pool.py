@@ -3,6 +3,10 @@
 Requests to a model queue here. A worker that is free takes what waits, as one batch: at low load
 nothing waits, at high load batches grow by themselves. A worker that dies is replaced, and what it
 was computing is asked again, once.
+
+Where several models are served, none is to cost the others their answers: one of which a worker has
+died is asked in that worker's place alone, until it answers; when it dies of it again, the model is
+given up.
 """
 
 from __future__ import annotations
@@ -44,6 +48,7 @@ MOST_BATCH_BYTES = 32 * 2**20
 MOST_HELD_BYTES = 512 * 2**20
 SWEEP_SECONDS = 0.1
 MOST_ATTEMPTS = 2
+MOST_KILLS = 2  # one after the other, by one of several models
 # A worker that dies this often, each time within so many seconds, keeps dying.
 DEATHS, LIFE_SECONDS = 3, 10.0
 MOST_BACKOFF_SECONDS = 10.0
@@ -83,6 +88,10 @@ class Options:
     manages: bool = False
 
 
+class _WorkerDiedError(ServingError):
+    """A worker has died while it carried out an order."""
+
+
 class Job:
     """A request that waits for its reply."""
 
@@ -103,7 +112,8 @@ class Job:
 class Served:
     """A model that is served: ``key`` names this version of it in the workers.
 
-    ``fault`` is why a worker could not load it.
+    ``fault`` is why a worker could not load it; ``lost`` why it is served no longer. ``kills``
+    workers have died of it since it answered, at last the one at the place ``suspect_at``.
     """
 
     name: str
@@ -113,6 +123,9 @@ class Served:
     metadata: Metadata
     seconds: float = 0.0
     fault: AlgoshelfError | None = None
+    lost: str = ""
+    kills: int = 0
+    suspect_at: int | None = None
     queue: deque[Job] = field(default_factory=deque)
     last_batch: int = 1
 
@@ -140,7 +153,7 @@ class Pool:
         self.changing = asyncio.Lock()
         self.metrics = metrics
         metrics.watch(lambda: self.waiting, lambda: self.up)
-        self._coming: dict[str, Served] = {}  # by key: being loaded, not served yet
+        self.coming: dict[str, Served] = {}  # by key: being loaded, not served yet
         self._open = opener
         self._slots = [
             _Slot(self, index, options.devices[index % len(options.devices)])
@@ -166,12 +179,12 @@ class Pool:
         async with self.changing:
             self._tasks.append(asyncio.ensure_future(self._sweep()))
             served = [self._opened(name, folder) for name, folder in models.items()]
-            self._coming.update((each.key, each) for each in served)
+            self.coming.update((each.key, each) for each in served)
             self._tasks.extend(asyncio.ensure_future(slot.live()) for slot in self._slots)
             for slot in self._slots:
                 await slot.first_ready
             for each in served:
-                del self._coming[each.key]
+                del self.coming[each.key]
                 self.models[each.name] = each
                 self.metrics.loaded(each.name, each.seconds)
             self._started = True
@@ -186,7 +199,7 @@ class Pool:
         fails meanwhile. Raises what a model that does not load raises; then all is as it was.
         """
         new = self._opened(name, folder)
-        self._coming[new.key] = new
+        self.coming[new.key] = new
         most_deaths = [slot.all_deaths + DEATHS for slot in self._slots]
         try:
             for slot in self._slots:
@@ -204,7 +217,7 @@ class Pool:
             await self._forget(new.key)
             raise
         finally:
-            del self._coming[new.key]
+            del self.coming[new.key]
         old = self.models.get(name)
         if old is not None:
             new.queue, new.last_batch = old.queue, old.last_batch
@@ -230,11 +243,44 @@ class Pool:
 
     def needed(self) -> dict[str, Served]:
         """By key, what every worker has to hold."""
-        return {**{each.key: each for each in self.models.values()}, **self._coming}
+        kept = {each.key: each for each in self.models.values() if not each.lost}
+        return {**kept, **self.coming}
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there is a model that another could cost its answers."""
+        return sum(not each.lost for each in self.models.values()) > 1
+
+    def killed(self, key: str, index: int, how: str) -> bool:
+        """Take in that the worker at the place ``index`` died of the model ``key``; whether that is
+        the model's fault, and says nothing about the worker.
+        """
+        if key in self.coming:
+            return True  # whoever loads it gives it up
+        served = self.models.get(key.rpartition("@")[0])
+        if served is None or served.key != key or not (self.has_several or served.lost):
+            return False
+        served.kills += 1
+        served.suspect_at = index
+        if served.kills >= MOST_KILLS:
+            self.give_up(served, f"{served.kills} workers died of it, at last of {how}")
+        return True
+
+    def give_up(self, served: Served, why: str) -> None:
+        """Serve a model no longer, and say so to all who ask it."""
+        served.lost = why
+        log.error("%s (%s) is given up: %s", served.name, served.folder, why)
+        self._tasks.append(asyncio.ensure_future(self._forget(served.key)))
+        while served.queue:
+            self._taken(served).reply(_given_up(served.name))
+
+    def holds(self, key: str) -> bool:
+        """Whether any worker has loaded the model ``key``."""
+        return any(key in slot.loaded for slot in self._slots)
 
     def is_coming(self, served: Served) -> bool:
         """Whether a model is being loaded into a server that could do without it."""
-        return self._started and served.key in self._coming
+        return self._started and served.key in self.coming
 
     def unready(self) -> str:
         """Why no request should be sent here; empty when the server is ready."""
@@ -247,6 +293,8 @@ class Pool:
             return "the models are being loaded"
         if not self.up:
             return "no worker is up"
+        if self.models and all(each.lost for each in self.models.values()):
+            return "every model has been given up; the server's log says why"
         return ""
 
     # Requests
@@ -271,6 +319,9 @@ class Pool:
         current = self.models.get(served.name)
         if current is None:
             job.reply(_unloaded(served.name))
+            return job
+        if current.lost:
+            job.reply(_given_up(served.name))
             return job
         if self._waiting >= self.options.max_queue:
             job.reply(fault(503, "overloaded", "too many requests wait: send it again later"))
@@ -310,7 +361,9 @@ class Pool:
         served = self.models.get(name)
         for job in reversed(jobs):
             job.attempts += 1
-            if served is None or job.attempts >= MOST_ATTEMPTS:
+            if served is not None and served.lost:
+                job.reply(_given_up(name))
+            elif served is None or job.attempts >= MOST_ATTEMPTS:
                 job.reply(fault(503, "worker_died", "a worker died of this request, or with it"))
             elif not job.future.done():
                 self._waiting += 1
@@ -327,7 +380,10 @@ class Pool:
                 queues = [
                     each
                     for each in self.models.values()
-                    if each.queue and each.key in slot.loaded and not self._worth_waiting(each, now)
+                    if each.queue
+                    and each.key in slot.loaded
+                    and each.suspect_at in (None, slot.index)
+                    and not self._worth_waiting(each, now)
                 ]
                 if not queues:
                     break
@@ -347,6 +403,12 @@ class Pool:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(left, self._waited)
         return True
+
+    def answered(self, key: str) -> None:
+        """Take in that a worker has lived through a batch of the model ``key``."""
+        served = self.models.get(key.rpartition("@")[0])
+        if served is not None and served.kills:
+            served.kills, served.suspect_at = 0, None
 
     def _waited(self) -> None:
         self._timer = None
@@ -414,6 +476,9 @@ class _Slot(asyncio.Protocol):
         self._up_since = 0.0
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._key = ""  # of the model that computes
+        self._ordered = ""  # the key of the model that it is to load
+        self._loading = ""  # the key of the model that it died of while it loaded it
+        self._left: set[str] = set()  # the keys of those that this worker could not load
         self._answer: asyncio.Future[Message] | None = None
         self._order = asyncio.Lock()
         self._idle = asyncio.Event()
@@ -457,6 +522,7 @@ class _Slot(asyncio.Protocol):
             jobs, self.jobs = self.jobs, []
             for job, (status, kind), body in zip(jobs, message.header["replies"], message.bodies):
                 job.reply(Reply(status, kind, body))
+            self.pool.answered(self._key)
             self._idle.set()
             self.pool._pump()
 
@@ -464,7 +530,8 @@ class _Slot(asyncio.Protocol):
         self.is_up = False
         self._gone.set()
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ServingError(f"worker {self.index} died"))
+            self._loading = self._ordered
+            self._answer.set_exception(_WorkerDiedError(f"worker {self.index} died"))
         self._answer = None
 
     # Orders: one at a time, and between batches
@@ -478,6 +545,7 @@ class _Slot(asyncio.Protocol):
                 if self._gone.is_set() or self._transport is None:
                     raise ServingError(f"worker {self.index} died")
                 self._answer = asyncio.get_running_loop().create_future()
+                self._ordered = header.get("model", {}).get("key", "")
                 self._transport.write(pack(header))
                 hangs = f"it took more than {ORDER_SECONDS:g} s to {header['do']} a model"
                 timer = asyncio.get_running_loop().call_later(ORDER_SECONDS, self.end, hangs)
@@ -492,23 +560,24 @@ class _Slot(asyncio.Protocol):
     async def hold(self, served: Served) -> None:
         """Load a model, unless the worker is down: then the next one does.
 
-        A worker that dies meanwhile is waited for: all of them could die of the model.
-        Raises AlgoshelfError where the model does not load.
+        Raises AlgoshelfError where the model does not load, or the worker dies of it.
         """
         if not self.is_up or served.key in self.loaded:
             return
         try:
             await self._load(served)
         except ServingError:
-            if not self._gone.is_set():
+            if served.fault is not None or not self._gone.is_set():
                 raise
-            while not (self.is_up or self.keeps_dying or served.fault):
-                await asyncio.sleep(SWEEP_SECONDS)
-            if served.fault:
-                raise served.fault from None
 
     async def _load(self, served: Served) -> None:
-        found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
+        try:
+            found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
+        except _WorkerDiedError:
+            died = ServingError(f"{served.folder}: the process that was to load it ended meanwhile")
+            if served.key in self.pool.coming:
+                served.fault = died
+            raise died from None
         if "error" in found:
             code, text = found["error"]
             raise _remade(code, text)
@@ -516,18 +585,22 @@ class _Slot(asyncio.Protocol):
         served.seconds = max(served.seconds, found["seconds"])
 
     async def _load_or_leave(self, served: Served) -> None:
-        """Load a model that is needed; leave one that is yet to be served, if it does not load.
-
-        The worker that follows leaves a model of which this one died.
+        """Load a model that is needed; leave one that is yet to be served, or one of several, if it
+        does not load.
         """
         try:
             await self._load(served)
         except AlgoshelfError as error:
+            if self._gone.is_set():  # the worker that follows leaves what this one died of
+                raise
             if self.pool.is_coming(served):
                 served.fault = error
-                if not self._gone.is_set():
-                    return
-            raise
+            elif self.pool.has_several and served.key not in self.pool.coming:
+                self._left.add(served.key)
+                if not self.pool.holds(served.key):
+                    self.pool.give_up(served, str(error))
+            else:
+                raise
 
     async def drop(self, key: str) -> None:
         """Forget a model."""
@@ -543,7 +616,8 @@ class _Slot(asyncio.Protocol):
             self._up_since = math.inf
             self._gone = asyncio.Event()
             self._unpacker = Unpacker()
-            self.reason = ""
+            self.reason = self._loading = self._ordered = ""
+            self._left = set()
             try:
                 await self._start()
                 await self._prepare()
@@ -559,15 +633,19 @@ class _Slot(asyncio.Protocol):
             self.loaded.clear()
             code = await self._collect()
             lived = time.monotonic() - self._up_since
-            self.deaths = 1 if lived > LIFE_SECONDS else self.deaths + 1
-            self.all_deaths += 1
+            culprit = self._loading or (self._key if self.jobs and not self.reason else "")
             self.last_death = f"{self.reason}: {code}" if self.reason else code
+            blamed = self.pool.killed(culprit, self.index, code)
+            if not blamed:
+                self.deaths = 1 if lived > LIFE_SECONDS else self.deaths + 1
+                self.all_deaths += 1
             log.warning("worker %d is gone (%s): it is replaced", self.index, self.last_death)
             self.pool.metrics.restarts.inc()
             jobs, self.jobs = self.jobs, []
             self._idle.set()
             self.pool.again(self._key, jobs)
-            await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
+            if not blamed:
+                await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -598,7 +676,8 @@ class _Slot(asyncio.Protocol):
             needed = self.pool.needed()
             for key in self.loaded.keys() - needed.keys():  # replaced while it was loaded
                 await self.drop(key)
-            missing = [m for k, m in needed.items() if k not in self.loaded and m.fault is None]
+            held = self.loaded.keys() | self._left
+            missing = [m for k, m in needed.items() if k not in held and m.fault is None]
             if not missing:
                 break
             for served in missing:
@@ -638,6 +717,11 @@ class _Slot(asyncio.Protocol):
         if not self.first_ready.cancel() and not self.first_ready.cancelled():
             self.first_ready.exception()  # that of another worker was told
         await self._collect()
+
+
+def _given_up(name: str) -> Reply:
+    text = f"the model {name!r} ended the processes that computed it; the server's log says more"
+    return fault(503, "model_given_up", text)
 
 
 def _unloaded(name: str) -> Reply:

@@ -10,10 +10,14 @@ import functools
 from typing import Any, Callable, Sequence
 
 from .. import mx
+from ..runtime.graph import Fit
 from ..types import HybridBlock
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 FEW_SIZES = (1, 4, 16)
+# Nor are they where running each once takes so many multiplications, or the largest so much memory.
+MOST_WORK = 2**34
+MOST_EXAMPLE_BYTES = 16 * 2**20
 # Copies of a large network are not worth their memory: it takes longer than what they save.
 MOST_BYTES = 96 * 2**20
 # A batch is filled up where that adds no more than so many examples to each of its own.
@@ -54,12 +58,15 @@ class Sized:
         return tuple(parts)
 
 
-def sized(load: Callable[[], HybridBlock], example: Any) -> Any:
-    """What ``load`` gives, once for each of SIZES, each of which has run; ``example`` is (1, …).
+def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit) -> Any:
+    """What ``load`` gives, once for each of SIZES, each of which has run; ``example`` is (1, …), of
+    which the network makes what ``fit`` says.
 
     A large network gets fewer sizes, a larger one is left as it is.
     """
     first = load()
+    if fit.work * sum(SIZES) > MOST_WORK or fit.peak > MOST_EXAMPLE_BYTES:
+        return first
     room = MOST_BYTES // max(1, _bytes(first))
     sizes: Sequence[int] = SIZES if room >= len(SIZES) else FEW_SIZES
     if room < len(sizes):

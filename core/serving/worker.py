@@ -23,7 +23,7 @@ from typing import Any, Iterator
 from .. import mx
 from ..algorithm import Algorithm
 from ..answers import ask, best, close, rows_of
-from ..artifact import InputSignature, Model
+from ..artifact import Model
 from ..errors import AlgoshelfError, ArtifactError
 from ..training.devices import parse_devices
 from ..training.launch import die_with_parent
@@ -84,7 +84,7 @@ def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Mod
     model = maker.model_fn(folder, context)
     expected = _own_answer(maker, model)
     if context.device_type == "cpu":
-        quick = replace(model, block=_quick(maker, folder, context, model.metadata.input))
+        quick = replace(model, block=_quick(maker, folder, context, model))
         if close(_own_answer(maker, quick), expected):
             model = quick
         else:
@@ -103,10 +103,11 @@ def _own_answer(algorithm: Algorithm[Any], model: Model) -> Any:
         raise ArtifactError(f"the model does not answer its own example: {error}") from error
 
 
-def _quick(maker: Algorithm[Any], folder: Path, context: Context, signature: InputSignature) -> Any:
+def _quick(maker: Algorithm[Any], folder: Path, context: Context, model: Model) -> Any:
     """The network with convolution, batch normalization and activation as one operator of oneDNN,
     and ready for batches of several sizes unless its examples differ in length.
     """
+    signature = model.metadata.input
     shape = (1, *(size or RAGGED_LENGTH for size in signature.shape[1:]))
     example = mx.nd.zeros(shape, dtype=signature.dtype)
 
@@ -119,7 +120,7 @@ def _quick(maker: Algorithm[Any], folder: Path, context: Context, signature: Inp
             log.debug("the network is not fused", exc_info=True)
         return block
 
-    return fused() if signature.is_ragged else sized(fused, example)
+    return fused() if signature.is_ragged else sized(fused, example, model.fit)
 
 
 def _collect() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from .. import mx
 from ..artifact import digest_of, sync
 from ..errors import InputError, OutputError
-from ..runtime import staging
+from ..runtime import params, staging
 from ..types import NDArray
 from .reporting import Reporter
 
@@ -171,7 +171,7 @@ def _read(folder: Path) -> Checkpoint:
         path = folder / name
         if digest_of(path) != digest:
             raise ValueError(f"{name} is not what was written")
-        arrays[path.stem] = mx.nd.load(str(path))
+        arrays[path.stem] = params.load(path)
     return Checkpoint(state["step"], state["identity"], state["position"], arrays)
 
 

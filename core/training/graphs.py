@@ -8,10 +8,17 @@ second graph over the same parameters, and the network stays what it is.
 from __future__ import annotations
 
 import warnings
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
 
 from .. import mx
-from ..types import HybridBlock, NDArray
+from ..errors import PluginError
+from ..runtime import graph as files
+from ..types import Array, HybridBlock, NDArray
+
+if TYPE_CHECKING:
+    from ..algorithm import Algorithm
 
 # mxnet's kernel has room for the addresses of so many arrays.
 AT_ONCE = 200
@@ -32,6 +39,31 @@ def twin(network: HybridBlock) -> HybridBlock:
     """
     data = mx.sym.var("data")
     return _block(network(data), data, network)
+
+
+def check(network: HybridBlock, x: Array, algorithm: Algorithm[Any]) -> None:
+    """Raises PluginError where a model of ``network`` would not be opened: before it is trained.
+
+    Its parameters know their shapes; ``x`` (1, …) is an example.
+    """
+    outputs = network(mx.sym.var("data"))
+    symbol = mx.sym.Group(outputs) if isinstance(outputs, (list, tuple)) else outputs
+    known = {
+        name: (tuple(parameter.shape), np.dtype(parameter.dtype).name)
+        for name, parameter in network.collect_params().items()
+        if name in {*symbol.list_inputs()}
+    }
+    try:
+        graph = files.read(symbol.tojson().encode())
+        fit = graph.fit({"data": (x.shape, str(x.dtype))}, known)
+        faults = [*algorithm.excesses(fit, sum(int(np.prod(shape)) for shape, _ in known.values()))]
+    except files.GraphError as error:
+        faults = [*error.faults]
+    if faults:
+        raise PluginError(
+            f"a model of {algorithm.name} could not be opened, since its network holds what a "
+            "file may not: " + "; ".join(faults)
+        )
 
 
 def _block(outputs: Any, data: Any, network: HybridBlock) -> HybridBlock:

@@ -18,9 +18,10 @@ import numpy as np
 
 from .. import mx
 from ..channels import TRAIN
-from ..errors import DataError, InputError, TrainingError
+from ..errors import DataError, InputError, NetworkError, TrainingError
 from ..hyperparameters import TrainingHyperparameters
 from ..types import Array, Context, HybridBlock, NDArray
+from . import graphs
 from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
 from .devices import check_batch_splits
 from .engine import Engine, Schedule, on_device
@@ -151,6 +152,7 @@ class _Fit:
         network.infer_shape(on_device(x, self.run.devices[0]))
         for parameter in network.collect_params().values():
             parameter._finish_deferred_init()
+        graphs.check(network, x, self.run.algorithm)
 
     def run_all(self) -> tuple[int, int]:
         run, position = self.run, self._resume()
@@ -405,5 +407,12 @@ def predict_batches(
     outputs: list[Array] = []
     for batch in batches:
         full = np.resize(batch, (size, *batch.shape[1:])) if outputs else batch
-        outputs.append(network(on_device(full, device)).asnumpy()[: len(batch)])
+        try:
+            found = network(on_device(full, device)).asnumpy()
+        except mx.base.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise NetworkError(
+                f"the network cannot compute with an input {full.shape}: {reason}"
+            ) from error
+        outputs.append(found[: len(batch)])
     return np.concatenate(outputs)

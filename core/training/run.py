@@ -34,7 +34,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
-from ..errors import DataError, InputError, PluginError, TrainingError
+from ..errors import ArtifactError, DataError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..runtime import staging
 from ..types import Array, Context, HybridBlock, NDArray
@@ -318,8 +318,15 @@ class Run(Generic[H]):
     ) -> None:
         """Write the artifact of ``block``, hybridized and run at least once, on the chief."""
         metadata = self._metadata(signature, example, encoding)
-        if self.cluster.is_chief:
-            artifact.write(self.folder, block, metadata)
+        if not self.cluster.is_chief:
+            return
+        artifact.write(self.folder, block, metadata)
+        try:
+            self.algorithm.check(Artifact.open(self.folder))
+        except ArtifactError as error:
+            raise PluginError(
+                f"the model that {self.algorithm.name} has learned could not be opened: {error}"
+            ) from None
 
     def _metadata(
         self, signature: InputSignature, example: Example, encoding: Mapping[str, Any] | None

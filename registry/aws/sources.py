@@ -123,7 +123,7 @@ def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
             data.download(account, uri, path, MOST_MODEL_BYTES)
         with _artifact(path, place) as (folder, has_code):
             artifact, algorithm = opened(folder)
-            artifact.check()
+            algorithm.check(artifact)
             entry = catalog().get(algorithm.name)
             yield FoundModel(account, entry, artifact, path if has_code else None, uri)
 

@@ -38,7 +38,7 @@ def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = Fal
     Raises ArtifactError, InputError, OutputError or PluginError, and then leaves nothing.
     """
     writing.check_free(target)
-    entry.algorithm.artifact(artifact.folder).check()
+    entry.algorithm.check(entry.algorithm.artifact(artifact.folder))
     files: Files = {name: artifact.folder / name for name in (METADATA, PARAMETERS, SYMBOL)}
     size = sum(size_of(content) for content in files.values())
     if size > MOST_MODEL_BYTES:
