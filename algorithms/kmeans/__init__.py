@@ -2,14 +2,15 @@
 
 Read top-down: what it is told, what it learns from, how it learns, how it answers. The network is
 in ``network.py``; ``spread.py`` lays the rows on devices and hosts; ``starts.py`` and ``lloyd.py``
-are where the centroids begin and how they move; ``plane.py`` draws them.
+are where the centroids begin and how they move; ``frame.py`` is what the answers are counted from;
+``plane.py`` draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +21,7 @@ from ...core import (
     TRAIN,
     Algorithm,
     Array,
+    ArtifactError,
     Channel,
     ContentType,
     Context,
@@ -40,18 +42,21 @@ from ...core import (
     mx,
     recordio_protobuf,
 )
+from ...core.artifact import METADATA
 from ...core.evaluation import GroupFigures
 from ...core.rows import FORMATS, Rows, read_rows
 from ...core.training.data import chunks
 from ...core.training.loop import predict
 from . import plane, starts
+from .frame import choose_frame
 from .lloyd import SAMPLE, START, Fit
-from .network import distances
-from .spread import Spread
+from .network import centroids_of, distances
+from .spread import Spread, squared_differences
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")
 EVALUATED = 8192  # rows at a time
+OFFSET = "offset"  # in the artifact's metadata
 
 
 class KMeansHyperparameters(Hyperparameters):
@@ -154,19 +159,25 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 "scale the columns down"
             )
         fit = Fit(run, spread, lambda restart: _start(run, spread, restart))
-        centroids, inertia = fit.run_all()
-        network = distances(centroids + rows.origin, rows.origin)
+        found = fit.run_all()
+        centroids = found.centroids + rows.origin
+        frame = choose_frame(centroids, found.sizes, found.inertia)
+        for told in (*_warnings(found.sizes), *frame.notes):
+            run.reporter.message(told)
+        network = distances(centroids - frame.offset, frame.origin)
         network(mx.nd.zeros((1, spread.columns))).wait_to_read()
-        figures = {"train:msd": inertia / spread.count, "train:ssd": inertia}
+        figures = {"train:msd": found.inertia / spread.count, "train:ssd": found.inertia}
         if run.cluster.is_chief:
             if test is not None:
-                ssd = float(_answers(network, test, mx.cpu()).squares.sum())
+                held = centroids_of(network, mx.cpu()) + frame.offset
+                ssd = float(_assigned(network, frame.offset, held, test, mx.cpu()).squares.sum())
                 figures.update({"test:msd": ssd / len(test), "test:ssd": ssd})
             run.report(figures, epoch=fit.passes, step=fit.step)
         run.save(
             network,
             signature=InputSignature(shape=(0, spread.columns)),
             example=Example(content_type=codecs.CSV, body=example),
+            encoding={OFFSET: frame.offset.tolist()} if frame.offset.any() else {},
         )
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
@@ -174,7 +185,8 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         content_type = codecs.check_content_type(request_content_type, self.accepted())
         if content_type == codecs.RECORDIO_PROTOBUF:
             return recordio_protobuf.decode(request_body)
-        rows = codecs.decode_array(request_body, content_type)
+        # in float64: what float32 cannot tell apart may be told from the offset of the artifact
+        rows = codecs.decode_array(request_body, content_type, np.float64)
         return rows.reshape(len(rows), -1)
 
     def predict_fn(self, input_data: Array, model: Model) -> Closest:
@@ -188,7 +200,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             raise UnfitPayloadError(
                 f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
             )
-        found = _closest(model.block, input_data.astype(np.float32), model.device)
+        found = _closest(model.block, _offset(model), input_data, model.device)
         if not np.isfinite(found.distances).all():
             raise UnfitPayloadError("expected numbers whose squares a float32 holds")
         return found
@@ -208,8 +220,9 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         rows = self._rows(model, path)
-        answers = _answers(model.block, rows, model.device)
-        sizes = np.bincount(answers.clusters, minlength=len(_centroids(model)))
+        centroids = _centroids(model)
+        answers = _assigned(model.block, _offset(model), centroids, rows, model.device)
+        sizes = np.bincount(answers.clusters, minlength=len(centroids))
         squares = np.bincount(answers.clusters, answers.squares, minlength=len(sizes))
         return Evaluation(
             examples=len(rows),
@@ -218,13 +231,14 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 GroupFigures(f"cluster {i}", int(size), float(square / max(1, size)))
                 for i, (size, square) in enumerate(zip(sizes, squares))
             ),
-            scatter=plane.project(rows, answers.clusters, _centroids(model)),
+            scatter=plane.project(rows, answers.clusters, centroids),
         )
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         rows = self._rows(model, path)
-        clusters = _answers(model.block, rows, model.device).clusters
-        return plane.sketch(plane.project(rows, clusters, _centroids(model)), width)
+        centroids = _centroids(model)
+        answers = _assigned(model.block, _offset(model), centroids, rows, model.device)
+        return plane.sketch(plane.project(rows, answers.clusters, centroids), width)
 
     def _rows(self, model: Model, path: Path) -> Rows:
         rows = _read(path, self.Hyperparameters.parse(model.metadata.hyperparameters))
@@ -239,11 +253,6 @@ class Closest:
     clusters: Array
     distances: Array
 
-    @property
-    def squares(self) -> Array:
-        squares: Array = np.square(self.distances, dtype=np.float64)
-        return squares
-
     def __len__(self) -> int:
         return len(self.clusters)
 
@@ -251,29 +260,65 @@ class Closest:
         return Closest(self.clusters[part], self.distances[part])
 
 
-def _closest(network: HybridBlock, rows: Array, device: Context) -> Closest:
-    found = predict(network, rows, device)
+class Assigned(NamedTuple):
+    """The closest cluster of each row (N,), and the squared distance (N,) float64 from it."""
+
+    clusters: Array
+    squares: Array
+
+
+def _closest(network: HybridBlock, offset: Array, rows: Array, device: Context) -> Closest:
+    """The answers for ``rows`` (N, D) of a ``network`` that counts from ``offset`` (D,)."""
+    if offset.any():
+        rows = rows.astype(np.float64) - offset
+    found = predict(network, rows.astype(np.float32), device)
     return Closest(found.argmin(axis=1), found.min(axis=1))
 
 
-def _answers(network: HybridBlock, rows: Rows, device: Context) -> Closest:
-    """The answers for all ``rows``, read part by part."""
-    parts = [_closest(network, rows.take(chunk), device) for chunk in chunks(len(rows), EVALUATED)]
-    return Closest(
-        np.concatenate([part.clusters for part in parts]),
-        np.concatenate([part.distances for part in parts]),
-    )
+def _assigned(
+    network: HybridBlock, offset: Array, centroids: Array, rows: Rows, device: Context
+) -> Assigned:
+    """The clusters that ``network`` answers for all ``rows``, read part by part.
+
+    The distances from ``centroids`` (K, D) are computed in float64, whatever the answers are in.
+    """
+    parts = []
+    for chunk in chunks(len(rows), EVALUATED):
+        exact = rows.take(chunk, np.float64)
+        clusters = _closest(network, offset, exact, device).clusters
+        parts.append(Assigned(clusters, squared_differences(exact, centroids, clusters)))
+    return Assigned(*map(np.concatenate, zip(*parts)))
+
+
+def _offset(model: Model) -> Array:
+    """What (D,) float64 is taken from every row before the network; 0 in earlier artifacts.
+
+    Raises ArtifactError for another form.
+    """
+    columns = model.metadata.input.shape[1]
+    given = model.metadata.encoding.get(OFFSET)
+    if given is None:
+        return np.zeros(columns)
+    numbers = isinstance(given, list) and all(type(x) in (int, float) for x in given)
+    if not numbers or len(given) != columns or not np.isfinite(np.array(given, float)).all():
+        raise ArtifactError(f"{METADATA}: encoding: {OFFSET}: expected {columns} finite numbers")
+    return np.array(given, np.float64)
 
 
 def _centroids(model: Model) -> Array:
-    """The centroids (K, D) float32 of a trained model."""
-    (centroids,) = (
-        parameter
-        for name, parameter in model.block.collect_params().items()
-        if name.endswith("centroids")
-    )
-    values: Array = centroids.data(model.device).asnumpy()
-    return values
+    """The centroids (K, D) float64 of a trained model, where its rows lie."""
+    return centroids_of(model.block, model.device) + _offset(model)
+
+
+def _warnings(sizes: Array) -> list[str]:
+    """What scikit-learn warns of, too: clusters that no row is closest to."""
+    filled = int((sizes > 0).sum())
+    if filled == len(sizes):
+        return []
+    return [
+        f"warning: only {filled:,} of {len(sizes):,} clusters hold rows: there may be no more "
+        "different rows; give a smaller --k"
+    ]
 
 
 def _read(path: Path, options: KMeansHyperparameters) -> Rows:
@@ -313,7 +358,8 @@ def _sample(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Sp
     size = min(spread.count, max(3 * options.batch_size, 10 * options.k))
     chosen = run.rng(SAMPLE, restart).choice(spread.count, size, replace=False, shuffle=False)
     rows = spread.fetch(np.sort(chosen))
-    return Spread(run, Rows((size, spread.columns), "", values=rows), options.k, shared=True)
+    held = Rows((size, spread.columns), "", values=rows)
+    return Spread(run, held, options.k, shared=True, exact=spread.exact)
 
 
 @hookimpl
