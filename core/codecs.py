@@ -360,9 +360,7 @@ def _named(value: Any) -> str:
 # Arrays
 
 
-def decode_array(
-    body: bytes, content_type: str, dtype: type[Any] = numpy.float32
-) -> NDArray[Any]:
+def decode_array(body: bytes, content_type: str, dtype: type[Any] = numpy.float32) -> NDArray[Any]:
     """The numeric examples of a body, ``(N, ...)``, N at least 1, every number finite.
 
     ``dtype`` is float32, or float64 for whoever needs all digits of a text.

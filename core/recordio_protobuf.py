@@ -67,7 +67,7 @@ def read_blocks(
 
 
 def decode(body: bytes) -> Array:
-    """A request's rows (N, D), float32 or float64 as the tensors are. Raises MalformedPayloadError."""
+    """A request's rows (N, D), float32 or float64 as they are. Raises MalformedPayloadError."""
     return np.concatenate(list(read_blocks(io.BytesIO(body))))
 
 

@@ -97,15 +97,6 @@ class Rows:
         if self.values is not None and self.values.dtype == np.float32:
             self.values -= self.origin.astype(np.float32)
 
-    def narrow(self) -> None:
-        """Hold what is in memory in float32 from now on, counted from the origin."""
-        if self.values is None or self.values.dtype == np.float32:
-            return
-        narrow = np.empty(self.shape, np.float32)
-        for chunk in chunks(len(self), rows_in(BLOCK_BYTES, self.shape[1])):
-            narrow[chunk] = self.take(chunk)
-        self.values = narrow
-
 
 def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
     """The rows of the file, or of the files in the folder, at ``path``, in any of FORMATS.
@@ -280,7 +271,8 @@ def _npy(path: Path) -> Array:
 def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
     """The array (N, …) that ``read`` gives as blocks (B, D), all finite in float32.
 
-    They are float64 where the array is of numbers that float32 does not hold. It is read anew for each, for a mapping that stays keeps what was read in memory.
+    They are float64 where the array is of numbers that float32 does not hold. It is read anew for
+    each, for a mapping that stays keeps what was read in memory.
     """
     array = read()
     if array.ndim < 2 or array.dtype.kind not in "buif" or not array.size:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import Field
@@ -21,7 +22,6 @@ from ...core import (
     TRAIN,
     Algorithm,
     Array,
-    ArtifactError,
     Channel,
     ContentType,
     Context,
@@ -42,13 +42,12 @@ from ...core import (
     mx,
     recordio_protobuf,
 )
-from ...core.artifact import METADATA
 from ...core.evaluation import GroupFigures
 from ...core.rows import FORMATS, Rows, read_rows
 from ...core.training.data import chunks
 from ...core.training.loop import predict
 from . import plane, starts
-from .frame import choose_frame
+from .frame import Frame, choose_frame, nearest_in_float64, read_frame
 from .lloyd import SAMPLE, START, Fit
 from .network import centroids_of, distances
 from .spread import Spread, squared_differences
@@ -56,7 +55,6 @@ from .spread import Spread, squared_differences
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")
 EVALUATED = 8192  # rows at a time
-OFFSET = "offset"  # in the artifact's metadata
 
 
 class KMeansHyperparameters(Hyperparameters):
@@ -169,16 +167,20 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         figures = {"train:msd": found.inertia / spread.count, "train:ssd": found.inertia}
         if run.cluster.is_chief:
             if test is not None:
-                held = centroids_of(network, mx.cpu()) + frame.offset
-                ssd = float(_assigned(network, frame.offset, held, test, mx.cpu()).squares.sum())
+                ssd = float(Answering(network, frame, mx.cpu()).assigned(test).squares.sum())
                 figures.update({"test:msd": ssd / len(test), "test:ssd": ssd})
             run.report(figures, epoch=fit.passes, step=fit.step)
         run.save(
             network,
             signature=InputSignature(shape=(0, spread.columns)),
             example=Example(content_type=codecs.CSV, body=example),
-            encoding={OFFSET: frame.offset.tolist()} if frame.offset.any() else {},
+            encoding=frame.encoding(),
         )
+
+    def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
+        model = super().model_fn(model_dir, device)
+        Answering.of(model)  # what is wrong with it is said before the first request
+        return model
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""
@@ -200,7 +202,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             raise UnfitPayloadError(
                 f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
             )
-        found = _closest(model.block, _offset(model), input_data, model.device)
+        found = Answering.of(model).closest(input_data)
         if not np.isfinite(found.distances).all():
             raise UnfitPayloadError("expected numbers whose squares a float32 holds")
         return found
@@ -220,8 +222,8 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         rows = self._rows(model, path)
-        centroids = _centroids(model)
-        answers = _assigned(model.block, _offset(model), centroids, rows, model.device)
+        answering = Answering.of(model)
+        answers, centroids = answering.assigned(rows), answering.centroids
         sizes = np.bincount(answers.clusters, minlength=len(centroids))
         squares = np.bincount(answers.clusters, answers.squares, minlength=len(sizes))
         return Evaluation(
@@ -236,8 +238,8 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         rows = self._rows(model, path)
-        centroids = _centroids(model)
-        answers = _assigned(model.block, _offset(model), centroids, rows, model.device)
+        answering = Answering.of(model)
+        answers, centroids = answering.assigned(rows), answering.centroids
         return plane.sketch(plane.project(rows, answers.clusters, centroids), width)
 
     def _rows(self, model: Model, path: Path) -> Rows:
@@ -267,47 +269,52 @@ class Assigned(NamedTuple):
     squares: Array
 
 
-def _closest(network: HybridBlock, offset: Array, rows: Array, device: Context) -> Closest:
-    """The answers for ``rows`` (N, D) of a ``network`` that counts from ``offset`` (D,)."""
-    if offset.any():
-        rows = rows.astype(np.float64) - offset
-    found = predict(network, rows.astype(np.float32), device)
-    return Closest(found.argmin(axis=1), found.min(axis=1))
+_FRAMES: WeakKeyDictionary[HybridBlock, Frame] = WeakKeyDictionary()  # of loaded artifacts
 
 
-def _assigned(
-    network: HybridBlock, offset: Array, centroids: Array, rows: Rows, device: Context
-) -> Assigned:
-    """The clusters that ``network`` answers for all ``rows``, read part by part.
+@dataclass(frozen=True)
+class Answering:
+    """A ``network`` of the artifact, and the frame in which it answers."""
 
-    The distances from ``centroids`` (K, D) are computed in float64, whatever the answers are in.
-    """
-    parts = []
-    for chunk in chunks(len(rows), EVALUATED):
-        exact = rows.take(chunk, np.float64)
-        clusters = _closest(network, offset, exact, device).clusters
-        parts.append(Assigned(clusters, squared_differences(exact, centroids, clusters)))
-    return Assigned(*map(np.concatenate, zip(*parts)))
+    network: HybridBlock
+    frame: Frame
+    device: Context
 
+    @classmethod
+    def of(cls, model: Model) -> Answering:
+        """Raises ArtifactError where the metadata does not fit the network."""
+        frame = _FRAMES.get(model.block)
+        if frame is None:
+            shape = centroids_of(model.block, model.device).shape
+            frame = _FRAMES[model.block] = read_frame(model.metadata.encoding, *shape)
+        return cls(model.block, frame, model.device)
 
-def _offset(model: Model) -> Array:
-    """What (D,) float64 is taken from every row before the network; 0 in earlier artifacts.
+    @property
+    def centroids(self) -> Array:
+        """(K, D) float64, where the rows lie."""
+        if self.frame.centroids is not None:
+            return self.frame.centroids
+        held: Array = centroids_of(self.network, self.device) + self.frame.offset
+        return held
 
-    Raises ArtifactError for another form.
-    """
-    columns = model.metadata.input.shape[1]
-    given = model.metadata.encoding.get(OFFSET)
-    if given is None:
-        return np.zeros(columns)
-    numbers = isinstance(given, list) and all(type(x) in (int, float) for x in given)
-    if not numbers or len(given) != columns or not np.isfinite(np.array(given, float)).all():
-        raise ArtifactError(f"{METADATA}: encoding: {OFFSET}: expected {columns} finite numbers")
-    return np.array(given, np.float64)
+    def closest(self, rows: Array) -> Closest:
+        """The answers for ``rows`` (N, D)."""
+        if self.frame.centroids is not None:
+            clusters, distances = nearest_in_float64(rows, self.frame.centroids)
+            return Closest(clusters, distances.astype(np.float32))
+        if self.frame.offset.any():
+            rows = rows.astype(np.float64) - self.frame.offset
+        found = predict(self.network, rows.astype(np.float32), self.device)
+        return Closest(found.argmin(axis=1), found.min(axis=1))
 
-
-def _centroids(model: Model) -> Array:
-    """The centroids (K, D) float64 of a trained model, where its rows lie."""
-    return centroids_of(model.block, model.device) + _offset(model)
+    def assigned(self, rows: Rows) -> Assigned:
+        """The answers for all ``rows``, read part by part; their distances in float64."""
+        centroids, parts = self.centroids, []
+        for chunk in chunks(len(rows), EVALUATED):
+            exact = rows.take(chunk, np.float64)
+            clusters = self.closest(exact).clusters
+            parts.append(Assigned(clusters, squared_differences(exact, centroids, clusters)))
+        return Assigned(*map(np.concatenate, zip(*parts)))
 
 
 def _warnings(sizes: Array) -> list[str]:

@@ -32,8 +32,9 @@ UNTRUSTED, UNTOLD = 2.0**4, 2.0**12
 class Position:
     """Where a training stands: ``done`` iterations, or mini-batches, of restart ``restart``.
 
-    ``exact`` is whether it has turned out to need float64. ``inertia`` is the sum of the squared distances of all rows from their centroids, ``passed``
-    that of the mini-batches of this pass, and ``best`` the least at the end of a restart.
+    ``inertia`` is the sum of the squared distances of all rows from their centroids, ``passed``
+    that of the mini-batches of this pass, and ``best`` the least at the end of a restart. ``exact``
+    is whether the rows have turned out to need float64.
     """
 
     restart: int = 0

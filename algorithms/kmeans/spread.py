@@ -84,6 +84,15 @@ class Spread:
         self._resident: list[NDArray] = []
 
     @property
+    def _fits(self) -> bool:
+        """Whether the rows, as they are computed with, may stay in memory."""
+        allowed = int(self.run.hyperparameters.memory_mb) * 2**20
+        return self.rows.in_memory and (
+            self.dtype is np.float32
+            or len(self.rows) * self.columns * np.dtype(self.dtype).itemsize <= allowed
+        )
+
+    @property
     def exact(self) -> bool:
         """Whether all is computed in float64."""
         return self.dtype is np.float64
@@ -124,8 +133,6 @@ class Spread:
         low, high = np.percentile(self.fetch(places), (5, 95), axis=0)
         self.rows.move_origin(np.clip(mean, low, high))
         self.mean = mean - self.rows.origin
-        if not self.exact:
-            self.rows.narrow()
 
     @cached_property
     def norms(self) -> list[NDArray]:
@@ -190,7 +197,7 @@ class Spread:
 
     def rows_on_devices(self) -> Generator[NDArray, None, None]:
         """The rows (B, D) of each block, centred, on its device."""
-        if self.rows.in_memory:
+        if self._fits:
             if not self._resident:
                 self._resident = [lend(self._read(b), b.device) for b in self.blocks]
             yield from self._resident
@@ -349,7 +356,7 @@ def _moves(old: Array, new: Array, k: int) -> tuple[Array, Array, Array]:
 
 
 def squared_lengths(rows: Array) -> Array:
-    """Of each of ``rows`` (B, D): (B,) of their dtype. On the host: mxnet takes 20 times as long."""
+    """Of each of ``rows`` (B, D): (B,). On the host: mxnet takes 20 times as long."""
     lengths: Array = np.einsum("ij,ij->i", rows, rows)
     return lengths
 
