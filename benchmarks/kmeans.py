@@ -53,8 +53,8 @@ def algoshelf(x: np.ndarray, k: int, first: np.ndarray, iterations: int) -> np.n
         rows = Rows(x.shape, "", values=x)
         laid = spread.Spread(run, rows, k)
         laid.centre()
-        centroids, _ = lloyd.Fit(run, laid, lambda _: first - rows.origin).run_all()
-    return centroids + rows.origin
+        found = lloyd.Fit(run, laid, lambda _: first - rows.origin).run_all()
+    return found.centroids + rows.origin
 
 
 def sklearn(x: np.ndarray, k: int, first: np.ndarray, iterations: int) -> np.ndarray:

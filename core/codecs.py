@@ -360,11 +360,13 @@ def _named(value: Any) -> str:
 # Arrays
 
 
-def decode_array(body: bytes, content_type: str) -> NDArray[Any]:
+def decode_array(body: bytes, content_type: str, dtype: type[Any] = numpy.float32) -> NDArray[Any]:
     """The numeric examples of a body, ``(N, ...)``, N at least 1, every number finite.
 
-    - CSV: ``(N, columns) float32``, without a header line.
-    - JSON, JSON Lines: ``(N, ...) float32`` from nested lists, all of one shape; bodies and
+    ``dtype`` is float32, or float64 for whoever needs all digits of a text.
+
+    - CSV: ``(N, columns) dtype``, without a header line.
+    - JSON, JSON Lines: ``(N, ...) dtype`` from nested lists, all of one shape; bodies and
       wrappings as in ``decode_records``.
     - npy, format 1 to 3: bool, int, uint or float of 16 to 64 bits; the shape and dtype of the
       body, in C order and native byte order.
@@ -377,8 +379,8 @@ def decode_array(body: bytes, content_type: str) -> NDArray[Any]:
     if media == NPY:
         return _decode_npy(body)
     if media != CSV:
-        return _array_of(decode_records(body, media))
-    values = parse_csv(body)
+        return _array_of(decode_records(body, media), dtype)
+    values = parse_csv(body, dtype=dtype)
     if not len(values):
         raise _empty("at least one line of numbers, separated by commas")
     return values
@@ -391,8 +393,9 @@ def parse_csv(
     first_line: int = 1,
     source: str = "",
     error: type[InputError] | None = None,
+    dtype: type[Any] = numpy.float32,
 ) -> NDArray[Any]:
-    """Lines of numbers, separated by commas: ``(N, columns) float32``; N may be 0.
+    """Lines of numbers, separated by commas: ``(N, columns) dtype``; N may be 0.
 
     ``columns`` is what the first line has, where it isn't given. ``first_line`` (its number in
     the file) and ``source`` serve the messages. A number is decimal, may have an exponent, be
@@ -406,18 +409,18 @@ def parse_csv(
         text = text.replace(b"\r\n", b"\n")
     text = text.rstrip(b" \t\r\n")
     if not text:
-        return numpy.empty((0, columns or 0), numpy.float32)
+        return numpy.empty((0, columns or 0), dtype)
     text += b"\n"
     width = text.count(b",", 0, text.index(b"\n")) + 1 if columns is None else columns
-    values = _parse_plain_csv(text, width)
+    values = _parse_plain_csv(text, width, dtype)
     if values is None:
         exact = array.array("d")
         _refuse(_csv_faults(text, width, first_line, exact), error, source)
-        values = numpy.array(exact).astype(numpy.float32)
+        values = numpy.array(exact).astype(dtype)
     return values.reshape(-1, width)
 
 
-def _parse_plain_csv(text: bytes, columns: int) -> NDArray[Any] | None:
+def _parse_plain_csv(text: bytes, columns: int, dtype: type[Any]) -> NDArray[Any] | None:
     """The numbers of a plain regular CSV, or None for whatever is doubtful.
 
     Integers without a sign, such as pixels, have a parser of their own: it is five times as
@@ -429,10 +432,10 @@ def _parse_plain_csv(text: bytes, columns: int) -> NDArray[Any] | None:
     if _is_regular(text, b"0123456789", rows, columns):
         integers = _parse_numbers(text, "int64", rows * columns)
         if integers is not None and integers.max() < 2**53:
-            return integers.astype(numpy.float32)
+            return integers.astype(dtype)
     if _is_regular(text, b"0123456789+-.eE", rows, columns):
-        floats = _parse_numbers(text, "float32", rows * columns)
-        if floats is not None and numpy.isfinite(floats).all():
+        floats = _parse_numbers(text, numpy.dtype(dtype).name, rows * columns)
+        if floats is not None and float(numpy.abs(floats).max()) < FLOAT32_LIMIT:
             return floats
     return None
 
@@ -492,7 +495,7 @@ def _cell_fault(cell: bytes, numbers: array.array[float]) -> Fault | None:
     return UnfitPayloadError, f"{_shown(cell.decode())} is not a finite float32"
 
 
-def _array_of(examples: list[Any]) -> NDArray[Any]:
+def _array_of(examples: list[Any], dtype: type[Any]) -> NDArray[Any]:
     shape = _shape(examples[0])
     if len(shape) >= MAX_DIMENSIONS:
         raise UnfitPayloadError(
@@ -500,7 +503,7 @@ def _array_of(examples: list[Any]) -> NDArray[Any]:
         )
     if 0 in shape:
         raise UnfitPayloadError("example 1 holds no number, expected at least one")
-    values = _regular_array(examples, shape)
+    values = _regular_array(examples, shape, dtype)
     if values is None:
         _refuse(
             (UnfitPayloadError, f"{_place(number, element)}: {sentence}")
@@ -519,8 +522,10 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _regular_array(examples: list[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """``(N, *shape) float32``, or None for whatever is doubtful."""
+def _regular_array(
+    examples: list[Any], shape: tuple[int, ...], dtype: type[Any]
+) -> NDArray[Any] | None:
+    """``(N, *shape) dtype``, or None for whatever is doubtful."""
     level = examples
     for size in shape:
         if any(type(value) is not list or len(value) != size for value in level):
@@ -534,7 +539,7 @@ def _regular_array(examples: list[Any], shape: tuple[int, ...]) -> NDArray[Any] 
         return None
     if not (numpy.abs(values) < FLOAT32_LIMIT).all():
         return None
-    return values.astype(numpy.float32).reshape(len(examples), *shape)
+    return values.astype(dtype).reshape(len(examples), *shape)
 
 
 def _misfits(

@@ -134,7 +134,7 @@ def parse_labelled(
 
 
 def numeric_lines(path: Path) -> Iterator[Array]:
-    """Lines of numbers, as many in each as in the first: block by block (B, columns) float32.
+    """Lines of numbers, as many in each as in the first: block by block (B, columns) float64.
 
     A first line without any number is taken for a header. Raises DataError.
     """
@@ -148,8 +148,9 @@ def numeric_lines(path: Path) -> Iterator[Array]:
             text = text[skipped:]
         if text.strip():
             rows = codecs.parse_csv(
-                text, columns=columns, first_line=line, source=str(path), error=DataError
-            )
+                text, columns=columns, first_line=line, source=str(path), error=DataError,
+                dtype=np.float64,
+            )  # fmt: skip
             yield rows
             line += len(rows)
 

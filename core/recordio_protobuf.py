@@ -15,6 +15,7 @@ from typing import IO, Iterator, Mapping
 
 import numpy as np
 
+from . import codecs
 from .errors import InputError, MalformedPayloadError
 from .recordio import frame, read_bodies
 from .types import Array
@@ -40,7 +41,9 @@ class _WireError(ValueError):
 def read_blocks(
     stream: IO[bytes], error: type[InputError] = MalformedPayloadError, source: str = ""
 ) -> Iterator[Array]:
-    """The features of all records, in blocks (B, D) float32 of about BLOCK_BYTES.
+    """The features of all records, in blocks (B, D) of about BLOCK_BYTES.
+
+    They are float32 where the tensors are, otherwise float64, which int32 fits into.
 
     A sparse tensor becomes dense: its shape says how long, or where it has none the first record.
     Raises ``error``, which starts with ``source`` and counts records from 1.
@@ -64,7 +67,7 @@ def read_blocks(
 
 
 def decode(body: bytes) -> Array:
-    """A request's rows (N, D) float32. Raises MalformedPayloadError."""
+    """A request's rows (N, D), float32 or float64 as they are. Raises MalformedPayloadError."""
     return np.concatenate(list(read_blocks(io.BytesIO(body))))
 
 
@@ -101,13 +104,16 @@ def _row(body: bytes, columns: int | None) -> Array:
     row = _tensor(chosen, columns)
     if columns is not None and len(row) != columns:
         raise _WireError(f"has {len(row)} numbers, expected {columns} as in record 1")
-    if not np.isfinite(row).all():
-        raise _WireError(f"number {np.flatnonzero(~np.isfinite(row))[0] + 1} is not finite")
+    finite = np.isfinite(row)
+    if row.dtype == np.float64:
+        finite &= np.abs(row) < codecs.FLOAT32_LIMIT
+    if not finite.all():
+        raise _WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not a finite float32")
     return row
 
 
 def _tensor(value: bytes, columns: int | None) -> Array:
-    """The numbers (D,) float32 in a message Value."""
+    """The numbers (D,) in a message Value: float32, or float64 for what is not float32."""
     tensors = [(number, inner) for number, inner in _fields(value) if number in _TENSORS]
     if not tensors:
         raise _WireError("its feature is no tensor of numbers")
@@ -127,12 +133,12 @@ def _tensor(value: bytes, columns: int | None) -> Array:
     if not 0 < length <= MOST_COLUMNS:
         raise _WireError(f"has {length:,} numbers, expected 1 to {MOST_COLUMNS:,}")
     if not len(keys):
-        return values.astype(np.float32) if len(values) else np.zeros(length, np.float32)
+        return values if len(values) else np.zeros(length, np.float32)
     if len(keys) != len(values):
         raise _WireError(f"has {len(keys)} keys for {len(values)} values")
     if keys.max() >= length:
         raise _WireError(f"has the key {keys.max()} in {length} numbers")
-    row = np.zeros(length, np.float32)
+    row = np.zeros(length, values.dtype)
     row[keys.astype(np.int64)] = values
     return row
 
@@ -143,8 +149,7 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
         joined = b"".join(_message(part) for part in parts)
         if len(joined) % np.dtype(dtype).itemsize:
             raise _WireError("a list of numbers is cut short")
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-            return np.frombuffer(joined, dtype).astype(np.float32)
+        return np.frombuffer(joined, dtype).astype(np.dtype(dtype).newbyteorder("="))
     numbers: list[int] = []
     for part in parts:
         if isinstance(part, int):
@@ -155,7 +160,7 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
             number, position = _varint(part, position)
             numbers.append(number)
     unsigned = np.array(numbers, np.uint64)
-    return unsigned if dtype == "uint64" else unsigned.astype(np.uint32).view(np.int32)
+    return unsigned if dtype == "uint64" else unsigned.astype(np.uint32).view(np.int32).astype("f8")
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:

@@ -27,14 +27,18 @@ FORMATS = (
 )
 SUFFIXES = (".csv", ".csv.gz", ".npy", ".npz", ".pbr", ".rec", ".recordio", ".recordio.gz")
 BLOCK_BYTES = 16 * 2**20
+FEW_NUMBERS = 2**20  # so many are held in float64 as they are
+BLUR = 2.0**-12  # rounding of more than this part of a column's standard deviation counts
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
 
 @dataclass
 class Rows:
-    """Rows (N, D) float32, all finite: ``values`` in memory, or a map of a file on disk.
+    """Rows (N, D), all finite in float32: ``values`` in memory, or those of a file on disk.
 
-    ``digest`` is the SHA-256 of their bytes and form: the same rows, the same digest.
+    They are held in float32; in float64 where they are few, or where float32 would lose what
+    tells the values of a column apart. ``digest`` is the SHA-256 of their bytes and form: the same
+    rows, the same digest.
     """
 
     shape: tuple[int, int]
@@ -42,7 +46,8 @@ class Rows:
     values: Array | None = None
     file: IO[bytes] | None = None
     offset: int = 0
-    origin: Array = field(default_factory=lambda: np.zeros(1, np.float32))
+    stored: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))  # in the file
+    origin: Array = field(default_factory=lambda: np.zeros(1))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,18 +56,22 @@ class Rows:
     def in_memory(self) -> bool:
         return self.values is not None
 
-    def take(self, chosen: slice | Array) -> Array:
+    def take(self, chosen: slice | Array, dtype: type[Any] = np.float32) -> Array:
         """The rows ``chosen`` by a slice or by their indices (B,): (B, D), not to be written to."""
         if self.values is not None:
-            return self.values[chosen]
+            values = self.values[chosen]
+            if values.dtype == np.float64 and self.origin.any():
+                values = values - self.origin
+            return values.astype(dtype, copy=False)
         rows = self._read(np.arange(len(self))[chosen])
-        rows -= self.origin
-        return rows
+        if self.origin.any():
+            np.subtract(rows, self.origin, out=rows, casting="same_kind")
+        return rows.astype(dtype, copy=False)
 
     def _read(self, indices: Array) -> Array:
         """Rows from the file, not mapped: of each row, the kernel would map the surroundings."""
         assert self.file is not None
-        rows = np.empty((len(indices), self.shape[1]), np.float32)
+        rows = np.empty((len(indices), self.shape[1]), self.stored)
         if not rows.size:
             return rows
         content, length = rows.data.cast("B"), rows.itemsize * self.shape[1]
@@ -79,10 +88,14 @@ class Rows:
         return rows
 
     def move_origin(self, origin: Array) -> None:
-        """From now on, give rows minus ``origin`` (D,) float32; called once."""
-        self.origin = origin
-        if self.values is not None:
-            self.values -= origin
+        """From now on, give rows minus ``origin`` (D,); called once.
+
+        It is rounded to float32, so that it can be told exactly; the difference is taken in the
+        precision in which the rows are held.
+        """
+        self.origin = origin.astype(np.float32).astype(np.float64)
+        if self.values is not None and self.values.dtype == np.float32:
+            self.values -= self.origin.astype(np.float32)
 
 
 def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
@@ -91,6 +104,7 @@ def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
     What a file holds is told by its first bytes. ``skipped`` columns at the start of each CSV line
     are labels, and left out. More than ``memory`` bytes are kept in a file without a name in the
     folder for temporary files, unless they are one npy of float32, which is read where it lies.
+    Few rows keep the digits of float64, many only where float32 would lose what matters.
     Raises DataError.
     """
     files = _files(path)
@@ -109,13 +123,19 @@ def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
 
 
 class _Collected:
-    """Blocks of rows that come one by one, moved from memory to disk when they are too many."""
+    """Blocks of rows that come one by one, moved from memory to disk when they are too many.
+
+    ``dtype`` is what all of them are held in: float64 while they are few, then float32, then
+    float64 again from the first block on that float32 would blur.
+    """
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
         self.blocks: list[Array] = []
         self.file: IO[bytes] | None = None
         self.count = self.columns = 0
+        self.dtype: type[Any] = np.float64
+        self.blurred = False
         self.sha256 = hashlib.sha256()
 
     def add(self, block: Array, source: Path) -> None:
@@ -125,21 +145,45 @@ class _Collected:
             )
         self.columns = block.shape[1]
         self.count += len(block)
-        self.sha256.update(block.data)
-        if self.file is None and self.count * self.columns * 4 > self.memory:
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the rows
+        narrow = np.ascontiguousarray(block, np.float32)
+        self.sha256.update(narrow.data)
+        if block.dtype == np.float64 and blurs(block, narrow):
+            self.blurred = True
+            self.sha256.update(np.ascontiguousarray(block).data)
+        numbers = self.count * self.columns
+        few = numbers <= FEW_NUMBERS and numbers * 8 <= self.memory
+        self._hold_in(np.float64 if self.blurred or (few and self.file is None) else np.float32)
+        if self.file is None and numbers * np.dtype(self.dtype).itemsize > self.memory:
+            self.file = _temporary()
             for before in self.blocks:
                 self._write(before)
             self.blocks = []
+        held = narrow if self.dtype is np.float32 else block.astype(np.float64, copy=False)
         if self.file is None:
-            self.blocks.append(block)
+            self.blocks.append(held)
         else:
-            self._write(block)
+            self._write(held)
+
+    def _hold_in(self, dtype: type[Any]) -> None:
+        """Convert what has come so far."""
+        if dtype is self.dtype:
+            return
+        before, self.dtype = self.dtype, dtype
+        self.blocks = [block.astype(dtype) for block in self.blocks]
+        if self.file is not None:
+            narrow, self.file = self.file, _temporary()
+            narrow.seek(0)
+            while True:
+                part = narrow.read(BLOCK_BYTES)
+                if not part:
+                    break
+                self._write(np.frombuffer(part, before).astype(dtype))
+            narrow.close()
 
     def _write(self, block: Array) -> None:
         assert self.file is not None
         try:
-            self.file.write(block.data)
+            self.file.write(np.ascontiguousarray(block).data)
         except OSError as error:
             raise OutputError(
                 f"{tempfile.gettempdir()}: {self.count:,} rows cannot be kept there: "
@@ -148,12 +192,26 @@ class _Collected:
 
     def rows(self) -> Rows:
         shape = (self.count, self.columns)
+        digest = _digest(self.sha256, self.columns)
         if self.file is None:
             whole = np.concatenate(self.blocks) if len(self.blocks) > 1 else self.blocks[0]
             self.blocks = []
-            return Rows(shape, _digest(self.sha256, self.columns), values=whole)
+            return Rows(shape, digest, values=whole)
         self.file.flush()
-        return Rows(shape, _digest(self.sha256, self.columns), file=self.file)
+        return Rows(shape, digest, file=self.file, stored=np.dtype(self.dtype))
+
+
+def blurs(exact: Array, narrow: Array) -> bool:
+    """Whether a column of ``narrow`` (B, D) float32 lacks digits that its ``exact`` values need.
+
+    That is, where rounding is not small beside the standard deviation.
+    """
+    lost = np.abs(exact - narrow).max(axis=0)
+    return bool((lost > BLUR * exact.std(axis=0)).any())
+
+
+def _temporary() -> IO[bytes]:
+    return tempfile.TemporaryFile()  # lives as long as the rows
 
 
 def _digest(sha256: Any, columns: int) -> str:
@@ -176,7 +234,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _blocks(path: Path, skipped: int) -> Iterator[Array]:
-    """The rows of one file in blocks (B, D) float32, C-contiguous and the caller's own."""
+    """The rows of one file in blocks (B, D) float32 or float64, the caller's own."""
     with open_bytes(path) as stream:
         head = stream.read(len(_NPY))
     if head == _NPY:
@@ -193,7 +251,7 @@ def _blocks(path: Path, skipped: int) -> Iterator[Array]:
                 raise DataError(
                     f"{path}: has {block.shape[1]} columns, of which {skipped} are labels"
                 )
-            yield np.ascontiguousarray(block[:, skipped:])
+            yield block[:, skipped:]
 
 
 def _npy(path: Path) -> Array:
@@ -211,9 +269,10 @@ def _npy(path: Path) -> Array:
 
 
 def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
-    """The array (N, …) that ``read`` gives as blocks (B, D) float32, all finite.
+    """The array (N, …) that ``read`` gives as blocks (B, D), all finite in float32.
 
-    It is read anew for each, for a mapping that stays keeps what was read in memory.
+    They are float64 where the array is of numbers that float32 does not hold. It is read anew for
+    each, for a mapping that stays keeps what was read in memory.
     """
     array = read()
     if array.ndim < 2 or array.dtype.kind not in "buif" or not array.size:
@@ -222,9 +281,10 @@ def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
         )
     size = len(array)
     for chunk in chunks(size, rows_in(BLOCK_BYTES, array.size // size)):
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-            block = np.array(array[chunk], np.float32, order="C").reshape(-1, array.size // size)
-        wrong = np.argwhere(~np.isfinite(block))
+        dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
+        block = np.array(array[chunk], dtype, order="C").reshape(-1, array.size // size)
+        finite = np.isfinite(block) if dtype is np.float32 else abs(block) < codecs.FLOAT32_LIMIT
+        wrong = np.argwhere(~finite)
         if len(wrong):
             row, column = wrong[0] + 1
             raise DataError(

@@ -2,14 +2,16 @@
 
 Read top-down: what it is told, what it learns from, how it learns, how it answers. The network is
 in ``network.py``; ``spread.py`` lays the rows on devices and hosts; ``starts.py`` and ``lloyd.py``
-are where the centroids begin and how they move; ``plane.py`` draws them.
+are where the centroids begin and how they move; ``frame.py`` is what the answers are counted from;
+``plane.py`` draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import Field
@@ -45,9 +47,10 @@ from ...core.rows import FORMATS, Rows, read_rows
 from ...core.training.data import chunks
 from ...core.training.loop import predict
 from . import plane, starts
+from .frame import Frame, choose_frame, nearest_in_float64, read_frame
 from .lloyd import SAMPLE, START, Fit
-from .network import distances
-from .spread import Spread
+from .network import centroids_of, distances
+from .spread import Spread, squared_differences
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")
@@ -145,6 +148,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         example = Example(content_type=codecs.CSV, body=body)
         signature = InputSignature(shape=(0, rows.shape[1]))
         run.check(signature=signature, example=example)
+        run.check_sums()
         spread = Spread(run, rows, options.k)
         if spread.count < options.k:
             raise DataError(
@@ -158,27 +162,37 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 "scale the columns down"
             )
         fit = Fit(run, spread, lambda restart: _start(run, spread, restart))
-        centroids, inertia = fit.run_all()
-        network = distances(centroids + rows.origin, rows.origin)
+        found = fit.run_all()
+        centroids = found.centroids + rows.origin
+        frame = choose_frame(centroids, found.sizes, found.inertia)
+        for told in (*_warnings(found.sizes), *frame.notes):
+            run.reporter.message(told)
+        network = distances(centroids - frame.offset, frame.origin)
         network(mx.nd.zeros((1, spread.columns))).wait_to_read()
-        figures = {"train:msd": inertia / spread.count, "train:ssd": inertia}
+        figures = {"train:msd": found.inertia / spread.count, "train:ssd": found.inertia}
         if test is not None:
             ssd = size = 0.0
             if not run.cluster.agrees(test.digest, "the test rows") or run.cluster.is_chief:
-                ssd = float(_answers(network, test, mx.cpu()).squares.sum())
-                size = len(test)
+                answers = Answering(network, frame, mx.cpu()).assigned(test)
+                ssd, size = float(answers.squares.sum()), len(test)
             ssd, size = run.cluster.gather([ssd, size], "the figures of the test rows").sum(axis=0)
             figures.update({"test:msd": ssd / size, "test:ssd": ssd})
         if run.cluster.is_chief:
             run.report(figures, epoch=fit.passes, step=fit.step)
-        run.save(network, signature=signature, example=example)
+        run.save(network, signature=signature, example=example, encoding=frame.encoding())
+
+    def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
+        model = super().model_fn(model_dir, device)
+        Answering.of(model)  # what is wrong with it is said before the first request
+        return model
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""
         content_type = codecs.check_content_type(request_content_type, self.accepted())
         if content_type == codecs.RECORDIO_PROTOBUF:
             return recordio_protobuf.decode(request_body)
-        rows = codecs.decode_array(request_body, content_type)
+        # in float64: what float32 cannot tell apart may be told from the offset of the artifact
+        rows = codecs.decode_array(request_body, content_type, np.float64)
         return rows.reshape(len(rows), -1)
 
     def predict_fn(self, input_data: Array, model: Model) -> Closest:
@@ -192,7 +206,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             raise UnfitPayloadError(
                 f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
             )
-        found = _closest(model.block, input_data.astype(np.float32), model.device)
+        found = Answering.of(model).closest(input_data)
         if not np.isfinite(found.distances).all():
             raise UnfitPayloadError("expected numbers whose squares a float32 holds")
         return found
@@ -212,8 +226,9 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         rows = self._rows(model, path)
-        answers = _answers(model.block, rows, model.device)
-        sizes = np.bincount(answers.clusters, minlength=len(_centroids(model)))
+        answering = Answering.of(model)
+        answers, centroids = answering.assigned(rows), answering.centroids
+        sizes = np.bincount(answers.clusters, minlength=len(centroids))
         squares = np.bincount(answers.clusters, answers.squares, minlength=len(sizes))
         return Evaluation(
             examples=len(rows),
@@ -222,13 +237,14 @@ class KMeans(Algorithm[KMeansHyperparameters]):
                 GroupFigures(f"cluster {i}", int(size), float(square / max(1, size)))
                 for i, (size, square) in enumerate(zip(sizes, squares))
             ),
-            scatter=plane.project(rows, answers.clusters, _centroids(model)),
+            scatter=plane.project(rows, answers.clusters, centroids),
         )
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         rows = self._rows(model, path)
-        clusters = _answers(model.block, rows, model.device).clusters
-        return plane.sketch(plane.project(rows, clusters, _centroids(model)), width)
+        answering = Answering.of(model)
+        answers, centroids = answering.assigned(rows), answering.centroids
+        return plane.sketch(plane.project(rows, answers.clusters, centroids), width)
 
     def _rows(self, model: Model, path: Path) -> Rows:
         rows = _read(path, self.Hyperparameters.parse(model.metadata.hyperparameters))
@@ -243,11 +259,6 @@ class Closest:
     clusters: Array
     distances: Array
 
-    @property
-    def squares(self) -> Array:
-        squares: Array = np.square(self.distances, dtype=np.float64)
-        return squares
-
     def __len__(self) -> int:
         return len(self.clusters)
 
@@ -255,29 +266,70 @@ class Closest:
         return Closest(self.clusters[part], self.distances[part])
 
 
-def _closest(network: HybridBlock, rows: Array, device: Context) -> Closest:
-    found = predict(network, rows, device)
-    return Closest(found.argmin(axis=1), found.min(axis=1))
+class Assigned(NamedTuple):
+    """The closest cluster of each row (N,), and the squared distance (N,) float64 from it."""
+
+    clusters: Array
+    squares: Array
 
 
-def _answers(network: HybridBlock, rows: Rows, device: Context) -> Closest:
-    """The answers for all ``rows``, read part by part."""
-    parts = [_closest(network, rows.take(chunk), device) for chunk in chunks(len(rows), EVALUATED)]
-    return Closest(
-        np.concatenate([part.clusters for part in parts]),
-        np.concatenate([part.distances for part in parts]),
-    )
+_FRAMES: WeakKeyDictionary[HybridBlock, Frame] = WeakKeyDictionary()  # of loaded artifacts
 
 
-def _centroids(model: Model) -> Array:
-    """The centroids (K, D) float32 of a trained model."""
-    (centroids,) = (
-        parameter
-        for name, parameter in model.block.collect_params().items()
-        if name.endswith("centroids")
-    )
-    values: Array = centroids.data(model.device).asnumpy()
-    return values
+@dataclass(frozen=True)
+class Answering:
+    """A ``network`` of the artifact, and the frame in which it answers."""
+
+    network: HybridBlock
+    frame: Frame
+    device: Context
+
+    @classmethod
+    def of(cls, model: Model) -> Answering:
+        """Raises ArtifactError where the metadata does not fit the network."""
+        frame = _FRAMES.get(model.block)
+        if frame is None:
+            shape = centroids_of(model.block, model.device).shape
+            frame = _FRAMES[model.block] = read_frame(model.metadata.encoding, *shape)
+        return cls(model.block, frame, model.device)
+
+    @property
+    def centroids(self) -> Array:
+        """(K, D) float64, where the rows lie."""
+        if self.frame.centroids is not None:
+            return self.frame.centroids
+        held: Array = centroids_of(self.network, self.device) + self.frame.offset
+        return held
+
+    def closest(self, rows: Array) -> Closest:
+        """The answers for ``rows`` (N, D)."""
+        if self.frame.centroids is not None:
+            clusters, distances = nearest_in_float64(rows, self.frame.centroids)
+            return Closest(clusters, distances.astype(np.float32))
+        if self.frame.offset.any():
+            rows = rows.astype(np.float64) - self.frame.offset
+        found = predict(self.network, rows.astype(np.float32), self.device)
+        return Closest(found.argmin(axis=1), found.min(axis=1))
+
+    def assigned(self, rows: Rows) -> Assigned:
+        """The answers for all ``rows``, read part by part; their distances in float64."""
+        centroids, parts = self.centroids, []
+        for chunk in chunks(len(rows), EVALUATED):
+            exact = rows.take(chunk, np.float64)
+            clusters = self.closest(exact).clusters
+            parts.append(Assigned(clusters, squared_differences(exact, centroids, clusters)))
+        return Assigned(*map(np.concatenate, zip(*parts)))
+
+
+def _warnings(sizes: Array) -> list[str]:
+    """What scikit-learn warns of, too: clusters that no row is closest to."""
+    filled = int((sizes > 0).sum())
+    if filled == len(sizes):
+        return []
+    return [
+        f"warning: only {filled:,} of {len(sizes):,} clusters hold rows: there may be no more "
+        "different rows; give a smaller --k"
+    ]
 
 
 def _read(path: Path, options: KMeansHyperparameters) -> Rows:
@@ -317,7 +369,8 @@ def _sample(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Sp
     size = min(spread.count, max(3 * options.batch_size, 10 * options.k))
     chosen = run.rng(SAMPLE, restart).choice(spread.count, size, replace=False, shuffle=False)
     rows = spread.fetch(np.sort(chosen))
-    return Spread(run, Rows((size, spread.columns), "", values=rows), options.k, shared=True)
+    held = Rows((size, spread.columns), "", values=rows)
+    return Spread(run, held, options.k, shared=True, exact=spread.exact)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from .spread import Spread, Totals, lend, squared_lengths
 SAMPLE, START, BATCH, RESEED = range(4)
 MOST_RESEEDED = 1000  # centroids in one iteration
 SEGMENT = 8  # mini-batches between two looks at the clock and at signals
+# The scatter of the rows, in multiples of what is left within the clusters: from here on sums in
+# float32 no longer give that to the digits that are reported; from there on float32 no longer tells
+# which centroid is the closest, and all is computed in float64.
+UNTRUSTED, UNTOLD = 2.0**4, 2.0**12
 
 
 @dataclass
@@ -30,7 +34,8 @@ class Position:
     """Where a training stands: ``done`` iterations, or mini-batches, of restart ``restart``.
 
     ``inertia`` is the sum of the squared distances of all rows from their centroids, ``passed``
-    that of the mini-batches of this pass, and ``best`` the least at the end of a restart.
+    that of the mini-batches of this pass, and ``best`` the least at the end of a restart. ``exact``
+    is whether the rows have turned out to need float64.
     """
 
     restart: int = 0
@@ -38,7 +43,16 @@ class Position:
     inertia: float = 0.0
     passed: float = 0.0
     best: float | None = None
+    exact: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Found(NamedTuple):
+    """``centroids`` (K, D) float64, how many rows are closest to each (K,), and the inertia."""
+
+    centroids: Array
+    sizes: Array
+    inertia: float
 
 
 class Fit:
@@ -48,7 +62,7 @@ class Fit:
         self.run, self.spread, self.start = run, spread, start
         self.options = run.hyperparameters
         # Relative to the variance of the columns, as in scikit-learn.
-        self.tolerance = self.options.tolerance * spread.scatter / spread.count / spread.columns
+        self.tolerance = self.options.tolerance * spread.variance
         self.batch = min(self.options.batch_size, spread.count)
         self.per_pass = -(-spread.count // self.batch) if self.batch else 1
         self.steps = self.options.max_iterations * self.per_pass
@@ -56,8 +70,8 @@ class Fit:
         self.state: dict[str, Array] = {}  # all float64
         self.passes = self.step = 0  # at the last report
 
-    def run_all(self) -> tuple[Array, float]:
-        """The centroids (K, D) float64 of the best restart, and their inertia."""
+    def run_all(self) -> Found:
+        """What the best restart has found."""
         position = self._resume()
         self.run.reporter.begin(self.steps * self.options.restarts)
         ended = ""
@@ -68,11 +82,12 @@ class Fit:
             if position.best is None or position.inertia < position.best:
                 position.best = position.inertia
                 self.state["best"] = self.state["centroids"]
-            self.state = {"best": self.state["best"]}
+                self.state["sizes"] = self.state["assigned"]
+            self.state = {name: self.state[name] for name in ("best", "sizes")}
             position.restart, position.done = position.restart + 1, 0
         if ended:
             self.run.reporter.message(f"stopping early: {ended}")
-        return self.state["best"], float(position.best or 0.0)
+        return Found(self.state["best"], self.state["sizes"], float(position.best or 0.0))
 
     def _resume(self) -> Position:
         checkpoint = self.run.resume()
@@ -82,32 +97,54 @@ class Fit:
             self.state = {name: array.asnumpy() for name, array in saved.items()}
             self.run.metrics.update(self.position.metrics)
             self.step = checkpoint.step
+            if self.position.exact:
+                self.spread.compute_exactly()
         return self.position
 
     def _iterations(self) -> str:
         """Lloyd's iterations to the end of a restart; why all should end, or an empty string."""
         position, state, spread = self.position, self.state, self.spread
-        labels = spread.no_labels()
-        totals = spread.changes(state["centroids"], zip(labels, spread.rows_on_devices()))
+        labels, totals = self._assigned()
         if "sums" in state:  # of a checkpoint: kept, since adding up anew would round anew
             totals = Totals(state["sums"], state["counts"])
-        position.inertia = self._inertia(totals)
-        while position.done < self.options.max_iterations:
+        ended = ""
+        while position.done < self.options.max_iterations and not ended:
             started = time.monotonic()
             before = state["centroids"]
             state["centroids"] = self._means(totals, labels)
             changes = spread.changes(state["centroids"], zip(labels, spread.rows_on_devices()))
             totals = totals.plus(changes)
+            position.inertia = self._inertia(totals, labels)
+            if self._needs_float64(position.inertia):
+                labels, totals = self._assigned()
+                position.inertia = spread.inertia(state["centroids"], labels)
             state["sums"], state["counts"] = totals
-            position.inertia = self._inertia(totals)
             self._count()
             self._report(position.inertia / spread.count, position.done, started)
             if self._settled(before):
                 break
             ended = self._look_up()
-            if ended:
-                return ended
-        return ""
+        position.inertia = spread.inertia(state["centroids"], labels)
+        state["assigned"] = totals.counts
+        return ended
+
+    def _assigned(self) -> tuple[list[Array], Totals]:
+        """The labels (B,) of each block by the centroids as they are, and what they add up to."""
+        labels, spread = self.spread.no_labels(), self.spread
+        parts = zip(labels, spread.rows_on_devices())
+        totals = spread.changes(self.state["centroids"], parts)
+        return labels, totals
+
+    def _needs_float64(self, inertia: float) -> bool:
+        """Whether the digits of float32 have turned out too few; from now on float64 is used."""
+        if self.spread.exact or self.spread.scatter <= UNTOLD * inertia:
+            return False
+        self.run.reporter.message(
+            "rows lie near one another for how far they reach: computing in float64 from here on"
+        )
+        self.spread.compute_exactly()
+        self.position.exact = True
+        return True
 
     def _means(self, totals: Totals, labels: list[Array]) -> Array:
         """The means of the rows of each centroid; one without rows gets the row farthest off.
@@ -127,18 +164,24 @@ class Fit:
         stay = counts[:, None] == 0
         return np.where(stay, self.state["centroids"], sums / np.maximum(counts, 1)[:, None])
 
-    def _inertia(self, totals: Totals) -> float:
-        return self._distance(totals, self.spread.scatter)
+    def _inertia(self, totals: Totals, labels: list[Array]) -> float:
+        """The inertia in the course of a restart: from sums, where that is accurate enough."""
+        found = self._distance(totals, self.spread.scatter)
+        return self.spread.inertia(self.state["centroids"], labels) if found is None else found
 
-    def _distance(self, totals: Totals, lengths: float) -> float:
+    def _distance(self, totals: Totals, lengths: float) -> float | None:
         """The squared distances of rows from the centroids that ``totals`` were assigned by.
 
-        Their sum, that is, from sums alone; ``lengths`` is that of the rows' squared lengths.
+        Their sum, that is, from sums alone; ``lengths`` is that of the rows' squared lengths. None
+        where too few of its digits are left.
         """
+        if self.spread.exact:
+            return None
         centroids = self.state["centroids"]
         products = 2 * np.vdot(totals.sums, centroids)
         from_origin = totals.counts @ np.square(centroids).sum(axis=1)
-        return max(0.0, float(lengths - products + from_origin))
+        found = float(lengths - products + from_origin)
+        return found if found * UNTRUSTED > lengths else None
 
     def _settled(self, before: Array) -> bool:
         moved = np.square(self.state["centroids"] - before).sum()
@@ -160,6 +203,7 @@ class Fit:
                 self._step(pieces)
                 if position.done % self.per_pass == 0:
                     msd = position.passed / state["seen"].sum()
+                    self._needs_float64(msd * spread.count)
                     self._report(msd, position.done // self.per_pass, started)
                     before, started = state["before"], time.monotonic()
                     self._reseed()
@@ -172,8 +216,9 @@ class Fit:
                         break
         finally:
             stream.close()
-        totals = spread.totals(state["centroids"], spread.rows_on_devices())
-        position.inertia = self._inertia(totals)
+        labels, totals = self._assigned()
+        position.inertia = spread.inertia(state["centroids"], labels)
+        state["assigned"] = totals.counts
         return ended
 
     def _read(self, step: int) -> list[tuple[Array, Context]]:
@@ -183,10 +228,16 @@ class Fit:
     def _step(self, pieces: list[tuple[Array, Context]]) -> None:
         """D. Sculley's update for all rows of a mini-batch (on this host: ``pieces``) at once."""
         state, spread = self.state, self.spread
-        lengths = spread.total(squared_lengths(rows).sum(dtype=np.float64) for rows, _ in pieces)
-        placed = [lend(rows, device) for rows, device in pieces]
-        sums, counts = spread.totals(state["centroids"], placed)
-        self.position.passed += self._distance(Totals(sums, counts), lengths)
+        # those read ahead may have the dtype of before
+        host = [rows.astype(spread.dtype, copy=False) for rows, _ in pieces]
+        lengths = spread.total(squared_lengths(rows).sum(dtype=np.float64) for rows in host)
+        placed = [lend(rows, device) for rows, (_, device) in zip(host, pieces)]
+        labels = [spread.unassigned(len(rows)) for rows in host]
+        sums, counts = spread.changes(state["centroids"], zip(labels, placed))
+        passed = self._distance(Totals(sums, counts), lengths)
+        if passed is None:
+            passed = spread.apart(state["centroids"], zip(labels, host))
+        self.position.passed += passed
         state["counts"] = state["counts"] + counts
         state["seen"] = state["seen"] + counts
         moves: Array = sums - counts[:, None] * state["centroids"]

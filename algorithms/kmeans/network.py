@@ -2,7 +2,7 @@
 
 |x - c|² = |x|² - 2 x·c + |c|², so that the work is one matrix product; |x|² does not matter for
 which centroid is the closest. Where rows lie far from the origin the formula loses digits: whoever
-calls ``Nearest`` gives rows about their mean, ``Distances`` sees to it itself.
+calls ``Nearest`` gives rows about an origin among them, ``Distances`` sees to it itself.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 from ...core import Array, Context, HybridBlock, NDArray, mx
 
 
-def nearest(k: int, columns: int, devices: Sequence[Context]) -> HybridBlock:
+def nearest(k: int, columns: int, devices: Sequence[Context], dtype: str) -> HybridBlock:
     """A network from rows (B, columns) to the index of the closest of ``k`` centroids, (B,)."""
 
     class Nearest(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(prefix="nearest_")
-            self.centroids = self.params.get("centroids", shape=(k, columns), grad_req="null")
-            self.offsets = self.params.get("offsets", shape=(k,), grad_req="null")
+            kind = {"dtype": dtype, "grad_req": "null"}
+            self.centroids = self.params.get("centroids", shape=(k, columns), **kind)
+            self.offsets = self.params.get("offsets", shape=(k,), **kind)
 
         def hybrid_forward(self, F: Any, x: Any, centroids: Any, offsets: Any) -> Any:  # noqa: N803
             closeness = F.FullyConnected(x, centroids, offsets, num_hidden=k)
@@ -40,7 +41,7 @@ def place(network: HybridBlock, centroids: Array) -> None:
         (network.centroids, centroids),
         (network.offsets, np.square(centroids).sum(axis=1) / -2),
     ):
-        parameter.set_data(mx.nd.from_numpy(values.astype(np.float32)))
+        parameter.set_data(mx.nd.from_numpy(values.astype(parameter.dtype)))
 
 
 def squared_distances(x: NDArray, norms: NDArray, points: NDArray) -> NDArray:
@@ -51,11 +52,22 @@ def squared_distances(x: NDArray, norms: NDArray, points: NDArray) -> NDArray:
     return mx.nd.relu(mx.nd.broadcast_add(apart, lengths.expand_dims(0)))
 
 
+def centroids_of(network: HybridBlock, device: Context) -> Array:
+    """The centroids (K, D) float64 that a network of ``distances`` holds."""
+    (centroids,) = (
+        parameter
+        for name, parameter in network.collect_params().items()
+        if name.endswith("centroids")
+    )
+    values: Array = centroids.data(device).asnumpy().astype(np.float64)
+    return values
+
+
 def distances(centroids: Array, origin: Array) -> HybridBlock:
     """The network of the artifact: rows (B, D) to their distances (B, K) from ``centroids`` (K, D).
 
-    All is counted from ``origin`` (D,), the mean of the training data. The least distance of each
-    row is computed anew from the differences, since the formula loses digits in small ones; no
+    All is counted from ``origin`` (D,), which lies among the rows. The least distance of each row
+    is computed anew from the differences, since the formula loses digits in small ones; no
     other is less.
     """
     k = len(centroids)

@@ -19,7 +19,7 @@ def project(rows: Rows, clusters: Array, centroids: Array) -> Scatter:
     twice. ``clusters`` (N,) is the cluster of each row.
     """
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).astype(np.int64))
-    points = rows.take(chosen).astype(np.float64)
+    points = rows.take(chosen, np.float64)
     names = ("column 1", f"column {min(2, points.shape[1])}")
     axes = np.eye(points.shape[1])[:, [0, min(1, points.shape[1] - 1)]]
     mean = np.zeros(points.shape[1])

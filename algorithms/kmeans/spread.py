@@ -1,7 +1,8 @@
 """Rows spread over devices and hosts in blocks, and the sums over all of them.
 
 The blocks follow from the rows alone, not from how many devices there are, and their float32 sums
-are added in float64: so the result is the same, however many devices there are.
+are added in float64: so the result is the same, however many devices there are. Few rows, and those
+of which float32 would lose the digits that matter, are computed with in float64 throughout.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import numpy as np
 
 from ...core import Array, Context, NDArray, Run, mx
 from ...core.rows import Rows
-from ...core.training.data import prefetched
+from ...core.training.data import chunks, prefetched
 from .network import nearest, place, squared_distances
 
 BLOCK_NUMBERS = 2**24  # float32 in a block of rows, or in its distances: 64 MiB
 STREAMED_NUMBERS = 2**22  # the same where rows are read from disk, and memory is short
 LEAST_BLOCKS = 4  # so that few rows too are shared by the devices
+FEW_PRODUCTS = 2**24  # up to so many in a pass, float64 costs nothing that is noticed
+SAMPLED = 256  # rows that tell where most of them lie
+DIFFERENCE_NUMBERS = 2**17  # at a time, which stay in a processor's cache
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Totals(NamedTuple):
@@ -50,7 +55,15 @@ class Spread:
     all hosts.
     """
 
-    def __init__(self, run: Run[Any], rows: Rows, k: int, *, shared: bool | None = None) -> None:
+    def __init__(
+        self,
+        run: Run[Any],
+        rows: Rows,
+        k: int,
+        *,
+        shared: bool | None = None,
+        exact: bool | None = None,
+    ) -> None:
         self.run, self.rows, self.k = run, rows, k
         cluster = run.cluster
         self.shared = cluster.agrees(rows.digest) if shared is None else shared
@@ -59,8 +72,34 @@ class Spread:
         self.count = len(rows) if self.shared else sum(counts)
         self.columns = rows.shape[1]
         self.blocks = self._cut(len(rows))
-        self.nearest = nearest(k, self.columns, run.devices)
+        few = self.count * self.columns * k <= FEW_PRODUCTS
+        self._compute_in(np.float64 if (few if exact is None else exact) else np.float32)
+        self.mean = np.zeros(self.columns)  # of the rows, as they are counted
+
+    def _compute_in(self, dtype: type[Any]) -> None:
+        self.dtype = dtype
+        self.nearest = nearest(self.k, self.columns, self.run.devices, np.dtype(dtype).name)
         self._resident: list[NDArray] = []
+
+    @property
+    def _fits(self) -> bool:
+        """Whether the rows, as they are computed with, may stay in memory."""
+        allowed = int(self.run.hyperparameters.memory_mb) * 2**20
+        return self.rows.in_memory and (
+            self.dtype is np.float32
+            or len(self.rows) * self.columns * np.dtype(self.dtype).itemsize <= allowed
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether all is computed in float64."""
+        return self.dtype is np.float64
+
+    def compute_exactly(self) -> None:
+        """Use float64 from now on, with the rows as they are held."""
+        self._compute_in(np.float64)
+        for name in ("norms", "scatter"):
+            self.__dict__.pop(name, None)
 
     def _cut(self, size: int) -> list[Block]:
         """The blocks of this host, of its ``size`` rows."""
@@ -78,13 +117,20 @@ class Spread:
         ]
 
     def centre(self) -> None:
-        """Count rows from their mean from now on, where the formula of distances is accurate."""
+        """Count rows from among them from now on, where the formula of distances is accurate.
+
+        From their mean, that is, unless few that lie far off have drawn it to where no others are:
+        then from the edge of what nine tenths of a sample cover, column by column.
+        """
         total = np.zeros(self.columns)
         for block in self.blocks:
-            rows = self.rows.take(slice(block.start, block.stop))
-            total += np.ones(len(rows), np.float32) @ rows
+            rows = self._read(block)
+            total += np.ones(len(rows), rows.dtype) @ rows
         mean = self.sum("mean", total) / self.count
-        self.rows.move_origin(mean.astype(np.float32))
+        places = np.linspace(0, self.count - 1, min(self.count, SAMPLED)).astype(np.int64)
+        low, high = np.percentile(self.fetch(places), (5, 95), axis=0)
+        self.rows.move_origin(np.clip(mean, low, high))
+        self.mean = mean - self.rows.origin
 
     @cached_property
     def norms(self) -> list[NDArray]:
@@ -93,13 +139,37 @@ class Spread:
 
     @cached_property
     def scatter(self) -> float:
-        """The sum of the squared lengths of all rows."""
+        """The sum of the squared lengths of all rows; infinite where float32 does not hold one."""
         lengths = (squared_lengths(self._read(block)) for block in self.blocks)
-        return self.total(each.sum(dtype=np.float64) for each in lengths)
+        return self.total(
+            each.sum(dtype=np.float64) if (each <= LARGEST).all() else np.inf for each in lengths
+        )
+
+    @property
+    def variance(self) -> float:
+        """The mean variance of the columns."""
+        about_mean = self.scatter - self.count * float(np.square(self.mean).sum())
+        return max(0.0, about_mean) / self.count / self.columns
 
     def sum(self, name: str, mine: Array) -> Array:
-        """``mine`` and the arrays of the other hosts, added up."""
-        return self.run.sum(name, [mx.nd.array(mine, dtype="float64", ctx=self.run.devices[0])])
+        """``mine`` and the arrays of the other hosts, added up in float64."""
+        every = self.run.cluster.gather(np.ravel(mine), name)
+        total: Array = every.sum(axis=0).reshape(np.shape(mine))
+        return total
+
+    def inertia(self, centroids: Array, labels: list[Array]) -> float:
+        """The squared distances of all rows from the ``centroids`` (K, D) of their ``labels``.
+
+        Their sum, from the differences: no digits are lost, however near the rows lie.
+        """
+        return self.apart(centroids, zip(labels, map(self._read, self.blocks)))
+
+    def apart(self, centroids: Array, parts: Iterable[tuple[Array, Array]]) -> float:
+        """The same of rows (B, D) in ``parts``, each after its labels (B,)."""
+        return self.total(
+            squared_differences(rows, centroids.astype(self.dtype), own).sum(dtype=np.float64)
+            for own, rows in parts
+        )
 
     def total(self, mine: Iterable[float]) -> float:
         return float(self.sum("total", np.array([sum(mine)]))[0])
@@ -110,7 +180,7 @@ class Spread:
 
     def rows_on_devices(self) -> Generator[NDArray, None, None]:
         """The rows (B, D) of each block, centred, on its device."""
-        if self.rows.in_memory:
+        if self._fits:
             if not self._resident:
                 self._resident = [lend(self._read(b), b.device) for b in self.blocks]
             yield from self._resident
@@ -123,18 +193,15 @@ class Spread:
             stream.close()
 
     def _read(self, block: Block) -> Array:
-        return self.rows.take(slice(block.start, block.stop))
+        return self.rows.take(slice(block.start, block.stop), self.dtype)
 
     def no_labels(self) -> list[Array]:
         """For each block the labels (B,) of rows that belong to no centroid yet."""
-        return [self._unassigned(block.stop - block.start) for block in self.blocks]
+        return [self.unassigned(block.stop - block.start) for block in self.blocks]
 
-    def _unassigned(self, count: int) -> Array:
+    def unassigned(self, count: int) -> Array:
+        """The labels (count,) of rows that belong to no centroid yet."""
         return np.full(count, self.k, np.int32)
-
-    def totals(self, centroids: Array, parts: Iterable[NDArray]) -> Totals:
-        """What the rows in ``parts`` (B, D) add up to for each of ``centroids`` (K, D)."""
-        return self.changes(centroids, ((self._unassigned(len(x)), x) for x in parts))
 
     def draw(self, size: int, *key: int) -> list[tuple[Array, Context]]:
         """The part of this host in ``size`` rows drawn with replacement, in pieces for its devices.
@@ -153,18 +220,21 @@ class Spread:
             rank, hosts = cluster.rank, cluster.count
             pieces = pieces[rank * len(pieces) // hosts : (rank + 1) * len(pieces) // hosts]
         return [
-            (self.rows.take(np.sort(piece)), devices[i % len(devices)])
+            (self.rows.take(np.sort(piece), self.dtype), devices[i % len(devices)])
             for i, piece in enumerate(pieces)
         ]
 
     def fetch(self, indices: Array) -> Array:
-        """The rows (M, D) float32 at ``indices`` (M,), on every host."""
+        """The rows (M, D) at ``indices`` (M,), on every host."""
         if self.shared:
-            return np.array(self.rows.take(indices))
-        rows = np.zeros((len(indices), self.columns), np.float32)
+            return np.array(self.rows.take(indices, self.dtype))
+        rows = np.zeros((len(indices), self.columns), self.dtype)
         own = (indices >= self.first) & (indices < self.first + len(self.rows))
-        rows[own] = self.rows.take(indices[own] - self.first)
-        return self.sum("rows", rows).astype(np.float32)
+        rows[own] = self.rows.take(indices[own] - self.first, self.dtype)
+        if self.exact:
+            return self.sum("rows", rows)
+        parts = [mx.nd.array(rows, ctx=self.run.devices[0])]  # to which others add nothing but 0
+        return self.run.sum("rows", parts).astype(np.float32)
 
     def sum_whole(self, mine: Array) -> Array:
         """Whole numbers (M,) of all hosts, added up exactly."""
@@ -181,6 +251,7 @@ class Spread:
         sums = {
             device: mx.nd.zeros((self.k, self.columns), device, "float64") for device in devices
         }
+        exact_sums = np.zeros((self.k, self.columns))
         counts = np.zeros(self.k)
         pending: deque[tuple[Array, NDArray, NDArray]] = deque()
 
@@ -189,11 +260,15 @@ class Spread:
             new = found.asnumpy().astype(np.int32)
             if (labels != new).any():
                 signs, places, ends = _moves(labels, new, self.k)
+                signs = signs.astype(self.dtype, copy=False)
                 counts[:] += np.bincount(places, signs, minlength=self.k)
                 arrays = tuple(mx.nd.from_numpy(array) for array in (signs, places, ends))
                 moves = mx.nd.sparse.csr_matrix(arrays, (len(new), self.k), x.context)
                 change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
-                sums[x.context] += change.astype("float64")
+                if self.exact:  # in the order of the blocks, wherever they are
+                    exact_sums[:] += change.asnumpy()
+                else:
+                    sums[x.context] += change.astype("float64")
                 labels[:] = new
 
         for labels, x in parts:
@@ -203,7 +278,9 @@ class Spread:
         while pending:
             settle()
         return Totals(
-            self.run.sum("sums", list(sums.values())),
+            self.sum("sums", exact_sums)
+            if self.exact
+            else self.run.sum("sums", list(sums.values())),
             self.sum_whole(counts).astype(np.float64),
         )
 
@@ -214,7 +291,7 @@ class Spread:
         """
         found: list[tuple[float, int, int]] = []
         for (block, x), own in zip(self.each(), labels):
-            centres = mx.nd.array(centroids[own], ctx=block.device)
+            centres = mx.nd.array(centroids[own], ctx=block.device, dtype=self.dtype)
             apart = mx.nd.square(x - centres).sum(axis=1).asnumpy()
             best = np.argsort(-apart, kind="stable")[:count]
             rows = self.first + block.start + best
@@ -237,7 +314,7 @@ class Spread:
     def closest(self, centroids: Array) -> Generator[tuple[Block, Array, Array], None, None]:
         """For each block the closest of ``centroids`` (K, D) and its squared distance, (B,)."""
         for (block, x), norms in zip(self.each(), self.norms):
-            points = mx.nd.array(centroids, ctx=block.device)
+            points = mx.nd.array(centroids, ctx=block.device, dtype=self.dtype)
             apart = squared_distances(x, norms, points)
             yield block, apart.argmin(axis=1).asnumpy().astype(int), apart.min(axis=1).asnumpy()
 
@@ -257,9 +334,19 @@ def _moves(old: Array, new: Array, k: int) -> tuple[Array, Array, Array]:
 
 
 def squared_lengths(rows: Array) -> Array:
-    """Of each of ``rows`` (B, D): (B,) float32. On the host: mxnet takes 20 times as long."""
+    """Of each of ``rows`` (B, D): (B,). On the host: mxnet takes 20 times as long."""
     lengths: Array = np.einsum("ij,ij->i", rows, rows)
     return lengths
+
+
+def squared_differences(rows: Array, centroids: Array, labels: Array) -> Array:
+    """Of each of ``rows`` (B, D) from its own of ``centroids`` (K, D): (B,)."""
+    found = np.empty(len(rows), centroids.dtype)
+    for chunk in chunks(len(rows), max(1, DIFFERENCE_NUMBERS // rows.shape[1])):
+        apart = centroids[labels[chunk]]
+        np.subtract(rows[chunk], apart, out=apart)
+        found[chunk] = squared_lengths(apart)
+    return found
 
 
 def lend(rows: Array, device: Context) -> NDArray:

@@ -19,7 +19,7 @@ OVERSAMPLING = 2  # rows drawn in each, for each centroid
 
 
 def random_rows(spread: Spread, k: int, rng: np.random.Generator) -> Array:
-    """``k`` different rows, (K, D) float32."""
+    """``k`` different rows, (K, D)."""
     return spread.fetch(np.sort(rng.choice(spread.count, k, replace=False)))
 
 
@@ -116,7 +116,7 @@ class _Cover:
     def _with(self, points: Array) -> Iterator[NDArray]:
         spread = self.spread
         for i, (block, x) in enumerate(spread.each()):
-            there = mx.nd.array(points, ctx=block.device)
+            there = mx.nd.array(points, ctx=block.device, dtype=spread.dtype)
             apart = squared_distances(x, spread.norms[i], there)
             if self._near:
                 apart = mx.nd.broadcast_minimum(apart, self._near[i].expand_dims(1))

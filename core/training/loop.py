@@ -81,11 +81,11 @@ def fit(
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
     it is given; ``validate``, which every host calls, returns the metrics of the validation
-    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. At the end ``network`` has the parameters of the epoch that was
-    the best by the algorithm's objective, or where ``validate`` tells none, of the last; which one
-    is in ``run.epoch``, and ``run.metrics`` are its figures. Returns the numbers of steps and
-    epochs done. Raises TrainingError when the loss is no longer finite, Stopped when a signal ended
-    the training.
+    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. At the end
+    ``network`` has the parameters of the epoch that was the best by the algorithm's objective, or
+    where ``validate`` tells none, of the last; which one is in ``run.epoch``, and ``run.metrics``
+    are its figures. Returns the numbers of steps and epochs done. Raises TrainingError when the
+    loss is no longer finite, Stopped when a signal ended the training.
     """
     return _Fit(run, network, loss, train, augment, validate).run_all()
 

@@ -198,16 +198,20 @@ class Run(Generic[H]):
         in the dtype of ``parts``, hosts in float32. Raises InputError where the run compresses
         what is pushed, which leaves nothing of a sum.
         """
-        if self.options.gradient_compression:
-            raise InputError(
-                f"--gradient-compression: {self.algorithm.name} has no gradients to compress"
-            )
+        self.check_sums()
         if self._reducer is None:
             self._reducer = Reducer(self.kvstore, SUMS_KEY)
         with self.cluster.waiting(f"the sums ({name}) of the other hosts"):
             self._reducer.reduce({f"{name} {parts[0].shape}": parts})
             total: Array = parts[0].asnumpy().astype(np.float64)
         return total
+
+    def check_sums(self) -> None:
+        """Raises InputError where the run compresses what is pushed, which leaves no sums."""
+        if self.options.gradient_compression:
+            raise InputError(
+                f"--gradient-compression: {self.algorithm.name} has no gradients to compress"
+            )
 
     def decide(self) -> Decision:
         """What is to be done between two steps; the same answer on every host."""

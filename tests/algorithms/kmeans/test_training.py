@@ -29,7 +29,7 @@ def fit(x: np.ndarray, first: np.ndarray, devices: str = "cpu", **options: Any) 
     rows = Rows(x.shape, "", values=x.astype(np.float32))
     spread = Spread(run, rows, len(first))
     spread.centre()
-    found, inertia = Fit(run, spread, lambda _: first - rows.origin).run_all()
+    found, _, inertia = Fit(run, spread, lambda _: first - rows.origin).run_all()
     apart = np.square(x[:, None] - (found + rows.origin)).sum(axis=2).min(axis=1)
     assert inertia == pytest.approx(apart.sum(dtype=np.float64), rel=1e-4, abs=1e-4)
     return found + rows.origin
