@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 from functools import cached_property
 from typing import Any, Callable, Iterator
 
@@ -26,6 +27,7 @@ FIXES = {
     "NoCredentialsError": "sign in, as with `aws configure`",
     "PartialCredentialsError": "sign in, as with `aws configure`",
     "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
+    "ResourceInUse": "somebody has made one of this name: choose another --name",
     "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
     "EndpointConnectionError": "is there a network, and is the region spelt right?",
     "SSOTokenLoadError": "sign in again, as with `aws sso login`",
@@ -53,7 +55,7 @@ class Account:
     In a dry run nothing is created, changed or uploaded: each such request is handed to
     ``planned`` with its service, operation and parameters, checked as botocore checks them, and
     answered with placeholders. What only reads is asked of AWS all the same. ``boto`` is a session
-    of boto3's to act through, in place of a new one.
+    of boto3's to act through, in place of a new one. ``run`` marks what is created through it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Account:
             raise InputError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
         self.region: str = self.boto.region_name
         self.dry = planned is not None
+        self.run = secrets.token_hex(8)
         self._clients: dict[str, Any] = {}
         if planned is not None:
             self._intercept(planned)

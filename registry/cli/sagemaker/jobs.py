@@ -598,7 +598,13 @@ def transform(
             _say("  a transform job has no limit of time: it is billed until it has read all")
             if not account.dry:
                 confirm(f"Start it, for {cost}?", yes)
-            made = sdk.model(found, role=arn, image_uri=image, session=session)
+            made = sdk.model(
+                found,
+                role=arn,
+                image_uri=image,
+                name=names.named(algorithm.name),
+                session=session,
+            )
         uri = source if data.is_uri(source) else data.upload(account, Path(source), "data")
         split = split_type or usual_split(kind)
         with jobs.starting(account, job, jobs.TRANSFORM, _say) as undo, explained():
@@ -606,6 +612,7 @@ def transform(
                 f"model {made.name}",
                 partial(removal.remove_model, account, made.name),
                 f"aws sagemaker delete-model --model-name {made.name}",
+                arn=partial(removal.model_arn, account, made.name),
             )
             transformer = made.transformer(
                 hosts,
@@ -615,7 +622,7 @@ def transform(
                 output_path=f"{output or sdk.root(account)}/transforms/{job}",
                 accept=answer,
                 max_payload=-(-max_payload // 2**20),
-                tags=tags.tags(algorithm.name),
+                tags=tags.tags(algorithm.name, account.run),
             )
             transformer.transform(
                 uri,
@@ -636,7 +643,7 @@ def transform(
             raise
         finally:
             if ended:  # nothing else needs the model
-                removal.remove_model(account, made.name)
+                removal.remove_own_model(account, made.name)
 
 
 SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}
