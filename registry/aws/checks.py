@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from ...core.channels import check_channels
+from ...core.data.walking import walk
 from ...core.errors import DataError, InputError
-from ...core.files import entries
 from ...core.hyperparameters import Hyperparameters
 from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
@@ -55,11 +55,11 @@ def instance(
 
 
 def channels(
-    algorithm: AnyAlgorithm, given: Mapping[str, str], account: Account
+    algorithm: AnyAlgorithm, given: Mapping[str, str], account: Account, tell: Tell = say
 ) -> dict[str, Path | str]:
     """The channels, each a path here that exists and isn't empty, or a URI with bytes in S3.
 
-    Raises DataError with every fault, AwsError.
+    What would not be uploaded is told. Raises DataError with every fault, AwsError.
     """
     here = {name: Path(source) for name, source in given.items() if not data.is_uri(source)}
     there = {name: source for name, source in given.items() if data.is_uri(source)}
@@ -71,7 +71,7 @@ def channels(
         faults += error.faults
     for name, path in here.items():
         try:
-            not_empty(path)
+            not_empty(path, tell)
         except DataError as error:
             formats = ", ".join(_formats(algorithm, name))
             faults += (f"{fault} (channel {name!r}): expected {formats}" for fault in error.faults)
@@ -85,12 +85,17 @@ def channels(
     return {name: here.get(name) or there[name] for name in given}
 
 
-def not_empty(path: Path) -> None:
-    """Raises DataError for a file without bytes and a folder without files."""
-    if path.is_dir() and not entries(path):
-        raise DataError(f"{path}: holds no files")
+def not_empty(path: Path, tell: Tell = say) -> None:
+    """Tell what of a folder is left out. Raises DataError for a file without bytes and a folder
+    without files.
+    """
+    found = walk(path)
+    if not found.files:
+        raise DataError("; ".join([f"{path}: holds no files", *found.left_out]))
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: is empty")
+    for left in found.left_out:
+        tell(f"{path}: is not uploaded: {left}")
 
 
 def contents(

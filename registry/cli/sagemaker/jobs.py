@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
+from ....core.data.walking import walk
 from ....core.errors import InputError, PayloadError, TrainingError
 from ....core.hyperparameters import Hyperparameters
 from ....core.serving.jobs import usual_split
@@ -653,7 +654,7 @@ def _content_type(source: str) -> str:
     """By the name of the file, or of the first in the folder."""
     path = Path(source)
     if path.is_dir():
-        path = next((each for each in sorted(path.rglob("*")) if each.is_file()), path)
+        path = next(iter(walk(path).files.values()), path)
     try:
         return codecs.content_type_of(path)
     except PayloadError as error:

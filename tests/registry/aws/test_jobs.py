@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from algoshelf.core.errors import AlgoshelfError
+from algoshelf.registry.aws import data
+from algoshelf.registry.aws.account import Account
 from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
@@ -94,6 +96,26 @@ def test_the_same_data_is_uploaded_once(aws: Aws, tmp_path: Path) -> None:
     (folder / "iris.csv").write_bytes(IRIS.read_bytes() + b"5.1,3.5,1.4,0.2\n")
     assert aws(*train, *arguments).exit_code == 0
     assert len([key for key in aws.objects() if "/data/" in key]) == 2
+
+
+def test_links_in_the_data_upload_no_file_twice(aws: Aws, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "iris.csv").write_bytes(IRIS.read_bytes())
+    (folder / "a" / "over").symlink_to("../b")
+    (folder / "b" / "back").symlink_to("../a")
+    (folder / "again").symlink_to(".")
+    (folder / "up").symlink_to("..")
+    result = aws("transform", "s3://mine/model.tar.gz", folder, "--instance", INSTANCE, "--yes")
+    assert "nothing lies there" in refusal(result) or "no such bucket" in refusal(result)
+    for left in ("again", "up", "a/over", "b/back"):
+        assert f"{folder}: is not uploaded: {left}: a link that leads to" in result.stderr
+    account = Account()
+    data.upload(account, folder, "data")
+    names = [key.split("/", 3)[3] for key in aws.objects()]
+    assert names == ["a/iris.csv", "b/iris.csv"]
+    assert data.size(account, folder) == 2 * IRIS.stat().st_size
 
 
 @pytest.mark.parametrize(
