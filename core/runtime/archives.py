@@ -12,7 +12,7 @@ import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Callable
+from typing import Callable
 
 from ..errors import DataError
 
@@ -74,7 +74,7 @@ def _most(archive: Path, bounds: Bounds) -> int:
 class _Metered:
     """A stream that ends in an error at ``limit``, and at ``most`` whatever that is."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, most: int) -> None:
         self.position = 0
         self.limit = 0
         self._stream = stream
