@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path, PurePosixPath
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 from ..errors import DataError
 
@@ -52,7 +52,7 @@ class _Walker:
         self.above = {_identity(os.stat(parent)) for parent in root.resolve().parents}
 
     def run(self) -> Walk:
-        waiting: List[Tuple[str, Path]] = [("", self.root)]
+        waiting: list[tuple[str, Path]] = [("", self.root)]
         while waiting:
             linked: list[tuple[str, Path]] = []
             for name, folder in waiting:

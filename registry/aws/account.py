@@ -18,6 +18,7 @@ READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "Batc
 # Through these botocore fetches credentials, as of a profile that assumes a role.
 SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
+S3_REQUEST, OWNER, ANY = "provide-client-params.s3", "ExpectedBucketOwner", "any"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
 FIXES = {
     "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
@@ -56,6 +57,10 @@ class Account:
     ``planned`` with its service, operation and parameters, checked as botocore checks them, and
     answered with placeholders. What only reads is asked of AWS all the same. ``boto`` is a session
     of boto3's to act through, in place of a new one. ``run`` marks what is created through it.
+
+    Every request to S3 names the account that the bucket is to belong to, this one, so that nobody
+    else's bucket under an expected name takes or gives anything. ``bucket_owner`` is another
+    account that buckets may belong to, except the account's own, or ANY.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Account:
         profile: str | None = None,
         planned: Callable[[str, str, dict[str, Any]], None] | None = None,
         boto: Any = None,
+        bucket_owner: str = "",
     ) -> None:
         try:
             import boto3
@@ -79,7 +85,10 @@ class Account:
         self.region: str = self.boto.region_name
         self.dry = planned is not None
         self.run = secrets.token_hex(8)
+        self.bucket_owner = bucket_owner
         self._clients: dict[str, Any] = {}
+        if boto is None:  # of clients that the SDK makes, too
+            self.boto.events.register(S3_REQUEST, self._name_owner)
         if planned is not None:
             self._intercept(planned)
 
@@ -90,7 +99,9 @@ class Account:
         if service not in self._clients:
             config = Config(retries={"mode": "standard", "max_attempts": 5})
             with explained():
-                self._clients[service] = self.boto.client(service, config=config)
+                made = self.boto.client(service, config=config)
+                made.meta.events.register(S3_REQUEST, self._name_owner)
+                self._clients[service] = made
         return self._clients[service]
 
     @cached_property
@@ -107,6 +118,15 @@ class Account:
     def bucket(self) -> str:
         """The name of the bucket that the SageMaker SDK uses too."""
         return f"sagemaker-{self.region}-{self.identity['Account']}"
+
+    def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Have S3 refuse the request where the bucket is another's."""
+        if OWNER not in model.input_shape.members or OWNER in params:
+            return
+        if params.get("Bucket") == self.bucket or not self.bucket_owner:
+            params[OWNER] = self.identity["Account"]
+        elif self.bucket_owner != ANY:
+            params[OWNER] = self.bucket_owner
 
     def _intercept(self, planned: Callable[[str, str, dict[str, Any]], None]) -> None:
         events = self.boto.events

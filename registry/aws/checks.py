@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
@@ -168,10 +169,11 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
         tell(f"{given}: the credentials may not look at it (iam:GetRole), so it is not checked")
         partition, number = account.partition, account.identity["Account"]
         return given if arn else f"arn:{partition}:iam::{number}:role/{given}"
-    if not _trusts(found.get("AssumeRolePolicyDocument", {})):
+    if not _trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
         raise InputError(
-            f"{found['Arn']}: {TRUSTED} may not assume it: add the service to its trust policy, or "
-            f"give another role by --role or {ROLE_VARIABLE}"
+            f"{found['Arn']}: {TRUSTED} may not assume it for account "
+            f"{account.identity['Account']}: see its trust policy (docs/sagemaker.md), or give "
+            f"another role by --role or {ROLE_VARIABLE}"
         )
     return str(found["Arn"])
 
@@ -210,8 +212,11 @@ def _quotas(account: Account) -> Iterator[Mapping[str, Any]]:
         yield from page["Quotas"]
 
 
-def _trusts(policy: Any) -> bool:
-    """Whether the trust policy lets SageMaker in; a condition is taken to hold."""
+def _trusts(policy: Any, number: str) -> bool:
+    """Whether the trust policy lets SageMaker in for the account of this ``number``.
+
+    Another condition than that on ``aws:SourceAccount`` is taken to hold.
+    """
     policy = json.loads(policy) if isinstance(policy, str) else policy
     for statement in _listed(policy.get("Statement")):
         principal = statement.get("Principal", {})
@@ -221,9 +226,21 @@ def _trusts(policy: Any) -> bool:
             statement.get("Effect") == "Allow"
             and TRUSTED in services
             and {"sts:AssumeRole", "sts:*", "*"} & set(actions)
+            and _is_for(statement.get("Condition", {}), number)
         ):
             return True
     return False
+
+
+def _is_for(condition: Mapping[str, Any], number: str) -> bool:
+    """Whether a condition that demands that the source be of certain accounts names this one."""
+    for keys in (condition.get("StringEquals", {}), condition.get("StringLike", {})):
+        for key, value in keys.items():
+            if key.lower() == "aws:sourceaccount" and not any(
+                fnmatchcase(number, each) for each in _listed(value)
+            ):
+                return False
+    return True
 
 
 def _listed(value: Any) -> list[Any]:

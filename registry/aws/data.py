@@ -19,6 +19,7 @@ from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
 SCHEME = "s3://"
+REFUSED = ("403", "AccessDenied")
 MOST_SIZED = 100_000  # objects: a hundred requests
 _WITH_BUCKET: WeakSet[Account] = WeakSet()
 
@@ -74,7 +75,7 @@ def check_uri(account: Account, uri: str) -> None:
     except AwsError as error:
         if error.aws_code == "NoSuchBucket":
             raise DataError(f"{uri}: there is no such bucket") from None
-        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+        raise _told(account, uri, error) from None
     if not any(int(found["Size"]) for found in answer.get("Contents", ())):
         raise DataError(f"{uri}: nothing lies there: list it by `aws s3 ls {uri}`")
 
@@ -104,7 +105,7 @@ def download(account: Account, uri: str, target: Path, most: int) -> None:
     except AwsError as error:
         if error.aws_code in ("404", "NoSuchKey", "NoSuchBucket"):
             raise DataError(f"{uri}: there is no such object") from None
-        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+        raise _told(account, uri, error) from None
 
 
 def ensured_bucket(account: Account) -> str:
@@ -114,10 +115,10 @@ def ensured_bucket(account: Account) -> str:
         return name
     try:
         with explained():
-            client.head_bucket(Bucket=name, ExpectedBucketOwner=account.identity["Account"])
+            client.head_bucket(Bucket=name)
     except AwsError as error:
         if error.aws_code != "404":
-            raise AwsError(f"{SCHEME}{name}: {error}", error.aws_code) from None
+            raise _told(account, f"{SCHEME}{name}", error) from None
         place: dict[str, Any] = {}
         if account.region != "us-east-1":  # where it may not be named
             place["CreateBucketConfiguration"] = {"LocationConstraint": account.region}
@@ -125,6 +126,18 @@ def ensured_bucket(account: Account) -> str:
             client.create_bucket(Bucket=name, **place)
     _WITH_BUCKET.add(account)
     return name
+
+
+def _told(account: Account, uri: str, error: AwsError) -> AwsError:
+    """The error with where, and with whose the bucket was expected to be where that may be why."""
+    text = f"{uri}: {error}"
+    if error.aws_code in REFUSED:
+        owner = account.bucket_owner or account.identity["Account"]
+        text += (
+            f"; or the bucket is not account {owner}'s, as was expected: for that of another give "
+            "--bucket-owner ACCOUNT, or any"
+        )
+    return AwsError(text, error.aws_code)
 
 
 def _digest(files: dict[str, Path]) -> str:
