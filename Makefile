@@ -54,6 +54,7 @@ ifeq ($(PYTHON),)
 	@exit 1
 endif
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools
 	@touch $@
 
 $(VENV)/installed: $(VENV)/python pyproject.toml setup.py
@@ -67,10 +68,12 @@ $(VENV)/developing: $(VENV)/installed
 $(TOOLKITS)/image/installed: tests/toolkits/requirements-image.txt
 	@test -n "$(PYTHON38)" || { echo "AWS's MXNet image has Python 3.8; none was found: make toolkits PYTHON38=PATH" >&2; exit 1; }
 	$(PYTHON38) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(TOOLKITS)/sdk/installed: tests/toolkits/requirements-sdk.txt $(VENV)/python
 	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

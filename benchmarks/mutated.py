@@ -52,9 +52,40 @@ DEADLY = [
     ("SliceChannel", {"num_outputs": "2", "axis": "77"}),
 ]
 VALUES = [
-    *("0", "-1", "1", "7", "65537", "2147483647", "2147483648", "-2147483648", "1e30", "nan", "inf"),
-    *("None", "True", "False", "", "()", "(0, 0)", "(-1,)", "(1, 2, 3, 4, 5, 6, 7, 8, 9)", "[2, 2]"),
-    *("(99999999, 99999999)", "9" * 5000, "(0, -4, -1, 0)", "(-2,)", "(0, -3)", "relu", "\x00", "é"),
+    *(
+        "0",
+        "-1",
+        "1",
+        "7",
+        "65537",
+        "2147483647",
+        "2147483648",
+        "-2147483648",
+        "1e30",
+        "nan",
+        "inf",
+    ),
+    *(
+        "None",
+        "True",
+        "False",
+        "",
+        "()",
+        "(0, 0)",
+        "(-1,)",
+        "(1, 2, 3, 4, 5, 6, 7, 8, 9)",
+        "[2, 2]",
+    ),
+    *(
+        "(99999999, 99999999)",
+        "9" * 5000,
+        "(0, -4, -1, 0)",
+        "(-2,)",
+        "(0, -3)",
+        "relu",
+        "\x00",
+        "é",
+    ),
 ]
 NUMBERS = [0, 1, 2, 3, 7, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
 JSON_VALUES: List[Any] = [
@@ -95,7 +126,13 @@ def graph(rng: random.Random, files: Files) -> str:
         )
     elif kind == "head":
         document["heads"] = rng.choice(
-            [[], [[len(nodes) - 1, 7, 0]], [[0, 0, 0]], [[2**40, 0, 0]], [[len(nodes) - 1, 0, 0]] * 99]
+            [
+                [],
+                [[len(nodes) - 1, 7, 0]],
+                [[0, 0, 0]],
+                [[2**40, 0, 0]],
+                [[len(nodes) - 1, 0, 0]] * 99,
+            ]
         )
     elif kind == "node":
         index = rng.randrange(len(nodes))
@@ -162,7 +199,9 @@ def parameters(rng: random.Random, files: Files) -> str:
     """Change the parameters; what was done."""
     content = bytearray(files[PARAMETERS])
     places = list(fields(bytes(content)))
-    kind = rng.choice(["field", "field", "field", "field", "cut", "more", "byte", "name", "numbers"])
+    kind = rng.choice(
+        ["field", "field", "field", "field", "cut", "more", "byte", "name", "numbers"]
+    )
     if kind == "field":
         at, layout = rng.choice(places)
         most = 2 ** (8 * struct.calcsize(layout)) - 1
@@ -226,7 +265,9 @@ def metadata(rng: random.Random, files: Files) -> str:
 
 def archive(rng: random.Random, files: Files, target: Path) -> str:
     """Write a model.tar.gz that is none any more; what was done."""
-    kind = rng.choice(["sound", "cut", "byte", "outside", "link", "device", "long", "size", "twice"])
+    kind = rng.choice(
+        ["sound", "cut", "byte", "outside", "link", "device", "long", "size", "twice"]
+    )
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as members:
         for name, content in files.items():
@@ -374,7 +415,9 @@ def run(bases: List[Path], count: int, seed: int) -> Dict[str, Any]:
                 kinds[f"{done.split(':')[0]}: {ended.split(':')[0]}"] += 1
                 sound = ended.startswith(("answered", "refused:"))
                 if not (sound and seconds <= MOST_SECONDS and mib <= MOST_MIB):
-                    strange.append(f"{number} {base.name} {done}: {seconds:.2f} s {mib:.0f} MiB {ended}")
+                    strange.append(
+                        f"{number} {base.name} {done}: {seconds:.2f} s {mib:.0f} MiB {ended}"
+                    )
                 most_seconds, most_mib = max(most_seconds, seconds), max(most_mib, mib)
                 shutil.rmtree(target, ignore_errors=True)
                 target.unlink(missing_ok=True) if target.is_file() else None

@@ -94,6 +94,10 @@ class Algorithm(ABC, Generic[H]):
         """Channel to path of the bundled sample; empty where there is none."""
         return {}
 
+    def needed_extras(self, hyperparameters: H) -> tuple[str, ...]:
+        """Those of ``extras`` without which it cannot train by ``hyperparameters``."""
+        return self.extras
+
     @abstractmethod
     def train(self, run: Run[H]) -> None:
         """Learn from ``run.channels`` under ``run.hyperparameters``; end with ``run.save``."""

@@ -7,47 +7,37 @@ import re
 import reprlib
 from collections import Counter
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from .algorithm import Algorithm, ContentType, Objective, PublishedResult
 from .channels import TEST, TRAIN, VALIDATION, Channel
 from .hyperparameters import Hyperparameters
+from .job import BENCHMARK, CHECKPOINT_EVERY, SEED
 from .tuning import range_faults
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FLAG = re.compile(r"[a-z][a-z0-9_]*")
-# The command line's own flags: a channel or hyperparameter of that name could not be given there.
-RESERVED = frozenset(
-    [
-        "output",
-        "seed",
-        "json",
-        "as_json",
-        "help",
-        "devices",
-        "hosts",
-        "kvstore",
-        "gradient_compression",
-        "peer_timeout",
-        "checkpoints",
-        "checkpoint_every",
-        "target_metric",
-        "max_runtime",
-        "metrics",
-        "trials",
-        "parallel",
-        "storage",
-        "repeats",
-        "vary",
-    ]
-)
-CHANNELS = frozenset([TRAIN, VALIDATION, TEST])  # flags of nearly every algorithm
+# What a training job takes beside an algorithm's hyperparameters; how SageMaker's own begin.
+OF_JOBS = MappingProxyType(dict.fromkeys((SEED, CHECKPOINT_EVERY, BENCHMARK), "of a training job"))
+OF_SAGEMAKER = "sagemaker_"
+# Flags of nearly every algorithm.
+CHANNELS = MappingProxyType({name: f"--{name}, a channel" for name in (TRAIN, VALIDATION, TEST)})
 
 
-def faults(cls: type[Algorithm[Any]]) -> list[str]:
-    """Why the catalog cannot offer ``cls``, a sentence each; none where it can."""
+def faults(cls: type[Algorithm[Any]], reserved: Mapping[str, str] = OF_JOBS) -> list[str]:
+    """Why the catalog cannot offer ``cls``, a sentence each; none where it can.
+
+    ``reserved`` are the names that no channel and no hyperparameter may have, with what has each:
+    a channel or hyperparameter so called could not be given.
+    """
     tuned = _attribute(cls, "Hyperparameters", Hyperparameters)
-    return [*_missing(cls), *_wrong_attributes(cls), *_wrong_names(cls), *range_faults(tuned)]
+    return [
+        *_missing(cls),
+        *_wrong_attributes(cls),
+        *_wrong_names(cls, {**OF_JOBS, **reserved}),
+        *range_faults(tuned),
+    ]
 
 
 # The annotations of Channel, ContentType, Objective and PublishedResult, as isinstance takes them.
@@ -125,15 +115,15 @@ def _wrong_attributes(cls: type[Algorithm[Any]]) -> Iterator[str]:
             yield f"{name} is {reprlib.repr(getattr(cls, name))}, expected {expected}"
 
 
-def _wrong_names(cls: type[Algorithm[Any]]) -> Iterator[str]:
+def _wrong_names(cls: type[Algorithm[Any]], reserved: Mapping[str, str]) -> Iterator[str]:
     """Names that the catalog or the command line cannot use."""
     name = getattr(cls, "name", None)
     if isinstance(name, str) and not NAME.fullmatch(name):
         yield f"the name {name!r} is not lower-case words joined by hyphens"
     channels = [channel.name for channel in _attribute(cls, "channels", ())]
     tuned = list(getattr(_attribute(cls, "Hyperparameters", None), "model_fields", ()))
-    yield from _wrong_flags("channels", channels, RESERVED)
-    yield from _wrong_flags("hyperparameters", tuned, RESERVED | CHANNELS)
+    yield from _wrong_flags("channels", channels, reserved)
+    yield from _wrong_flags("hyperparameters", tuned, {**reserved, **CHANNELS})
     shared = [name for name, count in Counter([*channels, *tuned]).items() if count > 1]
     if shared:
         yield (
@@ -142,12 +132,19 @@ def _wrong_names(cls: type[Algorithm[Any]]) -> Iterator[str]:
         )
 
 
-def _wrong_flags(kind: str, names: Iterable[str], taken: frozenset[str]) -> Iterator[str]:
-    reserved = sorted(taken.intersection(names))
+def _wrong_flags(kind: str, names: Iterable[str], taken: Mapping[str, str]) -> Iterator[str]:
+    reserved = sorted(taken.keys() & set(names))
     if reserved:
+        owners = "; ".join(dict.fromkeys(taken[name] for name in reserved))
         yield (
-            f"{kind} may not be called {', '.join(reserved)}: "
-            "the command line has a flag of that name"
+            f"{kind} may not be called {', '.join(reserved)}: algoshelf has a flag or a "
+            f"hyperparameter of that name ({owners})"
+        )
+    foreign = sorted(name for name in names if name.startswith(OF_SAGEMAKER))
+    if foreign:
+        yield (
+            f"{kind} may not be called {', '.join(foreign)}: names that begin with {OF_SAGEMAKER} "
+            "are SageMaker's own"
         )
     ill = sorted({name for name in names if not FLAG.fullmatch(name)})
     if ill:

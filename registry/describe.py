@@ -9,6 +9,7 @@ from ..core.training.devices import KVSTORES
 from ..core.training.reporting import metric_definitions
 from ..core.tuning import tunable
 from .discovery import Entry
+from .lacking import lacking
 
 
 def summarize(entry: Entry) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def summarize(entry: Entry) -> dict[str, Any]:
         "summary": algorithm.summary,
         "version": algorithm.version,
         "distribution": f"{entry.distribution} {entry.version}",
+        "lacks": lacking(entry),
     }
 
 

@@ -150,6 +150,10 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         classes = (encoding or {}).get("classes")
         return pictures.read(path, channel, hyperparameters.side, classes)
 
+    def needed_extras(self, hyperparameters: ImageHyperparameters) -> tuple[str, ...]:
+        """None for a network of Gluon's own zoo, which is part of mxnet."""
+        return () if hyperparameters.network.startswith(networks.GLUON) else self.extras
+
     def network(self, hyperparameters: ImageHyperparameters, data: Dataset) -> HybridBlock:
         """Logits (N, C) of pictures (N, 3, H, W), intensities from 0 to 255."""
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))

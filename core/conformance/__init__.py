@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
+from ..declaration import OF_JOBS
 from . import declared, learned, served  # noqa: F401 - each registers its checks, in this order
 from .battery import CHECKS, Battery, Check, Fault, Finding
 
@@ -29,19 +30,24 @@ def check_algorithm(
     algorithm: Any,
     channels: Mapping[str, str | Path] | None = None,
     only: Iterable[str] | None = None,
+    reserved: Mapping[str, str] = OF_JOBS,
 ) -> list[Finding]:
     """What each check, or each of ``only``, finds about ``algorithm``, a class or an instance.
 
     It trains on ``channels`` (name to path), or else on the bundled sample, with the class's
     ``quick`` hyperparameters and on a part of the examples. Whatever a plugin raises becomes a
-    finding. Raises UnknownNameError for a check that does not exist.
+    finding. ``reserved`` are the names that its flags may not have, as
+    ``algoshelf.registry.cli.flags.reserved()`` reads them from the commands. Raises
+    UnknownNameError for a check that does not exist.
     """
-    with Battery(algorithm, channels) as battery:
+    with Battery(algorithm, channels, reserved) as battery:
         return [battery.run(name) for name in (CHECKS if only is None else list(only))]
 
 
 def conformance_tests(
-    algorithm: Any, channels: Mapping[str, str | Path] | None = None
+    algorithm: Any,
+    channels: Mapping[str, str | Path] | None = None,
+    reserved: Mapping[str, str] = OF_JOBS,
 ) -> Callable[[str], None]:
     """A test function for pytest: one case for each check of ``algorithm``.
 
@@ -50,7 +56,7 @@ def conformance_tests(
     """
     import pytest
 
-    battery = Battery(algorithm, channels)
+    battery = Battery(algorithm, channels, reserved)
 
     @pytest.mark.parametrize("check", list(CHECKS))
     def test_conformance(check: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterable, Mapping
 
 from typing_extensions import Literal
 
+from .. import declaration
 from ..algorithm import Algorithm
 from ..artifact import Artifact, Model
 from ..errors import UnknownNameError, did_you_mean
@@ -90,9 +91,18 @@ def check(
 
 
 class Battery:
-    """One algorithm under check, and what its checks share; a context manager that tidies up."""
+    """One algorithm under check, and what its checks share; a context manager that tidies up.
 
-    def __init__(self, algorithm: Any, channels: Mapping[str, str | Path] | None = None) -> None:
+    ``reserved`` are the names that its flags may not have, see ``declaration.faults``.
+    """
+
+    def __init__(
+        self,
+        algorithm: Any,
+        channels: Mapping[str, str | Path] | None = None,
+        reserved: Mapping[str, str] = declaration.OF_JOBS,
+    ) -> None:
+        self.reserved = reserved
         cls: Any = algorithm if inspect.isclass(algorithm) else type(algorithm)
         self.cls: type[Algorithm[Any]] = cls
         self._given = {name: Path(path).absolute() for name, path in (channels or {}).items()}

@@ -43,7 +43,7 @@ def metadata(battery: Battery) -> Iterator[Fault]:
             "derive it from Classifier, SupervisedAlgorithm or Algorithm, of algoshelf.core",
         )
         return
-    faults = declaration.faults(cls)
+    faults = declaration.faults(cls, battery.reserved)
     for fault in faults:
         yield Fault(fault, "set it as algoshelf.core.Algorithm declares it")
     if faults:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 from functools import cached_property
 from typing import Any, Callable, Iterator
 
@@ -17,6 +18,7 @@ READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "Batc
 # Through these botocore fetches credentials, as of a profile that assumes a role.
 SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
+S3_REQUEST, OWNER, ANY = "provide-client-params.s3", "ExpectedBucketOwner", "any"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
 FIXES = {
     "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
@@ -26,6 +28,7 @@ FIXES = {
     "NoCredentialsError": "sign in, as with `aws configure`",
     "PartialCredentialsError": "sign in, as with `aws configure`",
     "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
+    "ResourceInUse": "somebody has made one of this name: choose another --name",
     "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
     "EndpointConnectionError": "is there a network, and is the region spelt right?",
     "SSOTokenLoadError": "sign in again, as with `aws sso login`",
@@ -53,7 +56,11 @@ class Account:
     In a dry run nothing is created, changed or uploaded: each such request is handed to
     ``planned`` with its service, operation and parameters, checked as botocore checks them, and
     answered with placeholders. What only reads is asked of AWS all the same. ``boto`` is a session
-    of boto3's to act through, in place of a new one.
+    of boto3's to act through, in place of a new one. ``run`` marks what is created through it.
+
+    Every request to S3 names the account that the bucket is to belong to, this one, so that nobody
+    else's bucket under an expected name takes or gives anything. ``bucket_owner`` is another
+    account that buckets may belong to, except the account's own, or ANY.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Account:
         profile: str | None = None,
         planned: Callable[[str, str, dict[str, Any]], None] | None = None,
         boto: Any = None,
+        bucket_owner: str = "",
     ) -> None:
         try:
             import boto3
@@ -76,7 +84,11 @@ class Account:
             raise InputError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
         self.region: str = self.boto.region_name
         self.dry = planned is not None
+        self.run = secrets.token_hex(8)
+        self.bucket_owner = bucket_owner
         self._clients: dict[str, Any] = {}
+        if boto is None:  # of clients that the SDK makes, too
+            self.boto.events.register(S3_REQUEST, self._name_owner)
         if planned is not None:
             self._intercept(planned)
 
@@ -87,7 +99,9 @@ class Account:
         if service not in self._clients:
             config = Config(retries={"mode": "standard", "max_attempts": 5})
             with explained():
-                self._clients[service] = self.boto.client(service, config=config)
+                made = self.boto.client(service, config=config)
+                made.meta.events.register(S3_REQUEST, self._name_owner)
+                self._clients[service] = made
         return self._clients[service]
 
     @cached_property
@@ -104,6 +118,15 @@ class Account:
     def bucket(self) -> str:
         """The name of the bucket that the SageMaker SDK uses too."""
         return f"sagemaker-{self.region}-{self.identity['Account']}"
+
+    def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Have S3 refuse the request where the bucket is another's."""
+        if OWNER not in model.input_shape.members or OWNER in params:
+            return
+        if params.get("Bucket") == self.bucket or not self.bucket_owner:
+            params[OWNER] = self.identity["Account"]
+        elif self.bucket_owner != ANY:
+            params[OWNER] = self.bucket_owner
 
     def _intercept(self, planned: Callable[[str, str, dict[str, Any]], None]) -> None:
         events = self.boto.events

@@ -6,12 +6,13 @@ import json
 import re
 import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from ...core.channels import check_channels
+from ...core.data.walking import walk
 from ...core.errors import DataError, InputError
-from ...core.files import entries
 from ...core.hyperparameters import Hyperparameters
 from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
@@ -55,11 +56,11 @@ def instance(
 
 
 def channels(
-    algorithm: AnyAlgorithm, given: Mapping[str, str], account: Account
+    algorithm: AnyAlgorithm, given: Mapping[str, str], account: Account, tell: Tell = say
 ) -> dict[str, Path | str]:
     """The channels, each a path here that exists and isn't empty, or a URI with bytes in S3.
 
-    Raises DataError with every fault, AwsError.
+    What would not be uploaded is told. Raises DataError with every fault, AwsError.
     """
     here = {name: Path(source) for name, source in given.items() if not data.is_uri(source)}
     there = {name: source for name, source in given.items() if data.is_uri(source)}
@@ -71,7 +72,7 @@ def channels(
         faults += error.faults
     for name, path in here.items():
         try:
-            not_empty(path)
+            not_empty(path, tell)
         except DataError as error:
             formats = ", ".join(_formats(algorithm, name))
             faults += (f"{fault} (channel {name!r}): expected {formats}" for fault in error.faults)
@@ -85,12 +86,17 @@ def channels(
     return {name: here.get(name) or there[name] for name in given}
 
 
-def not_empty(path: Path) -> None:
-    """Raises DataError for a file without bytes and a folder without files."""
-    if path.is_dir() and not entries(path):
-        raise DataError(f"{path}: holds no files")
+def not_empty(path: Path, tell: Tell = say) -> None:
+    """Tell what of a folder is left out. Raises DataError for a file without bytes and a folder
+    without files.
+    """
+    found = walk(path)
+    if not found.files:
+        raise DataError("; ".join([f"{path}: holds no files", *found.left_out]))
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: is empty")
+    for left in found.left_out:
+        tell(f"{path}: is not uploaded: {left}")
 
 
 def contents(
@@ -163,10 +169,11 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
         tell(f"{given}: the credentials may not look at it (iam:GetRole), so it is not checked")
         partition, number = account.partition, account.identity["Account"]
         return given if arn else f"arn:{partition}:iam::{number}:role/{given}"
-    if not _trusts(found.get("AssumeRolePolicyDocument", {})):
+    if not _trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
         raise InputError(
-            f"{found['Arn']}: {TRUSTED} may not assume it: add the service to its trust policy, or "
-            f"give another role by --role or {ROLE_VARIABLE}"
+            f"{found['Arn']}: {TRUSTED} may not assume it for account "
+            f"{account.identity['Account']}: see its trust policy (docs/sagemaker.md), or give "
+            f"another role by --role or {ROLE_VARIABLE}"
         )
     return str(found["Arn"])
 
@@ -205,8 +212,11 @@ def _quotas(account: Account) -> Iterator[Mapping[str, Any]]:
         yield from page["Quotas"]
 
 
-def _trusts(policy: Any) -> bool:
-    """Whether the trust policy lets SageMaker in; a condition is taken to hold."""
+def _trusts(policy: Any, number: str) -> bool:
+    """Whether the trust policy lets SageMaker in for the account of this ``number``.
+
+    Another condition than that on ``aws:SourceAccount`` is taken to hold.
+    """
     policy = json.loads(policy) if isinstance(policy, str) else policy
     for statement in _listed(policy.get("Statement")):
         principal = statement.get("Principal", {})
@@ -216,9 +226,21 @@ def _trusts(policy: Any) -> bool:
             statement.get("Effect") == "Allow"
             and TRUSTED in services
             and {"sts:AssumeRole", "sts:*", "*"} & set(actions)
+            and _is_for(statement.get("Condition", {}), number)
         ):
             return True
     return False
+
+
+def _is_for(condition: Mapping[str, Any], number: str) -> bool:
+    """Whether a condition that demands that the source be of certain accounts names this one."""
+    for keys in (condition.get("StringEquals", {}), condition.get("StringLike", {})):
+        for key, value in keys.items():
+            if key.lower() == "aws:sourceaccount" and not any(
+                fnmatchcase(number, each) for each in _listed(value)
+            ):
+                return False
+    return True
 
 
 def _listed(value: Any) -> list[Any]:

@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 from weakref import WeakSet
 
+from ...core.data.walking import walk
 from ...core.errors import DataError
-from ...core.files import RandomAccess, exists
+from ...core.files import RandomAccess
 from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
 SCHEME = "s3://"
+REFUSED = ("403", "AccessDenied")
 MOST_SIZED = 100_000  # objects: a hundred requests
 _WITH_BUCKET: WeakSet[Account] = WeakSet()
 
@@ -31,9 +32,10 @@ def is_uri(source: str | Path) -> bool:
 def upload(account: Account, path: Path, kind: str) -> str:
     """The URI of the bytes of ``path``, a file or a folder, which are uploaded if not yet there.
 
-    A folder's URI ends in a slash. Hidden files stay at home. Raises AwsError and DataError.
+    A folder's URI ends in a slash. What ``walk`` leaves out stays at home. Raises AwsError and
+    DataError.
     """
-    files = dict(_files(path))
+    files = walk(path).files
     if not files:
         raise DataError(f"{path}: holds no files")
     bucket = ensured_bucket(account)
@@ -73,7 +75,7 @@ def check_uri(account: Account, uri: str) -> None:
     except AwsError as error:
         if error.aws_code == "NoSuchBucket":
             raise DataError(f"{uri}: there is no such bucket") from None
-        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+        raise _told(account, uri, error) from None
     if not any(int(found["Size"]) for found in answer.get("Contents", ())):
         raise DataError(f"{uri}: nothing lies there: list it by `aws s3 ls {uri}`")
 
@@ -84,7 +86,7 @@ def size(account: Account, source: str | Path) -> int:
     Raises AwsError.
     """
     if not is_uri(source):
-        return sum(file.stat().st_size for _, file in _files(Path(source)))
+        return sum(file.stat().st_size for file in walk(Path(source)).files.values())
     bucket, _, prefix = str(source)[len(SCHEME) :].partition("/")
     with explained():
         return sum(count for _, count in islice(_listed(account, bucket, prefix), MOST_SIZED))
@@ -103,7 +105,7 @@ def download(account: Account, uri: str, target: Path, most: int) -> None:
     except AwsError as error:
         if error.aws_code in ("404", "NoSuchKey", "NoSuchBucket"):
             raise DataError(f"{uri}: there is no such object") from None
-        raise AwsError(f"{uri}: {error}", error.aws_code) from None
+        raise _told(account, uri, error) from None
 
 
 def ensured_bucket(account: Account) -> str:
@@ -113,10 +115,10 @@ def ensured_bucket(account: Account) -> str:
         return name
     try:
         with explained():
-            client.head_bucket(Bucket=name, ExpectedBucketOwner=account.identity["Account"])
+            client.head_bucket(Bucket=name)
     except AwsError as error:
         if error.aws_code != "404":
-            raise AwsError(f"{SCHEME}{name}: {error}", error.aws_code) from None
+            raise _told(account, f"{SCHEME}{name}", error) from None
         place: dict[str, Any] = {}
         if account.region != "us-east-1":  # where it may not be named
             place["CreateBucketConfiguration"] = {"LocationConstraint": account.region}
@@ -126,26 +128,27 @@ def ensured_bucket(account: Account) -> str:
     return name
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """The files of ``path`` by their POSIX paths, sorted."""
-    if not exists(path):
-        raise DataError(f"{path}: no such file or folder")
-    if path.is_file():
-        yield path.name, path
-        return
-    for folder, folders, names in os.walk(path, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(folder, name)
-            if not name.startswith(".") and file.is_file():
-                yield file.relative_to(path).as_posix(), file
+def _told(account: Account, uri: str, error: AwsError) -> AwsError:
+    """The error with where, and with whose the bucket was expected to be where that may be why."""
+    text = f"{uri}: {error}"
+    if error.aws_code in REFUSED:
+        owner = account.bucket_owner or account.identity["Account"]
+        text += (
+            f"; or the bucket is not account {owner}'s, as was expected: for that of another give "
+            "--bucket-owner ACCOUNT, or any"
+        )
+    return AwsError(text, error.aws_code)
 
 
 def _digest(files: dict[str, Path]) -> str:
     """The SHA-256 of all names and contents, in hexadecimal."""
     digest = hashlib.sha256()
     for name in sorted(files):
-        digest.update(f"{RandomAccess(files[name]).digest()} {quote(name)}\n".encode())
+        try:
+            written = quote(name)
+        except UnicodeEncodeError:
+            raise DataError(f"{files[name]!r}: S3 takes no name that is not UTF-8") from None
+        digest.update(f"{RandomAccess(files[name]).digest()} {written}\n".encode())
     return digest.hexdigest()
 
 

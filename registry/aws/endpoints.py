@@ -167,9 +167,9 @@ class Deployment:
                 )
         return faults
 
-    def tags(self) -> list[dict[str, str]]:
+    def tags(self, run: str) -> list[dict[str, str]]:
         """On all that it consists of."""
-        return tags_of([variant.source for variant in self.variants], self.expires)
+        return tags_of([variant.source for variant in self.variants], run, self.expires)
 
 
 def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     That ``wanted.check()`` and ``check_free`` raise nothing is up to the caller. On any failure or
     interruption all that was created is removed again, see ``Undo``.
     """
-    labels = wanted.tags()
+    labels = wanted.tags(account.run)
     with Undo(account, report) as undo:
         variants = [
             {
@@ -239,6 +239,7 @@ def create_model(
         f"model {name}",
         partial(removal.remove_model, account, name),
         f"aws sagemaker delete-model --model-name {name}",
+        arn=partial(removal.model_arn, account, name),
     )
     with explained():
         account.client("sagemaker").create_model(
@@ -248,6 +249,7 @@ def create_model(
             Tags=_for(endpoint, labels),
             **more,
         )
+    undo.made()
     return name
 
 
@@ -264,11 +266,13 @@ def create_configuration(
         f"endpoint configuration {name}",
         partial(removal.remove_configuration, account, name),
         f"aws sagemaker delete-endpoint-config --endpoint-config-name {name}",
+        arn=partial(removal.configuration_arn, account, name),
     )
     with explained():
         account.client("sagemaker").create_endpoint_config(
             EndpointConfigName=name, Tags=_for(endpoint, labels), **request
         )
+    undo.made()
     return name
 
 
@@ -296,9 +300,12 @@ def check_free(account: Account, name: str) -> None:
         )
 
 
-def tags_of(sources: Sequence[Source], expires: datetime | None) -> list[dict[str, str]]:
-    """The tags on what answers with ``sources``."""
-    return tags.tags("+".join(sorted({source.algorithm for source in sources}))[:256], expires)
+def tags_of(
+    sources: Sequence[Source], run: str = "", expires: datetime | None = None
+) -> list[dict[str, str]]:
+    """The tags on what answers with ``sources``, made in ``run``."""
+    names = "+".join(sorted({source.algorithm for source in sources}))
+    return tags.tags(names[:256], run, expires)
 
 
 def _create_endpoint(
@@ -311,14 +318,16 @@ def _create_endpoint(
 ) -> None:
     undo.making(
         f"endpoint {name}",
-        partial(removal.remove_endpoint, account, name, report, only_with=configuration),
+        partial(removal.remove_endpoint, account, name, report),
         f"algoshelf sagemaker delete {name}",
         holds=True,
+        arn=partial(removal.endpoint_arn, account, name),
     )
     with explained():
         account.client("sagemaker").create_endpoint(
             EndpointName=name, EndpointConfigName=configuration, Tags=labels
         )
+    undo.made()
     if not account.dry:
         in_service(account, name, report)
 
@@ -330,6 +339,7 @@ def _scale(
         f"scaling of {wanted.name}, {variant}",
         partial(removal.remove_scaling, account, wanted.name, variant),
         f"algoshelf sagemaker delete {wanted.name}",
+        arn=partial(removal.endpoint_arn, account, wanted.name),  # it has no tags of its own
     )
     removal.put_scaling(account, wanted.name, variant, scaling.least, scaling.most)
     tracking = scaling.tracking(wanted.name, bool(wanted.outputs))

@@ -172,7 +172,7 @@ def _endpoints(account: Account, foreign: bool, names: Collection[str]) -> Itera
         name = summary["EndpointName"]
         if names and name not in names:
             continue
-        labels = removal.tagged(account, summary["EndpointArn"])
+        labels = tags.of(account, summary["EndpointArn"])
         if tags.VERSION not in labels and not foreign:
             continue
         described = removal.endpoint(account, name)
@@ -228,7 +228,7 @@ def _jobs(account: Account, kind: str, foreign: bool, wanted: Collection[str]) -
             name = summary[f"{api}Name"]
             if wanted and name not in wanted:
                 continue
-            labels = removal.tagged(account, summary[f"{api}Arn"])
+            labels = tags.of(account, summary[f"{api}Arn"])
             if tags.VERSION not in labels and not foreign:
                 continue
             runs_on, price = _machines(account, kind, name)
@@ -270,15 +270,14 @@ def _left_by(account: Account, endpoint: str) -> Iterator[tuple[str, str]]:
     """The configurations and models that were made for an endpoint, by kind and name."""
     for kind in (CONFIGURATION, MODEL):
         for name, arn, _ in _stock(account, kind, NameContains=slug(endpoint, STEM)):
-            if removal.tagged(account, arn).get(ENDPOINT_TAG) == endpoint:
+            if tags.of(account, arn).get(ENDPOINT_TAG) == endpoint:
                 yield kind, name
 
 
 def _arn(account: Account, kind: str, name: str) -> str:
     """Empty where there is none of that name."""
-    if kind == CONFIGURATION:
-        return str((removal.configuration(account, name) or {}).get("EndpointConfigArn", ""))
-    return str((removal.model(account, name) or {}).get("ModelArn", ""))
+    find = removal.configuration_arn if kind == CONFIGURATION else removal.model_arn
+    return find(account, name)
 
 
 def _used_by_endpoints(account: Account, without: str = "") -> set[str]:
@@ -330,4 +329,4 @@ def _stock(account: Account, kind: str, **filters: str) -> Iterator[tuple[str, s
 
 
 def _is_ours(account: Account, arn: str) -> bool:
-    return tags.VERSION in removal.tagged(account, arn)
+    return tags.VERSION in tags.of(account, arn)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Callable, Iterator
 
 from ...core.errors import InputError
+from . import tags
 from .account import Account, AwsError, explained
 from .undo import Report, Undo
 
@@ -153,7 +154,8 @@ def check_free(account: Account, name: str, kind: Kind) -> None:
 def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterator[Undo]:
     """Within, the job ``name`` is created; on any error, Ctrl-C too, it is stopped again.
 
-    Its name is free, see ``check_free``: the answer to its creation may be lost, and the job bills.
+    The answer to its creation may be lost, and the job bills; and since ``check_free`` somebody
+    else may have made one of this name, which goes on.
     """
     with Undo(account, report) as undo:
         undo.making(
@@ -161,8 +163,21 @@ def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterato
             partial(stop, account, name, kind),
             f"algoshelf sagemaker delete {name}",
             holds=True,
+            arn=partial(arn, account, name, kind),
         )
         yield undo
+
+
+def arn(account: Account, name: str, kind: Kind) -> str:
+    """The ARN of the job; "" where there is none. Raises AwsError."""
+    job = _found(account, name, kind)
+    return "" if job is None else str(job.description[f"{kind.api}Arn"])
+
+
+def is_of_run(account: Account, name: str, kind: Kind) -> bool:
+    """Whether there is a job of this name, and this run has made it. Raises AwsError."""
+    found = arn(account, name, kind)
+    return bool(found) and tags.of(account, found).get(tags.RUN) == account.run
 
 
 def stop(account: Account, name: str, kind: Kind) -> None:

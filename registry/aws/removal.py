@@ -43,12 +43,19 @@ def model(account: Account, name: str) -> dict[str, Any] | None:
     return _described(account, "describe_model", ModelName=name)
 
 
-def tagged(account: Account, arn: str) -> dict[str, str]:
-    """The tags of what has this ARN, by key."""
-    client = account.client("sagemaker")
-    with explained():
-        pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
-        return tags.read(tag for page in pages for tag in page["Tags"])
+def endpoint_arn(account: Account, name: str) -> str:
+    """The ARN of the endpoint; "" where there is none."""
+    return str((endpoint(account, name) or {}).get("EndpointArn", ""))
+
+
+def configuration_arn(account: Account, name: str) -> str:
+    """The ARN of the configuration; "" where there is none."""
+    return str((configuration(account, name) or {}).get("EndpointConfigArn", ""))
+
+
+def model_arn(account: Account, name: str) -> str:
+    """The ARN of the model; "" where there is none."""
+    return str((model(account, name) or {}).get("ModelArn", ""))
 
 
 def settled(account: Account, name: str, report: Report) -> dict[str, Any] | None:
@@ -66,18 +73,10 @@ def settled(account: Account, name: str, report: Report) -> dict[str, Any] | Non
         time.sleep(POLL_SECONDS)
 
 
-def remove_endpoint(
-    account: Account, name: str, report: Report, *, only_with: str | None = None
-) -> None:
-    """Delete it once AWS allows that, and wait until it is gone.
-
-    With ``only_with``, only if that is its configuration.
-    """
+def remove_endpoint(account: Account, name: str, report: Report) -> None:
+    """Delete it once AWS allows that, and wait until it is gone."""
     found = endpoint(account, name)
     if found is None:
-        return
-    used = configurations(found)  # may be unknown while it is being created
-    if only_with and used and only_with not in used:
         return
     if not account.dry and found["EndpointStatus"] in UNSETTLED:
         report(f"{name}: is {found['EndpointStatus']}: AWS deletes it only after that")
@@ -97,6 +96,13 @@ def remove_configuration(account: Account, name: str) -> None:
 
 def remove_model(account: Account, name: str) -> None:
     _removed(account, "delete_model", ModelName=name)
+
+
+def remove_own_model(account: Account, name: str) -> None:
+    """Delete the model if this run has made it."""
+    arn = model_arn(account, name)
+    if arn and tags.of(account, arn).get(tags.RUN) == account.run:
+        remove_model(account, name)
 
 
 def scaling(account: Account, endpoint_name: str, variant: str) -> dict[str, Any] | None:

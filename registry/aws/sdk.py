@@ -151,7 +151,6 @@ def estimator(
         "hyperparameters": kept,
         "max_run": max_run,
         "metric_definitions": _metric_definitions(algorithm),
-        "tags": tags.tags(name),
         "base_job_name": name,
         "disable_profiler": True,  # which profiles nothing of MXNet's, and costs
         "debugger_hook_config": False,
@@ -165,6 +164,7 @@ def estimator(
         if image_uri is None:
             image(account.region, instance_type, TRAINING)
         made.update(role=execution_role(session, role), sagemaker_session=session)
+        made["tags"] = tags.tags(name, account.run)
         if output is not None:
             check_output(output)
             made.update(output_path=output, code_location=output)
@@ -236,7 +236,7 @@ def tuner(
         max_jobs=max_jobs,
         max_parallel_jobs=max_parallel_jobs,
         base_tuning_job_name=name,
-        tags=tags.tags(name),
+        tags=tuned.tags,
     )
 
 
@@ -283,7 +283,7 @@ def model(
     }
     made = Model(image_uri, **settings) if image_uri else MXNetModel(**settings, **FRAMEWORK)
     made.metadata = metadata
-    made.add_tags(tags.tags(algorithm.name))  # deploy takes them from there
+    made.add_tags(tags.tags(algorithm.name, account.run))  # deploy takes them from there
     return made
 
 
@@ -412,11 +412,9 @@ def _to_named_endpoint(request: Any, **_: Any) -> None:
 
 def _tagged_algorithm(account: Account, endpoint: str) -> str:
     """The algorithm that the tags of ``endpoint`` name."""
-    client = account.client("sagemaker")
     with explained():
-        arn = client.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
-        pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
-        found = tags.read(tag for page in pages for tag in page["Tags"])
+        described = account.client("sagemaker").describe_endpoint(EndpointName=endpoint)
+    found = tags.of(account, described["EndpointArn"])
     if tags.ALGORITHM not in found:
         raise InputError(
             f"{endpoint}: has no tag {tags.ALGORITHM}: algoshelf did not make it; "

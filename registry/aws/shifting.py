@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import Any, Sequence
+from typing import Any, Collection, Sequence
 
 from ...core.errors import InputError
 from . import inventory, removal, tags
@@ -180,16 +180,14 @@ def only(
         "ProductionVariants": [alone_weighs],
         **_kept_of_configuration(account, configuration),
     }
-    values = [
-        {"Key": key, "Value": value}
-        for key, value in labels.items()
-        if not key.startswith("aws:")  # AWS's own, which nobody else may set
-    ]
+    own = {key: value for key, value in labels.items() if not key.startswith("aws:")}  # not AWS's
+    own[tags.RUN] = account.run
+    values = [{"Key": key, "Value": value} for key, value in own.items()]
     with Undo(account, report) as undo:
         alone = create_configuration(account, undo, name, request, values)
         undo.making(
             f"the move of {name} to {variant}",
-            partial(_settle, account, name, configuration["EndpointConfigName"], report),
+            partial(_settle, account, name, configuration["EndpointConfigName"], {alone}, report),
             _by_hand(name, configuration["EndpointConfigName"]),
             holds=True,
         )
@@ -216,7 +214,7 @@ def _existing(
             f"{name}: there is no such endpoint in {account.region}; "
             "`algoshelf sagemaker list --all` shows what there is"
         )
-    labels = removal.tagged(account, described["EndpointArn"])
+    labels = tags.of(account, described["EndpointArn"])
     if tags.VERSION not in labels and not foreign:
         raise InputError(f"{name}: algoshelf did not make it: give --foreign to update it anyhow")
     status = described["EndpointStatus"]
@@ -238,7 +236,7 @@ def update(
     """
     before.check_steps(wanted.steps)
     name, old = before.name, before.variant
-    labels = tags_of([wanted.source], tags.expiry(before.tags))
+    labels = tags_of([wanted.source], account.run, tags.expiry(before.tags))
     with Undo(account, report) as undo:
         model = create_model(
             account,
@@ -267,7 +265,7 @@ def update(
         _unscale(account, undo, before)
         undo.making(
             f"the new model behind {name}",
-            partial(_back, account, before, new["VariantName"], report),
+            partial(_back, account, before, new["VariantName"], {alone, shared}, report),
             _by_hand(name, before.configuration_name),
             holds=True,
         )
@@ -293,7 +291,7 @@ def update(
     if before.algorithm != wanted.source.algorithm:
         with explained():
             account.client("sagemaker").add_tags(
-                ResourceArn=before.described["EndpointArn"], Tags=tags_of([wanted.source], None)
+                ResourceArn=before.described["EndpointArn"], Tags=tags_of([wanted.source])
             )
     return {
         "endpoint": name,
@@ -458,25 +456,44 @@ def _weigh(account: Account, name: str, weights: dict[str, int]) -> None:
         )
 
 
-def _back(account: Account, before: Standing, new: str, report: Report) -> None:
-    """Give the endpoint its old configuration; first of all, all traffic to the old model."""
+def _back(
+    account: Account, before: Standing, new: str, mine: Collection[str], report: Report
+) -> None:
+    """Give the endpoint its old configuration; first of all, all traffic to the old model.
+
+    Only where it has one of ``mine``: somebody else may have moved it meanwhile.
+    """
     name, old = before.name, before.variant["VariantName"]
-    found = removal.settled(account, name, report)
-    if found is None or found["EndpointConfigName"] == before.configuration_name:
+    found = _moved(account, name, before.configuration_name, mine, report)
+    if found is None:
         return
     report(f"{name}: going back to the old model")
     if {old, new} == {variant["VariantName"] for variant in found["ProductionVariants"]}:
         _weigh(account, name, {old: FULL, new: 0})
         in_service(account, name, report)
         report(f"{name}: all traffic is on the old model again")
-    _settle(account, name, before.configuration_name, report)
+    _settle(account, name, before.configuration_name, mine, report)
 
 
-def _settle(account: Account, name: str, configuration: str, report: Report) -> None:
-    """Give the endpoint back its configuration where it has another."""
-    found = removal.settled(account, name, report)
-    if found is not None and found["EndpointConfigName"] != configuration:
+def _settle(
+    account: Account, name: str, configuration: str, mine: Collection[str], report: Report
+) -> None:
+    """Give the endpoint back its configuration where it has one of ``mine``."""
+    if _moved(account, name, configuration, mine, report) is not None:
         _switch(account, name, configuration, report, **RETAINED)
+
+
+def _moved(
+    account: Account, name: str, before: str, mine: Collection[str], report: Report
+) -> dict[str, Any] | None:
+    """The endpoint, if it has one of the configurations ``mine``; None where not."""
+    found = removal.settled(account, name, report)
+    if found is None or found["EndpointConfigName"] == before:
+        return None
+    if found["EndpointConfigName"] not in mine:
+        report(f"{name}: somebody else has moved it to {found['EndpointConfigName']}, where it is")
+        return None
+    return found
 
 
 def _by_hand(name: str, configuration: str) -> str:

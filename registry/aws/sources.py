@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tarfile
 import tempfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
 from ...core.artifact import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL, Artifact
-from ...core.errors import ArtifactError, InputError
+from ...core.errors import ArtifactError, DataError, InputError
+from ...core.runtime.archives import Bounds, unpack
 from ..discovery import Entry, catalog, opened
 from ..packaging import kinds
 from ..packaging.kinds import INFERENCE, MODEL_ARCHIVE, MOST_MODEL_BYTES
@@ -23,7 +21,9 @@ from .names import is_name
 UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
-MOST_MEMBERS = 100_000
+# The artifact's own files, and what each may have in bytes.
+OWN = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MOST_MODEL_BYTES, SYMBOL: MOST_MODEL_BYTES}
+BOUNDS = Bounds(contents=2 * MOST_MODEL_BYTES)
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
     "SAGEMAKER_PROGRAM": INFERENCE,
@@ -94,7 +94,7 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
     if not data.is_uri(what) and not _is_local(what):
         job = _job(account, what)
         role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
-        algorithm = removal.tagged(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
+        algorithm = tags.of(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
         trained_in = job["AlgorithmSpecification"].get("TrainingImage", "")
         if not image and AWS_TRAINING_IMAGE not in trained_in:
             image = trained_in
@@ -148,34 +148,15 @@ def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
     label = label or str(path)
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         try:
-            names = set(_unpacked(path, Path(scratch), label))
-        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-            raise ArtifactError(f"{label}: is no archive of a model: {error}") from None
+            names = set(unpack(path, Path(scratch), lambda name: OWN.get(name, 0), BOUNDS, label))
+        except DataError as error:
+            raise ArtifactError(f"{error}; expected a model.tar.gz") from None
         if METADATA not in names:
             raise ArtifactError(
                 f"{label}: holds no {METADATA}, so it is no model of algoshelf's: give the --image "
                 "that answers with it"
             )
         yield Path(scratch), CODE in names
-
-
-def _unpacked(archive: Path, target: Path, label: str) -> Iterator[str]:
-    """Write an artifact's own files to ``target``; yield the names of all. Sizes are bounded."""
-    bounds = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MOST_MODEL_BYTES, SYMBOL: MOST_MODEL_BYTES}
-    total = 0
-    with tarfile.open(archive, "r:gz") as members:
-        for count, member in enumerate(members):
-            name = member.name[2:] if member.name.startswith("./") else member.name
-            total += member.size
-            if count >= MOST_MEMBERS or total > 2 * MOST_MODEL_BYTES:
-                raise ArtifactError(f"{label}: holds too much to be a model")
-            content = members.extractfile(member) if member.isreg() and name in bounds else None
-            if content is not None:
-                if member.size > bounds[name]:
-                    raise ArtifactError(f"{label}: its {name} has {member.size:,} bytes")
-                with content, (target / name).open("wb") as stream:
-                    shutil.copyfileobj(content, stream)
-            yield name
 
 
 def _job(account: Account, name: str) -> dict[str, Any]:

@@ -7,24 +7,30 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Callable
 
+from . import tags
 from .account import Account, AwsError
 
 Report = Callable[[str], None]
+Arn = Callable[[], str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Thing:
     what: str
     remove: Callable[[], None]
     by_hand: str
     holds: bool
+    arn: Arn | None
+    is_ours: bool = False  # by AWS's answer to its creation, or by its tag
 
 
 class Undo:
     """A context: on any error within, Ctrl-C and SIGTERM too, all that was made is removed again.
 
-    What cannot be removed is named, with the command that removes it: in the error's own text, or
-    through ``report`` where the error is an interruption.
+    Only what this run has made: somebody else's thing of the same name, made since it was looked
+    whether the name is free, lacks the tag ``tags.RUN`` of this run, and is left alone. What cannot
+    be removed is named, with the command that removes it: in the error's own text, or through
+    ``report`` where the error is an interruption.
     """
 
     def __init__(self, account: Account, report: Report) -> None:
@@ -33,16 +39,28 @@ class Undo:
         self._things: list[_Thing] = []
 
     def making(
-        self, what: str, remove: Callable[[], None], by_hand: str, *, holds: bool = False
+        self,
+        what: str,
+        remove: Callable[[], None],
+        by_hand: str,
+        *,
+        holds: bool = False,
+        arn: Arn | None = None,
     ) -> None:
         """Say so before the request is sent: its answer may be lost.
 
         ``remove`` does nothing where there is nothing. With ``holds``, what was made before is
-        kept as long as this cannot be removed.
+        kept as long as this cannot be removed. ``arn`` finds the ARN of what has the name now, ""
+        where nothing has; without it ``remove`` itself touches only what is this run's.
         """
         if not self.account.dry:
             by_hand += f" --region {self.account.region}"
-            self._things.append(_Thing(what, remove, by_hand, holds))
+            self._things.append(_Thing(what, remove, by_hand, holds, arn))
+
+    def made(self) -> None:
+        """AWS has answered the request that ``making`` spoke of last: the thing is there."""
+        if self._things:
+            self._things[-1].is_ours = True
 
     def __enter__(self) -> Undo:
         return self
@@ -59,9 +77,7 @@ class Undo:
         left = self._removed()
         if not left:
             return
-        text = "left behind:\n" + "\n".join(
-            f"  {thing.what}; remove it by `{thing.by_hand}`" for thing in left
-        )
+        text = "left behind:\n" + "\n".join(f"  {self._advice(thing)}" for thing in left)
         if isinstance(error, Exception):
             raise AwsError(f"{error}\n{text}", getattr(error, "aws_code", "")) from error
         with suppress(OSError):
@@ -73,7 +89,8 @@ class Undo:
         things = self._things[::-1]
         for position, thing in enumerate(things):
             try:
-                thing.remove()
+                if self._is_ours(thing):
+                    thing.remove()
             except Exception as error:
                 self.report(f"{thing.what}: {error}")
                 left.append(thing)
@@ -82,3 +99,30 @@ class Undo:
             except BaseException:  # Ctrl-C again: leave it
                 return left + things[position:]
         return left
+
+    def _is_ours(self, thing: _Thing) -> bool:
+        """Whether this run made what has the name now; False where nothing has.
+
+        Raises AwsError where that cannot be found out, and AWS has not answered the creation.
+        """
+        if thing.arn is None:
+            return True
+        try:
+            arn = thing.arn()
+            if not arn:
+                return False
+            labels = tags.of(self.account, arn)
+        except AwsError:
+            if not thing.is_ours:
+                raise
+            return True
+        thing.is_ours = labels.get(tags.RUN) == self.account.run
+        if not thing.is_ours:
+            self.report(f"{thing.what}: somebody else made it, and it is left alone")
+        return thing.is_ours
+
+    def _advice(self, thing: _Thing) -> str:
+        advice = f"{thing.what}; remove it by `{thing.by_hand}`"
+        if thing.arn is None or thing.is_ours:
+            return advice
+        return f"{advice}, but only if its tag {tags.RUN} is {self.account.run}"

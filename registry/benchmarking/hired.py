@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 import time
-import zlib
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -13,7 +11,8 @@ from typing import Any, Callable, Sequence
 
 from ...core.errors import AlgoshelfError, DataError
 from ...core.measuring import RECORD, Outcome, Place, Record, Run, Setting, record_of
-from ..aws import data, jobs
+from ...core.runtime.archives import Bounds, unpack
+from ..aws import data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
 from . import storing
@@ -23,7 +22,7 @@ STOPPING_SECONDS = 120.0
 # So many polls in a row may fail.
 PATIENCE = 60
 MOST_ARCHIVE_BYTES = 64 * 2**20
-MOST_MEMBERS = 10_000
+BOUNDS = Bounds(contents=storing.MOST_BYTES)
 
 Tell = Callable[[str], None]
 
@@ -43,6 +42,7 @@ class HiredJob:
     max_run: float
     start: Callable[[], None]
     status: str = "NotStarted"
+    is_ours: bool = False  # by AWS's answer, or by its tag
     billed: float | None = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -165,22 +165,29 @@ class Hiring:
         try:
             job.start()
         except AwsError as error:
-            if not self._is_absent(job):
+            try:
+                job.is_ours = jobs.is_of_run(self.account, job.name, jobs.TRAINING)
+            except AwsError:
                 self.tell(f"{job.name}: AWS may have started it all the same: {error}")
                 return
-            self._running.remove(job)
-            job.status, job.billed = "Failed", 0.0
-            self._fail(job, f"not started: {error}")
+            if job.is_ours:
+                self.tell(f"{job.name}: AWS has started it all the same: {error}")
+            else:
+                self._give_up(job, f"not started: {error}")
             return
+        job.is_ours = True
         self.tell(f"{job}: training job {job.name} was started, at most {job.worst_case:.2f} USD")
 
-    def _is_absent(self, job: HiredJob) -> bool:
-        """Whether AWS says that there is no such job."""
-        try:
-            jobs.Job(self.account, job.name, jobs.TRAINING, {}).refresh()
-        except AwsError as error:
-            return error.aws_code in jobs.ABSENT
-        return False
+    def _give_up(self, job: HiredJob, reason: str) -> None:
+        """There is no such job of ours."""
+        self._running.remove(job)
+        job.status, job.billed = "Failed", 0.0
+        self._fail(job, reason)
+
+    def _find_owner(self, job: HiredJob) -> None:
+        """Of a job whose start was not answered: who made the one of its name. Raises AwsError."""
+        if not job.is_ours:
+            job.is_ours = jobs.is_of_run(self.account, job.name, jobs.TRAINING)
 
     def _look(self) -> None:
         """Ask AWS for all that run, and take what those have left that ended."""
@@ -189,13 +196,15 @@ class Hiring:
             found = jobs.Job(self.account, job.name, jobs.TRAINING, {})
             try:
                 found.refresh()
+                self._find_owner(job)
             except AwsError as error:
                 if error.aws_code in jobs.ABSENT:
-                    self._running.remove(job)
-                    job.status, job.billed = "Failed", 0.0
-                    self._fail(job, f"there is no training job {job.name}: {error}")
+                    self._give_up(job, f"there is no training job {job.name}: {error}")
                 else:
                     failure = error
+                continue
+            if not job.is_ours:
+                self._give_up(job, f"not started: the training job {job.name} is somebody else's")
                 continue
             doing = str(found.description.get("SecondaryStatus", found.status))
             if not found.has_ended:
@@ -258,6 +267,11 @@ class Hiring:
         try:
             for job in self._running:
                 try:
+                    self._find_owner(job)
+                    if not job.is_ours:
+                        left.remove(job)
+                        self.tell(f"training job {job.name}: there is none of this run")
+                        continue
                     jobs.stop(self.account, job.name, jobs.TRAINING)
                 except AlgoshelfError as error:
                     self.tell(f"stopping {job.name}: {error}")
@@ -272,6 +286,7 @@ class Hiring:
                 f"training job {job.name} goes on, for {job.max_run / 60:g} min at most: end it by "
                 f"`aws sagemaker stop-training-job --training-job-name {job.name} "
                 f"--region {self.account.region}`"
+                + ("" if job.is_ours else f", but only if its tag {tags.RUN} is {self.account.run}")
             )
         for job in self._running:
             self._fail(job, f"{job.name}: interrupted; `algoshelf sagemaker status {job.name}`")
@@ -291,12 +306,13 @@ def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:
     root = str(job.description["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
     uri = f"{root}/{job.name}/output/output.tar.gz"
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
-        archive, path = Path(scratch, "output.tar.gz"), Path(scratch, RECORD)
+        archive = Path(scratch, "output.tar.gz")
         data.download(account, uri, archive, MOST_ARCHIVE_BYTES)
-        try:
-            path.write_bytes(_unpacked(archive))
-        except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
-            raise DataError(f"{uri}: holds no record: {error}") from None
+        names = unpack(archive, Path(scratch), _wanted, BOUNDS, uri)
+        records = [name for name in names if _wanted(name)]
+        if not records:
+            raise DataError(f"{uri}: holds no record: there is no {RECORD} in it")
+        path = Path(scratch, records[0])
         try:
             (record,) = storing.read(path)
         except (AlgoshelfError, ValueError) as error:
@@ -309,20 +325,8 @@ def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:
     return record
 
 
-def _unpacked(archive: Path) -> bytes:
-    """The record in an archive; ValueError where there is none, or too much besides."""
-    total = 0
-    with tarfile.open(archive, "r:gz") as members:
-        for count, member in enumerate(members):
-            total += member.size
-            if count >= MOST_MEMBERS or total > storing.MOST_BYTES:
-                raise ValueError("it has too much in it")
-            if PurePosixPath(member.name).name == RECORD and member.isreg():
-                content = members.extractfile(member)
-                assert content is not None  # of a regular file
-                with content:
-                    return content.read()
-    raise ValueError(f"there is no {RECORD} in it")
+def _wanted(name: str) -> int:
+    return storing.MOST_BYTES if PurePosixPath(name).name == RECORD else 0
 
 
 def _reason(job: jobs.Job) -> str:

@@ -17,12 +17,27 @@ import click
 from ...core.channels import check_channels
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.training.devices import FORMS
-from ..discovery import Entry, catalog
+from ..discovery import Entry
 from ..files import check_writable
-from .output import SuggestingGroup, console, json_option, print_json, print_table
+from ..lacking import check_installed
+from .flags import (
+    ABOVE_0,
+    BENCHMARK_FLAGS,
+    HIRING_FLAGS,
+    INSTANCES,
+    AlgorithmCommand,
+    AlgorithmGroup,
+    account_options,
+    acting_options,
+    bucket_option,
+    channel_options,
+    flag,
+    hyperparameter_options,
+    options,
+    unknown_flags,
+)
+from .output import console, json_option, print_json, print_table
 from .sagemaker.common import account as open_account
-from .sagemaker.common import account_options, acting_options
-from .training import TrainCommand, channel_options, flag, hyperparameter_options, unknown_flags
 
 OUTPUT = Path("benchmarks")
 COMPARE = "compare"
@@ -32,51 +47,46 @@ BATCH_SIZE = "batch_size"
 THREADS = "OMP_NUM_THREADS"  # without it, the same command measures something else
 PARTS_OF_ONE = ("accuracy", "precision", "recall", "f1")
 
-FLAGS = (
-    ("--devices", "LIST", f"What to compare, with commas between: {FORMS} [default: auto]"),
-    ("--batch-sizes", "LIST", "And of these batch sizes [default: the algorithm's]"),
-    (
-        "--target-metric",
-        "[NAME=]VALUE",
-        "A run ends when the objective reaches VALUE, and the time to it is measured.",
-    ),
-    ("--repeats", "N", "Runs of each setting, with the seeds 1 to N [default: 5]"),
-    ("--output", "DIR", f"A new folder for results and report [default: {OUTPUT}/NAME]"),
-    ("--connections", "LIST", "With --serving: how many at once [default: 1,4,16]"),
-    ("--seconds", "S", "With --serving: how long each load lasts [default: 5]"),
+JOB_SWITCHES = ("region", "profile", "bucket_owner", "dry_run", "yes")
+
+
+def benchmark_command(entry: Entry) -> click.Command:
+    """The command that measures ``entry``."""
+    algorithm = entry.algorithm
+    parameters = channel_options(entry)
+    parameters += options(BENCHMARK_FLAGS)
+    parameters.append(
+        click.Option(
+            ["--serving"], is_flag=True, help="Serve the first setting's model too, and load it."
+        )
+    )
+    parameters += options((INSTANCES, *HIRING_FLAGS))
+    parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
+
+    def callback(as_json: bool, serving: bool, **given: Any) -> None:
+        switches = {name: given.pop(name) for name in JOB_SWITCHES}
+        values = {name: value for name, value in given.items() if value is not None}
+        asked = _Asked(entry, values, click.get_current_context(), serving, switches)
+        if asked.jobs is None:
+            _measure_here(entry, asked, _command(entry, values, serving), serving, as_json)
+        else:
+            _measure_there(entry, asked, values, switches, as_json)
+
+    command = AlgorithmCommand(
+        entry,
+        name=algorithm.name,
+        params=parameters,
+        callback=callback,
+        help=f"Measure: {algorithm.summary}",
+    )
+    return json_option(acting_options(account_options(bucket_option(command))))
+
+
+@click.group(
+    cls=AlgorithmGroup,
+    make=benchmark_command,
+    subcommand_metavar="NAME [OPTIONS] | compare A B …",
 )
-# What speaks of SageMaker alone.
-JOB_FLAGS = (
-    ("--hosts", "LIST", "How many of each, with commas between [default: 1]"),
-    ("--max-cost", "USD", "No job is started that may bring the cost of all above this."),
-    ("--max-run", "TIME", "AWS ends a job after this time, such as 90m, 8h [default: 1h]"),
-    ("--parallel", "N", "How many jobs at once, at most [default: 2]"),
-    ("--price", "TYPE=USD", "An hour's price, where the table has none; several with commas"),
-    ("--role", "ROLE", "What the jobs act as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
-)
-JOB_SWITCHES = ("region", "profile", "dry_run", "yes")
-INSTANCES = (
-    "--instances",
-    "LIST",
-    "Measure in SageMaker training jobs on these, such as ml.m5.xlarge,ml.g5.xlarge; what follows "
-    "speaks of them.",
-)
-
-
-class BenchmarkGroup(SuggestingGroup):
-    """Offers a command for each algorithm, made when it is asked for, and those it holds."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*catalog().entries, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        held = super().get_command(ctx, cmd_name)
-        if held is not None or cmd_name.startswith("-"):
-            return held
-        return benchmark_command(catalog().get(cmd_name))
-
-
-@click.group(cls=BenchmarkGroup, subcommand_metavar="NAME [OPTIONS] | compare A B …")
 def benchmark() -> None:
     """Measure what training the algorithm NAME costs, and compare two such measurements.
 
@@ -85,44 +95,12 @@ def benchmark() -> None:
     """
 
 
-def benchmark_command(entry: Entry) -> click.Command:
-    """The command that measures ``entry``."""
-    algorithm = entry.algorithm
-    parameters = channel_options(entry)
-    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in FLAGS]
-    parameters.append(
-        click.Option(
-            ["--serving"], is_flag=True, help="Serve the first setting's model too, and load it."
-        )
-    )
-    parameters += [
-        click.Option([name], metavar=kind, help=text)
-        for name, kind, text in (INSTANCES, *JOB_FLAGS)
-    ]
-    parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
-
-    def callback(as_json: bool, serving: bool, **given: Any) -> None:
-        switches = {name: given.pop(name) for name in JOB_SWITCHES}
-        values = {name: value for name, value in given.items() if value is not None}
-        asked = _Asked(entry, values, click.get_current_context().args, serving, switches)
-        if asked.jobs is None:
-            _measure_here(entry, asked, _command(entry, values, serving), serving, as_json)
-        else:
-            _measure_there(entry, asked, values, switches, as_json)
-
-    command = TrainCommand(
-        entry,
-        name=algorithm.name,
-        params=parameters,
-        callback=callback,
-        help=f"Measure: {algorithm.summary}",
-    )
-    return json_option(acting_options(account_options(command)))
-
-
 def _measure_here(entry: Entry, asked: _Asked, command: str, serving: bool, as_json: bool) -> None:
     from ..benchmarking.local import measure_here
     from ..benchmarking.serving import measure_serving
+
+    for setting in asked.settings:
+        check_installed(entry, setting.hyperparameters)
 
     if asked.sampled:
         _say(f"measuring {entry.algorithm.name} on its bundled sample; give --train PATH for yours")
@@ -162,7 +140,8 @@ def _measure_there(
 ) -> None:
     from . import hiring
 
-    with open_account(switches["region"], switches["profile"], switches["dry_run"]) as account:
+    acting = (switches[name] for name in ("region", "profile", "dry_run", "bucket_owner"))
+    with open_account(*acting) as account:
         if asked.sampled:
             _say("on the bundled sample; give --train PATH or s3://… for your own data")
         records, cost = hiring.measure(
@@ -196,16 +175,13 @@ class _Asked:
         self,
         entry: Entry,
         given: Mapping[str, str],
-        rest: list[str],
+        ctx: click.Context,
         serving: bool,
         switches: Mapping[str, Any],
     ) -> None:
         algorithm = entry.algorithm
         names = [info.name for info in algorithm.Hyperparameters.describe()]
-        known = [name for name, _, _ in (*FLAGS, INSTANCES, *JOB_FLAGS)]
-        known += ["--serving", "--json", "--help", *map(flag, JOB_SWITCHES)]
-        known += [flag(n) for n in (*names, *(channel.name for channel in algorithm.channels))]
-        self.faults = unknown_flags(rest, [name for name in known if name != "--batch-size"])
+        self.faults = unknown_flags(ctx)
         self.sampled = not any(channel.name in given for channel in algorithm.channels)
         self.output = Path(given.get("output") or OUTPUT / algorithm.name)
         self._check_output(given)
@@ -254,7 +230,7 @@ class _Asked:
                 for name in own
             ]
             return
-        flags = [name for name, _, _ in JOB_FLAGS if name[2:].replace("-", "_") in given]
+        flags = [name for name, _, _ in HIRING_FLAGS if name[2:].replace("-", "_") in given]
         flags += map(flag, switches)
         self.faults += [f"{name}: is for --instances alone" for name in flags]
 
@@ -435,7 +411,7 @@ def _show(
 @click.argument("measured", nargs=-1, required=True, metavar="A B …")
 @click.option(
     "--fail-below",
-    type=click.FloatRange(0, min_open=True),
+    type=ABOVE_0,
     metavar="RATIO",
     help="Exit with 1 where a figure is worse by more than this, such as 0.95, and not by noise.",
 )

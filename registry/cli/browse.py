@@ -8,6 +8,7 @@ import click
 
 from ..describe import describe, summarize
 from ..discovery import Catalog, catalog
+from ..lacking import install_command
 from .output import console, json_option, print_json, print_table
 
 
@@ -29,6 +30,10 @@ def list_(task: str | None, as_json: bool) -> None:
         return
     columns = ("name", "task", "summary", "distribution")
     print_table(console(), columns, [[row[column] for column in columns] for row in rows])
+    for row in rows:
+        if row["lacks"]:
+            command = install_command(everything.get(row["name"]))
+            click.echo(f"{row['name']} lacks {', '.join(row['lacks'])}: {command}", err=True)
 
 
 @click.command()
@@ -59,6 +64,9 @@ def _print_details(details: dict[str, Any]) -> None:
     origin = f"{details['task']}, version {details['version']}, from {details['distribution']}"
     out.print(Text.assemble((details["name"], "bold"), f"  {origin}"))
     out.print(details["summary"])
+    if details["lacks"]:
+        command = install_command(catalog().get(details["name"]))
+        out.print(f"It lacks {', '.join(details['lacks'])}: {command}")
     section("Hyperparameters")
     rows: list[list[Any]] = [
         [

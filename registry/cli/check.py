@@ -10,6 +10,7 @@ import click
 from ...core.conformance import CHECKS, Battery, Finding
 from ...core.errors import InputError, UnknownNameError, did_you_mean
 from ..discovery import catalog
+from .flags import reserved
 from .output import json_option, print_json
 
 
@@ -35,7 +36,7 @@ def check(name: str, only: tuple[str, ...], given: tuple[str, ...], as_json: boo
     channels = _channels(given)
     wanted = _wanted(only)
     findings = []
-    with Battery(algorithm, channels) as battery:
+    with Battery(algorithm, channels, reserved()) as battery:
         for each in wanted:
             finding = battery.run(each)
             findings.append(finding)

@@ -18,6 +18,7 @@ from ..aws.instances import TRAINING
 from ..aws.prices import Price
 from ..benchmarking.hired import STOPPING_SECONDS, HiredJob, Hiring
 from ..discovery import Entry
+from ..lacking import check_installed
 from ..packaging import kinds
 from .sagemaker.common import confirm
 from .sagemaker.jobs import Reader
@@ -231,6 +232,7 @@ def _check_contents(
     if len(here) < len(channels):
         tell("what lies in S3 is read by the jobs alone: its contents are not checked")
         return
+    check_installed(entry, setting.hyperparameters)
     tell("reading the channels, up to the first step")
     checks.contents(entry.algorithm, here, setting.hyperparameters)
 

@@ -17,6 +17,7 @@ from ...core.errors import InputError, PayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
 from ...core.files import exists
 from ..discovery import opened
+from .flags import PATH
 from .output import console, json_option, print_json, print_table
 from .plots import check_plot, save_plot
 
@@ -27,15 +28,15 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option(
     "--test",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Examples to measure it on [default: the bundled sample]",
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.png",
     help="Draw the confusion matrix, or the clusters.",
 )
@@ -111,7 +112,7 @@ def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.argument("inputs", nargs=-1, metavar="[INPUT ...]")
 @click.option("--content-type", help="Of every INPUT [default: by the file's name]")
 @click.option(

@@ -13,6 +13,7 @@ import click
 from ...core.declaration import NAME
 from ...core.errors import InputError, OutputError
 from ..discovery import catalog
+from .flags import PATH
 
 # A distribution that works: its names are replaced, and nothing else.
 SCAFFOLD = Path(__file__).parent / "scaffold" / "my-algorithm"
@@ -25,7 +26,7 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
 @click.argument("name")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Where to write it [default: ./NAME]",
 )

@@ -10,6 +10,7 @@ import click
 from ...core.artifact import METADATA, Artifact
 from ...core.errors import InputError
 from ..discovery import Entry, catalog, opened
+from .flags import PATH
 from .output import json_option, print_json
 
 SCRIPT, CONTAINER, MODEL = "script", "container", "model"
@@ -18,7 +19,7 @@ SCRIPT, CONTAINER, MODEL = "script", "container", "model"
 @click.command()
 @click.argument("what", metavar="NAME|MODEL")
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", required=True,
+    "--output", type=PATH, metavar="DIR", required=True,
     help="Where to write it: a new folder, or an empty one",
 )  # fmt: skip
 @click.option(
@@ -29,21 +30,27 @@ SCRIPT, CONTAINER, MODEL = "script", "container", "model"
 @click.option(
     "--offline", is_flag=True, help="Add the wheels that are needed, for jobs without network."
 )
+@click.option(
+    "--lock", is_flag=True,
+    help="Have the image install what pip finds now, in these versions and by their hashes.",
+)  # fmt: skip
 @json_option
-def package(what: str, output: Path, kind: str, offline: bool, as_json: bool) -> None:
+def package(what: str, output: Path, kind: str, offline: bool, lock: bool, as_json: bool) -> None:
     """Pack the algorithm NAME, or MODEL, a folder that `train` wrote, for SageMaker.
 
     The same contents give the same bytes, whenever and wherever they are packed.
     """
     from ..packaging import contents, kinds
 
+    if lock and kind != CONTAINER:
+        raise InputError(f"--lock: is of an image of your own: --as {CONTAINER}")
     entry, artifact = _meant(what)
     if kind == SCRIPT:
         files = kinds.script(entry, output, offline=offline)
     elif kind == CONTAINER:
         if offline:
             raise InputError("--offline: what an image needs is installed when it is built")
-        files = kinds.container(entry, output)
+        files = kinds.container(entry, output, lock=lock)
     elif artifact is None:
         raise InputError(
             f"{what}: --as {MODEL} packs a trained model: give the folder that `algoshelf train` "
@@ -90,4 +97,7 @@ def _next(kind: str, output: str) -> str:
             '  sagemaker.mxnet.MXNetModel("s3://…/model.tar.gz", entry_point="inference.py", '
             'framework_version="1.9.0", py_version="py38", …).deploy(…)'
         )
-    return f"  docker build -t NAME {output}   (-f {output}/Dockerfile.gpu for GPUs)"
+    return (
+        f"  docker build -t NAME --build-arg BASE=python:3.11-slim-bookworm@sha256:… {output}\n"
+        f"  (its first lines say how to find the digest; -f {output}/Dockerfile.gpu for GPUs)"
+    )

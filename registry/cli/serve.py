@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import click
 
@@ -14,8 +14,8 @@ from ...core import container
 from ...core.artifact import Artifact, Metadata
 from ...core.errors import InputError, MissingDependencyError
 from ...core.serving import sizing
-from ...core.training.run import parse_duration
 from ..discovery import opened
+from .flags import DURATION, SIZE, whole
 
 INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300
@@ -23,43 +23,20 @@ MOST_EXAMPLE_CHARACTERS = 300
 MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 
 
-class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A parameter that a function reads from text, and refuses by ValueError."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any], expected: str) -> None:
-        self.name = name
-        self._parse = parse
-        self._expected = expected
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except ValueError:
-            self.fail(f"expected {self._expected}, got {value!r}", param, ctx)
-
-
-SIZE = Parsed("size", sizing.parse_size, "a size such as 6MB")
-DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
-
-
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL | NAME=MODEL ...]")
 @click.option("--host", help="Address to listen at [default: 127.0.0.1; in a container, all]")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), envvar="SAGEMAKER_BIND_TO_PORT", default=8080,
+    "--port", type=whole(0, 65535), envvar="SAGEMAKER_BIND_TO_PORT", default=8080,
     show_default=True, help="0 is any free one",
 )  # fmt: skip
-@click.option(
-    "--workers", type=click.IntRange(1, 256), help="Processes [default: one a core or GPU]"
-)
+@click.option("--workers", type=whole(1, 256), help="Processes [default: one a core or GPU]")
 @click.option("--devices", default="auto", show_default=True, help=sizing.FORMS)
 @click.option(
     "--max-payload", type=SIZE, default="6MB", show_default=True, help="Of a request's body"
 )
 @click.option(
-    "--max-batch", type=click.IntRange(1, 4096), default=32, show_default=True,
+    "--max-batch", type=whole(1, 4096), default=32, show_default=True,
     help="Requests that are computed at once",
 )  # fmt: skip
 @click.option(
@@ -67,7 +44,7 @@ DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
     help="That a request waits for others, under load",
 )  # fmt: skip
 @click.option(
-    "--max-queue", type=click.IntRange(1), default=1000, show_default=True,
+    "--max-queue", type=whole(1), default=1000, show_default=True,
     help="Requests that may wait; more are told to come again",
 )  # fmt: skip
 @click.option(

@@ -16,83 +16,28 @@ import click
 from ...core import container
 from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
-from ...core.errors import AlgoshelfError, InputError, did_you_mean
+from ...core.errors import AlgoshelfError, InputError
 from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker
-from ...core.training.devices import DISTRIBUTED_STORES, FORMS, STORES
 from ...core.training.launch import run_host, run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
-from .output import SuggestingGroup, json_option, print_json, reporter
+from ..lacking import check_installed
+from .flags import (
+    RUN_FLAGS,
+    AlgorithmCommand,
+    AlgorithmGroup,
+    channel_options,
+    flag,
+    hyperparameter_options,
+    options,
+    unknown_flags,
+)
+from .output import json_option, print_json, reporter
 
 OUTPUT = Path("models")
 SKETCHED = 8
-
-
-RUN_FLAGS = (
-    ("--devices", "D", f"{FORMS} [default: auto]"),
-    (
-        "--hosts",
-        "N",
-        "Train in N processes here, over MXNet's parameter server "
-        "[default: 1; on SageMaker the hosts of the job]",
-    ),
-    ("--peer-timeout", "TIME", "Give up a host that says nothing for so long [default: 5m]"),
-    (
-        "--kvstore",
-        "K",
-        f"How devices sum gradients: {', '.join(STORES + DISTRIBUTED_STORES)} [default: auto]",
-    ),
-    (
-        "--gradient-compression",
-        "T",
-        "Round what devices and hosts send to -T, 0 or T; what is left goes into the next step.",
-    ),
-    ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
-    ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
-    ("--max-runtime", "TIME", "End the training after this time, and save what it has."),
-    ("--metrics", "FILE", "Also write each metric to FILE, a JSON object a line."),
-    ("--target-metric", "VALUE", "End the training when the objective reaches this value."),
-)
-
-
-class TrainGroup(SuggestingGroup):
-    """Offers a command for each algorithm, made when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(catalog().entries)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return None if cmd_name.startswith("-") else train_command(catalog().get(cmd_name))
-
-
-@click.group(cls=TrainGroup, subcommand_metavar="NAME [OPTIONS]")
-def train() -> None:
-    """Train the algorithm NAME; `train NAME --help` shows its hyperparameters."""
-
-
-class TrainCommand(click.Command):
-    """Shows hyperparameters apart, and leaves unknown flags to be reported with all faults."""
-
-    def __init__(self, entry: Entry, **settings: Any) -> None:
-        super().__init__(
-            context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, **settings
-        )
-        self.entry = entry
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        tuned = {info.name for info in self.entry.algorithm.Hyperparameters.describe()}
-        for title, mine in (("Options", False), ("Hyperparameters", True)):
-            records = [
-                record
-                for parameter in self.get_params(ctx)
-                if (parameter.name in tuned) == mine
-                for record in [parameter.get_help_record(ctx)]
-                if record is not None
-            ]
-            with formatter.section(title):
-                formatter.write_dl(records)
 
 
 def train_command(entry: Entry) -> click.Command:
@@ -109,7 +54,7 @@ def train_command(entry: Entry) -> click.Command:
             ["--seed"], metavar="N", default="1", help="The same seed, the same model [default: 1]"
         ),
     ]
-    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in RUN_FLAGS]
+    parameters += options(RUN_FLAGS)
     parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, **given: str | None) -> None:
@@ -118,49 +63,22 @@ def train_command(entry: Entry) -> click.Command:
             entry, {name: value for name, value in given.items() if value is not None}, ctx, as_json
         )
 
-    command = TrainCommand(
+    command = AlgorithmCommand(
         entry, name=algorithm.name, params=parameters, callback=callback, help=algorithm.summary
     )
     return json_option(command)
 
 
-def channel_options(entry: Entry) -> list[click.Parameter]:
-    """A flag for each channel."""
-    return [
-        click.Option([f"--{channel.name}"], metavar="PATH", help=_channel_help(channel.description))
-        for channel in entry.algorithm.channels
-    ]
-
-
-def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
-    """A flag for each hyperparameter."""
-    return [
-        click.Option(
-            [flag(info.name)],
-            metavar=info.type.upper(),
-            help=f"{info.description} [{_limits(info)}]",
-        )
-        for info in entry.algorithm.Hyperparameters.describe()
-    ]
-
-
-def flag(name: str) -> str:
-    """A hyperparameter as it is written on the command line."""
-    return "--" + name.replace("_", "-")
-
-
-def _channel_help(description: str) -> str:
-    return description[0].upper() + description[1:]
-
-
-def _limits(info: Any) -> str:
-    return ", ".join(part for part in (info.range, f"default: {info.default}") if part)
+@click.group(cls=AlgorithmGroup, make=train_command, subcommand_metavar="NAME [OPTIONS]")
+def train() -> None:
+    """Train the algorithm NAME; `train NAME --help` shows its hyperparameters."""
 
 
 def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: bool) -> None:
     algorithm = entry.algorithm
     sampled = not any(channel.name in given for channel in algorithm.channels)
-    channels, hyperparameters, seed, options = _checked(entry, given, ctx.args, sampled)
+    channels, hyperparameters, seed, run_options = _checked(entry, given, ctx, sampled)
+    check_installed(entry, hyperparameters)
     output = Path(given.get("output", OUTPUT / algorithm.name))
     if not is_worker():
         _start_hosts(given.get("hosts"), output)
@@ -176,7 +94,7 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         hyperparameters,
         output,
         seed=seed,
-        options=options,
+        options=run_options,
         reporter=listener,
         distribution=f"{entry.distribution} {entry.version}",
     )
@@ -238,16 +156,12 @@ def _listeners(
 
 
 def _checked(
-    entry: Entry, given: Mapping[str, str], rest: list[str], sampled: bool
+    entry: Entry, given: Mapping[str, str], ctx: click.Context, sampled: bool
 ) -> tuple[dict[str, Path], Any, int, RunOptions]:
     """What the command line says; every fault of it in one InputError."""
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
-    flags = [name for name, _, _ in RUN_FLAGS]
-    flags += [
-        flag(name) for name in (*names, *(c.name for c in algorithm.channels), "output", "seed")
-    ]
-    faults = unknown_flags(rest, [*flags, "--json", "--help"])
+    faults = unknown_flags(ctx)
     paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
     output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
@@ -276,11 +190,11 @@ def _checked(
         seed = parse_seed(given["seed"])
     except ValueError as error:
         faults.append(f"--seed: {error}")
-    options, wrong = _run_options(given)
+    run_options, wrong = _run_options(given)
     faults += wrong
     if faults:
         raise InputError(*faults)
-    return channels, hyperparameters, seed, options
+    return channels, hyperparameters, seed, run_options
 
 
 def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
@@ -310,19 +224,6 @@ def _positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise ValueError(text)
     return value
-
-
-def unknown_flags(rest: list[str], flags: list[str]) -> list[str]:
-    """A fault for each argument that click could not place; a value belongs to its flag."""
-    faults, previous = [], ""
-    for word in rest:
-        if word.startswith("-"):
-            name = word.split("=", 1)[0]
-            faults.append(f"{name}: no such option{did_you_mean(name, flags)}")
-        elif not previous.startswith("-") or "=" in previous:
-            faults.append(f"{word!r}: unexpected argument")
-        previous = word
-    return faults
 
 
 def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float]) -> None:

@@ -16,8 +16,8 @@ from ...core.serving.transform import Listener, Summary
 from ...core.serving.transform import transform as run
 from ...core.training.devices import FORMS
 from ..discovery import opened
+from .flags import PATH, SIZE
 from .output import console, json_option, print_json
-from .serve import SIZE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,9 +27,9 @@ SHOW_SECONDS = 0.1
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.argument("source", metavar="INPUT")
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("output", type=PATH)
 @click.option("--content-type", help="Of every input [default: by the file's name]")
 @click.option(
     "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"

@@ -15,61 +15,33 @@ from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import Search
 from ...core.training import parse_duration, parse_seed
 from ...core.tuning import Range, tunable
-from ..discovery import Entry, catalog
-from .output import json_option, print_json, reporter
-from .training import (
-    OUTPUT,
-    TrainCommand,
-    TrainGroup,
+from ..discovery import Entry
+from ..lacking import check_installed
+from .flags import (
+    TUNE_FLAGS,
+    AlgorithmCommand,
+    AlgorithmGroup,
     channel_options,
     flag,
     hyperparameter_options,
+    options,
     unknown_flags,
 )
+from .output import json_option, print_json, reporter
+from .training import OUTPUT
 
 if TYPE_CHECKING:
     from ..tuning.plan import Plan
     from ..tuning.tuner import Result, Tuner
 
 MOST_TRIALS, MOST_PARALLEL, MOST_REPEATS = 10_000, 256, 20
-TUNE_FLAGS = (
-    ("--trials", "N", "Trainings in all, those of earlier and other processes too [default: 20]"),
-    ("--parallel", "N", "Trainings at once, which share the cores [default: 1]"),
-    ("--max-runtime", "TIME", "End after this time, such as 90s, 10m, 1h; what is done is kept."),
-    (
-        "--storage",
-        "FILE",
-        "What was tried; the same command goes on with it, and several processes may share it "
-        "[default: OUTPUT.db]",
-    ),
-    ("--output", "DIR", "The folder of the best model; its report is in DIR-report."),
-    ("--seed", "N", "Of every trial, and of what is tried [default: 1]"),
-    (
-        "--repeats",
-        "N",
-        "Train the best and the defaults again with N other seeds, to tell them from luck "
-        "[default: 4]",
-    ),
-)
-
-
-class TuneGroup(TrainGroup):
-    """Offers a command for each algorithm, made when it is asked for."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return None if cmd_name.startswith("-") else tune_command(catalog().get(cmd_name))
-
-
-@click.group(cls=TuneGroup, subcommand_metavar="NAME [OPTIONS]")
-def tune() -> None:
-    """Find hyperparameters for the algorithm NAME; `tune NAME --help` shows their ranges."""
 
 
 def tune_command(entry: Entry) -> click.Command:
     """The command that tunes ``entry``; a hyperparameter that is given is left as it is."""
     ranges = tunable(entry.algorithm.Hyperparameters)
     parameters = channel_options(entry)
-    parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in TUNE_FLAGS]
+    parameters += options(TUNE_FLAGS)
     parameters += [
         click.Option(
             ["--vary"],
@@ -86,9 +58,9 @@ def tune_command(entry: Entry) -> click.Command:
     def callback(as_json: bool, vary: tuple[str, ...], **given: str | None) -> None:
         ctx = click.get_current_context()
         told = {name: value for name, value in given.items() if value is not None}
-        _tune(entry, told, vary, ctx.args, as_json)
+        _tune(entry, told, vary, ctx, as_json)
 
-    command = TrainCommand(
+    command = AlgorithmCommand(
         entry,
         name=entry.algorithm.name,
         params=parameters,
@@ -100,14 +72,24 @@ def tune_command(entry: Entry) -> click.Command:
     return json_option(command)
 
 
+@click.group(cls=AlgorithmGroup, make=tune_command, subcommand_metavar="NAME [OPTIONS]")
+def tune() -> None:
+    """Find hyperparameters for the algorithm NAME; `tune NAME --help` shows their ranges."""
+
+
 def _tune(
-    entry: Entry, given: Mapping[str, str], vary: Sequence[str], rest: list[str], as_json: bool
+    entry: Entry,
+    given: Mapping[str, str],
+    vary: Sequence[str],
+    ctx: click.Context,
+    as_json: bool,
 ) -> None:
     name = entry.algorithm.name
     output = Path(given.get("output") or OUTPUT / f"{name}-tuned")
     storage = Path(given.get("storage") or f"{output}.db")
     report = Path(f"{output}-report")
-    plan = _plan(entry, given, vary, rest, output, storage)
+    plan = _plan(entry, given, vary, ctx, output, storage)
+    check_installed(entry, entry.algorithm.Hyperparameters.parse(plan.fixed))
     from ...core.artifact import check_target
     from ..files import check_writable
     from ..tuning.report import write_report
@@ -169,7 +151,7 @@ def _plan(
     entry: Entry,
     given: Mapping[str, str],
     vary: Sequence[str],
-    rest: list[str],
+    ctx: click.Context,
     output: Path,
     storage: Path,
 ) -> Plan:
@@ -180,8 +162,7 @@ def _plan(
     schema = algorithm.Hyperparameters
     names = list(schema.model_fields)
     channels = [channel.name for channel in algorithm.channels]
-    flags = [name for name, _, _ in TUNE_FLAGS] + [flag(name) for name in (*names, *channels)]
-    faults = unknown_flags(rest, [*flags, "--vary", "--json", "--help"])
+    faults = unknown_flags(ctx)
     faults += [
         f"{flag(name)}: expected a path, got ''"
         for name in ("output", "storage", *channels)

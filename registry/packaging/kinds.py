@@ -18,6 +18,7 @@ ENTRY_POINT = "entry_point.py"
 INFERENCE = "inference.py"  # the module that AWS's serving toolkit imports unless told otherwise
 MODEL_ARCHIVE = "model.tar.gz"
 STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
+TOOLS = ["pip", "setuptools"]  # of a new environment, whose own are as old as its Python
 MOST_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
 
 
@@ -49,10 +50,11 @@ def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = Fal
     return files
 
 
-def container(entry: Entry, target: Path) -> Files:
+def container(entry: Entry, target: Path, *, lock: bool = False) -> Files:
     """Write what an image of one's own is built from, for CPUs and for GPUs; its files.
 
-    Raises InputError, OutputError or PluginError, and then leaves nothing.
+    With ``lock`` it installs the versions of today alone, by their hashes. Raises AlgoshelfError,
+    InputError, OutputError or PluginError, and then leaves nothing.
     """
     writing.check_free(target)
     files: Files = {}
@@ -67,6 +69,9 @@ def container(entry: Entry, target: Path) -> Files:
         mine = [device, "serve", *(extras if not others else ())]
         theirs = [f"{path}[{','.join(extras)}]" if extras else path for path in others]
         lines = [f"{own}[{','.join(mine)}]", *theirs]
+        lines += TOOLS
+        if lock:
+            lines = requirements.locked(lines, files)
         files[f"requirements-{device}.txt"] = requirements.text(lines)
         dockerfile = _filled("Dockerfile", entry).replace(
             "requirements-DEVICE", f"requirements-{device}"

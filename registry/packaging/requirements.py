@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
 import subprocess
 import sys
 import tempfile
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ...core.errors import AlgoshelfError, PluginError
+from ...core.errors import AlgoshelfError, InputError, PluginError
 from ..discovery import Entry
-from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own
+from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own, read
 
 SCAFFOLD = Path(__file__).parent / "scaffold"
 # Of the dependencies of algoshelf, what its command line alone needs.
@@ -35,6 +38,7 @@ ENVIRONMENT = {
 WHEELS = "wheels"
 PLATFORMS = ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "linux_x86_64")
 DOWNLOAD_SECONDS = 600
+LOCKED_FOR = ((3, 11), "Linux", "x86_64")  # of an image of one's own: scaffold/Dockerfile
 
 
 def missing(entry: Entry) -> list[str]:
@@ -81,19 +85,72 @@ def wheels(lines: list[str]) -> Files:
         command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         command += ["--constraint", str(SCAFFOLD / "pins.txt")]
         command += ["--requirement", str(listed), "--dest", str(folder)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise AlgoshelfError(f"--offline: pip did not end well: {error}") from None
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise AlgoshelfError(
-                "--offline: pip found no wheels for Python 3.8 on Linux: "
-                + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
-            )
+        _run(command, "--offline")
         return {f"{WHEELS}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def locked(lines: list[str], files: Files) -> list[str]:
+    """What pip would install for ``lines`` now, each in its version and with its SHA-256.
+
+    ``files`` are the packed ones, of whose wheels lines may speak. Resolved by this Python, which
+    has to be the image's. Raises AlgoshelfError with what pip says, InputError.
+    """
+    here = (sys.version_info[:2], platform.system(), platform.machine())
+    if here != LOCKED_FOR:
+        raise InputError(
+            f"--lock: an image has {_named(LOCKED_FOR)}, and this is {_named(here)}, for which pip "
+            "may choose other versions: run it there, or leave out --lock"
+        )
+    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+        folder = Path(scratch)
+        (folder / WHEELS).mkdir()
+        for path, content in files.items():
+            if path.startswith(f"{WHEELS}/"):
+                (folder / path).write_bytes(read(content))
+        (folder / "requirements.txt").write_bytes(text(lines))
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+        command += ["--quiet", "--dry-run", "--ignore-installed", "--report", "report.json"]
+        _run([*command, "--requirement", "requirements.txt"], "--lock", folder)
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    packed = {path: line for line in lines for path in files if line.startswith(f"./{path}")}
+    found = [
+        f"{line} --hash=sha256:{hashlib.sha256(read(files[path])).hexdigest()}"
+        for path, line in packed.items()
+    ]
+    own = {PurePosixPath(path).name for path in packed}
+    for each in report["install"]:
+        origin, described = each["download_info"], each["metadata"]
+        if PurePosixPath(origin["url"]).name not in own:
+            digest = origin["archive_info"]["hashes"]["sha256"]
+            name = canonicalize_name(described["name"])
+            found.append(f"{name}=={described['version']} --hash=sha256:{digest}")
+    return found
+
+
+def _run(command: list[str], option: str, folder: Path | None = None) -> None:
+    """Run pip. Raises AlgoshelfError with what it says."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_SECONDS,
+            check=False,
+            cwd=folder,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AlgoshelfError(f"{option}: pip did not end well: {error}") from None
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise AlgoshelfError(
+            f"{option}: pip found not all that is needed: "
+            + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
+        )
+
+
+def _named(system: tuple[tuple[int, ...], str, str]) -> str:
+    version, name, machine = system
+    return f"Python {'.'.join(map(str, version))} on {name}, {machine}"
 
 
 def _wanted(entry: Entry) -> Iterator[Requirement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import queue
 import shutil
 import time
@@ -13,6 +14,7 @@ from typing import Any, Mapping, Sequence
 
 from ...core.artifact import remove_leftovers, staged
 from ...core.channels import TEST
+from ...core.data.walking import walk
 from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import TrainingHyperparameters
 from ...core.mx import share_threads
@@ -346,9 +348,9 @@ def default_of(outcomes: Sequence[Outcome]) -> Outcome | None:
 def _digest(path: Path) -> str:
     """The SHA-256 of the names and the content of a channel's files."""
     found = hashlib.sha256()
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    for file in files:
-        found.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+    for name, file in walk(path).files.items():
+        name = name if path.is_dir() else "."
+        found.update(os.fsencode(f"{name}\0{file.stat().st_size}\0"))
         with file.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):
                 found.update(block)

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "algoshelf train mnist-cnn": "tests/project/test_make.py",
     "make test": ".ci/run",
     "python3 -m venv .venv": "tests/project/test_make.py",
+    ".venv/bin/pip install --upgrade pip setuptools": "tests/project/test_make.py",
     ".venv/bin/pip install -e '.[cpu,serve]'": "tests/project/test_make.py",
     ". .venv/bin/activate": "tests/project/test_make.py",
 }

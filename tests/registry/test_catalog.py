@@ -8,10 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from algoshelf.core.declaration import RESERVED
 from algoshelf.registry import catalog
 from algoshelf.registry.cli.output import print_json
-from algoshelf.registry.cli.training import train_command
 
 from tests.conftest import ROOT, Algoshelf, Result
 from tests.registry.conftest import Site, install
@@ -84,11 +82,14 @@ BROKEN = {
     ),
     "reserved": (
         with_hyperparameters("seed: int = 1; as_json: int = 1; train: int = 1"),
-        "hyperparameters may not be called as_json, seed, train",
+        "hyperparameters may not be called as_json, seed, train: algoshelf has a flag or a "
+        "hyperparameter of that name (--json of `benchmark`; --seed of `sagemaker train`; "
+        "--train, a channel)",
     ),
     "reserved-channel": (
         with_attributes("channels += (Channel('kvstore', 'x', ()),)"),
-        "channels may not be called kvstore: the command line has a flag of that name",
+        "channels may not be called kvstore: algoshelf has a flag or a hyperparameter of that name "
+        "(--kvstore of `train`)",
     ),
     "ill-named-flags": (
         with_attributes("channels += (Channel('my-data', 'x', ()), Channel('Extra', 'x', ()))"),
@@ -165,11 +166,39 @@ def test_all_faults_of_a_class_come_at_once(site: Site) -> None:
         assert f"{name} is " in problem["error"]
 
 
-def test_the_flags_of_train_are_reserved() -> None:
-    entry = catalog().get("mnist-cnn")
-    flags = {parameter.name for parameter in train_command(entry).params}
-    own = {*entry.algorithm.Hyperparameters.model_fields, "train", "validation", "test"}
-    assert flags - own <= RESERVED
+def lacking_more(site: Site) -> None:
+    """A plugin whose algorithm needs an extra of which two requirements are not met."""
+    reading = "        features, labels = files"
+    source = with_attributes('extras = ("more",)')
+    source = source.replace(reading, f"        raise RuntimeError('its data is read')\n{reading}")
+    info = site.install("acme-tabular", source)
+    with (info / "METADATA").open("a") as metadata:
+        metadata.write("Provides-Extra: more\n")
+        for each in ("acme-no-such>=2", "numpy<1", "click", 'acme-elsewhere; python_version < "3"'):
+            name, _, marker = each.partition("; ")
+            marker = f"{marker} and " if marker else ""
+            metadata.write(f'Requires-Dist: {name}; {marker}extra == "more"\n')
+
+
+def test_list_and_train_say_what_an_entry_lacks_before_its_data_is_read(site: Site) -> None:
+    lacking_more(site)
+    command = "pip install 'acme-tabular[more]'"
+    listed = site("list")
+    assert listed.code == 0
+    assert "acme-tabular lacks acme-no-such>=2, numpy<1 (there is 1." in listed.stderr
+    assert command in listed.stderr
+    rows = {row["name"]: row["lacks"] for row in site("list", "--json").json["algorithms"]}
+    assert [each.split()[0] for each in rows["acme-tabular"]] == ["acme-no-such>=2", "numpy<1"]
+    assert rows["mnist-cnn"] == []
+    assert command in site("info", "acme-tabular").text
+    (site.folder / "rows.csv").write_text("0,1,0,0,0\n")
+    data = ("--train", site.folder / "rows.csv")
+    for words in (("train",), ("tune",), ("benchmark",)):
+        result = site(*words, "acme-tabular", *data)
+        assert result.code == 1
+        assert "acme-tabular needs acme-no-such>=2, numpy<1 (there is 1." in result.stderr
+        assert f"which are not installed: {command}" in result.stderr
+        assert "its data is read" not in result.stderr
 
 
 def test_one_broken_plugin_leaves_the_others_alone(site: Site) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +14,12 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from algoshelf.core.answers import close
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, Algoshelf
 from tests.core.serving.conftest import Server
@@ -270,6 +274,75 @@ def test_the_container_trains_and_stops_with_a_checkpoint(site: Site, tmp_path: 
         rest = process.stdout.read() if process.stdout else ""
     assert process.returncode == 128 + signal.SIGTERM, rest
     assert list((tmp_path / "ml" / "checkpoints").glob("step-*"))
+
+
+def test_an_image_is_built_on_a_digest_and_gives_up_root(site: Site, tmp_path: Path) -> None:
+    """What `docker build` says to a tag is said by a line that runs here as it runs there."""
+    assert site("package", "kmeans", "--as", "container", "--output", "image").code == 0
+    text = (tmp_path / "image" / "Dockerfile").read_text()
+    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["${BASE} AS build", "${BASE}"]
+    (check,) = re.findall(r"^RUN (case .*\n.*)$", text, re.MULTILINE)
+    for base, code in (("python@sha256:ab", 0), ("python:3.11-slim-bookworm", 1), ("", 1)):
+        done = subprocess.run(
+            ["sh", "-c", check.replace("\\\n", "")], env={"BASE": base}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "--build-arg BASE=" in done.stderr) == (code, bool(code))
+    lines = (tmp_path / "image" / "requirements-cpu.txt").read_text().splitlines()
+    assert {"pip", "setuptools"} <= set(lines)
+    for name in ("train", "serve"):
+        assert 'give_up_root("algoshelf"' in (tmp_path / "image" / name).read_text()
+
+
+def fake_wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel without a module, that needs nothing."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+        head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        wheel.writestr(f"{stem}.dist-info/METADATA", head)
+        wheel.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{stem}.dist-info/RECORD", "")
+
+
+@pytest.mark.skipif(
+    (sys.version_info[:2], platform.machine()) != ((3, 11), "x86_64"), reason="an image's Python"
+)
+def test_a_lock_installs_what_was_found_and_nothing_else(site: Site, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    for each in map(Requirement, metadata.requires("algoshelf") or ()):
+        if each.marker is None or any(
+            each.marker.evaluate({"extra": extra}) for extra in ("cpu", "gpu", "serve")
+        ):
+            least = [bound.version for bound in each.specifier if bound.operator in (">=", "==")]
+            fake_wheel(index, each.name, *(least or ["1.0"]))
+    for name in ("pip", "setuptools"):
+        fake_wheel(index, name, "99.0")
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+    packed = site(
+        "package", "kmeans", "--as", "container", "--lock", "--output", "image", **settings
+    )
+    assert packed.code == 0, packed.stderr
+    image = tmp_path / "image"
+    lines = (image / "requirements-cpu.txt").read_text().splitlines()
+    assert all(re.search(r" --hash=sha256:[0-9a-f]{64}$", line) for line in lines)
+    assert any(line.startswith("./wheels/algoshelf-") for line in lines)
+    assert any(line.startswith("pip==99.0 ") for line in lines)
+    install = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "-r"]
+
+    def installs() -> bool:
+        command = [*install, "requirements-cpu.txt"]
+        environment = {**KEPT, **settings}
+        done = subprocess.run(command, cwd=image, env=environment, capture_output=True, check=False)
+        return done.returncode == 0
+
+    assert installs()
+    with zipfile.ZipFile(next(index.glob("click-*")), "a") as wheel:
+        wheel.writestr("click.py", "print('somebody else')")
+    assert not installs()
+    refused = site("package", "kmeans", "--as", "script", "--lock", "--output", "out")
+    assert refused.code == 2
+    assert "--lock: is of an image of your own" in refused.stderr
 
 
 NEW_SYNTAX = "\nmatch 1:\n    case _:\n        pass\n"

@@ -5,47 +5,30 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Sized, TypeVar
+from typing import Any, Iterator, Sized
 
 import click
 
 from ....core.errors import InputError
 from ...aws.account import Account
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def account_options(command: Command) -> Command:
-    """``--region`` and ``--profile``."""
-    for option in (
-        click.option("--profile", metavar="NAME", help="The profile of AWS's configuration"),
-        click.option("--region", metavar="R", help="The AWS region [default: as configured]"),
-    ):
-        command = option(command)
-    return command
-
-
-def acting_options(command: Command) -> Command:
-    """``--dry-run`` and ``--yes``, of whatever creates, changes or ends something."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option(
-            "--dry-run", is_flag=True, help="Print the requests that would be sent; send none."
-        ),
-    ):
-        command = option(command)
-    return command
-
 
 @contextmanager
-def account(region: str | None, profile: str | None, dry_run: bool) -> Iterator[Account]:
+def account(
+    region: str | None, profile: str | None, dry_run: bool, bucket_owner: str = ""
+) -> Iterator[Account]:
     """The account; a dry run's requests are printed at its end, one JSON document to stdout."""
     requests: list[dict[str, Any]] = []
 
     def planned(service: str, operation: str, parameters: dict[str, Any]) -> None:
         requests.append({"service": service, "operation": operation, "parameters": parameters})
 
-    yield Account(region=region, profile=profile, planned=planned if dry_run else None)
+    yield Account(
+        region=region,
+        profile=profile,
+        planned=planned if dry_run else None,
+        bucket_owner=bucket_owner,
+    )
     if dry_run:
         click.echo(json.dumps({"dry_run": True, "requests": requests}, indent=2, default=_shown))
 

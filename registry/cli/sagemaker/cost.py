@@ -8,16 +8,14 @@ from typing import Any, Mapping
 
 import click
 
-from ....core.training.run import parse_duration
 from ...aws import instances, prices
 from ...aws.instances import ENDPOINT, TRAINING, TRANSFORM, USES, Instance
 from ...aws.prices import Price
+from ..flags import DURATION, whole
 from ..output import console, json_option, print_json, print_table
-from ..serve import Parsed
 
 DEFAULT_REGION = "us-east-1"
 REGION_VARIABLE = "AWS_DEFAULT_REGION"  # as boto3
-DURATION = Parsed("duration", parse_duration, "a time such as 90s, 10m, 1h")
 
 
 @click.command()
@@ -26,9 +24,7 @@ DURATION = Parsed("duration", parse_duration, "a time such as 90s, 10m, 1h")
     "--region", metavar="R", help=f"The AWS region [default: {REGION_VARIABLE} or {DEFAULT_REGION}]"
 )
 @click.option("--profile", metavar="NAME", help="The profile of AWS's configuration, to refresh")
-@click.option(
-    "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="How many instances"
-)
+@click.option("--hosts", type=whole(1), default=1, show_default=True, help="How many instances")
 @click.option("--max-run", type=DURATION, default="1h", show_default=True, help="Of the worst case")
 @click.option("--refresh", is_flag=True, help="First read AWS's price list, with your credentials.")
 @json_option

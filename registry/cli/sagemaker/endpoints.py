@@ -17,9 +17,16 @@ from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.inventory import Item
 from ...aws.names import named, slug
 from ...aws.shifting import FULL, Metric, Update
+from ..flags import (
+    DURATION,
+    Parsed,
+    account_options,
+    acting_options,
+    bucket_option,
+    whole,
+)
 from ..output import console, json_option, print_json, print_table
-from ..serve import DURATION, Parsed
-from .common import account, account_options, acting_options, confirm
+from .common import account, confirm
 
 LEAST_TTL, MOST_TTL = 60, 10 * 365 * 24 * 3600
 HOURS_A_DAY = 24
@@ -89,7 +96,7 @@ foreign_option = click.option("--foreign", is_flag=True, help="Also what algoshe
 @click.argument("what", nargs=-1, required=True, metavar="MODEL[=WEIGHT]...")
 @click.option("--name", help="The endpoint's [default: made from the algorithm's]")
 @click.option("--instance", metavar="TYPE", help=f"[default: {endpoints.CPU}]")
-@click.option("--count", type=click.IntRange(1), help="Instances for each model [default: 1]")
+@click.option("--count", type=whole(1), help="Instances for each model [default: 1]")
 @click.option(
     "--autoscale", "scaling", metavar="MIN:MAX[:N]",
     type=Parsed("scaling", _parse_scaling, "MIN:MAX or MIN:MAX:N, as 1:4:500"),
@@ -108,7 +115,7 @@ foreign_option = click.option("--foreign", is_flag=True, help="Also what algoshe
 )  # fmt: skip
 @click.option("--capture", type=ADDRESS, metavar="S3", help="Keep requests and answers under S3.")
 @click.option(
-    "--capture-percent", type=click.IntRange(1, 100), default=100, show_default=True,
+    "--capture-percent", type=whole(1, 100), default=100, show_default=True,
     help="So many of all requests",
 )  # fmt: skip
 @click.option(
@@ -117,6 +124,7 @@ foreign_option = click.option("--foreign", is_flag=True, help="Also what algoshe
 )  # fmt: skip
 @role_option
 @image_option
+@bucket_option
 @account_options
 @acting_options
 @json_option
@@ -133,6 +141,7 @@ def deploy(
     ttl: float | None,
     role: str | None,
     image: str,
+    bucket_owner: str,
     region: str | None,
     profile: str | None,
     dry_run: bool,
@@ -146,7 +155,7 @@ def deploy(
     """
     hosting = _hosting(instance, count, scaling, serverless)
     weighted = [_weighted(text) for text in what]
-    with account(region, profile, dry_run) as acting:
+    with account(region, profile, dry_run, bucket_owner) as acting:
         models = [sources.checked(acting, model) for model, _ in weighted]
         labels = [model.algorithm for model in models]
         given = role or next((model.role for model in models if model.role), None)
@@ -219,6 +228,7 @@ def deploy(
 @role_option
 @image_option
 @foreign_option
+@bucket_option
 @account_options
 @acting_options
 @json_option
@@ -233,6 +243,7 @@ def update(
     role: str | None,
     image: str,
     foreign: bool,
+    bucket_owner: str,
     region: str | None,
     profile: str | None,
     dry_run: bool,
@@ -246,7 +257,7 @@ def update(
     """
     if (model is None) == (only is None):
         raise InputError("expected a MODEL to move to, or --only VARIANT")
-    with account(region, profile, dry_run) as acting:
+    with account(region, profile, dry_run, bucket_owner) as acting:
         if only is not None:
             if not dry_run:
                 confirm(f"Have {only} alone answer at {endpoint}?", yes)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
+from ....core.data.walking import walk
 from ....core.errors import InputError, PayloadError, TrainingError
 from ....core.hyperparameters import Hyperparameters
 from ....core.serving.jobs import usual_split
@@ -19,19 +20,28 @@ from ....core.serving.splitting import LINE, NONE, RECORDIO, SPLIT_TYPES
 from ....core.training import parse_duration, parse_seed
 from ...aws.account import Account, explained
 from ...aws.instances import TRAINING, TRANSFORM
-from ...discovery import Entry, catalog
-from ..output import json_option, print_json
-from ..serve import SIZE
-from ..training import (
-    TrainCommand,
-    TrainGroup,
+from ...discovery import Entry
+from ...lacking import check_installed
+from ..flags import (
+    JOB_FLAGS,
+    SIZE,
+    TUNING_JOB_FLAGS,
+    AlgorithmCommand,
+    AlgorithmGroup,
+    Table,
+    account_options,
+    acting_options,
+    bucket_option,
     channel_options,
     flag,
     hyperparameter_options,
+    options,
     unknown_flags,
+    whole,
 )
+from ..output import json_option, print_json
 from .common import account as open_account
-from .common import account_options, acting_options, confirm
+from .common import confirm
 
 MOST_RUN_SECONDS = 28 * 24 * 3600
 # The disk: the SDK's default; what is kept free beside the data, for model and checkpoints; and the
@@ -39,46 +49,7 @@ MOST_RUN_SECONDS = 28 * 24 * 3600
 USUAL_VOLUME, FREE_VOLUME, MOST_VOLUME = 30, 20, 16_384
 MOST_PAYLOAD = 100 * 2**20  # of a request of a transform job
 UNKNOWN_PRICE = "unknown: see https://aws.amazon.com/sagemaker/pricing, or `cost --refresh`"
-# What only some flags take is checked with everything else, so that all faults come at once.
-JOB_FLAGS = (
-    ("--instance", "TYPE", "What to train on, such as ml.m5.xlarge or ml.g5.xlarge"),
-    ("--hosts", "N", "How many of them, over MXNet's parameter server [default: 1]"),
-    ("--max-run", "TIME", "AWS ends the job after this time, such as 90m, 8h [default: 4h]"),
-    ("--max-wait", "TIME", "With --spot: and with all interruptions [default: twice --max-run]"),
-    ("--volume", "GB", "The disk of each [default: 30, or what the data needs]"),
-    ("--role", "ROLE", "What the job acts as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
-    ("--image", "URI", "An image of your own (`package --as container`) in place of AWS's"),
-    ("--output", "S3", "Where all goes [default: s3://sagemaker-REGION-ACCOUNT/algoshelf]"),
-    ("--name", "NAME", "Of the job [default: the algorithm's, with the time]"),
-    ("--seed", "N", "The same seed, the same model [default: 1]"),
-)
-TUNE_FLAGS = (
-    ("--jobs", "N", "How many trainings in all [default: 10]"),
-    ("--parallel", "N", "How many at once [default: 1]"),
-)
 MOST_TUNING_JOBS, MOST_PARALLEL_JOBS = 750, 100
-
-
-class SageMakerTrainGroup(TrainGroup):
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return None if cmd_name.startswith("-") else _job_command(catalog().get(cmd_name), _train)
-
-
-class SageMakerTuneGroup(TrainGroup):
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name.startswith("-"):
-            return None
-        return _job_command(catalog().get(cmd_name), _tune, TUNE_FLAGS)
-
-
-@click.group(cls=SageMakerTrainGroup, subcommand_metavar="NAME [OPTIONS]")
-def train() -> None:
-    """Train the algorithm NAME; `train NAME --help` shows its hyperparameters."""
-
-
-@click.group(cls=SageMakerTuneGroup, subcommand_metavar="NAME [OPTIONS]")
-def tune() -> None:
-    """Let SageMaker look for the hyperparameters of NAME that are not given."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +75,10 @@ class _Asked:
 Start = Callable[..., None]
 
 
-def _job_command(
-    entry: Entry, start: Start, more: tuple[tuple[str, str, str], ...] = ()
-) -> click.Command:
+def _job_command(entry: Entry, start: Start, more: Table = ()) -> click.Command:
     """The command by which ``start`` starts a job of ``entry``."""
     parameters = channel_options(entry)
-    parameters += [
-        click.Option([name], metavar=kind, help=text) for name, kind, text in (*JOB_FLAGS, *more)
-    ]
+    parameters += options((*JOB_FLAGS, *more))
     parameters += [
         click.Option(["--spot"], is_flag=True, help="Take spare capacity, at a lower price."),
         click.Option(
@@ -126,31 +93,32 @@ def _job_command(
         yes: bool,
         region: str | None,
         profile: str | None,
+        bucket_owner: str,
         spot: bool,
         wait: bool,
         **given: str | None,
     ) -> None:
         told = {name: value for name, value in given.items() if value is not None}
-        asked = _checked(entry, told, spot, click.get_current_context().args, more)
-        with open_account(region, profile, dry_run) as account:
+        asked = _checked(entry, told, spot, click.get_current_context(), bool(more))
+        with open_account(region, profile, dry_run, bucket_owner) as account:
             start(account, asked, yes=yes, wait=wait, as_json=as_json)
 
-    command: click.Command = TrainCommand(
+    command: click.Command = AlgorithmCommand(
         entry,
         name=entry.algorithm.name,
         params=parameters,
         callback=callback,
         help=entry.algorithm.summary,
     )
-    return json_option(acting_options(account_options(command)))
+    return json_option(acting_options(account_options(bucket_option(command))))
 
 
 def _checked(
     entry: Entry,
     told: Mapping[str, str],
     spot: bool,
-    rest: list[str],
-    more: tuple[tuple[str, str, str], ...],
+    ctx: click.Context,
+    tuning: bool,
 ) -> _Asked:
     """What the command line says; every fault of it in one InputError."""
     from ...aws import checks, jobs, names
@@ -158,9 +126,7 @@ def _checked(
     algorithm = entry.algorithm
     infos = [info.name for info in algorithm.Hyperparameters.describe()]
     own = [channel.name for channel in algorithm.channels]
-    known = [name for name, _, _ in (*JOB_FLAGS, *more)] + [flag(name) for name in (*infos, *own)]
-    switches = ("spot", "wait", "no-wait", "region", "profile", "dry-run", "yes", "json", "help")
-    faults = unknown_flags(rest, [*known, *map(flag, switches)])
+    faults = unknown_flags(ctx)
     faults += [f"{flag(name)}: expected a value, got ''" for name in told if not told[name]]
     reader = Reader(told, faults)
     hosts = reader.number("hosts", 1, 99)
@@ -175,7 +141,7 @@ def _checked(
     volume = reader.number("volume", USUAL_VOLUME, MOST_VOLUME) if "volume" in told else None
     seed = reader.read("seed", parse_seed)
     if told.get("name"):
-        most = names.MOST_TUNING_NAME if more else names.MOST_NAME
+        most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
         faults += filter(None, [names.fault(told["name"], most)])
     given = {name: told[name] for name in infos if name in told}
     hyperparameters = reader.attempt(lambda: algorithm.Hyperparameters.parse(given, flag))
@@ -304,6 +270,24 @@ def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bo
         _shown(account, jobs.TUNING, name, wait=wait, as_json=as_json)
 
 
+@click.group(
+    cls=AlgorithmGroup,
+    make=partial(_job_command, start=_train),
+    subcommand_metavar="NAME [OPTIONS]",
+)
+def train() -> None:
+    """Train the algorithm NAME; `train NAME --help` shows its hyperparameters."""
+
+
+@click.group(
+    cls=AlgorithmGroup,
+    make=partial(_job_command, start=_tune, more=TUNING_JOB_FLAGS),
+    subcommand_metavar="NAME [OPTIONS]",
+)
+def tune() -> None:
+    """Let SageMaker look for the hyperparameters of NAME that are not given."""
+
+
 def _settings(
     account: Account, asked: _Asked, channels: Mapping[str, Path | str]
 ) -> dict[str, Any]:
@@ -360,6 +344,7 @@ def _looked_into(
     if len(here) < len(channels):
         _say("what lies in S3 is read by the job alone: its contents are not checked")
         return
+    check_installed(asked.entry, asked.hyperparameters)
     _say("reading the channels, up to the first step")
     checks.contents(asked.entry.algorithm, here, asked.hyperparameters)
 
@@ -524,7 +509,7 @@ def logs(job: str, follow: bool, region: str | None, profile: str | None) -> Non
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
 @click.option("--instance", metavar="TYPE", required=True, help="Such as ml.m5.xlarge")
-@click.option("--hosts", type=click.IntRange(1, 99), default=1, show_default=True)
+@click.option("--hosts", type=whole(1, 99), default=1, show_default=True)
 @click.option("--role", metavar="ROLE", help="An ARN or a name [default: $ALGOSHELF_ROLE]")
 @click.option("--image", metavar="URI", help="An image of your own in place of AWS's")
 @click.option("--output", metavar="S3", help="Where the answers go [default: beside the jobs]")
@@ -538,6 +523,7 @@ def logs(job: str, follow: bool, region: str | None, profile: str | None) -> Non
 @click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
 @click.option("--name", metavar="NAME", help="Of the job [default: the algorithm's and the time]")
 @click.option("--wait/--no-wait", default=True, help="Show the job's log until it ends, or not.")
+@bucket_option
 @account_options
 @acting_options
 @json_option
@@ -556,6 +542,7 @@ def transform(
     join_source: bool,
     name: str | None,
     wait: bool,
+    bucket_owner: str,
     region: str | None,
     profile: str | None,
     dry_run: bool,
@@ -577,7 +564,7 @@ def transform(
     if max_payload > MOST_PAYLOAD:
         raise InputError(f"--max-payload: AWS takes at most 100MB, got {max_payload:,} bytes")
     kind = content_type or _content_type(source)
-    with open_account(region, profile, dry_run) as account:
+    with open_account(region, profile, dry_run, bucket_owner) as account:
         if data.is_uri(source):
             data.check_uri(account, source)
         else:
@@ -598,7 +585,13 @@ def transform(
             _say("  a transform job has no limit of time: it is billed until it has read all")
             if not account.dry:
                 confirm(f"Start it, for {cost}?", yes)
-            made = sdk.model(found, role=arn, image_uri=image, session=session)
+            made = sdk.model(
+                found,
+                role=arn,
+                image_uri=image,
+                name=names.named(algorithm.name),
+                session=session,
+            )
         uri = source if data.is_uri(source) else data.upload(account, Path(source), "data")
         split = split_type or usual_split(kind)
         with jobs.starting(account, job, jobs.TRANSFORM, _say) as undo, explained():
@@ -606,6 +599,7 @@ def transform(
                 f"model {made.name}",
                 partial(removal.remove_model, account, made.name),
                 f"aws sagemaker delete-model --model-name {made.name}",
+                arn=partial(removal.model_arn, account, made.name),
             )
             transformer = made.transformer(
                 hosts,
@@ -615,7 +609,7 @@ def transform(
                 output_path=f"{output or sdk.root(account)}/transforms/{job}",
                 accept=answer,
                 max_payload=-(-max_payload // 2**20),
-                tags=tags.tags(algorithm.name),
+                tags=tags.tags(algorithm.name, account.run),
             )
             transformer.transform(
                 uri,
@@ -636,7 +630,7 @@ def transform(
             raise
         finally:
             if ended:  # nothing else needs the model
-                removal.remove_model(account, made.name)
+                removal.remove_own_model(account, made.name)
 
 
 SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}
@@ -646,7 +640,7 @@ def _content_type(source: str) -> str:
     """By the name of the file, or of the first in the folder."""
     path = Path(source)
     if path.is_dir():
-        path = next((each for each in sorted(path.rglob("*")) if each.is_file()), path)
+        path = next(iter(walk(path).files.values()), path)
     try:
         return codecs.content_type_of(path)
     except PayloadError as error:

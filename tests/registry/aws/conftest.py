@@ -36,11 +36,15 @@ def trusting(service: str) -> str:
 
 @dataclass
 class Aws:
-    """The account, the requests that reached it, and ``answers`` that are changed on the way."""
+    """The account, the requests that reached it, and ``answers`` that are changed on the way.
+
+    ``before`` is what happens just before a request arrives.
+    """
 
     quotas: dict[str, float]
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+    before: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
@@ -127,6 +131,8 @@ def aws(
 
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         account.requests.append((operation, parameters))
+        if operation in account.before:
+            account.before.pop(operation)()
         answer = call(client, operation, parameters)
         if operation in account.answers:
             account.answers[operation](answer)

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from algoshelf.core.errors import AlgoshelfError
+from algoshelf.registry.aws import data
+from algoshelf.registry.aws.account import Account
 from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 
 from tests.conftest import ROOT
-from tests.registry.aws.conftest import BUCKET, INSTANCE, Aws, check_request
+from tests.registry.aws.conftest import ACCOUNT, BUCKET, INSTANCE, Aws, check_request, trusting
 
 IRIS = ROOT / "algorithms" / "kmeans" / "sample" / "iris.csv"
 DIGITS = ROOT / "algorithms" / "mnist_cnn" / "sample"
@@ -94,6 +96,82 @@ def test_the_same_data_is_uploaded_once(aws: Aws, tmp_path: Path) -> None:
     (folder / "iris.csv").write_bytes(IRIS.read_bytes() + b"5.1,3.5,1.4,0.2\n")
     assert aws(*train, *arguments).exit_code == 0
     assert len([key for key in aws.objects() if "/data/" in key]) == 2
+
+
+OTHER = "210987654321"
+
+
+@pytest.mark.parametrize(("given", "theirs"), [("", ACCOUNT), (OTHER, OTHER), ("any", None)])
+def test_every_request_to_s3_says_whose_the_bucket_is_to_be(
+    aws: Aws, given: str, theirs: str | None
+) -> None:
+    """The SDK's own too; of the account's own bucket nobody else can be the owner."""
+    client = aws.client("s3")
+    client.create_bucket(Bucket="mine")
+    client.put_object(Bucket="mine", Key="iris/a.csv", Body=IRIS.read_bytes())
+    model = client.meta.service_model
+    role = aws.role()
+    train = ("train", "kmeans", "--instance", INSTANCE, "--role", role, "--yes", "--no-wait")
+    owner = ("--bucket-owner", given) if given else ()
+    for data_of in (IRIS, "s3://mine/iris/"):
+        result = aws(*train, "--train", data_of, *owner)
+        assert result.exit_code == 0, result.exception
+    asked: set[str] = set()
+    for operation, parameters in aws.requests:
+        if operation not in model.operation_names or "Bucket" not in parameters:
+            continue
+        if "ExpectedBucketOwner" in model.operation_model(operation).input_shape.members:
+            wanted = ACCOUNT if parameters["Bucket"] == BUCKET else theirs
+            assert parameters.get("ExpectedBucketOwner") == wanted, operation
+            asked.add(operation)
+    assert {"HeadBucket", "ListObjectsV2", "PutObject"} <= asked
+
+
+def test_a_bucket_of_somebody_else_is_refused_with_what_to_give(aws: Aws) -> None:
+    def refuse(_: dict[str, Any]) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListObjectsV2")
+
+    aws.client("s3").create_bucket(Bucket="theirs")
+    aws.answers["ListObjectsV2"] = refuse
+    result = aws(*TRAIN, "--train", "s3://theirs/iris/", "--role", aws.role(), "--yes")
+    told = str(result.exception)
+    assert f"or the bucket is not account {ACCOUNT}'s, as was expected" in told
+    assert "--bucket-owner ACCOUNT, or any" in told
+    result = aws(*TRAIN, "--bucket-owner", "me")
+    assert "expected the 12 digits of an account, or any, got 'me'" in result.output
+
+
+def test_a_role_for_jobs_of_another_account_is_refused(aws: Aws) -> None:
+    role = aws.role()
+    client = aws.client("iam")
+    for number, allowed in ((ACCOUNT, True), (OTHER, False), ("ACCOUNT", False)):
+        policy = json.loads(trusting("sagemaker.amazonaws.com"))
+        policy["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceAccount": number}}
+        client.update_assume_role_policy(RoleName="algoshelf", PolicyDocument=json.dumps(policy))
+        result = aws(*TRAIN, "--role", role, "--yes", "--no-wait")
+        assert (result.exit_code == 0) == allowed
+        if not allowed:
+            assert f"may not assume it for account {ACCOUNT}" in refusal(result)
+
+
+def test_links_in_the_data_upload_no_file_twice(aws: Aws, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "iris.csv").write_bytes(IRIS.read_bytes())
+    (folder / "a" / "over").symlink_to("../b")
+    (folder / "b" / "back").symlink_to("../a")
+    (folder / "again").symlink_to(".")
+    (folder / "up").symlink_to("..")
+    result = aws("transform", "s3://mine/model.tar.gz", folder, "--instance", INSTANCE, "--yes")
+    assert "nothing lies there" in refusal(result) or "no such bucket" in refusal(result)
+    for left in ("again", "up", "a/over", "b/back"):
+        assert f"{folder}: is not uploaded: {left}: a link that leads to" in result.stderr
+    account = Account()
+    data.upload(account, folder, "data")
+    names = [key.split("/", 3)[3] for key in aws.objects()]
+    assert names == ["a/iris.csv", "b/iris.csv"]
+    assert data.size(account, folder) == 2 * IRIS.stat().st_size
 
 
 @pytest.mark.parametrize(

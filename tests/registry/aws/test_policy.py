@@ -89,3 +89,38 @@ def test_only_sagemaker_takes_the_execution_role() -> None:
     (statement,) = statements("iam-execution-trust.json")
     assert statement["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "ACCOUNT"}}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_right_reaches_into_buckets_images_logs_or_roles_of_any_account(name: str) -> None:
+    own = {"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}
+    for statement in statements(name):
+        services = {action.partition(":")[0] for action in listed(statement["Action"])}
+        if services == {"s3"} and statement["Action"] != "s3:CreateBucket":  # there is none before
+            assert statement["Condition"] == own
+        for resource in listed(statement["Resource"]):
+            if services & {"ecr", "iam"} and resource != "*":
+                number = resource.split(":")[4]
+                assert re.fullmatch(r"ACCOUNT|\d{12}", number) or "aws-service-role" in resource
+
+
+def test_the_images_of_aws_are_those_that_the_sdk_knows() -> None:
+    from sagemaker import image_uris
+
+    others = ("cn-", "us-gov-", "us-iso")  # partitions of their own
+    (pull,) = [s for s in statements(POLICIES[1]) if "ecr:BatchGetImage" in s["Action"]]
+    granted = {resource.split(":")[4] for resource in pull["Resource"]}
+    for scope in ("training", "inference"):
+        known = image_uris.config_for_framework("mxnet")[scope]["versions"]["1.9.0"]
+        accounts = {
+            account
+            for region, account in known["registries"].items()
+            if not region.startswith(others)
+        }
+        assert accounts == granted - {"ACCOUNT"}
+        assert known["repository"].startswith("mxnet-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import re
 import subprocess
@@ -45,6 +46,13 @@ def archive(path: Path, files: dict[str, bytes]) -> Path:
             member.size = len(content)
             members.addfile(member, io.BytesIO(content))
     return path
+
+
+def bomb() -> bytes:
+    """An archive whose one entry says that its name has a gigabyte, of which this is the start."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**30
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(10 * 2**20))
 
 
 def model_files(folder: Path) -> dict[str, bytes]:
@@ -256,11 +264,15 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"nothing packed", "is no archive of a model"),
+        (
+            b"nothing packed",
+            "is no gzipped tar archive.*; expected a model.tar.gz",
+        ),
+        (bomb(), "has a header, of a name or of attributes, that is far too long"),
         ({"a": b"1"}, "holds no algorithm.json"),
         ({"algorithm.json": b"{}"}, "algorithm.json"),
     ],
-    ids=["no archive", "no metadata", "empty metadata"],
+    ids=["no archive", "bomb", "no metadata", "empty metadata"],
 )
 def test_what_is_no_model_is_refused(
     aws: Aws, role: str, tmp_path: Path, content: Any, reason: str
