@@ -13,19 +13,23 @@ from typing import IO, Any, Callable, Iterator
 import numpy as np
 
 from . import codecs, recordio, recordio_protobuf
+from .data import folders
 from .errors import DataError, OutputError, PayloadError
 from .files import entries, numeric_lines, open_bytes, read_arrays
 from .training.data import chunks
 from .types import Array
 
 FORMATS = (
-    "CSV, a line a row, with or without a header, gz or not",
+    "CSV or TSV, a line a row, with or without a header, gz or not",
     "npy, one array (N, D), or (N, …) whose rows are flattened",
     "npz, such an array named x",
     "RecordIO-protobuf, a record a row: the format of SageMaker's built-in algorithms",
     "a folder of such files",
 )
-SUFFIXES = (".csv", ".csv.gz", ".npy", ".npz", ".pbr", ".rec", ".recordio", ".recordio.gz")
+SUFFIXES = (
+    ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".txt", ".txt.gz", ".npy", ".npz", ".pbr", ".rec",
+    ".recordio", ".recordio.gz",
+)  # fmt: skip
 BLOCK_BYTES = 16 * 2**20
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
@@ -165,11 +169,10 @@ def _files(path: Path) -> list[Path]:
     """``path``, or what in it is data by its name; without an ending, as Spark writes them, too."""
     if not path.is_dir():
         return [path]
-    found = [
-        entry
-        for entry in entries(path)
-        if entry.is_file() and (entry.name.lower().endswith(SUFFIXES) or not entry.suffix)
-    ]
+    listed = [entry for entry in folders.with_data(entries(path), path) if entry.is_file()]
+    found = [e for e in listed if e.name.lower().endswith(SUFFIXES) or not e.suffix]
+    others = [entry.name for entry in listed if entry not in found]
+    folders.say_left_out(path, others, f"since they end in none of {', '.join(SUFFIXES)}")
     if not found:
         raise DataError(f"{path}: holds no rows. Expected {'; or '.join(FORMATS)}")
     return found
@@ -181,7 +184,7 @@ def _blocks(path: Path, skipped: int) -> Iterator[Array]:
         head = stream.read(len(_NPY))
     if head == _NPY:
         yield from _in_blocks(path, partial(_npy, path))
-    elif head[: len(_ZIP)] == _ZIP:
+    elif head[: len(_ZIP)] == _ZIP and path.suffix == ".npz":
         whole = read_arrays(path, ("x",))[0]
         yield from _in_blocks(path, lambda: whole)
     elif head[: len(recordio.MAGIC)] == recordio.MAGIC:
