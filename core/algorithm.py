@@ -64,6 +64,8 @@ class Algorithm(ABC, Generic[H]):
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
     seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
     its distribution that it needs: what it is packaged with holds their requirements.
+    ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
+    an algorithm of texts: of such a table, requests are made of this column alone.
     """
 
     name: ClassVar[str]
@@ -79,6 +81,7 @@ class Algorithm(ABC, Generic[H]):
     published: ClassVar[tuple[PublishedResult, ...]] = ()
     quick: ClassVar[Mapping[str, Any]] = {}
     extras: ClassVar[tuple[str, ...]] = ()
+    text_headings: ClassVar[tuple[str, ...]] = ()
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""

@@ -226,12 +226,13 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 class RandomAccess:
-    """A file of which any thread may read any part."""
+    """A file of which any thread may read any part; ``descriptor``, where it is open already."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
         self.path = path
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if descriptor is None:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         self._descriptor = descriptor

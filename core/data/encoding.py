@@ -7,6 +7,7 @@ import io
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Iterator
 
@@ -128,29 +129,25 @@ class _UTF8_OR_ELSE:  # noqa: N801 - one question with its counts
 
     def _check_western(self, place: str) -> None:
         """Raises DataError where the bytes speak for another encoding than Windows-1252."""
-        whole = multibyte = stray = letters = western = rare = undefined = 0
+        multibyte = stray = letters = western = rare = undefined = 0
         with open_bytes(self.path) as stream:
-            while True:
-                block = stream.read(BLOCK_BYTES)
-                if not block:
-                    break
+            for block in iter(partial(stream.read, BLOCK_BYTES), b""):
                 rest = _MULTIBYTE.sub(b"", block)
                 multibyte += len(_MULTIBYTE.findall(block))
                 stray += _count(rest, _HIGH)
-                whole += _count(block, _HIGH)
                 letters += _count(block, _LETTERS)
-                western += _count(block, _WESTERN_LETTERS)
-                rare += _count(block, _RARE_LETTERS)
-                undefined += _count(block, _UNDEFINED)
-        if 10 * multibyte > stray:
-            raise DataError(
-                f"{place}, though the file holds UTF-8 as well ({multibyte:,} characters): "
-                f"mend that line, or give --encoding windows-1252"
-            )
-        if undefined or rare > western or 2 * western > letters:
+                western += _count(rest, _WESTERN_LETTERS)
+                rare += _count(rest, _RARE_LETTERS)
+                undefined += _count(rest, _UNDEFINED)
+        if undefined or rare > western or 2 * stray > letters:
             raise DataError(
                 f"{place}, nor does it look like Windows-1252: give --encoding, such as cp850, "
                 "mac-roman, windows-1251 (Cyrillic), shift_jis, gb18030"
+            )
+        if 10 * multibyte > stray:
+            raise DataError(
+                f"{place}, though the file holds UTF-8 as well ({multibyte:,} characters): "
+                "mend that line, or give --encoding windows-1252"
             )
 
 
@@ -208,15 +205,14 @@ class _Transcoded(io.RawIOBase):
         return count
 
 
-def lines(path: Path, form: TextForm | None = None) -> Iterator[tuple[int, str]]:
-    """The lines of a text without their ends, each with its number. Raises DataError.
+def say(path: Path, form: TextForm) -> None:
+    """What is assumed of the text in ``path``, if anything is."""
+    if form.assumed:
+        reading.note(f"{form.assumed} ({_DECIDE})", path)
 
-    Where ``form`` is not given, it is told, and said.
-    """
-    if form is None:
-        form = form_of(path, whole=True)
-        if form.assumed:
-            reading.note(f"{path}: {form.assumed} ({_DECIDE})")
+
+def lines(path: Path, form: TextForm) -> Iterator[tuple[int, str]]:
+    """The lines of a text without their ends, each with its number. Raises DataError."""
     with open_utf8(path, form) as stream:
         for number, line in enumerate(stream, 1):
             try:

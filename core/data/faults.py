@@ -146,4 +146,3 @@ def _kind(cell: str, decimal: str) -> str:
 
 def _short(cell: str) -> str:
     return cell if len(cell) <= 40 else f"{cell[:37]}..."
-

@@ -41,4 +41,4 @@ def say_left_out(folder: Path, names: Iterable[str], why: str = "which are no da
     if left:
         shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN:,} more" * (len(left) > SHOWN))
         files = "1 file" if len(left) == 1 else f"{len(left):,} files"
-        reading.note(f"{folder}: {files} left out, {why}: {shown}")
+        reading.note(f"{files} left out, {why}: {shown}", folder)

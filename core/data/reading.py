@@ -13,6 +13,7 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Callable, Iterator, Mapping, Sequence
 
 from ..errors import DataError, InputError
@@ -77,7 +78,7 @@ class Reading:
 
 def _delimiter(text: str) -> str:
     found = DELIMITERS.get(text.lower(), "\t" if text == "\\t" else text)
-    if len(found) != 1 or found in "\"\r\n" or found.isalnum():
+    if len(found) != 1 or found in '"\r\n' or found.isalnum():
         raise ValueError(f"one of {', '.join(DELIMITERS)}, or one character")
     return found
 
@@ -153,10 +154,11 @@ def places(text: str, width: int, header: Sequence[str], source: str, flag: str)
 class _Current:
     reading: Reading = field(default_factory=Reading)
     say: Callable[[str], None] = _LOG.warning
-    said: set[str] = field(default_factory=set)
+    said: dict[tuple[Path, str], list[Path]] = field(default_factory=dict)
 
 
-_CURRENT: ContextVar[_Current] = ContextVar("algoshelf_reading", default=_Current())
+_USUAL = _Current()
+_CURRENT: ContextVar[_Current] = ContextVar("algoshelf_reading", default=_USUAL)
 
 
 def current() -> Reading:
@@ -164,12 +166,17 @@ def current() -> Reading:
     return _CURRENT.get().reading
 
 
-def note(text: str) -> None:
-    """Say what is assumed; once within ``using``."""
+def note(text: str, path: Path) -> None:
+    """Say what is assumed of ``path``; of many files in one folder it is said of the first."""
     where = _CURRENT.get()
-    if text not in where.said:
-        where.said.add(text)
-        where.say(text)
+    before = where.said.setdefault((path.parent, text), [])
+    if path in before:
+        return
+    before.append(path)
+    if len(before) == 1:
+        where.say(f"{path}: {text}")
+    elif len(before) == 2:
+        where.say(f"{path}: the same, as for any file of {path.parent} that follows in silence")
 
 
 @contextmanager

@@ -72,10 +72,10 @@ class Layout:
     form: TextForm
     delimiter: str = COMMA
     decimal: str = "."
-    header: Tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
     has_header: bool = False
     width: int = 0
-    columns: Tuple[int, ...] | None = None
+    columns: tuple[int, ...] | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -102,20 +102,12 @@ class Layout:
             next(found, None)
         return found
 
-    def numbers(self, row: Sequence[str]) -> list[str]:
-        """The meant cells of ``row``, with a point in each number; a row of another width whole."""
+    def chosen(self, row: Sequence[str]) -> list[str]:
+        """The meant cells of ``row``, numbers with a point; a row of another width whole."""
         cells = list(row)
         if self.columns is not None and len(row) == self.width:
             cells = [row[i] for i in self.columns]
-        if self.decimal == COMMA:
-            return [_pointed(cell) for cell in cells]
-        return [cell if COMMA not in cell else f"?{cell.replace(COMMA, ';')}" for cell in cells]
-
-    def rewritten(self, line: str) -> str:
-        """One line as comma-separated numbers; blank where it is."""
-        if not line.strip():
-            return ""
-        return COMMA.join(self.numbers(next(csv.reader([line], delimiter=self.delimiter))))
+        return [_pointed(cell) for cell in cells] if self.decimal == COMMA else cells
 
     def _plain_blocks(self) -> Iterator[Block]:
         line, offset = 1, 0
@@ -138,7 +130,9 @@ class Layout:
             batch = list(itertools.islice(rows, BATCH_ROWS))
             if not batch:
                 return
-            lines = [COMMA.join(self.numbers(row)).replace("\n", " ") for _, row in batch]
+            # a comma left in a cell would make two of it
+            cells = ((cell.replace(COMMA, ";") for cell in self.chosen(row)) for _, row in batch)
+            lines = [COMMA.join(row).replace("\n", " ") for row in cells]
             text = ("\n".join(lines) + "\n").encode("utf-8", "replace")
             yield Block(text, batch[0][0], offset)
             offset += len(text)
@@ -146,7 +140,7 @@ class Layout:
 
 def _pointed(cell: str) -> str:
     """A number with a decimal comma as one with a point; what holds a point is none."""
-    return f"?{cell}" if "." in cell else cell.replace(COMMA, ".", 1).replace(COMMA, ";")
+    return f"?{cell}" if "." in cell else cell.replace(COMMA, ".", 1)
 
 
 def numeric(path: Path, *, label: bool = False, request: bool = False) -> Layout:
@@ -164,9 +158,8 @@ def numeric(path: Path, *, label: bool = False, request: bool = False) -> Layout
     first = rows[0] if rows else []
     headed = decided.header
     if headed is None:
-        headed = any(cell.strip() for cell in first) and not any(
-            is_number(cell, decimal) for cell in first
-        )
+        filled = any(cell.strip() for cell in first)
+        headed = filled and not any(is_number(cell, decimal) for cell in first)
     header = tuple(first) if headed else ()
     layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first))
     layout = _with_columns(layout, decided, label)
@@ -254,7 +247,9 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
     if delimiter == COMMA:
         return "."
     cells = [cell.strip() for row in rows for cell in row]
-    commas = [cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)]
+    commas = [
+        cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)
+    ]
     if not commas:
         return "."
     points = [cell for cell in cells if "." in cell and _NUMBER.fullmatch(cell)]
@@ -285,7 +280,7 @@ def _say(layout: Layout, certain: bool, decided: reading.Reading) -> None:
         flags = ["--encoding"] * bool(layout.form.assumed) + ["--delimiter"] * (not certain)
         flags += ["--header"] * (layout.has_header and decided.header is None)
         decide = f" ({', '.join(flags)} {'decide' if len(flags) > 1 else 'decides'})" * bool(flags)
-        reading.note(f"{layout.path}: {'; '.join(parts)}{decide}")
+        reading.note(f"{'; '.join(parts)}{decide}", layout.path)
 
 
 def _say_counted(layout: Layout, rows: Sequence[Sequence[str]]) -> None:
@@ -300,8 +295,9 @@ def _say_counted(layout: Layout, rows: Sequence[Sequence[str]]) -> None:
         ):
             others = [i + 1 for i in layout.meant() if i != column]
             reading.note(
-                f"{layout.path}: {layout.named(column)}, counts the rows, and is read as a number "
-                f"like the others; --columns {ranges(others)} leaves it out"
+                f"{layout.named(column)}, counts the rows, and is read as a number like the "
+                f"others; --columns {ranges(others)} leaves it out",
+                layout.path,
             )
 
 
@@ -316,11 +312,10 @@ def ranges(numbers: Sequence[int]) -> str:
     return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
 
 
-def textual(path: Path, *, names: Sequence[str]) -> Layout:
+def textual(path: Path, form: TextForm, *, names: Sequence[str]) -> Layout:
     """The layout of a table of texts, told by its lines being of one width; ``names`` are headings
     that such tables have. Whether it has headings is left open. Raises DataError.
     """
-    form = form_of(path, whole=True)
     decided = reading.current()
     text = _head(path, form)
     delimiter, certain = decided.delimiter, True
@@ -330,6 +325,43 @@ def textual(path: Path, *, names: Sequence[str]) -> Layout:
     if form.assumed or not certain:
         _say(Layout(path, form, delimiter), certain, decided)
     return Layout(path, form, delimiter, width=len(first))
+
+
+def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
+    """The layout of a table that is asked about, of which one column holds texts: that of which
+    it is decided, or whose heading is the first of ``headings``; else it is taken as it stands.
+    """
+    decided = reading.current()
+    text = _head(path, form)
+    tried = [decided.delimiter] if decided.delimiter else ["\t", COMMA, ";", "|"]
+    if decided.delimiter is None and path.name.lower().endswith(_TABBED):
+        tried = ["\t"]
+    firsts = {each: next((row for row in _parsed(text, each) if row), []) for each in tried}
+    named = {
+        each: names
+        for each, row in firsts.items()
+        for names in [[cell.strip().lower() for cell in row]]
+        if set(names) & set(headings)
+    }
+    delimiter = max(named, key=lambda each: len(named[each])) if named else tried[0]
+    if not named and len(tried) > 1:
+        delimiter = COMMA
+    first = firsts[delimiter]
+    has_header = bool(named) if decided.header is None else decided.header
+    header = tuple(first) if has_header else ()
+    layout = Layout(path, form, delimiter, ".", header, has_header, len(first))
+    column = decided.text_column or decided.columns
+    if column is not None:
+        flag = "--text-column" if decided.text_column else "--columns"
+        chosen = reading.places(column, len(first), header, str(path), flag)
+        return replace(layout, columns=tuple(chosen))
+    if named and has_header and len(first) > 1:
+        names = named[delimiter]
+        heading = next(name for name in headings if name in names)
+        if names.count(heading) > 1:
+            raise DataError(f"{path}: several columns are called {heading!r}: give --text-column")
+        return replace(layout, columns=(names.index(heading),))
+    return layout
 
 
 def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str, bool]:
@@ -400,7 +432,7 @@ def _rows(path: Path, form: TextForm, delimiter: str) -> Iterator[Row]:
         ) from None
 
 
-def tabbed(numbered: Iterable[Tuple[int, str]]) -> Iterator[Row]:
+def tabbed(numbered: Iterable[tuple[int, str]]) -> Iterator[Row]:
     """The rows of lines whose cells are separated by tabs.
 
     Such tables know no quoting but that of a whole cell, and most no line end within a cell. Excel
@@ -408,7 +440,7 @@ def tabbed(numbered: Iterable[Tuple[int, str]]) -> Iterator[Row]:
     one that closes it, and fills the row, belong to it.
     """
     source, width = iter(numbered), 0
-    waiting: deque[Tuple[int, str]] = deque()
+    waiting: deque[tuple[int, str]] = deque()
     while True:
         found = waiting.popleft() if waiting else next(source, None)
         if found is None:
@@ -423,12 +455,12 @@ def tabbed(numbered: Iterable[Tuple[int, str]]) -> Iterator[Row]:
 
 
 def _joined(
-    line: str, width: int, source: Iterator[Tuple[int, str]], waiting: deque[Tuple[int, str]]
+    line: str, width: int, source: Iterator[tuple[int, str]], waiting: deque[tuple[int, str]]
 ) -> str:
     """``line`` with those that close its quote, taken from ``waiting`` and ``source``; as it is
     where they do not.
     """
-    taken: list[Tuple[int, str]] = []
+    taken: list[tuple[int, str]] = []
     whole = line
     while len(taken) < MOST_LINES_OF_A_CELL:
         more = waiting.popleft() if waiting else next(source, None)

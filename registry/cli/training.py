@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -16,6 +17,8 @@ import click
 from ...core import container
 from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
+from ...core.data.reading import FLAGS as READING_FLAGS
+from ...core.data.reading import using
 from ...core.errors import AlgoshelfError, InputError, did_you_mean
 from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
@@ -25,6 +28,7 @@ from ...core.training.launch import run_host, run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, json_option, print_json, reporter
+from .reading import flag, reading_parameters, taken
 
 OUTPUT = Path("models")
 SKETCHED = 8
@@ -110,6 +114,7 @@ def train_command(entry: Entry) -> click.Command:
         ),
     ]
     parameters += [click.Option([name], metavar=kind, help=text) for name, kind, text in RUN_FLAGS]
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, **given: str | None) -> None:
@@ -142,11 +147,6 @@ def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
         )
         for info in entry.algorithm.Hyperparameters.describe()
     ]
-
-
-def flag(name: str) -> str:
-    """A hyperparameter as it is written on the command line."""
-    return "--" + name.replace("_", "-")
 
 
 def _channel_help(description: str) -> str:
@@ -193,7 +193,12 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
             }
         )
         return
-    _show(entry, output, channels.get(TEST), metrics)
+    with using(options.reading, _say_nothing):  # what was assumed, the training has said
+        _show(entry, output, channels.get(TEST), metrics)
+
+
+def _say_nothing(text: str) -> None:
+    pass
 
 
 def _start_hosts(count: str | None, output: Path) -> None:
@@ -242,7 +247,7 @@ def _checked(
     """What the command line says; every fault of it in one InputError."""
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
-    flags = [name for name, _, _ in RUN_FLAGS]
+    flags = [name for name, _, _ in RUN_FLAGS] + [flag(name) for name, _, _ in READING_FLAGS]
     flags += [
         flag(name) for name in (*names, *(c.name for c in algorithm.channels), "output", "seed")
     ]
@@ -277,6 +282,10 @@ def _checked(
         faults.append(f"--seed: {error}")
     options, wrong = _run_options(given)
     faults += wrong
+    try:
+        options = replace(options, reading=taken(given))
+    except InputError as error:
+        faults += error.faults
     if faults:
         raise InputError(*faults)
     return channels, hyperparameters, seed, options
