@@ -162,7 +162,7 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
         return 1 if run_host([sys.executable, *sys.argv], hosts, _say) else 0
     model = Path(os.environ.get("SM_MODEL_DIR") or container.base() / "model")
     if task is not None:
-        measure_job(algorithm, paths, parsed, task, model, distribution)
+        measure_job(algorithm, paths, parsed, task, model, distribution, options.reading)
         return 0
     train(
         algorithm,

@@ -69,11 +69,13 @@ class Reading:
 
     def written(self) -> dict[str, str]:
         """As ``parse`` takes it: what is decided, by name."""
-        return {
-            name: ("yes" if value else "no") if isinstance(value, bool) else value
-            for name, value in asdict(self).items()
-            if value is not None
-        }
+        names = {character: name for name, character in DELIMITERS.items()}
+        decided = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.delimiter is not None:
+            decided["delimiter"] = names.get(self.delimiter, self.delimiter)
+        if self.header is not None:
+            decided["header"] = "yes" if self.header else "no"
+        return decided
 
 
 def _delimiter(text: str) -> str:

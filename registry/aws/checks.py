@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from ...core.channels import check_channels
+from ...core.data.reading import Reading
 from ...core.errors import DataError, InputError
 from ...core.files import entries
 from ...core.hyperparameters import Hyperparameters
@@ -94,7 +95,10 @@ def not_empty(path: Path) -> None:
 
 
 def contents(
-    algorithm: AnyAlgorithm, given: Mapping[str, Path], hyperparameters: Hyperparameters
+    algorithm: AnyAlgorithm,
+    given: Mapping[str, Path],
+    hyperparameters: Hyperparameters,
+    reading: Reading | None = None,
 ) -> None:
     """Read the channels as a training does, up to its first step. Raises what a training would.
 
@@ -102,7 +106,7 @@ def contents(
     """
     if getattr(hyperparameters, "precision", "") == "mixed":
         hyperparameters = hyperparameters.model_copy(update={"precision": "float32"})
-    options = RunOptions(devices="cpu", examples=CHECKED_EXAMPLES)
+    options = RunOptions(devices="cpu", examples=CHECKED_EXAMPLES, reading=reading or Reading())
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         try:
             run_training(

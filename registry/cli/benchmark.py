@@ -15,14 +15,17 @@ from typing import Any, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
+from ...core.data.reading import FLAGS as READING_FLAGS
+from ...core.data.reading import Reading
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.training.devices import FORMS
 from ..discovery import Entry, catalog
 from ..files import check_writable
 from .output import SuggestingGroup, console, json_option, print_json, print_table
+from .reading import flag, reading_parameters, taken
 from .sagemaker.common import account as open_account
 from .sagemaker.common import account_options, acting_options
-from .training import TrainCommand, channel_options, flag, hyperparameter_options, unknown_flags
+from .training import TrainCommand, channel_options, hyperparameter_options, unknown_flags
 
 OUTPUT = Path("benchmarks")
 COMPARE = "compare"
@@ -99,6 +102,7 @@ def benchmark_command(entry: Entry) -> click.Command:
         click.Option([name], metavar=kind, help=text)
         for name, kind, text in (INSTANCES, *JOB_FLAGS)
     ]
+    parameters += reading_parameters()
     parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 
     def callback(as_json: bool, serving: bool, **given: Any) -> None:
@@ -203,6 +207,7 @@ class _Asked:
         algorithm = entry.algorithm
         names = [info.name for info in algorithm.Hyperparameters.describe()]
         known = [name for name, _, _ in (*FLAGS, INSTANCES, *JOB_FLAGS)]
+        known += [flag(name) for name, _, _ in READING_FLAGS]
         known += ["--serving", "--json", "--help", *map(flag, JOB_SWITCHES)]
         known += [flag(n) for n in (*names, *(channel.name for channel in algorithm.channels))]
         self.faults = unknown_flags(rest, [name for name in known if name != "--batch-size"])
@@ -311,6 +316,11 @@ class _Asked:
                 parsed.append(schema.parse({**values, **variant}, flag))
             except InputError as error:
                 self.faults += [fault for fault in error.faults if fault not in self.faults]
+        reading = Reading()
+        try:
+            reading = taken(given)
+        except InputError as error:
+            self.faults += error.faults
         devices = self._devices(given.get("devices", "auto"))
         if len(devices) * len(variants) > MOST_SETTINGS:
             self.faults.append(f"{len(devices) * len(variants)} settings: {MOST_SETTINGS} at most")
@@ -323,6 +333,7 @@ class _Asked:
                 devices=device,
                 target=target,
                 distribution=f"{entry.distribution} {entry.version}",
+                reading=reading,
             )
             for device, hyperparameters in itertools.product(devices, parsed)
         ]

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
+from ...core.data.reading import FLAGS as READING_FLAGS
+from ...core.data.reading import Reading
 from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import Search
 from ...core.training import parse_duration, parse_seed
 from ...core.tuning import Range, tunable
 from ..discovery import Entry, catalog
 from .output import json_option, print_json, reporter
+from .reading import flag, reading_parameters, taken
 from .training import (
     OUTPUT,
     TrainCommand,
     TrainGroup,
     channel_options,
-    flag,
     hyperparameter_options,
     unknown_flags,
 )
@@ -81,6 +83,7 @@ def tune_command(entry: Entry) -> click.Command:
             + "]",
         )
     ]
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, vary: tuple[str, ...], **given: str | None) -> None:
@@ -181,6 +184,7 @@ def _plan(
     names = list(schema.model_fields)
     channels = [channel.name for channel in algorithm.channels]
     flags = [name for name, _, _ in TUNE_FLAGS] + [flag(name) for name in (*names, *channels)]
+    flags += [flag(name) for name, _, _ in READING_FLAGS]
     faults = unknown_flags(rest, [*flags, "--vary", "--json", "--help"])
     faults += [
         f"{flag(name)}: expected a path, got ''"
@@ -218,6 +222,11 @@ def _plan(
         paths = check_channels(algorithm.channels, own or algorithm.sample())
     except InputError as error:
         faults += error.faults
+    reading = Reading()
+    try:
+        reading = taken(given)
+    except InputError as error:
+        faults += error.faults
     fixed = {name: given[name] for name in names if name in given}
     ranges: list[Range] = []
     try:
@@ -238,6 +247,7 @@ def _plan(
         ranges=ranges,
         seed=seed,
         max_runtime=runtime,
+        reading=reading,
         **counts,
     )
 

@@ -12,6 +12,8 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
+from ....core.data.reading import FLAGS as READING_FLAGS
+from ....core.data.reading import Reading
 from ....core.errors import InputError, PayloadError, TrainingError
 from ....core.hyperparameters import Hyperparameters
 from ....core.serving.jobs import usual_split
@@ -21,12 +23,12 @@ from ...aws.account import Account, explained
 from ...aws.instances import TRAINING, TRANSFORM
 from ...discovery import Entry, catalog
 from ..output import json_option, print_json
+from ..reading import flag, reading_parameters, taken
 from ..serve import SIZE
 from ..training import (
     TrainCommand,
     TrainGroup,
     channel_options,
-    flag,
     hyperparameter_options,
     unknown_flags,
 )
@@ -98,6 +100,7 @@ class _Asked:
     seed: int | None
     jobs: int
     parallel: int
+    reading: Reading
     flags: Mapping[str, str]
 
 
@@ -118,6 +121,7 @@ def _job_command(
             ["--wait/--no-wait"], default=True, help="Show the job's log until it ends, or not."
         ),
     ]
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(
@@ -159,6 +163,7 @@ def _checked(
     infos = [info.name for info in algorithm.Hyperparameters.describe()]
     own = [channel.name for channel in algorithm.channels]
     known = [name for name, _, _ in (*JOB_FLAGS, *more)] + [flag(name) for name in (*infos, *own)]
+    known += [flag(name) for name, _, _ in READING_FLAGS]
     switches = ("spot", "wait", "no-wait", "region", "profile", "dry-run", "yes", "json", "help")
     faults = unknown_flags(rest, [*known, *map(flag, switches)])
     faults += [f"{flag(name)}: expected a value, got ''" for name in told if not told[name]]
@@ -174,6 +179,7 @@ def _checked(
         faults.append(f"--max-wait: may not be shorter than --max-run, {max_run:g} s")
     volume = reader.number("volume", USUAL_VOLUME, MOST_VOLUME) if "volume" in told else None
     seed = reader.read("seed", parse_seed)
+    reading = reader.attempt(lambda: taken(told)) or Reading()
     if told.get("name"):
         most = names.MOST_TUNING_NAME if more else names.MOST_NAME
         faults += filter(None, [names.fault(told["name"], most)])
@@ -204,6 +210,7 @@ def _checked(
         seed=seed,
         jobs=trainings,
         parallel=parallel,
+        reading=reading,
         flags=told,
     )
 
@@ -316,6 +323,7 @@ def _settings(
         "role": asked.flags.get("role"),
         "hyperparameters": asked.given,
         "seed": asked.seed,
+        "reading": asked.reading,
         "image_uri": asked.flags.get("image"),
         "spot": asked.spot,
         "max_run": int(asked.max_run),
@@ -361,7 +369,7 @@ def _looked_into(
         _say("what lies in S3 is read by the job alone: its contents are not checked")
         return
     _say("reading the channels, up to the first step")
-    checks.contents(asked.entry.algorithm, here, asked.hyperparameters)
+    checks.contents(asked.entry.algorithm, here, asked.hyperparameters, asked.reading)
 
 
 def _agreed(
