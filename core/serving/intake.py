@@ -88,8 +88,8 @@ class Intake:
         """A row as a line of CSV with the meant cells alone."""
         assert self.layout is not None
         stream = io.StringIO()
-        csv.writer(stream, lineterminator="").writerow(self.layout.chosen(row))
-        return stream.getvalue()
+        csv.writer(stream, lineterminator="\n").writerow(self.layout.chosen(row))
+        return stream.getvalue()[:-1]
 
     def line(self, line: bytes) -> bytes:
         """One line of the table, rewritten where that is needed; what cannot be parsed stays."""
