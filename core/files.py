@@ -17,6 +17,8 @@ from .data.tables import Layout
 from .errors import DataError, PayloadError
 from .types import Array
 
+# In a folder; a table that is given by itself may be called anything.
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
 
@@ -35,6 +37,17 @@ def entries(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files in ``folder`` that are data by their names: those that end in one of ``suffixes``,
+    and like Spark's parts those without an ending. What is left out is said.
+    """
+    listed = [entry for entry in folders.with_data(entries(folder), folder) if entry.is_file()]
+    found = [entry for entry in listed if entry.name.lower().endswith(suffixes) or not entry.suffix]
+    others = [entry.name for entry in listed if entry not in found]
+    folders.say_left_out(folder, others, "since their names do not end as data's do")
+    return found
 
 
 def with_suffix(path: Path, *suffixes: str) -> list[Path]:
@@ -80,9 +93,9 @@ def table_files(path: Path) -> list[Path]:
     """``path``, or all files in it that may be data: Spark's have an ending or none."""
     if not path.is_dir():
         return [path]
-    found = [entry for entry in folders.with_data(entries(path), path) if entry.is_file()]
+    found = data_files(path, TABLE_SUFFIXES)
     if not found:
-        raise DataError(f"{path}: holds no tables")
+        raise DataError(f"{path}: holds no tables, which end in {', '.join(TABLE_SUFFIXES)}")
     return found
 
 

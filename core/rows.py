@@ -13,9 +13,8 @@ from typing import IO, Any, Callable, Iterator
 import numpy as np
 
 from . import codecs, recordio, recordio_protobuf
-from .data import folders
 from .errors import DataError, OutputError, PayloadError
-from .files import entries, numeric_lines, open_bytes, read_arrays
+from .files import TABLE_SUFFIXES, data_files, numeric_lines, open_bytes, read_arrays
 from .training.data import chunks
 from .types import Array
 
@@ -26,10 +25,7 @@ FORMATS = (
     "RecordIO-protobuf, a record a row: the format of SageMaker's built-in algorithms",
     "a folder of such files",
 )
-SUFFIXES = (
-    ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".txt", ".txt.gz", ".npy", ".npz", ".pbr", ".rec",
-    ".recordio", ".recordio.gz",
-)  # fmt: skip
+SUFFIXES = (*TABLE_SUFFIXES, ".npy", ".npz", ".pbr", ".rec", ".recordio", ".recordio.gz")
 BLOCK_BYTES = 16 * 2**20
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
@@ -169,10 +165,7 @@ def _files(path: Path) -> list[Path]:
     """``path``, or what in it is data by its name; without an ending, as Spark writes them, too."""
     if not path.is_dir():
         return [path]
-    listed = [entry for entry in folders.with_data(entries(path), path) if entry.is_file()]
-    found = [e for e in listed if e.name.lower().endswith(SUFFIXES) or not e.suffix]
-    others = [entry.name for entry in listed if entry not in found]
-    folders.say_left_out(path, others, f"since they end in none of {', '.join(SUFFIXES)}")
+    found = data_files(path, SUFFIXES)
     if not found:
         raise DataError(f"{path}: holds no rows. Expected {'; or '.join(FORMATS)}")
     return found

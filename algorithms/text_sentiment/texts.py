@@ -10,9 +10,9 @@ from typing import Any, Mapping, Sequence
 from ...core import DataError
 from ...core.channels import TEST, TRAIN, VALIDATION
 from ...core.codecs import MAX_DIGITS, MAX_FAULTS
-from ...core.data import encoding, folders, reading, tables
+from ...core.data import encoding, reading, tables
 from ...core.data.encoding import TextForm
-from ...core.files import entries, with_suffix
+from ...core.files import data_files, entries, with_suffix
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
@@ -98,7 +98,9 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
                 return _folders(folder)
         if with_suffix(path, *_packed_or_not(*POLARITIES)):
             return _polarities(path)
-    files = _files(path, channel) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
     if not files:
         raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
@@ -109,16 +111,6 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         [place for part in parts for place in part.places],
         "; ".join(notes),
     )
-
-
-def _files(folder: Path, channel: str) -> list[Path]:
-    """What in ``folder`` holds texts by its name, or like Spark's parts has no ending."""
-    listed = [each for each in folders.with_data(entries(folder), folder) if each.is_file()]
-    endings = _packed_or_not(*SUFFIXES)
-    found = [each for each in listed if each.name.lower().endswith(endings) or not each.suffix]
-    others = [each.name for each in listed if each not in found]
-    folders.say_left_out(folder, others, "since their endings are of no texts")
-    return _of_channel(folder, found, channel)
 
 
 def _packed_or_not(*suffixes: str) -> tuple[str, ...]:

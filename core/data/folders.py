@@ -12,7 +12,8 @@ SHOWN = 4
 # Hadoop and Spark read no name that begins with "_" or "." either: _SUCCESS, _committed_…, .x.crc.
 _NO_DATA = re.compile(
     r"""[._~\#].*                                               # markers, hidden, locks
-    | (readme|licen[cs]e|notice|changelog|copying|authors)([._-].*)?
+    | (readme|licen[cs]e|notice|changelog|copying|authors)([._-].*)?\.(md|txt|rst|html?|pdf)
+    | readme | licen[cs]e | notice | changelog | copying | authors
     | (eh)?thumbs\.db | desktop\.ini | icon\r | __macosx
     | .*\.(crc|md5|sha1|sha224|sha256|sha384|sha512|asc|sig)    # checksums, signatures
     | (md5|sha\d*|check)sums?(\.txt)?

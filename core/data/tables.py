@@ -471,7 +471,7 @@ def _joined(
         cells = whole.split("\t")
         if len(cells) > width:
             break
-        if len(cells) == width and not any(map(_is_open, cells)):
+        if len(cells) == width and all(map(_is_closed, cells)):
             return whole
     waiting.extendleft(reversed(taken))
     return line
@@ -479,6 +479,10 @@ def _joined(
 
 def _is_open(cell: str) -> bool:
     return cell.startswith('"') and cell.count('"') % 2 == 1
+
+
+def _is_closed(cell: str) -> bool:
+    return not cell.startswith('"') or _unquoted(cell) != cell
 
 
 def _unquoted(cell: str) -> str:
