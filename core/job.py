@@ -203,13 +203,19 @@ def _job_options(
         faults.append(f"{BENCHMARK}: {error}")
     reading = Reading()
     try:
-        decided = {name: values.pop(name) for name in READING if name in values and name not in own}
-        reading = Reading.parse(decided)
+        decided = [name for name in READING if name in values and name not in own]
+        reading = Reading.parse({name: _unquoted(values.pop(name)) for name in decided})
     except InputError as error:
         faults += error.faults
     folder = container.base() / "checkpoints"
     options = RunOptions(checkpoints=folder, checkpoint_every=every, reading=reading)
     return seed, options, task, faults
+
+
+def _unquoted(text: str) -> str:
+    """A text as it was before the SDK wrote it as JSON."""
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return str(json.loads(text)) if quoted else text
 
 
 def _tell(reason: str) -> None:
