@@ -105,7 +105,11 @@ class _Found:
         return f"{kind} in {lines} of {self.lines:,} (first in {first})"
 
     def advice(self) -> str:
-        """Which columns could be read as they are, if some and not all could."""
+        """The flag that would read it: of its headings, or of the columns that are numbers."""
+        kinds = [kind for found in self.columns.values() for kind in found.values()]
+        in_line_1 = bool(kinds) and all((kind.line, kind.count) == (1, 1) for kind in kinds)
+        if in_line_1 and not (self.ragged or self.blank) and self.lines > 1:
+            return "--header yes takes line 1 for headings"
         bad = [
             index
             for index, kinds in self.columns.items()

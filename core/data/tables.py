@@ -446,10 +446,11 @@ def tabbed(numbered: Iterable[tuple[int, str]]) -> Iterator[Row]:
         if found is None:
             return
         number, line = found
-        last = line[line.rfind("\t") + 1 :]
-        if width and _is_open(last):
-            line = _joined(line, width, source, waiting)
-        row = [_unquoted(cell) for cell in line.split("\t")] if line.strip() else []
+        row = line.split("\t") if line.strip() else []
+        if '"' in line:
+            if width and _is_open(row[-1]):
+                row = _joined(line, width, source, waiting).split("\t")
+            row = [_unquoted(cell) for cell in row]
         width = width or len(row)
         yield number, row
 

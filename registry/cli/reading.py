@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Callable, Mapping, TypeVar
 
 import click
@@ -31,6 +32,13 @@ def reading_options(command: F) -> F:
 def taken(given: Mapping[str, Any]) -> Reading:
     """What flags say. Raises InputError with every fault of them."""
     return Reading.parse(given, flag)
+
+
+def written(reading: Reading) -> str:
+    """The flags that say it, as they are typed, with a blank before each."""
+    return "".join(
+        f" {flag(name)} {shlex.quote(value)}" for name, value in reading.written().items()
+    )
 
 
 def say(text: str) -> None:

@@ -28,7 +28,7 @@ from ...core.training.launch import run_host, run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup, json_option, print_json, reporter
-from .reading import flag, reading_parameters, taken
+from .reading import flag, reading_parameters, taken, written
 
 OUTPUT = Path("models")
 SKETCHED = 8
@@ -194,7 +194,7 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         )
         return
     with using(options.reading, _say_nothing):  # what was assumed, the training has said
-        _show(entry, output, channels.get(TEST), metrics)
+        _show(entry, output, channels.get(TEST), metrics, written(options.reading))
 
 
 def _say_nothing(text: str) -> None:
@@ -333,7 +333,9 @@ def unknown_flags(rest: list[str], flags: list[str]) -> list[str]:
     return faults
 
 
-def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float]) -> None:
+def _show(
+    entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float], reading: str
+) -> None:
     """The figures, a few examples drawn, where the model is, and what may come next."""
     algorithm = entry.algorithm
     if test is not None:
@@ -344,8 +346,8 @@ def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, f
     own = test is not None and test not in algorithm.sample().values()
     data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"
     click.echo(f"\nThe model is in {output}. Next:")
-    click.echo(f"  {program} evaluate {model}{data}")
-    click.echo(f"  {program} predict {model} FILE")
+    click.echo(f"  {program} evaluate {model}{data}{reading}")
+    click.echo(f"  {program} predict {model} FILE{reading}")
     click.echo(f"  {program} info {algorithm.name}")
 
 

@@ -73,6 +73,17 @@ def test_labels_that_are_names_are_summarised(tmp_path: Path) -> None:
     )
 
 
+def test_a_first_line_of_numbers_and_words_names_the_flag_that_makes_headings_of_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows.csv").write_text("2019,2020,name\n" + PLAIN)
+    with pytest.raises(DataError, match="line 1, column 3: 'name' is not a number") as caught:
+        files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=3)
+    assert caught.value.faults[-1] == "--header yes takes line 1 for headings"
+    with using(Reading(header=True), lambda _: None):
+        assert files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=3)[1].tolist() == Y
+
+
 def test_a_folder_as_spark_writes_it_is_one_table(tmp_path: Path) -> None:
     (tmp_path / "part-00000").write_text("label,a,b\n1,2,3.5\n")
     (tmp_path / "part-00001").write_text("label,a,b\n0,5,6\n2,8,9.25\n")
