@@ -72,6 +72,8 @@ class Algorithm(ABC, Generic[H]):
     its distribution that it needs: what it is packaged with holds their requirements.
     ``most_memory`` is how many bytes a network may take for one example besides its parameters,
     ``most_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
+    ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
+    an algorithm of texts: of such a table, requests are made of this column alone.
     """
 
     name: ClassVar[str]
@@ -89,6 +91,7 @@ class Algorithm(ABC, Generic[H]):
     extras: ClassVar[tuple[str, ...]] = ()
     most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     most_work: ClassVar[int] = 2**33
+    text_headings: ClassVar[tuple[str, ...]] = ()
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""

@@ -266,6 +266,7 @@ def _text(body: bytes) -> str:
 
 def _csv_rows(text: str) -> list[list[str]]:
     csv.field_size_limit(MAX_CELL)  # the process's, but nobody is worse off
+    text = _ending_in_lf(text)
     reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True)
     rows = []
     try:
@@ -276,6 +277,11 @@ def _csv_rows(text: str) -> list[list[str]]:
     except csv.Error as error:
         raise MalformedPayloadError(f"line {reader.line_num}: {error}") from None
     return rows
+
+
+def _ending_in_lf(text: str) -> str:
+    """``text`` with LF at its lines' ends, where it knows CR alone, as old Macs wrote it."""
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def _json_records(text: str) -> list[Any]:
@@ -322,7 +328,7 @@ def _refuse_constant(name: str) -> None:
 
 def _bounded_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer has {len(digits)} digits, expected {MAX_DIGITS} at most")
+        raise ValueError(digits[:10])
     return int(digits)
 
 
@@ -347,8 +353,10 @@ def _parse_json(text: str, first_line: int = 1) -> Any:
         raise UnfitPayloadError(f"{place}: {error} is not a finite number") from None
     except RecursionError:
         raise MalformedPayloadError(f"line {first_line}: nested too deep") from None
-    except ValueError as error:
-        raise MalformedPayloadError(f"line {first_line}: {error}") from None
+    except ValueError:
+        raise MalformedPayloadError(
+            f"line {first_line}: an integer has more than {MAX_DIGITS:,} digits, the most expected"
+        ) from None
 
 
 def _named(value: Any) -> str:
@@ -407,6 +415,7 @@ def parse_csv(
     text = lines[len(UTF8_MARK) :] if first_line == 1 and lines.startswith(UTF8_MARK) else lines
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
+        text = text if b"\n" in text else text.replace(b"\r", b"\n")
     text = text.rstrip(b" \t\r\n")
     if not text:
         return numpy.empty((0, columns or 0), dtype)

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import struct
+import tempfile
 import threading
 from abc import ABC, abstractmethod
 from array import array
@@ -22,7 +23,8 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from . import codecs, files, mx, recordio
-from .errors import DataError, PayloadError
+from .data import tables
+from .errors import DataError, OutputError, PayloadError
 from .training.data import chunks
 from .types import Array
 
@@ -320,11 +322,12 @@ class RecordImages(_Images):
 
 
 class CsvRows:
-    """The lines ``label, feature, …`` of a CSV file: x (N, features) float32, y (N,) int32.
+    """The lines ``label, feature, …`` of a table: x (N, features) float32, y (N,) int32.
 
-    The label is an index into ``classes``; a first line without any number is a header. The whole
-    file is checked once, so that every fault is known before the training begins. Raises DataError
-    with file and line, and for a compressed file.
+    The label is an index into ``classes``; a first line without any number holds headings. The
+    whole file is checked once, so that every fault is known before the training begins. What is not
+    comma-separated UTF-8 as it stands, is rewritten so into a file without a name in the folder for
+    temporary files. Raises DataError with file and line, and for a compressed file.
     """
 
     def __init__(self, path: Path, *, features: int, classes: Sequence[str]) -> None:
@@ -334,9 +337,14 @@ class CsvRows:
             )
         self._classes = list(classes)
         self._features = features
-        self._file = files.RandomAccess(path)
+        self._source = files.RandomAccess(path)
+        layout = tables.numeric(path, label=True)
+        self._layout = layout
+        self._file = self._source if layout.is_plain else _rewritten(layout)
         starts, labels = [], []
-        for block in files.labelled_lines(path, features=features, labels=len(classes)):
+        for block in files.labelled_lines(
+            path, features=features, labels=len(classes), layout=layout
+        ):
             starts.append(block.starts)
             labels.append(block.labels)
             if len(starts) == 1:
@@ -374,8 +382,27 @@ class CsvRows:
         return self._y
 
     def digest(self) -> str:
-        """Of the file."""
-        return self._file.digest()
+        """Of the file, and of how it is read where that was decided."""
+        decided = self._layout.columns, self._layout.delimiter, self._layout.has_header
+        if self._layout.is_plain:
+            return self._source.digest()
+        content = f"{self._source.digest()} {decided}"
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _rewritten(layout: tables.Layout) -> files.RandomAccess:
+    """The rows of a table as comma-separated UTF-8, in a file without a name."""
+    with tempfile.TemporaryFile() as stream:
+        try:
+            for block in layout.blocks():
+                stream.write(block.text)
+            stream.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{tempfile.gettempdir()}: {layout.path} cannot be rewritten there: "
+                f"{error.strerror}; set TMPDIR to a folder with more room"
+            ) from None
+        return files.RandomAccess(layout.path, os.dup(stream.fileno()))
 
 
 _HEADER = struct.Struct("<IfQQ")

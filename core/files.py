@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import weakref
-import zlib
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from . import codecs
+from .data import faults, folders, tables
+from .data.opening import open_bytes as open_bytes
+from .data.tables import Layout
 from .errors import DataError, PayloadError
 from .types import Array
 
+# In a folder; a table that is given by itself may be called anything.
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-CSV_BLOCK_BYTES = 4 * 2**20
-LONGEST_LINE_BYTES = 64 * 2**20
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
-
-
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """``path`` for reading, decompressed if its name ends in ``.gz``; faults become DataError."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            yield stream  # type: ignore[misc, unused-ignore]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the compressed file is damaged or cut short: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def exists(path: Path) -> bool:
@@ -49,6 +37,17 @@ def entries(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files in ``folder`` that are data by their names: those that end in one of ``suffixes``,
+    and like Spark's parts those without an ending. What is left out is said.
+    """
+    listed = [entry for entry in folders.with_data(entries(folder), folder) if entry.is_file()]
+    found = [entry for entry in listed if entry.name.lower().endswith(suffixes) or not entry.suffix]
+    others = [entry.name for entry in listed if entry not in found]
+    folders.say_left_out(folder, others, "since their names do not end as data's do")
+    return found
 
 
 def with_suffix(path: Path, *suffixes: str) -> list[Path]:
@@ -73,42 +72,72 @@ class LabelledLines(NamedTuple):
 
 
 def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array, Array]:
-    """Lines ``label, feature, …`` as SageMaker's built-in algorithms expect them, label first.
+    """Rows ``label, feature, …`` of a table, or of the tables in a folder such as Spark writes.
 
-    Returns the features (N, features) float32 and the labels (N,) int32 in [0, labels). A first
-    line without any number is taken for a header.
+    Returns the features (N, features) float32 and the labels (N,) int32 in [0, labels). What stands
+    between cells, the encoding and headings are told by the file, and said; the label is in the
+    first column, as SageMaker's built-in algorithms expect it, unless --label-column names another.
     """
-    blocks = list(labelled_lines(path, features=features, labels=labels))
+    blocks = [
+        block
+        for file in table_files(path)
+        for block in labelled_lines(file, features=features, labels=labels)
+    ]
     return (
         np.concatenate([block.features for block in blocks]),
         np.concatenate([block.labels for block in blocks]),
     )
 
 
-def labelled_lines(path: Path, *, features: int, labels: int) -> Iterator[LabelledLines]:
-    """The same block by block, so that memory holds little of the file; at least one block."""
-    line, start, blank, found = 1, 0, 0, False
-    for block in _blocks_of_lines(path):
-        skipped = _preface(block, features + 1) if start == 0 else 0
-        line += block.count(b"\n", 0, skipped)
-        start += skipped
-        text = block[skipped:]
+def table_files(path: Path) -> list[Path]:
+    """``path``, or all files in it that may be data: Spark's have an ending or none."""
+    if not path.is_dir():
+        return [path]
+    found = data_files(path, TABLE_SUFFIXES)
+    if not found:
+        raise DataError(f"{path}: holds no tables, which end in {', '.join(TABLE_SUFFIXES)}")
+    return found
+
+
+def labelled_lines(
+    path: Path, *, features: int, labels: int, layout: Layout | None = None
+) -> Iterator[LabelledLines]:
+    """The same block by block, so that memory holds little of the file; at least one block.
+
+    ``layout`` is that of ``path`` where it is known.
+    """
+    layout = layout or tables.numeric(path, label=True)
+    blank, found = 0, False
+    for block in layout.blocks():
+        text, line = block.text, block.line
         if text.strip():
             if blank:
-                raise DataError(f"{path}: line {blank} is empty")
-            rows = parse_labelled(text, path, line, features=features, labels=labels)
+                raise _faults(layout, features + 1, DataError(f"{path}: line {blank} is empty"))
+            try:
+                rows = parse_labelled(text, path, line, features=features, labels=labels)
+            except DataError as error:
+                raise _faults(layout, features + 1, error) from None
             ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
-            starts = start + np.concatenate([[0], ends[: len(rows) - 1] + 1])
+            starts = block.offset + np.concatenate([[0], ends[: len(rows) - 1] + 1])
             yield LabelledLines(rows[:, 1:], rows[:, 0].astype(np.int32), line, starts)
             found = True
             if len(ends) > len(rows):
                 blank = line + len(rows)
         elif text:
             blank = blank or line
-        line += text.count(b"\n")
-        start += len(text)
     if not found:
         raise DataError(f"{path}: holds no examples")
+
+
+def _faults(layout: Layout, columns: int, error: DataError) -> DataError:
+    """All that is wrong with a table, in place of ``error``, the first that was met."""
+    width = columns if layout.columns is None else layout.width
+    if layout.columns is not None and len(layout.columns) != columns:
+        return DataError(
+            f"{layout.path}: {len(layout.columns)} of its {layout.width} columns are chosen, "
+            f"expected {columns}: the label and {columns - 1} features"
+        )
+    return faults.summary(layout, width) or error
 
 
 def parse_labelled(
@@ -134,63 +163,26 @@ def parse_labelled(
 
 
 def numeric_lines(path: Path) -> Iterator[Array]:
-    """Lines of numbers, as many in each as in the first: block by block (B, columns) float64.
+    """Rows of numbers, as many in each as in the first: block by block (B, columns) float64.
 
-    A first line without any number is taken for a header. Raises DataError.
+    What stands between cells, the encoding and headings are told by the file, and said. Raises
+    DataError, with all that is wrong by column.
     """
-    line, columns = 1, None
-    for block in _blocks_of_lines(path):
-        text = block
-        if columns is None:
-            columns = text.split(b"\n", 1)[0].count(b",") + 1
-            skipped = _preface(text, columns)
-            line += text.count(b"\n", 0, skipped)
-            text = text[skipped:]
-        if text.strip():
-            rows = codecs.parse_csv(
-                text, columns=columns, first_line=line, source=str(path), error=DataError,
-                dtype=np.float64,
-            )  # fmt: skip
-            yield rows
-            line += len(rows)
-
-
-def _blocks_of_lines(path: Path) -> Iterator[bytes]:
-    """The content of ``path`` in blocks of whole lines, so that memory holds little text."""
-    rest = b""
-    with open_bytes(path) as stream:
-        while True:
-            block = stream.read(CSV_BLOCK_BYTES)
-            if not block:
-                break
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield rest + block[:end]
-                rest = block[end:]
-            elif len(rest) + len(block) > LONGEST_LINE_BYTES:
-                raise DataError(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes")
-            else:
-                rest += block
-    if rest:
-        yield rest
-
-
-def _preface(text: bytes, columns: int) -> int:
-    """The length of what comes before the first line of numbers: byte order mark and header."""
-    mark = len(codecs.UTF8_MARK) if text.startswith(codecs.UTF8_MARK) else 0
-    line = text[mark:].split(b"\n", 1)[0]
-    cells = line.split(b",")
-    if len(cells) == columns and not any(_is_number(cell) for cell in cells):
-        return min(len(text), mark + len(line) + 1)
-    return mark
-
-
-def _is_number(cell: bytes) -> bool:
-    try:
-        float(cell.strip().strip(b'"'))
-    except ValueError:
-        return False
-    return True
+    layout = tables.numeric(path)
+    width = len(layout.meant())
+    for block in layout.blocks():
+        if block.text.strip():
+            try:
+                yield codecs.parse_csv(
+                    block.text,
+                    columns=width,
+                    first_line=block.line,
+                    source=str(path),
+                    error=DataError,
+                    dtype=np.float64,
+                )
+            except DataError as error:
+                raise faults.summary(layout) or error from None
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
@@ -248,12 +240,13 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 class RandomAccess:
-    """A file of which any thread may read any part."""
+    """A file of which any thread may read any part; ``descriptor``, where it is open already."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
         self.path = path
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if descriptor is None:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         self._descriptor = descriptor

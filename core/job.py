@@ -12,10 +12,13 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, Mapping, NoReturn, Sequence
+from typing import Any, Collection, Mapping, NoReturn, Sequence
 
 from . import container
 from .algorithm import Algorithm
+from .data.folders import is_no_data
+from .data.reading import FLAGS as READING_FLAGS
+from .data.reading import Reading
 from .errors import AlgoshelfError, InputError, Stopped
 from .files import entries
 from .measuring import Task, measure_job
@@ -28,6 +31,7 @@ CHANNEL_VARIABLE = "SM_CHANNEL_"
 CODE = "code"
 # Hyperparameters of the job, beside those of the algorithm.
 SEED, CHECKPOINT_EVERY, BENCHMARK = "seed", "checkpoint_every", "benchmark"
+READING = tuple(name for name, _, _ in READING_FLAGS)  # how tables and texts are read
 # AWS's toolkit hands no SIGTERM on: a job that is stopped loses what it learned since the last one.
 CHECKPOINT_SECONDS = "5m"
 
@@ -37,8 +41,9 @@ def run(algorithm: Algorithm[Any], distribution: str = "") -> NoReturn:
 
     The hyperparameters are this process's arguments, or where it has none in their file: the
     algorithm's, and those of the job: ``seed``, ``checkpoint_every``, a time such as 90s or 10m,
-    and ``benchmark``, a Task as JSON, which is measured in place of one training. A training that
-    a signal stopped has kept a checkpoint, and ends by 128 and its number.
+    ``benchmark``, a Task as JSON, which is measured in place of one training, and those of
+    data/reading.py, such as ``delimiter``, but where the algorithm has one of that name. A training
+    that a signal stopped has kept a checkpoint, and ends by 128 and its number.
     """
     code = 0
     try:
@@ -123,6 +128,7 @@ def _channels(algorithm: Algorithm[Any]) -> dict[str, Path]:
 
 def _only_file(folder: Path) -> Path | None:
     inside = entries(folder) if folder.is_dir() else []
+    inside = [entry for entry in inside if not is_no_data(entry.name)]
     return inside[0] if len(inside) == 1 and inside[0].is_file() else None
 
 
@@ -142,7 +148,8 @@ def _json_object(path: Path) -> dict[str, Any]:
 def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: str) -> int:
     """The exit code; 0 but where other processes, one of which failed, train in place of this."""
     values = dict(given)
-    seed, options, task, faults = _job_options(values)
+    own = {info.name for info in algorithm.Hyperparameters.describe()}
+    seed, options, task, faults = _job_options(values, own)
     try:
         parsed = algorithm.Hyperparameters.parse(values)
     except InputError as error:
@@ -155,7 +162,7 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
         return 1 if run_host([sys.executable, *sys.argv], hosts, _say) else 0
     model = Path(os.environ.get("SM_MODEL_DIR") or container.base() / "model")
     if task is not None:
-        measure_job(algorithm, paths, parsed, task, model, distribution)
+        measure_job(algorithm, paths, parsed, task, model, distribution, options.reading)
         return 0
     train(
         algorithm,
@@ -169,10 +176,12 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
     return 0
 
 
-def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, Task | None, list[str]]:
+def _job_options(
+    values: dict[str, str], own: Collection[str]
+) -> tuple[int, RunOptions, Task | None, list[str]]:
     """The seed, the options of the run, what to measure, and the faults; taken out of ``values``.
 
-    What to measure is None where there is to be one training.
+    What to measure is None where there is to be one training. ``own`` are the algorithm's names.
     """
     faults: list[str] = []
     task = None
@@ -192,8 +201,21 @@ def _job_options(values: dict[str, str]) -> tuple[int, RunOptions, Task | None, 
             task = Task.parse(values.pop(BENCHMARK))
     except ValueError as error:
         faults.append(f"{BENCHMARK}: {error}")
+    reading = Reading()
+    try:
+        decided = [name for name in READING if name in values and name not in own]
+        reading = Reading.parse({name: _unquoted(values.pop(name)) for name in decided})
+    except InputError as error:
+        faults += error.faults
     folder = container.base() / "checkpoints"
-    return seed, RunOptions(checkpoints=folder, checkpoint_every=every), task, faults
+    options = RunOptions(checkpoints=folder, checkpoint_every=every, reading=reading)
+    return seed, options, task, faults
+
+
+def _unquoted(text: str) -> str:
+    """A text as it was before the SDK wrote it as JSON."""
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return str(json.loads(text)) if quoted else text
 
 
 def _tell(reason: str) -> None:

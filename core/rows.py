@@ -14,18 +14,18 @@ import numpy as np
 
 from . import codecs, recordio, recordio_protobuf
 from .errors import DataError, OutputError, PayloadError
-from .files import entries, numeric_lines, open_bytes, read_arrays
+from .files import TABLE_SUFFIXES, data_files, numeric_lines, open_bytes, read_arrays
 from .training.data import chunks
 from .types import Array
 
 FORMATS = (
-    "CSV, a line a row, with or without a header, gz or not",
+    "CSV or TSV, a line a row, with or without a header, gz or not",
     "npy, one array (N, D), or (N, …) whose rows are flattened",
     "npz, such an array named x",
     "RecordIO-protobuf, a record a row: the format of SageMaker's built-in algorithms",
     "a folder of such files",
 )
-SUFFIXES = (".csv", ".csv.gz", ".npy", ".npz", ".pbr", ".rec", ".recordio", ".recordio.gz")
+SUFFIXES = (*TABLE_SUFFIXES, ".npy", ".npz", ".pbr", ".rec", ".recordio", ".recordio.gz")
 BLOCK_BYTES = 16 * 2**20
 FEW_NUMBERS = 2**20  # so many are held in float64 as they are
 BLUR = 2.0**-12  # rounding of more than this part of a column's standard deviation counts
@@ -223,11 +223,7 @@ def _files(path: Path) -> list[Path]:
     """``path``, or what in it is data by its name; without an ending, as Spark writes them, too."""
     if not path.is_dir():
         return [path]
-    found = [
-        entry
-        for entry in entries(path)
-        if entry.is_file() and (entry.name.lower().endswith(SUFFIXES) or not entry.suffix)
-    ]
+    found = data_files(path, SUFFIXES)
     if not found:
         raise DataError(f"{path}: holds no rows. Expected {'; or '.join(FORMATS)}")
     return found
@@ -239,7 +235,7 @@ def _blocks(path: Path, skipped: int) -> Iterator[Array]:
         head = stream.read(len(_NPY))
     if head == _NPY:
         yield from _in_blocks(path, partial(_npy, path))
-    elif head[: len(_ZIP)] == _ZIP:
+    elif head[: len(_ZIP)] == _ZIP and path.suffix == ".npz":
         whole = read_arrays(path, ("x",))[0]
         yield from _in_blocks(path, lambda: whole)
     elif head[: len(recordio.MAGIC)] == recordio.MAGIC:

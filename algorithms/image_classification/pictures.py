@@ -24,6 +24,8 @@ from ...core import (
     codecs,
     files,
 )
+from ...core.data import encoding as text_encoding
+from ...core.data import reading
 
 FORMATS = (
     "a folder with a subfolder of PNG or JPEG files for each class",
@@ -38,7 +40,6 @@ CIFAR_CLASSES = (
 CIFAR_ROW = 1 + 3 * 32 * 32
 BINARY = (".bin", ".bin.gz")
 MANIFESTS = (".manifest", ".jsonl")
-LONGEST_LINE = 2**20
 MOST_NUMBERS = 2**14
 
 
@@ -141,12 +142,13 @@ def _read_cifar(parts: Sequence[Path], side: int) -> ArrayDataset:
 def _read_list(path: Path) -> list[tuple[Path, str]]:
     """im2rec's list: number, class and path, with tabs between."""
     pairs = []
+    delimiter = reading.current().delimiter or "\t"
     for number, line in _lines(path):
-        cells = line.split("\t")
+        cells = line.split(delimiter)
         if len(cells) != 3:
             raise DataError(
                 f"{path}: line {number}: expected number, class and path with tabs between, "
-                f"got {len(cells)} cells"
+                f"got {len(cells)} cells; --delimiter says what else is between them"
             )
         try:
             label = int(float(cells[1]))
@@ -178,16 +180,11 @@ def _read_manifest(path: Path) -> list[tuple[Path, str]]:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that hold something, numbered."""
-    found = []
-    with files.open_bytes(path) as stream:
-        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), 1):
-            try:
-                text = line.decode().strip()
-            except UnicodeDecodeError:
-                raise DataError(f"{path}: line {number}: is no UTF-8") from None
-            if text:
-                found.append((number, text))
+    """The lines that hold something, numbered, in whichever encoding they are."""
+    form = text_encoding.form_of(path, whole=True)
+    text_encoding.say(path, form)
+    lines = text_encoding.lines(path, form)
+    found = [(number, line.strip()) for number, line in lines if line.strip()]
     if not found:
         raise DataError(f"{path}: holds no examples")
     return found

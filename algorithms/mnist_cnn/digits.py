@@ -14,7 +14,9 @@ import numpy as np
 from ...core import ArrayDataset, DataError, InputError, UnfitPayloadError, codecs
 from ...core.channels import TRAIN
 from ...core.files import (
+    TABLE_SUFFIXES,
     class_folders,
+    data_files,
     entries,
     open_bytes,
     read_arrays,
@@ -42,7 +44,7 @@ def read(path: Path, channel: str) -> ArrayDataset:
     if path.is_dir():
         parts = list(_idx(path, "train" if channel == TRAIN else "t10k"))
     parts = parts or [_npz(file) for file in with_suffix(path, ".npz")]
-    parts = parts or [_csv(file) for file in with_suffix(path, ".csv", ".csv.gz")]
+    parts = parts or [_csv(file) for file in _tables(path)]
     if path.is_dir() and not parts:
         parts = list(_folders(path))
     if not parts:
@@ -184,6 +186,13 @@ def _npz(path: Path) -> ArrayDataset:
 def _csv(path: Path) -> ArrayDataset:
     images, labels = read_labelled_csv(path, features=PIXELS, labels=len(CLASSES))
     return _dataset(images, labels, str(path))
+
+
+def _tables(path: Path) -> list[Path]:
+    """``path``, where it can be a table, or the tables in it."""
+    if path.is_dir():
+        return data_files(path, TABLE_SUFFIXES)
+    return with_suffix(path, *TABLE_SUFFIXES, ".txt") or ([] if path.suffix else [path])
 
 
 def _folders(path: Path) -> Iterator[ArrayDataset]:

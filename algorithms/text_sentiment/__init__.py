@@ -121,6 +121,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ContentType(codecs.CSV, "a line a text, in one column", '"a warm, funny film"'),
     )
     extras = ("text",)
+    text_headings = texts.TEXT_NAMES
     published = (
         PublishedResult(
             "test:accuracy",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ...core import DataError
 from ...core.artifact import name_fault
 from ...core.channels import TEST, TRAIN, VALIDATION
-from ...core.codecs import MAX_CELL, MAX_FAULTS
-from ...core.files import entries, open_bytes, with_suffix
+from ...core.codecs import MAX_DIGITS, MAX_FAULTS
+from ...core.data import encoding, reading, tables
+from ...core.data.encoding import TextForm
+from ...core.files import data_files, entries, with_suffix
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
@@ -43,7 +43,6 @@ POLARITIES = (".neg", ".pos")
 # How the files of a data set that lie in one folder are called, by what they are for.
 PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
-HEAD = 20  # lines by which the separator of a table is told
 
 
 @dataclass
@@ -102,7 +101,7 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
             return _polarities(path)
     files = [path]
     if path.is_dir():
-        files = _of_channel(path, with_suffix(path, *_packed_or_not(*SUFFIXES)), channel)
+        files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
     if not files:
         raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
@@ -123,7 +122,9 @@ def _polarities(path: Path) -> Texts:
     found = Texts([], [], [], "files that end in .neg and .pos, a text a line")
     for suffix in POLARITIES:
         for file in with_suffix(path, *_packed_or_not(suffix)):
-            for number, line in _lines(file):
+            form = encoding.form_of(file, whole=True)
+            encoding.say(file, form)
+            for number, line in encoding.lines(file, form):
                 if line.strip():
                     _append(found, line, suffix[1:], f"{file}: line {number}")
     return found
@@ -156,7 +157,11 @@ def _class_folders(path: Path) -> dict[str, list[Path]]:
 
 def _folders(path: Path) -> Texts:
     pairs = [(name, file) for name, files in _class_folders(path).items() for file in files]
-    texts = ["\n".join(line for _, line in _lines(file)) for _, file in pairs]
+    texts = []
+    for _, file in pairs:
+        form = encoding.form_of(file, whole=True)
+        encoding.say(file, form)
+        texts.append("\n".join(line for _, line in encoding.lines(file, form)))
     names = sorted({name for name, _ in pairs})
     return Texts(
         texts,
@@ -166,35 +171,21 @@ def _folders(path: Path) -> Texts:
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file in UTF-8, without their ends, each with its number."""
-    with open_bytes(path) as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path}: line {number}: not UTF-8 at byte {error.start + 1} "
-                    f"({error.reason}); convert it: iconv -f LATIN1 -t UTF-8"
-                ) from None
-            yield number, text.rstrip("\r\n")
-
-
 def _file(path: Path, classes: Sequence[str] | None) -> Texts:
-    first = next((line for _, line in _lines(path) if line.strip()), "")
-    if first.startswith(PREFIX):
-        return _blazing_text(path)
-    if first.startswith("{"):
-        return _json_lines(path)
+    form = encoding.form_of(path, whole=True)
+    first = next((line for _, line in encoding.lines(path, form) if line.strip()), "")
+    if first.startswith((PREFIX, "{")):
+        encoding.say(path, form)
+        return (_blazing_text if first.startswith(PREFIX) else _json_lines)(path, form)
     if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
         raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
-    return _table(path, classes)
+    return _table(path, form, classes)
 
 
-def _blazing_text(path: Path) -> Texts:
+def _blazing_text(path: Path, form: TextForm) -> Texts:
     found = Texts([], [], [], f"lines that begin with {PREFIX}")
     faults = []
-    for number, line in _lines(path):
+    for number, line in encoding.lines(path, form):
         if not line.strip():
             continue
         place = f"{path}: line {number}"
@@ -208,16 +199,16 @@ def _blazing_text(path: Path) -> Texts:
     return found
 
 
-def _json_lines(path: Path) -> Texts:
+def _json_lines(path: Path, form: TextForm) -> Texts:
     found = Texts([], [], [], "")
     names: tuple[str, str] | None = None
     faults = []
-    for number, line in _lines(path):
+    for number, line in encoding.lines(path, form):
         if not line.strip():
             continue
         place = f"{path}: line {number}"
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
             faults.append(f"{place}: no JSON: {error}")
             continue
@@ -238,33 +229,41 @@ def _json_lines(path: Path) -> Texts:
     return found
 
 
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits):,} digits, expected {MAX_DIGITS:,} at most")
+    return int(digits)
+
+
 def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
     by_name = {name.strip().lower(): name for name in record}
+    decided = reading.current()
     text = next((by_name[name] for name in TEXT_NAMES if name in by_name), None)
     label = next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
+    text = text if decided.text_column is None else by_name.get(decided.text_column.lower())
+    label = label if decided.label_column is None else by_name.get(decided.label_column.lower())
     if text is None or label is None:
         raise DataError(
             f"{place}: no text and label are found among {', '.join(map(repr, record))}: "
-            "name them 'text' and 'label'"
+            "name them by --text-column and --label-column"
         )
     return text, label
 
 
-def _table(path: Path, classes: Sequence[str] | None) -> Texts:
-    """Rows of a CSV or TSV; which column is the text is told by name, or by what stands there."""
-    separator = _separator(path)
-    rows = list(_rows(path, separator))
+def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
+    """Rows of a table; which column is the text is told by name, or by what stands there."""
+    layout = tables.textual(path, form, names=(*TEXT_NAMES, *LABEL_NAMES))
+    rows = [(number, row) for number, row in layout.rows() if row]
     found = Texts([], [], [], "")
     if not rows:
         return found
     width = len(rows[0][1])
     if width < 2:
-        kind = {",": "commas", ";": "semicolons", "\t": "tabs"}[separator]
         raise DataError(
             f"{path}: line {rows[0][0]}: one column: expected a text and its label, separated by "
-            f"{kind}; or {'; or '.join(FORMATS[1:])}"
+            f"commas or tabs (--delimiter decides); or {'; or '.join(FORMATS[1:])}"
         )
-    quoting = "" if separator == "\t" else "; a text with commas is put in double quotes"
+    quoting = "" if layout.delimiter == "\t" else "; a text with commas is put in double quotes"
     _refuse(
         [
             f"{path}: line {number}: {len(row)} columns, where the first line has {width}{quoting}"
@@ -276,7 +275,7 @@ def _table(path: Path, classes: Sequence[str] | None) -> Texts:
     body = rows[1:] if header else rows
     columns: list[list[str]] = [[row[i] for _, row in body] for i in range(width)]
     text, label = _roles(path, header, columns, classes)
-    kind = "TSV" if separator == "\t" else "CSV"
+    kind = {",": "CSV", "\t": "TSV"}.get(layout.delimiter, f"CSV with {layout.delimiter!r}")
     names = header or [f"column {i + 1}" for i in range(width)]
     found.note = (
         f"{kind} {'with' if header else 'without'} a header: "
@@ -287,50 +286,21 @@ def _table(path: Path, classes: Sequence[str] | None) -> Texts:
     return found
 
 
-def _separator(path: Path) -> str:
-    """What parts the cells of the first lines: tab, comma or semicolon, that which most have."""
-    if path.name.endswith((".tsv", ".tsv.gz", ".tab", ".tab.gz")):
-        return "\t"
-    head = ["".join(line.split('"')[::2]) for _, line in itertools.islice(_lines(path), HEAD)]
-    return max("\t,;", key=lambda separator: sum(separator in line for line in head))
-
-
-def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, each with the number of its line.
-
-    A TSV knows no quoting but that of a whole cell, and a cell of it ends with its line.
-    """
-    if separator == "\t":
-        for number, line in _lines(path):
-            if line.strip():
-                yield number, [_unquoted(cell) for cell in line.split("\t")]
-        return
-    csv.field_size_limit(MAX_CELL)
-    reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=separator, strict=True)
-    first = 1
-    try:
-        for row in reader:
-            if row:
-                yield first, row
-            first = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}: line {first}: {error}") from None
-
-
-def _unquoted(cell: str) -> str:
-    inner = cell[1:-1]
-    whole = len(cell) > 1 and cell[0] == cell[-1] == '"'
-    if whole and '"' not in inner.replace('""', ""):
-        return inner.replace('""', '"')
-    return cell
-
-
 def _header(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first row, if a cell of it is a name for texts or labels, and none comes again below."""
+    """The first row, if it holds headings: a cell of it is a name for texts or labels, or stands
+    above nothing but numbers and is none; and no name comes again below.
+    """
     names = [cell.strip() for cell in rows[0]]
+    decided = reading.current().header
+    if decided is not None:
+        return names if decided else []
     known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
+    above = not any(map(tables.is_number, names)) and any(
+        name and len(rows) > 2 and all(tables.is_number(row[i]) for row in rows[1:])
+        for i, name in enumerate(names)
+    )
     again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))
-    return names if known and not again else []
+    return names if (known or above) and not again else []
 
 
 def _roles(
@@ -341,12 +311,19 @@ def _roles(
 ) -> tuple[int, int]:
     """The numbers of the columns of texts and of labels.
 
-    By name; else the label is where the training's classes stand, or the fewest different values,
-    of two at least where there are two such columns; the text is the longest of the others.
+    As decided, or by name; else the label is where the training's classes stand, or the fewest
+    different values, of two at least where there are two such columns; the text is the longest of
+    the others. Raises DataError where two columns have one name for it.
     """
-    lower = [name.lower() for name in header]
-    text = next((lower.index(name) for name in TEXT_NAMES if name in lower), None)
-    label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
+    decided = reading.current()
+    text = _decided(path, header, len(columns), decided.text_column, "--text-column")
+    label = _decided(path, header, len(columns), decided.label_column, "--label-column")
+    if text is not None and text == label:
+        raise DataError(f"{path}: --text-column and --label-column are one column")
+    if text is None:
+        text = _by_name(path, header, TEXT_NAMES, "--text-column", label)
+    if label is None:
+        label = _by_name(path, header, LABEL_NAMES, "--label-column", text)
     length = [sum(map(len, column)) for column in columns]
     if text is None and label is None and classes is not None:
         fitting = [
@@ -363,6 +340,33 @@ def _roles(
         several = {i: count for i, count in variety.items() if count > 1} or variety
         label = min(several, key=lambda i: several[i])
     return text, label
+
+
+def _decided(
+    path: Path, header: Sequence[str], width: int, column: str | None, flag: str
+) -> int | None:
+    if column is None:
+        return None
+    found = reading.places(column, width, header, str(path), flag)
+    if len(found) != 1:
+        raise DataError(f"{path}: {flag} names one column, got {column!r}")
+    return found[0]
+
+
+def _by_name(
+    path: Path, header: Sequence[str], names: Sequence[str], flag: str, taken: int | None
+) -> int | None:
+    """The column whose heading is the first of ``names``; DataError where two have it."""
+    lower = [name.lower() if i != taken else "" for i, name in enumerate(header)]
+    name = next((name for name in names if name in lower), None)
+    if name is None:
+        return None
+    same = [str(i + 1) for i, other in enumerate(lower) if other == name]
+    if len(same) > 1:
+        raise DataError(
+            f"{path}: columns {' and '.join(same)} have the heading {name!r}: {flag} decides"
+        )
+    return lower.index(name)
 
 
 def _append(found: Texts, text: str, label: str, place: str) -> None:

@@ -1,4 +1,5 @@
-"""data: what examples come from: files and folders, read whole or piece by piece.
+"""data: what examples come from: tables, texts and pictures, and what lies beside them.
 
-May import runtime only.
+May import runtime, errors and types only; never what requests are made of, trained with
+or served by.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..algorithm import Algorithm
+from ..data.reading import Reading
 from ..errors import AlgoshelfError, InputError
 from .running import measured
 from .training import Setting
@@ -39,6 +40,7 @@ def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
         devices=job["devices"],
         target=job["target"],
         distribution=job["distribution"],
+        reading=Reading.parse(job["reading"]),
     )
     outcome = measured(setting, job["seed"], job["started"], Path(job["model"]))
     assert outcome is not None  # there is one host

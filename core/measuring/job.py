@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import container
 from ..algorithm import Algorithm
+from ..data.reading import Reading
 from ..errors import InputError
 from ..hyperparameters import Hyperparameters
 from ..training.cluster import is_worker
@@ -53,6 +54,7 @@ def measure_job(
     task: Task,
     model: Path,
     distribution: str,
+    reading: Reading,
 ) -> None:
     """Do ``task`` in a training job, and leave its record; it is there after the first run.
 
@@ -60,7 +62,12 @@ def measure_job(
     chief alone leaves the record; what a training raises is raised there.
     """
     setting = Setting(
-        algorithm, channels, hyperparameters, target=task.target, distribution=distribution
+        algorithm,
+        channels,
+        hyperparameters,
+        target=task.target,
+        distribution=distribution,
+        reading=reading,
     )
     if not is_worker():
         outcomes: list[Outcome] = []

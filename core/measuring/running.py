@@ -33,7 +33,9 @@ def measured(setting: Setting, seed: int, started: float, model: Path) -> Outcom
         setting.hyperparameters,
         model,
         seed=seed,
-        options=RunOptions(devices=setting.devices, target_metric=setting.target),
+        options=RunOptions(
+            devices=setting.devices, target_metric=setting.target, reading=setting.reading
+        ),
         reporter=Reporters([clock, Log(sys.stderr)]),
         distribution=setting.distribution,
     )

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..algorithm import Algorithm
+from ..data.reading import Reading
 from ..errors import InputError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..training.launch import die_with_parent
@@ -25,7 +26,8 @@ CHILD = "algoshelf.core.measuring.child"
 class Setting:
     """What is measured: an algorithm on ``channels`` (name to path) and ``devices`` (FORMS).
 
-    ``target`` is the value of its objective that ends a run, and the clock.
+    ``target`` is the value of its objective that ends a run, and the clock; ``reading`` what is
+    decided of tables and texts.
     """
 
     algorithm: Algorithm[Any]
@@ -34,6 +36,7 @@ class Setting:
     devices: str = "auto"
     target: float | None = None
     distribution: str = ""
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def batch_size(self) -> int | None:
@@ -79,6 +82,7 @@ def run_once(setting: Setting, seed: int, model: Path | None = None) -> Outcome:
             "devices": setting.devices,
             "target": setting.target,
             "distribution": setting.distribution,
+            "reading": setting.reading.written(),
             "seed": seed,
             "model": str(model or Path(scratch, "model")),
             "answer": str(answer),

@@ -93,8 +93,8 @@ class Asker:
     def _questions(self, starts: Sequence[tuple[Job, Entry]]) -> Iterator[Question]:
         """What is to be asked, read and decoded when it is wanted."""
         for job, entry in starts:
-            for part in parts(job.path, job.split, job.limits, entry.offset, entry.records):
-                part = _checked(job, part)
+            for part in parts(job.intake, job.split, job.limits, entry.offset, entry.records):
+                part = _rewritten(job, _checked(job, part))
                 asked = job.asked(part.records)
                 decoded = None
                 if asked and job.strategy == MULTI:
@@ -206,6 +206,25 @@ def _checked(job: Job, part: Part) -> Part:
         else record
         for record in part.records
     ]
+    return part._replace(records=records)
+
+
+def _rewritten(job: Job, part: Part) -> Part:
+    """``part`` as lines of CSV that can be asked about, with a blank one for the headings."""
+    intake = job.intake
+    if job.split != LINE or not (intake.rewrites or intake.skips_headings):
+        return part
+    begins = part.first == 1 and intake.skips_headings and len(part.records) > 0
+    if not intake.rewrites and isinstance(part.records, Lines):
+        if not begins:
+            return part
+        below = part.records.body.partition(b"\n")[2]
+        return part._replace(records=Lines(b"\n" + below, len(part.records)))
+    records = [
+        intake.line(record) if isinstance(record, bytes) else record for record in part.records
+    ]
+    if begins:
+        records[0] = b""
     return part._replace(records=records)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Sequence
 
 from .. import codecs, recordio
 from ..algorithm import Algorithm
+from ..data import folders
+from ..data.reading import Reading
 from ..errors import InputError, OutputError
+from .intake import Intake, intake
 from .splitting import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
 MULTI, SINGLE = "multi", "single"
@@ -34,7 +37,8 @@ class TransformOptions:
     """``max_payload`` is in bytes; ``devices`` as in ``--devices``; None is the usual choice.
 
     ``split_type`` is one of SPLIT_TYPES, ``strategy`` of STRATEGIES, ``on_error`` of ON_ERROR.
-    ``force`` computes anew what the journal holds for done.
+    ``force`` computes anew what the journal holds for done. ``reading`` is what the user decides of
+    tables and texts.
     """
 
     content_type: str | None = None
@@ -46,6 +50,7 @@ class TransformOptions:
     on_error: str = FAIL
     devices: str = "auto"
     force: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Job:
     strategy: str
     max_payload: int
     join: bool
+    intake: Intake
 
     @property
     def limits(self) -> Limits:
@@ -143,7 +149,11 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     if not found:
         raise InputError(f"{source}: holds no files (INPUT; hidden ones don't count)")
-    return [(file, file.relative_to(base).as_posix()) for file in sorted(found)]
+    kept = [file for file in found if not folders.is_no_data(file.name)]
+    folders.say_left_out(base, [file.name for file in found if file not in kept])
+    if not kept:
+        raise InputError(f"{source}: holds no files that may be data (INPUT)")
+    return [(file, file.relative_to(base).as_posix()) for file in sorted(kept)]
 
 
 def _below(folder: Path) -> list[Path]:
@@ -153,9 +163,9 @@ def _below(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
 
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in folders:
+    for parent, inner, files in os.walk(folder, onerror=refuse):
+        inner[:] = [name for name in inner if not folders.is_no_data(name)]
+        for name in inner:
             if Path(parent, name).is_symlink():
                 raise InputError(
                     f"{Path(parent, name)}: a link to a folder, which is not followed: "
@@ -176,8 +186,8 @@ def _base(pattern: str) -> Path:
 def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOptions) -> Job:
     """How ``path`` is asked. Raises InputError where it or the options do not fit."""
     found = _stat(path)
-    kind = options.content_type or codecs.content_type_of(path)
-    content_type = codecs.check_content_type(kind, algorithm.accepted())
+    source = intake(algorithm, path, options.content_type)
+    content_type = source.content_type
     split = options.split_type or usual_split(content_type)
     strategy = MULTI if split == NONE else options.strategy
     _check_split(content_type, split, strategy)
@@ -189,6 +199,11 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
                 f"--join-source joins {content_type} with {accept}: leave out --accept"
             )
         codecs.negotiate(accept, offered)
+        if source.rewrites:
+            raise InputError(
+                "--join-source joins comma-separated columns as they stand: write the file so, "
+                "or leave it out"
+            )
     elif options.accept:
         accept = codecs.negotiate(options.accept, offered)
     else:
@@ -210,6 +225,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
         strategy,
         options.max_payload,
         options.join_source,
+        source,
     )
 
 

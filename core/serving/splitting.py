@@ -6,7 +6,6 @@ at the end of a part sees the same parts again.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import IO, Any, Iterator, NamedTuple, Sequence, Union, overload
 
 import numpy as np
@@ -14,10 +13,12 @@ import numpy as np
 from .. import codecs, recordio
 from ..errors import (
     DataError,
+    InputError,
     MalformedPayloadError,
     PayloadError,
     PayloadTooLargeError,
 )
+from .intake import Intake
 
 LINE, RECORDIO, NONE = "line", "recordio", "none"
 SPLIT_TYPES = (LINE, NONE, RECORDIO)
@@ -90,14 +91,17 @@ class Part(NamedTuple):
     last: bool
 
 
-def parts(path: Path, split: str, limits: Limits, offset: int, before: int) -> Iterator[Part]:
-    """The parts of ``path`` from ``offset`` on, ``before`` which there are so many records.
+def parts(source: Intake, split: str, limits: Limits, offset: int, before: int) -> Iterator[Part]:
+    """The parts of ``source`` from ``offset`` on, ``before`` which there are so many records.
 
     Raises DataError where the file cannot be read.
     """
+    path = source.path
     try:
-        with path.open("rb", buffering=2**20) as stream:
-            stream.seek(offset)
+        if split == NONE and (source.rewrites or source.skips_headings):
+            yield _rewritten(source, limits)
+            return
+        with source.opened(offset) as stream:
             if split == NONE:
                 yield _whole(stream, limits)
             elif split == LINE:
@@ -106,6 +110,15 @@ def parts(path: Path, split: str, limits: Limits, offset: int, before: int) -> I
                 yield from _collected(_frames(stream, limits), limits, offset, before)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _rewritten(source: Intake, limits: Limits) -> Part:
+    size = source.path.stat().st_size
+    try:
+        body = source.body(limits.record)
+    except InputError:
+        return Part(1, [_too_large("the file", size, limits)], size, True)
+    return Part(1, [body] if body else [], size, True)
 
 
 def _whole(stream: IO[bytes], limits: Limits) -> Part:

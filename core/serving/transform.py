@@ -18,6 +18,7 @@ from typing import Any, Sequence
 
 from ..algorithm import Algorithm
 from ..artifact import METADATA, PARAMETERS, SYMBOL, digest_of
+from ..data.reading import using
 from ..errors import ArtifactError, DataError, OutputError, PayloadError
 from ..training.devices import parse_devices
 from . import journal
@@ -78,10 +79,12 @@ def transform(
     JSON Lines is no record, and stays blank. Raises InputError.
     """
     options = options or TransformOptions()
-    jobs = select(algorithm, source, output, options)
+    listener = listener or Listener()
+    with using(options.reading, listener.message):
+        jobs = select(algorithm, source, output, options)
     digest = _digest(model)
     with journal.opened(output) as notes:
-        run = _Transform(algorithm, model, digest, output, options, listener or Listener(), notes)
+        run = _Transform(algorithm, model, digest, output, options, listener, notes)
         return run.all(jobs)
 
 
@@ -198,6 +201,7 @@ class _Transform:
             "join source": job.join,
             "devices": self.options.devices,
             "part": list(job.limits),
+            **job.intake.settings(),
         }
 
     def _write(self, output: journal.Output, answer: Answer) -> None:

@@ -34,6 +34,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
+from ..data.reading import Reading, using
 from ..errors import ArtifactError, DataError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
 from ..runtime import staging
@@ -77,7 +78,8 @@ class RunOptions:
     ``target_metric`` is a value of the algorithm's objective that ends the training;
     ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
     ``peer_timeout`` is how many seconds a host may say nothing before the others give it up;
-    ``examples`` is about how many of a channel are used, where a trial on a part will do.
+    ``examples`` is about how many of a channel are used, where a trial on a part will do;
+    ``reading`` is what the user decides of tables and texts.
     """
 
     devices: str = "auto"
@@ -89,6 +91,7 @@ class RunOptions:
     target_metric: float | None = None
     peer_timeout: float = PEER_TIMEOUT_SECONDS
     examples: int | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 class Decision(NamedTuple):
@@ -428,7 +431,7 @@ def train(
         try:
             run.check_hosts()
             # names of blocks and operators count from 0 again: the same training, the same bytes
-            with mx.name.NameManager():
+            with mx.name.NameManager(), using(options.reading, reporter.message):
                 algorithm.train(run)
         finally:
             reporter.end()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from ...core.channels import check_channels
+from ...core.data.reading import Reading
 from ...core.data.walking import walk
 from ...core.errors import DataError, InputError
 from ...core.hyperparameters import Hyperparameters
@@ -100,7 +101,10 @@ def not_empty(path: Path, tell: Tell = say) -> None:
 
 
 def contents(
-    algorithm: AnyAlgorithm, given: Mapping[str, Path], hyperparameters: Hyperparameters
+    algorithm: AnyAlgorithm,
+    given: Mapping[str, Path],
+    hyperparameters: Hyperparameters,
+    reading: Reading | None = None,
 ) -> None:
     """Read the channels as a training does, up to its first step. Raises what a training would.
 
@@ -108,7 +112,7 @@ def contents(
     """
     if getattr(hyperparameters, "precision", "") == "mixed":
         hyperparameters = hyperparameters.model_copy(update={"precision": "float32"})
-    options = RunOptions(devices="cpu", examples=CHECKED_EXAMPLES)
+    options = RunOptions(devices="cpu", examples=CHECKED_EXAMPLES, reading=reading or Reading())
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         try:
             run_training(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core import codecs
+from ...core.data.reading import Reading
 from ...core.errors import InputError, MissingDependencyError
 from ...core.hyperparameters import Search
 from ...core.job import BENCHMARK, SEED
@@ -117,6 +118,7 @@ def estimator(
     offline: bool = False,
     benchmark: Task | None = None,
     source_dir: Path | None = None,
+    reading: Reading | None = None,
     session: Any = None,
     **settings: Any,
 ) -> Any:
@@ -129,7 +131,8 @@ def estimator(
     hyperparameters and data. With ``spot``, AWS may take until ``max_wait`` seconds, twice
     ``max_run`` by default. ``output`` is where everything goes, an S3 URI [the SDK's own bucket].
     With ``benchmark`` the job measures, keeps no checkpoints, and leaves no model but a record.
-    ``source_dir`` is one that was packed before, for many estimators at once.
+    ``source_dir`` is one that was packed before, for many estimators at once. ``reading`` is what
+    is decided of tables and texts.
     ``settings`` are the SDK's, and go first; ``instance_type="local"`` is its local mode. Raises
     AwsError, InputError, PluginError.
     """
@@ -137,6 +140,7 @@ def estimator(
     algorithm = entry.algorithm
     given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
     kept = given.model_dump(mode="json", include=given.model_fields_set)
+    kept.update(reading.written() if reading is not None else {})
     _check_bounds(kept)
     if seed is not None:
         try:

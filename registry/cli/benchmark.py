@@ -15,6 +15,7 @@ from typing import Any, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
+from ...core.data.reading import Reading
 from ...core.errors import InputError, MissingDependencyError, OutputError
 from ...core.training.devices import FORMS
 from ..discovery import Entry
@@ -37,6 +38,7 @@ from .flags import (
     unknown_flags,
 )
 from .output import console, json_option, print_json, print_table
+from .reading import reading_parameters, taken
 from .sagemaker.common import account as open_account
 
 OUTPUT = Path("benchmarks")
@@ -61,6 +63,7 @@ def benchmark_command(entry: Entry) -> click.Command:
         )
     )
     parameters += options((INSTANCES, *HIRING_FLAGS))
+    parameters += reading_parameters()
     parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 
     def callback(as_json: bool, serving: bool, **given: Any) -> None:
@@ -287,6 +290,11 @@ class _Asked:
                 parsed.append(schema.parse({**values, **variant}, flag))
             except InputError as error:
                 self.faults += [fault for fault in error.faults if fault not in self.faults]
+        reading = Reading()
+        try:
+            reading = taken(given)
+        except InputError as error:
+            self.faults += error.faults
         devices = self._devices(given.get("devices", "auto"))
         if len(devices) * len(variants) > MOST_SETTINGS:
             self.faults.append(f"{len(devices) * len(variants)} settings: {MOST_SETTINGS} at most")
@@ -299,6 +307,7 @@ class _Asked:
                 devices=device,
                 target=target,
                 distribution=f"{entry.distribution} {entry.version}",
+                reading=reading,
             )
             for device, hyperparameters in itertools.product(devices, parsed)
         ]

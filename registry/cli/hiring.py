@@ -105,6 +105,7 @@ def measure(
             instance_count=place.instances,
             role=role,
             hyperparameters=values.model_dump(mode="json", include=values.model_fields_set),
+            reading=setting.reading,
             max_run=int(asked.max_run),
             output=f"{sdk.root(account)}/benchmarks",
             benchmark=Task(seeds=seeds, target=setting.target),
@@ -234,7 +235,7 @@ def _check_contents(
         return
     check_installed(entry, setting.hyperparameters)
     tell("reading the channels, up to the first step")
-    checks.contents(entry.algorithm, here, setting.hyperparameters)
+    checks.contents(entry.algorithm, here, setting.hyperparameters, setting.reading)
 
 
 def _agree(

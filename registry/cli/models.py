@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import click
 
 from ...core import codecs
+from ...core.algorithm import Algorithm
 from ...core.artifact import Artifact
 from ...core.channels import TEST
-from ...core.errors import InputError, PayloadError
+from ...core.data.reading import using
+from ...core.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
 from ...core.files import exists
+from ...core.serving.intake import intake
 from ..discovery import opened
 from .flags import PATH
 from .output import console, json_option, print_json, print_table
 from .plots import check_plot, save_plot
+from .reading import reading_options, say, taken
 
 STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
+_LINE = re.compile(r"^line (\d+)")
 
 
 @click.command()
@@ -40,9 +48,13 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
     metavar="FILE.png",
     help="Draw the confusion matrix, or the clusters.",
 )
+@reading_options
 @json_option
-def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -> None:
+def evaluate(
+    model: Path, test: Path | None, plot: Path | None, as_json: bool, **given: str | None
+) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
+    decided = taken(given)
     _artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
@@ -56,7 +68,8 @@ def evaluate(model: Path, test: Path | None, plot: Path | None, as_json: bool) -
         )
     if plot is not None:
         check_plot(plot)
-    evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
+    with using(decided, say):
+        evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
         save_plot(evaluation, plot)
         click.echo(f"drawn in {plot}", err=True)
@@ -118,8 +131,13 @@ def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
 @click.option(
     "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"
 )
+@reading_options
 def predict(
-    model: Path, inputs: tuple[str, ...], content_type: str | None, accept: str | None
+    model: Path,
+    inputs: tuple[str, ...],
+    content_type: str | None,
+    accept: str | None,
+    **given: str | None,
 ) -> None:
     """Ask MODEL about each INPUT: a file, or - for stdin; without any, about its own example."""
     artifact, algorithm = opened(model)
@@ -131,39 +149,94 @@ def predict(
             f"--accept {answer_type} is one document an input: "
             f"give one INPUT, or --accept {codecs.JSONLINES}"
         )
-    loaded = algorithm.model_fn(model)
-    for source, body, kind in _bodies(artifact, inputs, content_type):
-        try:
-            prediction = algorithm.predict_fn(algorithm.input_fn(body, kind), loaded)
-        except PayloadError as error:
-            raise type(error)(*(f"{source}: {fault}" for fault in error.faults)) from None
-        sys.stdout.buffer.write(algorithm.output_fn(prediction, answer_type))
-        sys.stdout.buffer.flush()
+    with using(taken(given), say):
+        asked = _asked(model, artifact, algorithm, inputs, content_type)
+        loaded = algorithm.model_fn(model)
+        for each in asked:
+            body = each.body()
+            try:
+                prediction = algorithm.predict_fn(algorithm.input_fn(body, each.kind), loaded)
+            except PayloadError as error:
+                faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
+                raise type(error)(*faults, *_advice(each, error)) from None
+            sys.stdout.buffer.write(algorithm.output_fn(prediction, answer_type))
+            sys.stdout.buffer.flush()
 
 
-def _bodies(
-    artifact: Artifact, inputs: tuple[str, ...], content_type: str | None
-) -> Iterator[tuple[str, bytes, str]]:
-    """Where each request comes from, its body and its content type."""
+class _Asked(NamedTuple):
+    """Where a request comes from, what gives its body, and its content type.
+
+    ``headings`` is how many lines of the source come before those of the body.
+    """
+
+    source: str
+    body: Callable[[], bytes]
+    kind: str
+    headings: int = 0
+
+
+def _asked(
+    model: Path,
+    artifact: Artifact,
+    algorithm: Algorithm[Any],
+    inputs: tuple[str, ...],
+    content_type: str | None,
+) -> list[_Asked]:
+    """The requests, checked as far as it can be without mxnet; all faults in one InputError."""
     if not inputs:
         if content_type is not None:
             raise InputError("--content-type speaks of an INPUT: give a file, or - for stdin")
         click.echo("no INPUT: answering the example that the model carries", err=True)
         example = artifact.metadata.example
-        yield "the model's example", example.body.encode(), example.content_type
+        return [_Asked("the model's example", example.body.encode, example.content_type)]
+    found, faults = [], []
     for name in inputs:
-        if name == STDIN:
-            if content_type is None:
-                raise InputError(
-                    "stdin has no name to tell its content type by: give --content-type"
-                )
-            yield "stdin", sys.stdin.buffer.read(), content_type
-            continue
         try:
-            if not stat.S_ISREG(os.stat(name).st_mode):
-                raise InputError(f"{name}: not a file; give - for stdin")
-            if os.stat(name).st_size > MOST_INPUT_BYTES:
-                raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
-            yield name, Path(name).read_bytes(), content_type or codecs.content_type_of(name)
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+            found.append(_input(model, algorithm, name, content_type))
+        except InputError as error:
+            faults += [each if name in each else f"{name}: {each}" for each in error.faults]
+    if faults:
+        raise InputError(*faults)
+    return found
+
+
+def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str | None) -> _Asked:
+    if name == STDIN:
+        if content_type is None:
+            raise InputError("stdin has no name to tell its content type by: give --content-type")
+        return _Asked("stdin", sys.stdin.buffer.read, content_type)
+    try:
+        status = os.stat(name)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(
+            f"{name}: a folder: `algoshelf transform {shlex.quote(str(model))} {shlex.quote(name)} "
+            "OUTPUT` answers all files in it"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{name}: not a file; give - for stdin")
+    if status.st_size > MOST_INPUT_BYTES:
+        raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
+    read = intake(algorithm, Path(name), content_type)
+    headings = 1 if read.skips_headings else 0
+    return _Asked(
+        name, partial(read.body, MOST_INPUT_BYTES), content_type or read.content_type, headings
+    )
+
+
+def _below(headings: int, fault: str) -> str:
+    """``fault`` with the number of its line in the file, of which ``headings`` were left out."""
+    return _LINE.sub(lambda found: f"line {int(found[1]) + headings}", fault, count=1)
+
+
+def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:
+    """What to do where a table has columns that are not asked about."""
+    if codecs.media_type(asked.kind) != codecs.CSV or not isinstance(error, UnfitPayloadError):
+        return ()
+    if not any(word in fault for fault in error.faults for word in ("shape", "rows of", "cells")):
+        return ()
+    return (
+        "of a table with other columns too, --columns, --label-column or --text-column say which "
+        "are asked about",
+    )

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -16,6 +17,7 @@ import click
 from ...core import container
 from ...core.artifact import remove_leftovers
 from ...core.channels import TEST, check_channels
+from ...core.data.reading import using
 from ...core.errors import AlgoshelfError, InputError
 from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
@@ -35,6 +37,7 @@ from .flags import (
     unknown_flags,
 )
 from .output import json_option, print_json, reporter
+from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")
 SKETCHED = 8
@@ -55,6 +58,7 @@ def train_command(entry: Entry) -> click.Command:
         ),
     ]
     parameters += options(RUN_FLAGS)
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, **given: str | None) -> None:
@@ -112,7 +116,12 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
             }
         )
         return
-    _show(entry, output, channels.get(TEST), metrics)
+    with using(options.reading, _say_nothing):  # what was assumed, the training has said
+        _show(entry, output, channels.get(TEST), metrics, written(options.reading))
+
+
+def _say_nothing(text: str) -> None:
+    pass
 
 
 def _start_hosts(count: str | None, output: Path) -> None:
@@ -192,6 +201,10 @@ def _checked(
         faults.append(f"--seed: {error}")
     run_options, wrong = _run_options(given)
     faults += wrong
+    try:
+        run_options = replace(run_options, reading=taken(given))
+    except InputError as error:
+        faults += error.faults
     if faults:
         raise InputError(*faults)
     return channels, hyperparameters, seed, run_options
@@ -226,7 +239,9 @@ def _positive(text: str) -> float:
     return value
 
 
-def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float]) -> None:
+def _show(
+    entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, float], reading: str
+) -> None:
     """The figures, a few examples drawn, where the model is, and what may come next."""
     algorithm = entry.algorithm
     if test is not None:
@@ -237,8 +252,8 @@ def _show(entry: Entry, output: Path, test: Path | None, metrics: Mapping[str, f
     own = test is not None and test not in algorithm.sample().values()
     data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"
     click.echo(f"\nThe model is in {output}. Next:")
-    click.echo(f"  {program} evaluate {model}{data}")
-    click.echo(f"  {program} predict {model} FILE")
+    click.echo(f"  {program} evaluate {model}{data}{reading}")
+    click.echo(f"  {program} predict {model} FILE{reading}")
     click.echo(f"  {program} info {algorithm.name}")
 
 

@@ -18,6 +18,8 @@ from ...core.training.devices import FORMS
 from ..discovery import opened
 from .flags import PATH, SIZE
 from .output import console, json_option, print_json
+from .reading import reading_options, taken
+from .serve import SIZE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -62,6 +64,7 @@ SHOW_SECONDS = 0.1
 )
 @click.option("--devices", metavar="D", default="auto", help=f"{FORMS} [default: auto]")
 @click.option("--force", is_flag=True, help="Compute anew what an earlier run has left.")
+@reading_options
 @json_option
 def transform(
     model: Path,
@@ -77,12 +80,14 @@ def transform(
     devices: str,
     force: bool,
     as_json: bool,
+    **given: str | None,
 ) -> None:
     """Ask MODEL about each record of INPUT, and write the answers into the folder OUTPUT.
 
     INPUT is a file, a folder with all that lies in it, or a pattern such as 'data/*.csv' in quotes.
     OUTPUT/<input>.out holds a line for each line of <input>: a blank one where that is blank (of
-    plain text, every line is a text), and for a bad one {"error": …}, in CSV a blank line.
+    plain text, every line is a text), for the headings of a table a blank one, and for a bad one
+    {"error": …}, in CSV a blank line.
 
     When it was stopped or killed, the same command goes on where it was.
     """
@@ -96,6 +101,7 @@ def transform(
         on_error=on_error,
         devices=devices,
         force=force,
+        reading=taken(given),
     )
     algorithm = opened(model)[1]
     listener = Bar() if sys.stderr.isatty() else Log()
@@ -139,7 +145,8 @@ class Rate:
         started, before = self.first
         if done <= before:
             return None
-        return (now - started) / (done - before) * (self.total - done)
+        # what is packed, or in another encoding, is counted as UTF-8: more than the file's bytes
+        return (now - started) / (done - before) * max(0, self.total - done)
 
 
 def _clock(seconds: float | None) -> str:
@@ -151,7 +158,7 @@ def _clock(seconds: float | None) -> str:
 
 
 def _line(summary: Summary, done: int, rate: Rate) -> str:
-    part = done / max(1, rate.total)
+    part = min(1.0, done / max(1, rate.total))
     errors = f", {summary.errors:,} bad" if summary.errors else ""
     return (
         f"{summary.rows:,} rows{errors}, {summary.rate:,.0f} rows/s, {part:.0%} of "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 import click
 
 from ...core.channels import check_channels
+from ...core.data.reading import Reading
 from ...core.errors import InputError, TrainingError
 from ...core.hyperparameters import Search
 from ...core.training import parse_duration, parse_seed
@@ -28,6 +29,7 @@ from .flags import (
     unknown_flags,
 )
 from .output import json_option, print_json, reporter
+from .reading import reading_parameters, taken
 from .training import OUTPUT
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def tune_command(entry: Entry) -> click.Command:
             + "]",
         )
     ]
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(as_json: bool, vary: tuple[str, ...], **given: str | None) -> None:
@@ -199,6 +202,11 @@ def _plan(
         paths = check_channels(algorithm.channels, own or algorithm.sample())
     except InputError as error:
         faults += error.faults
+    reading = Reading()
+    try:
+        reading = taken(given)
+    except InputError as error:
+        faults += error.faults
     fixed = {name: given[name] for name in names if name in given}
     ranges: list[Range] = []
     try:
@@ -219,6 +227,7 @@ def _plan(
         ranges=ranges,
         seed=seed,
         max_runtime=runtime,
+        reading=reading,
         **counts,
     )
 

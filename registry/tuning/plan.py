@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from ...core.data.reading import Reading
 from ...core.tuning import Range
 from ..discovery import Entry
 
@@ -23,3 +24,4 @@ class Plan:
     repeats: int
     parallel: int
     max_runtime: float | None
+    reading: Reading = field(default_factory=Reading)

@@ -18,9 +18,10 @@ import threading
 from pathlib import Path
 from typing import Any, Mapping
 
+from ...core.data.reading import Reading
 from ...core.errors import AlgoshelfError, InputError
 from ...core.runtime.staging import leave
-from ...core.training import Reporter, train
+from ...core.training import Reporter, RunOptions, train
 from ..discovery import catalog
 
 START = "from algoshelf.registry.tuning import trial; trial.main()"
@@ -123,6 +124,7 @@ def main() -> None:
             algorithm.Hyperparameters.parse(order["hyperparameters"]),
             Path(order["output"]),
             seed=order["seed"],
+            options=RunOptions(reading=Reading.parse(order["reading"])),
             reporter=_Telling(tell, answers, algorithm.objective.metric),
             distribution=f"{entry.distribution} {entry.version}",
         )

@@ -82,6 +82,7 @@ class Tuner:
             **{f"range of {each.name}": str(each) for each in plan.ranges},
             "hyperparameters": {k: v for k, v in settings.items() if k not in varied},
             **{f"data of {name}": _digest(path) for name, path in plan.channels.items()},
+            **{f"--{name}": value for name, value in plan.reading.written().items()},
         }
         # Only these train in epochs that the others' can be compared with.
         epochs = settings["epochs"] if issubclass(schema, TrainingHyperparameters) else None
@@ -223,6 +224,7 @@ class Tuner:
             "hyperparameters": json.loads(json.dumps({**plan.fixed, **chosen}, default=str)),
             "seed": seed,
             "output": str(output),
+            "reading": plan.reading.written(),
         }
         self._keys += 1
         self._running[self._keys] = _Running(

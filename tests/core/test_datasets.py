@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from algoshelf.core import Array, CsvRows, DataError, ImageFiles, RecordImages, codecs, files, mx
+from algoshelf.core.data import tables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -392,7 +393,7 @@ def read_all(path: Path, features: int = 2) -> tuple[Array, Array]:
 def test_rows_are_those_of_the_reader_of_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, block: int
 ) -> None:
-    monkeypatch.setattr(files, "CSV_BLOCK_BYTES", block)
+    monkeypatch.setattr(tables, "CSV_BLOCK_BYTES", block)
     path = tmp_path / "rows.csv"
     path.write_bytes(text.encode())
     for x, y in (read_all(path), files.read_labelled_csv(path, features=2, labels=10)):
@@ -416,7 +417,7 @@ def test_rows_are_those_of_the_reader_of_whole_files(
 def test_a_fault_of_a_row_names_file_and_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, text: str, fault: str
 ) -> None:
-    monkeypatch.setattr(files, "CSV_BLOCK_BYTES", block)
+    monkeypatch.setattr(tables, "CSV_BLOCK_BYTES", block)
     path = tmp_path / "rows.csv"
     path.write_text(text)
     for read in (read_all, lambda p: files.read_labelled_csv(p, features=2, labels=10)):

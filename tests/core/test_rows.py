@@ -12,7 +12,8 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from algoshelf.core import DataError, files, recordio_protobuf, rows
+from algoshelf.core import DataError, recordio_protobuf, rows
+from algoshelf.core.data import tables
 
 TABLE = np.random.default_rng(0).normal(size=(1000, 7)).astype(np.float32)
 
@@ -101,7 +102,7 @@ def test_reading_many_rows_takes_little_memory(
 ) -> None:
     """10 MB of rows, in blocks of a quarter of a megabyte."""
     for module, name in (
-        (files, "CSV_BLOCK_BYTES"),
+        (tables, "CSV_BLOCK_BYTES"),
         (rows, "BLOCK_BYTES"),
         (recordio_protobuf, "BLOCK_BYTES"),
     ):

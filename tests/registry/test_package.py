@@ -174,6 +174,26 @@ def test_a_failure_says_why_in_its_first_line(algoshelf: Algoshelf, tmp_path: Pa
     assert "FastFile" in failure.read_text().splitlines()[0]
 
 
+def test_a_job_reads_tables_as_it_is_told_and_leaves_markers_alone(
+    algoshelf: Algoshelf, tmp_path: Path
+) -> None:
+    assert algoshelf("package", "kmeans", "--as", "script", "--output", "code").code == 0
+    lines = IRIS.read_text().splitlines()[1:]
+    rows = "".join(f"{i};{line.replace(',', ';')}\n" for i, line in enumerate(lines))
+    (tmp_path / "rows.csv").write_text(rows)
+    environment = contract(tmp_path / "ml", tmp_path / "rows.csv")
+    (tmp_path / "ml" / "input" / "data" / "train" / "_SUCCESS").write_text("")
+    arguments = ("-k", "3", "--restarts", "1", "--delimiter", '"semicolon"', "--columns", "2-5")
+    trained = clean(tmp_path / "code", "entry_point.py", *arguments, **environment)
+    assert trained.returncode == 0, trained.stderr
+    made = json.loads((tmp_path / "ml" / "model" / "algorithm.json").read_bytes())
+    assert made["input"]["shape"] == [0, 4]
+    failure = tmp_path / "ml" / "output" / "failure"
+    refused = clean(tmp_path / "code", "entry_point.py", "--header", "perhaps", **environment)
+    assert refused.returncode == 1
+    assert failure.read_text().startswith("header: expected yes or no, got 'perhaps'")
+
+
 def test_a_third_party_plugin_is_packed_along(site: Site, tmp_path: Path) -> None:
     acme(site)
     packed = site("package", "acme-tabular", "--as", "script", "--output", "code")

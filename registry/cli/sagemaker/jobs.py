@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
+from ....core.data.reading import Reading
 from ....core.data.walking import walk
 from ....core.errors import InputError, PayloadError, TrainingError
 from ....core.hyperparameters import Hyperparameters
@@ -40,6 +41,7 @@ from ..flags import (
     whole,
 )
 from ..output import json_option, print_json
+from ..reading import reading_parameters, taken
 from .common import account as open_account
 from .common import confirm
 
@@ -69,6 +71,7 @@ class _Asked:
     seed: int | None
     jobs: int
     parallel: int
+    reading: Reading
     flags: Mapping[str, str]
 
 
@@ -85,6 +88,7 @@ def _job_command(entry: Entry, start: Start, more: Table = ()) -> click.Command:
             ["--wait/--no-wait"], default=True, help="Show the job's log until it ends, or not."
         ),
     ]
+    parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
     def callback(
@@ -140,6 +144,7 @@ def _checked(
         faults.append(f"--max-wait: may not be shorter than --max-run, {max_run:g} s")
     volume = reader.number("volume", USUAL_VOLUME, MOST_VOLUME) if "volume" in told else None
     seed = reader.read("seed", parse_seed)
+    reading = reader.attempt(lambda: taken(told)) or Reading()
     if told.get("name"):
         most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
         faults += filter(None, [names.fault(told["name"], most)])
@@ -170,6 +175,7 @@ def _checked(
         seed=seed,
         jobs=trainings,
         parallel=parallel,
+        reading=reading,
         flags=told,
     )
 
@@ -300,6 +306,7 @@ def _settings(
         "role": asked.flags.get("role"),
         "hyperparameters": asked.given,
         "seed": asked.seed,
+        "reading": asked.reading,
         "image_uri": asked.flags.get("image"),
         "spot": asked.spot,
         "max_run": int(asked.max_run),
@@ -346,7 +353,7 @@ def _looked_into(
         return
     check_installed(asked.entry, asked.hyperparameters)
     _say("reading the channels, up to the first step")
-    checks.contents(asked.entry.algorithm, here, asked.hyperparameters)
+    checks.contents(asked.entry.algorithm, here, asked.hyperparameters, asked.reading)
 
 
 def _agreed(

@@ -11,6 +11,7 @@ from typing import Callable
 import pytest
 from algoshelf.algorithms.text_sentiment.texts import Texts, read
 from algoshelf.core import DataError
+from algoshelf.core.data import reading
 
 EXAMPLES = [
     ("a warm, funny film", "positive"),
@@ -239,10 +240,32 @@ def test_all_faults_of_a_file_are_counted(tmp_path: Path) -> None:
     assert caught.value.faults[-1] == "... and 20 more"
 
 
-def test_text_that_is_not_utf_8_is_named_by_line(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes("gut,1\nschön,0\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"x\.csv: line 2: not UTF-8 at byte 4"):
+def test_text_in_windows_1252_is_read_and_said(tmp_path: Path) -> None:
+    """What is between „ and “ became control characters by the advice to convert from Latin-1."""
+    (tmp_path / "x.csv").write_bytes("text,label\nganz „toll“ schön,1\nnaja…,0\n".encode("cp1252"))
+    said: list[str] = []
+    with reading.using(reading.Reading(), said.append):
+        assert read(tmp_path, "train").texts == ["ganz „toll“ schön", "naja…"]
+    assert any("x.csv: not UTF-8: taken for Windows-1252 (--encoding decides)" in s for s in said)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("schön,1\nnicht so,0\n".encode() + "übel,0\n".encode("cp1252"), "line 3: not UTF-8"),
+        ("очень хорошо,1\nплохо,0\n".encode("cp1251"), "nor does it look like Windows-1252"),
+        ("とても良い,1\n悪い,0\n".encode("shift_jis"), "give --encoding, such as"),
+        ("schön und gut,1\nübel,0\n".encode("cp850"), "nor does it look like Windows-1252"),
+        ("schön und gut,1\nübel,0\n".encode("mac-roman"), "nor does it look like Windows-1252"),
+    ],
+)
+def test_what_may_be_another_encoding_is_refused_with_the_flag(
+    content: bytes, fault: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(DataError, match=fault) as caught:
         read(tmp_path, "train")
+    assert "--encoding" in str(caught.value)
 
 
 def test_a_label_that_training_had_not_is_named(tmp_path: Path) -> None:

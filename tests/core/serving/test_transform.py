@@ -173,13 +173,13 @@ def test_bad_rows_are_found_without_asking_one_by_one(asked: Asked) -> None:
     asked()
     good = asked.rows
     asked.algorithm = Counting()
-    bad = {0: b"a,b,c,d", 1700: b"1,2,3", 1701: b"nan,1,1,1", 2999: b"1e30,1,1,1"}
+    bad = {1: b"a,b,c,d", 1700: b"1,2,3", 1701: b"nan,1,1,1", 2999: b"1e30,1,1,1"}
     asked.write(bad.get(i, line) for i, line in enumerate(lines))
     summary = asked(REPORT)
     assert (summary.rows, summary.errors) == (2996, 4)
     assert Counting.calls < 400
     assert [(e["file"], e["line"], e["code"]) for e in asked.errors] == [
-        ("in.csv", 1, "malformed_payload"),
+        ("in.csv", 2, "malformed_payload"),
         ("in.csv", 1701, "unfit_payload"),
         ("in.csv", 1702, "unfit_payload"),
         ("in.csv", 3000, "unfit_payload"),

@@ -58,7 +58,8 @@ def existing(aws: Aws, name: str) -> None:
 def test_a_training_is_asked_for_as_the_service_expects(aws: Aws) -> None:
     role = aws.role()
     logged(aws, "TrainingJobs", {"iris/algo-1-1": ["epoch=1 step=3 train:msd=0.53"]})
-    result = aws(*TRAIN, "--role", role, "--name", "iris", "--seed", 7, "--yes", "--json")
+    reading = ("--columns", "1-4", "--header", "yes", "--delimiter", ",")
+    result = aws(*TRAIN, "--role", role, "--name", "iris", "--seed", 7, "--yes", "--json", *reading)
     assert result.exit_code == 0, result.exception
     (request,) = aws.sent("CreateTrainingJob")
     check_request("CreateTrainingJob", request)
@@ -66,6 +67,8 @@ def test_a_training_is_asked_for_as_the_service_expects(aws: Aws) -> None:
     assert request["RoleArn"] == role
     assert request["HyperParameters"]["k"] == "3"
     assert request["HyperParameters"]["seed"] == "7"
+    told = [request["HyperParameters"][name] for name in ("columns", "header", "delimiter")]
+    assert [json.loads(value) for value in told] == ["1-4", "yes", "comma"]
     assert {"Key": "algoshelf:algorithm", "Value": "kmeans"} in request["Tags"]
     image = request["AlgorithmSpecification"]["TrainingImage"]
     assert image.endswith("mxnet-training:1.9.0-cpu-py38")

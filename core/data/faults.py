@@ -1,0 +1,152 @@
+"""What is wrong with a table of numbers, column by column: all of it at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import DataError
+from .tables import Layout, is_number, ranges
+
+MOST_COLUMNS = 10  # shown
+MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
+FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_NO_VALUE = ("n/a", "na", "#n/a", "null", "none", "nil", "nd", "-", "--", "?", ".", "missing")
+TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
+_ONE = {
+    TEXT: "{cell!r} is not a number",
+    EMPTY: "is empty, expected a number",
+    NOTHING: "{cell!r} is not a number",
+    BEYOND: "{cell!r} is not a finite float32",
+}
+
+
+@dataclass
+class _Kind:
+    """Faults of one kind in one column: how many, and where the first is."""
+
+    line: int
+    cell: str
+    count: int = 0
+
+
+class _Found:
+    """What is wrong in the rows of one table."""
+
+    def __init__(self, layout: Layout, width: int) -> None:
+        self.layout = layout
+        self.width = width
+        self.columns: dict[int, dict[str, _Kind]] = {}
+        self.ragged: list[tuple[int, int]] = []
+        self.blank: list[int] = []
+        self.lines = self.ragged_count = 0
+        self.more = False
+
+    def look(self) -> None:
+        """Through all rows; blank lines at the end are no fault."""
+        meant, decimal = list(self.layout.meant()), self.layout.decimal
+        blank: list[int] = []
+        for number, row in self.layout.rows():
+            if not any(cell.strip() for cell in row) and len(row) < 2:
+                blank.append(number)
+                continue
+            self.blank += blank
+            blank = []
+            self.lines += 1
+            if self.lines > MOST_LINES:
+                self.more = True
+                return
+            if len(row) != self.width:
+                self.ragged_count += 1
+                self.ragged += [(number, len(row))] if self.ragged_count == 1 else []
+                continue
+            for index in meant:
+                if index < len(row):
+                    self._cell(index, number, row[index], decimal)
+
+    def _cell(self, index: int, line: int, cell: str, decimal: str) -> None:
+        kind = _kind(cell.strip(), decimal)
+        if kind:
+            kinds = self.columns.setdefault(index, {})
+            kinds.setdefault(kind, _Kind(line, cell.strip())).count += 1
+
+    def sentences(self) -> list[str]:
+        """A sentence for each column, and one for rows of another width, and for blank ones."""
+        found = []
+        if self.blank:
+            more = f", and {len(self.blank) - 1:,} more" if len(self.blank) > 1 else ""
+            found.append(f"line {self.blank[0]} is empty{more}")
+        if self.ragged:
+            line, cells = self.ragged[0]
+            more = f", and {self.ragged_count - 1:,} more lines are not of {self.width} either"
+            columns = f"line {line} has {cells} columns, expected {self.width}"
+            found.append(columns + (more if self.ragged_count > 1 else ""))
+        shown = sorted(self.columns)[:MOST_COLUMNS]
+        found += [self._column(index, self.columns[index]) for index in shown]
+        if len(self.columns) > len(shown):
+            found.append(f"... and {len(self.columns) - len(shown):,} more columns")
+        return found
+
+    def _column(self, index: int, kinds: dict[str, _Kind]) -> str:
+        if len(kinds) == 1:
+            ((kind, found),) = kinds.items()
+            if found.count == 1:
+                reason = _ONE[kind].format(cell=_short(found.cell))
+                return f"line {found.line}, column {index + 1}: {reason}"
+        parts = [self._part(kind, found) for kind, found in kinds.items()]
+        return f"{self.layout.named(index)}: {', '.join(parts)}"
+
+    def _part(self, kind: str, found: _Kind) -> str:
+        first = f"line {found.line}" + ("" if kind == EMPTY else f": {_short(found.cell)!r}")
+        if found.count == self.lines - self.ragged_count and self.lines > 1:
+            return f"{kind} throughout (first in {first})"
+        lines = "1 line" if found.count == 1 else f"{found.count:,} lines"
+        return f"{kind} in {lines} of {self.lines:,} (first in {first})"
+
+    def advice(self) -> str:
+        """The flag that would read it: of its headings, or of the columns that are numbers."""
+        kinds = [kind for found in self.columns.values() for kind in found.values()]
+        in_line_1 = bool(kinds) and all((kind.line, kind.count) == (1, 1) for kind in kinds)
+        if in_line_1 and not (self.ragged or self.blank) and self.lines > 1:
+            return "--header yes takes line 1 for headings"
+        bad = [
+            index
+            for index, kinds in self.columns.items()
+            if sum(kind.count for kind in kinds.values()) > (self.lines - self.ragged_count) / 2
+        ]
+        good = [index + 1 for index in self.layout.meant() if index not in bad]
+        return f"--columns {ranges(good)} leaves such columns out" if bad and good else ""
+
+
+def summary(layout: Layout, width: int | None = None) -> DataError | None:
+    """All that is wrong with the numbers of a table whose rows have ``width`` columns in the file,
+    those of its first row where it is not given. None where nothing is.
+    """
+    found = _Found(layout, width or layout.width)
+    found.look()
+    sentences = found.sentences()
+    if not sentences:
+        return None
+    advice = found.advice()
+    if found.more:
+        sentences.append(f"(of the first {MOST_LINES:,} lines)")
+    path = layout.path
+    return DataError(*(f"{path}: {text}" for text in sentences), *([advice] if advice else []))
+
+
+def _kind(cell: str, decimal: str) -> str:
+    """What is wrong with a cell; empty where it is a number."""
+    if not cell:
+        return EMPTY
+    if len(cell) > 1 and cell[0] == cell[-1] == '"':
+        cell = cell[1:-1].strip()
+    if is_number(cell, decimal):
+        return "" if abs(float(cell.replace(",", "."))) < FLOAT32_LIMIT else BEYOND
+    if _NOT_FINITE.fullmatch(cell):
+        return BEYOND
+    return NOTHING if cell.lower() in _NO_VALUE else TEXT
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= 40 else f"{cell[:37]}..."

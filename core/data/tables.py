@@ -1,0 +1,513 @@
+"""Tables as people keep them: which character stands between cells, whether there are headings,
+which columns are meant. What was not certain is said; what cannot be told is refused, with the
+flag that decides.
+
+A plain table, comma-separated UTF-8, is handed on as it lies; any other becomes one, line for line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+
+from ..errors import DataError
+from . import reading
+from .encoding import TextForm, form_of, lines, open_utf8
+
+HEAD_BYTES = 2**18
+HEAD_ROWS = 200
+MOST_CELL = 2**28  # characters; Python's own limit is 2**17
+CSV_BLOCK_BYTES = 4 * 2**20
+LONGEST_LINE_BYTES = 64 * 2**20
+BATCH_ROWS = 4096
+MOST_LINES_OF_A_CELL = 1000
+COUNTED_ROWS = 20  # from so many on, a column that goes 1, 2, 3 … is taken for a number of the row
+COMMA = ","
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)", " ": "spaces"}
+_TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
+_MARK = "\ufeff".encode()
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+
+Row = Tuple[int, List[str]]
+"""The number of the line at which a row begins, and its cells; a blank line has none."""
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether ``cell`` is a finite decimal number, with a comma in it where ``decimal`` is one."""
+    cell = cell.strip()
+    if _NUMBER.fullmatch(cell):
+        return decimal == "." or "." not in cell
+    return decimal == COMMA and _DECIMAL_COMMA.fullmatch(cell) is not None
+
+
+class Block(NamedTuple):
+    """Whole lines, separated by commas in UTF-8, without headings.
+
+    ``line`` is the number of the first in the file, ``offset`` where it begins, in bytes of the
+    text as ``open_utf8`` gives it.
+    """
+
+    text: bytes
+    line: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the table in ``path`` is written, and which of its columns are meant.
+
+    ``header`` are the headings, empty where there are none; ``width`` the number of columns of
+    the first row; ``columns`` the indices of those that are meant, None for all as they stand.
+    """
+
+    path: Path
+    form: TextForm
+    delimiter: str = COMMA
+    decimal: str = "."
+    header: tuple[str, ...] = ()
+    has_header: bool = False
+    width: int = 0
+    columns: tuple[int, ...] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its lines can be taken as they are, but for the headings."""
+        return self.form.is_usual and self.delimiter == COMMA and self.columns is None
+
+    def named(self, index: int) -> str:
+        """``column 2, width``, of the columns as they stand in the file."""
+        name = self.header[index].strip() if index < len(self.header) else ""
+        return f"column {index + 1}" + (f", {name[:40]}" if name else "")
+
+    def meant(self) -> Sequence[int]:
+        """The indices of the columns that are meant, in order."""
+        return range(self.width) if self.columns is None else self.columns
+
+    def blocks(self) -> Iterator[Block]:
+        """The lines below the headings as comma-separated numbers, little by little."""
+        return self._plain_blocks() if self.is_plain else self._rewritten()
+
+    def rows(self) -> Iterator[Row]:
+        """All rows below the headings with all their columns, blank lines among them."""
+        found = _rows(self.path, self.form, self.delimiter)
+        if self.has_header:
+            next(found, None)
+        return found
+
+    def chosen(self, row: Sequence[str]) -> list[str]:
+        """The meant cells of ``row``, numbers with a point; a row of another width whole."""
+        cells = list(row)
+        if self.columns is not None and len(row) == self.width:
+            cells = [row[i] for i in self.columns]
+        return [_pointed(cell) for cell in cells] if self.decimal == COMMA else cells
+
+    def _plain_blocks(self) -> Iterator[Block]:
+        line, offset = 1, 0
+        for block in _blocks_of_lines(self.path, self.form):
+            text = block
+            if offset == 0:
+                skipped = len(_MARK) if block.startswith(_MARK) else 0
+                if self.has_header:
+                    end = block.find(b"\n", skipped) + 1
+                    skipped = end or len(block)
+                    line += 1 if end else 0
+                text, offset = block[skipped:], skipped
+            yield Block(text, line, offset)
+            line += text.count(b"\n")
+            offset += len(text)
+
+    def _rewritten(self) -> Iterator[Block]:
+        rows, offset = self.rows(), 0
+        while True:
+            batch = list(itertools.islice(rows, BATCH_ROWS))
+            if not batch:
+                return
+            # a comma left in a cell would make two of it
+            cells = ((cell.replace(COMMA, ";") for cell in self.chosen(row)) for _, row in batch)
+            lines = [COMMA.join(row).replace("\n", " ") for row in cells]
+            text = ("\n".join(lines) + "\n").encode("utf-8", "replace")
+            yield Block(text, batch[0][0], offset)
+            offset += len(text)
+
+
+def _pointed(cell: str) -> str:
+    """A number with a decimal comma as one with a point; what holds a point is none."""
+    return f"?{cell}" if "." in cell else cell.replace(COMMA, ".", 1)
+
+
+def numeric(path: Path, *, label: bool = False, request: bool = False) -> Layout:
+    """The layout of a table of numbers. Raises DataError.
+
+    With ``label``, each row begins with the label: the first column, unless it is decided
+    otherwise; without it, a label column is left out. Of a ``request``, columns that count the rows
+    are no concern.
+    """
+    form = form_of(path, whole=False)
+    decided = reading.current()
+    text = _head(path, form)
+    delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter)
+    rows = list(itertools.islice(_parsed(text, delimiter), HEAD_ROWS))
+    first = rows[0] if rows else []
+    headed = decided.header
+    if headed is None:
+        filled = any(cell.strip() for cell in first)
+        headed = filled and not any(is_number(cell, decimal) for cell in first)
+    header = tuple(first) if headed else ()
+    layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first))
+    layout = _with_columns(layout, decided, label)
+    _say(layout, certain, decided)
+    if not (request or decided.columns):
+        _say_counted(layout, rows[1:] if headed else rows)
+    return layout
+
+
+def _with_columns(layout: Layout, decided: reading.Reading, label: bool) -> Layout:
+    if not layout.width:
+        return layout
+    source, width, header = str(layout.path), layout.width, layout.header
+    chosen = list(range(width))
+    if decided.columns is not None:
+        chosen = reading.places(decided.columns, width, header, source, "--columns")
+    labels = [0] if label else []
+    if decided.label_column is not None:
+        labels = reading.places(decided.label_column, width, header, source, "--label-column")
+        if len(labels) != 1:
+            raise DataError(f"{source}: --label-column: one column holds the labels")
+    elif label:
+        _check_label_is_first(layout)
+    features = [i for i in chosen if i not in labels]
+    columns = tuple([*labels, *features] if label else features)
+    if columns == tuple(range(width)):
+        return layout
+    if not features:
+        raise DataError(f"{source}: of its {width} columns, none is left to read")
+    return replace(layout, columns=columns)
+
+
+def _check_label_is_first(layout: Layout) -> None:
+    """A heading that says where the label is decides nothing by itself, but is not passed over."""
+    names = [name.strip().lower() for name in layout.header]
+    others = [i for i, name in enumerate(names) if i and name in ("label", "class", "target", "y")]
+    if others and names[0] not in ("label", "class", "target", "y"):
+        raise DataError(
+            f"{layout.path}: the label is expected in column 1, {layout.header[0].strip()!r}, but "
+            f"{layout.named(others[0])} has its name: --label-column {others[0] + 1} takes that, "
+            "--label-column 1 the first"
+        )
+
+
+def _numeric_delimiter(path: Path, text: str, given: str | None) -> tuple[str, str, bool]:
+    """The delimiter, what stands before decimals, and whether that was certain."""
+    if given is not None:
+        rows = list(itertools.islice(_parsed(text, given), HEAD_ROWS))
+        return given, _decimal(path, rows, given), True
+    scores = {}
+    for delimiter in _NAMES:
+        if delimiter == " " or delimiter not in text:
+            continue
+        rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+        body = rows[1:] or rows
+        cells = [cell for row in body if len(row) > 1 for cell in row]
+        if not cells:
+            continue
+        widths = [len(row) for row in body]
+        alike = max(map(widths.count, set(widths))) / len(widths)
+        decimals = "." if delimiter == COMMA else ".,"
+        good = max(sum(is_number(cell, mark) for cell in cells) for mark in decimals)
+        scores[delimiter] = (round(alike * good / len(cells), 6), alike)
+    if not scores or set(scores) == {COMMA}:
+        return COMMA, ".", True
+    best = max(scores.values())
+    found = [delimiter for delimiter, score in scores.items() if score == best]
+    if path.name.lower().endswith(_TABBED) and "\t" in scores:
+        found = ["\t"]
+    if len(found) > 1:
+        raise DataError(_ambiguous(path, found))
+    rows = list(itertools.islice(_parsed(text, found[0]), HEAD_ROWS))
+    return found[0], _decimal(path, rows, found[0]), False
+
+
+def _ambiguous(path: Path, found: Sequence[str]) -> str:
+    names = [name for name, character in reading.DELIMITERS.items() if character in found]
+    kinds = " or ".join(_NAMES[character] for character in found)
+    flags = " or ".join(f"--delimiter {name}" for name in names)
+    return f"{path}: its cells may be separated by {kinds}: {flags} decides"
+
+
+def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    """What stands before decimals: a comma where numbers hold one. Raises DataError for both."""
+    if delimiter == COMMA:
+        return "."
+    cells = [cell.strip() for row in rows for cell in row]
+    commas = [
+        cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)
+    ]
+    if not commas:
+        return "."
+    points = [cell for cell in cells if "." in cell and _NUMBER.fullmatch(cell)]
+    if points:
+        raise DataError(
+            f"{path}: its numbers have decimal commas ({commas[0]}) and points ({points[0]}): one "
+            "may stand between thousands: save it without these, with one mark for decimals"
+        )
+    if all(_THOUSANDS.fullmatch(cell) for cell in commas):
+        raise DataError(
+            f"{path}: the comma in {commas[0]} may stand before decimals or between thousands: "
+            "save it with points for decimals and nothing between thousands"
+        )
+    return COMMA
+
+
+def _say(layout: Layout, certain: bool, decided: reading.Reading) -> None:
+    """One line on all that was assumed."""
+    parts = [layout.form.assumed] if layout.form.assumed else []
+    if not certain:
+        parts.append(f"separated by {_NAMES[layout.delimiter]}")
+    if layout.decimal == COMMA:
+        parts.append("decimal commas")
+    if layout.has_header and decided.header is None:
+        names = ", ".join(name.strip() for name in layout.header)
+        parts.append(f"line 1 holds headings ({names if len(names) < 60 else names[:57] + '…'})")
+    if parts:
+        flags = ["--encoding"] * bool(layout.form.assumed) + ["--delimiter"] * (not certain)
+        flags += ["--header"] * (layout.has_header and decided.header is None)
+        decide = f" ({', '.join(flags)} {'decide' if len(flags) > 1 else 'decides'})" * bool(flags)
+        reading.note(f"{'; '.join(parts)}{decide}", layout.path)
+
+
+def _say_counted(layout: Layout, rows: Sequence[Sequence[str]]) -> None:
+    """A column that counts the rows is a number as any other, and hardly meant."""
+    for column in layout.meant():
+        cells = [row[column] for row in rows if len(row) > column]
+        if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
+            continue
+        first = int(cells[0][:18])
+        if first in (0, 1) and all(
+            cell.strip() == str(number) for number, cell in enumerate(cells, first)
+        ):
+            others = [i + 1 for i in layout.meant() if i != column]
+            reading.note(
+                f"{layout.named(column)}, counts the rows, and is read as a number like the "
+                f"others; --columns {ranges(others)} leaves it out",
+                layout.path,
+            )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """``1,3-5`` of 1, 3, 4, 5."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def textual(path: Path, form: TextForm, *, names: Sequence[str]) -> Layout:
+    """The layout of a table of texts, told by its lines being of one width; ``names`` are headings
+    that such tables have. Whether it has headings is left open. Raises DataError.
+    """
+    decided = reading.current()
+    text = _head(path, form)
+    delimiter, certain = decided.delimiter, True
+    if delimiter is None:
+        delimiter, certain = _textual_delimiter(path, text, names)
+    first = next((row for row in _parsed(text, delimiter) if row), [])
+    if form.assumed or not certain:
+        _say(Layout(path, form, delimiter), certain, decided)
+    return Layout(path, form, delimiter, width=len(first))
+
+
+def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
+    """The layout of a table that is asked about, of which one column holds texts: that of which
+    it is decided, or whose heading is the first of ``headings``; else it is taken as it stands.
+    """
+    decided = reading.current()
+    text = _head(path, form)
+    tried = [decided.delimiter] if decided.delimiter else ["\t", COMMA, ";", "|"]
+    if decided.delimiter is None and path.name.lower().endswith(_TABBED):
+        tried = ["\t"]
+    firsts = {each: next((row for row in _parsed(text, each) if row), []) for each in tried}
+    named = {
+        each: names
+        for each, row in firsts.items()
+        for names in [[cell.strip().lower() for cell in row]]
+        if set(names) & set(headings)
+    }
+    delimiter = max(named, key=lambda each: len(named[each])) if named else tried[0]
+    if not named and len(tried) > 1:
+        delimiter = COMMA
+    first = firsts[delimiter]
+    has_header = bool(named) if decided.header is None else decided.header
+    header = tuple(first) if has_header else ()
+    layout = Layout(path, form, delimiter, ".", header, has_header, len(first))
+    column = decided.text_column or decided.columns
+    if column is not None:
+        flag = "--text-column" if decided.text_column else "--columns"
+        chosen = reading.places(column, len(first), header, str(path), flag)
+        return replace(layout, columns=tuple(chosen))
+    if named and has_header and len(first) > 1:
+        names = named[delimiter]
+        heading = next(name for name in headings if name in names)
+        if names.count(heading) > 1:
+            raise DataError(f"{path}: several columns are called {heading!r}: give --text-column")
+        return replace(layout, columns=(names.index(heading),))
+    return layout
+
+
+def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str, bool]:
+    if path.name.lower().endswith(_TABBED):
+        return "\t", True
+    fitting, named, often = [], [], {}
+    for delimiter in _NAMES:
+        if delimiter == " " or delimiter not in text:
+            continue
+        rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+        often[delimiter] = sum(len(row) > 1 for row in rows)
+        if len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
+            fitting.append(delimiter)
+        if len(rows[0]) > 1 and {cell.strip().lower() for cell in rows[0]} & set(names):
+            named.append(delimiter)
+    if not often:
+        return COMMA, True
+    found = [each for each in fitting if each in named] or fitting or named
+    if "\t" in found:  # hardly a sign of any text
+        found = ["\t"]
+    if len(found) > 1:
+        raise DataError(_ambiguous(path, found))
+    chosen = found[0] if found else max(often, key=lambda each: often[each])
+    return chosen, chosen == COMMA
+
+
+def _head(path: Path, form: TextForm) -> str:
+    """The first lines as text; whole ones, unless it is all one."""
+    with open_utf8(path, form) as stream:
+        head = stream.read(HEAD_BYTES)
+    if len(head) == HEAD_BYTES:
+        head = head[: head.rfind(b"\n") + 1] or head
+    return head.decode("utf-8-sig", "replace")
+
+
+def _parsed(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows of the start of a table, of which the last may be cut; blank lines are empty."""
+    csv.field_size_limit(MOST_CELL)
+    if delimiter == "\t":
+        numbered = enumerate(text.replace("\r\n", "\n").rstrip("\n").split("\n"), 1)
+        return (row for _, row in tabbed(numbered))
+    return _tolerant(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def _tolerant(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error:  # told with its line by who reads the table
+        return
+
+
+def _rows(path: Path, form: TextForm, delimiter: str) -> Iterator[Row]:
+    numbered = lines(path, form)
+    if delimiter == "\t":
+        yield from tabbed(numbered)
+        return
+    csv.field_size_limit(MOST_CELL)
+    reader = csv.reader((line + "\n" for _, line in numbered), delimiter=delimiter, strict=True)
+    first = 1
+    try:
+        for row in reader:
+            yield first, row
+            first = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
+            "double quotes"
+        ) from None
+
+
+def tabbed(numbered: Iterable[tuple[int, str]]) -> Iterator[Row]:
+    """The rows of lines whose cells are separated by tabs.
+
+    Such tables know no quoting but that of a whole cell, and most no line end within a cell. Excel
+    does: where the last cell of a line begins with a quote that is left open, the lines up to the
+    one that closes it, and fills the row, belong to it.
+    """
+    source, width = iter(numbered), 0
+    waiting: deque[tuple[int, str]] = deque()
+    while True:
+        found = waiting.popleft() if waiting else next(source, None)
+        if found is None:
+            return
+        number, line = found
+        row = line.split("\t") if line.strip() else []
+        if '"' in line:
+            if width and _is_open(row[-1]):
+                row = _joined(line, width, source, waiting).split("\t")
+            row = [_unquoted(cell) for cell in row]
+        width = width or len(row)
+        yield number, row
+
+
+def _joined(
+    line: str, width: int, source: Iterator[tuple[int, str]], waiting: deque[tuple[int, str]]
+) -> str:
+    """``line`` with those that close its quote, taken from ``waiting`` and ``source``; as it is
+    where they do not.
+    """
+    taken: list[tuple[int, str]] = []
+    whole = line
+    while len(taken) < MOST_LINES_OF_A_CELL:
+        more = waiting.popleft() if waiting else next(source, None)
+        if more is None:
+            break
+        taken.append(more)
+        whole += "\n" + more[1]
+        cells = whole.split("\t")
+        if len(cells) > width:
+            break
+        if len(cells) == width and all(map(_is_closed, cells)):
+            return whole
+    waiting.extendleft(reversed(taken))
+    return line
+
+
+def _is_open(cell: str) -> bool:
+    return cell.startswith('"') and cell.count('"') % 2 == 1
+
+
+def _is_closed(cell: str) -> bool:
+    return not cell.startswith('"') or _unquoted(cell) != cell
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', ""):
+        return inner.replace('""', '"')
+    return cell
+
+
+def _blocks_of_lines(path: Path, form: TextForm) -> Iterator[bytes]:
+    """The content of ``path`` in blocks of whole lines, so that memory holds little text."""
+    rest = b""
+    with open_utf8(path, form) as stream:
+        while True:
+            block = stream.read(CSV_BLOCK_BYTES)
+            if not block:
+                break
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield rest + block[:end]
+                rest = block[end:]
+            elif len(rest) + len(block) > LONGEST_LINE_BYTES:
+                raise DataError(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes")
+            else:
+                rest += block
+    if rest:
+        yield rest
