@@ -14,10 +14,9 @@ from typing import IO, Iterator, NamedTuple, Sequence
 import numpy as np
 
 from . import codecs
-from .errors import DataError, PayloadError
+from .errors import DataError
 from .types import Array
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 CSV_BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
@@ -217,24 +216,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
             if pickled
             else f"{path}: not a readable npz file: {error}"
         ) from None
-
-
-def class_folders(path: Path) -> dict[str, list[Path]]:
-    """The image files of each subfolder of ``path``, by the subfolder's name."""
-    found = {
-        folder.name: with_suffix(folder, *IMAGE_SUFFIXES)
-        for folder in entries(path)
-        if folder.is_dir()
-    }
-    return {name: files for name, files in found.items() if files}
-
-
-def read_image(path: Path, *, mode: str, size: tuple[int, int]) -> Array:
-    """The PNG or JPEG file ``path`` as in codecs.decode_image; a damaged one becomes DataError."""
-    try:
-        return codecs.decode_image(read_image_bytes(path), mode=mode, size=size)
-    except PayloadError as error:
-        raise DataError(f"{path}: {error}") from None
 
 
 def read_image_bytes(path: Path) -> bytes:

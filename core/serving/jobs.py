@@ -62,6 +62,8 @@ class Job:
     strategy: str
     max_payload: int
     join: bool
+    # the content type with its parameters, as the requests have it
+    request_type: str = ""
 
     @property
     def limits(self) -> Limits:
@@ -210,6 +212,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
         strategy,
         options.max_payload,
         options.join_source,
+        kind,
     )
 
 

@@ -102,7 +102,8 @@ class Run(Generic[H]):
 
     ``devices`` are the mxnet contexts to compute on, ``kvstore`` the store that sums over them
     (None where there is nothing to sum). ``metrics`` holds the last value of each metric
-    reported, ``data`` the digest of each channel read: both go into the artifact.
+    reported, ``data`` the digest of each channel read, ``examples`` how many there were in it and
+    what is to be said of them by number: all go into the artifact.
     """
 
     algorithm: Algorithm[H]
@@ -117,6 +118,7 @@ class Run(Generic[H]):
     reporter: Reporter = field(default_factory=LogReporter)
     metrics: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
     distribution: str = ""
 
@@ -264,6 +266,7 @@ class Run(Generic[H]):
                 distribution=self.distribution,
                 metrics=self.metrics,
                 data=self.data,
+                examples=self.examples,
                 packages=_packages(),
             ),
         )

@@ -189,6 +189,7 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
                 "algorithm": algorithm.name,
                 "seed": seed,
                 "hyperparameters": artifact.metadata.hyperparameters,
+                "examples": artifact.metadata.examples,
                 "metrics": metrics,
             }
         )
