@@ -37,6 +37,7 @@ MAX_BLOCKS = 2**24  # of 8 x 8 coefficients, summed over all scans
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXPECTED = "expected a whole PNG, JPEG or WebP"
 _ORIENTATION = 0x0112
+_SHORT, _LONG = 3, 4  # types of a tag's value
 _MAX_TAGS = 1024
 
 # Bytes that a pixel takes at the most while it is decoded, converted and scaled down; and where
@@ -431,7 +432,9 @@ def _orientation(exif: bytes) -> int:
         for entry in range(min(count, _MAX_TAGS)):
             tag, kind = struct.unpack_from(order + "HH", exif, start + 2 + 12 * entry)
             if tag == _ORIENTATION:
-                form = {3: "H", 4: "I"}.get(kind, "H")
+                form = {_SHORT: "H", _LONG: "I"}.get(kind)
+                if form is None:
+                    return 1
                 (value,) = struct.unpack_from(order + form, exif, start + 10 + 12 * entry)
                 return value if 1 <= value <= 8 else 1
     except struct.error:

@@ -40,9 +40,17 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(
-    width: int, height: int, depth: int, colour: int, pixels: bytes,
-    *, before: bytes = b"", after: bytes = b"", interlaced: bool = False, pieces: int = 1,
-) -> bytes:  # fmt: skip
+    width: int,
+    height: int,
+    depth: int,
+    colour: int,
+    pixels: bytes,
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
+    interlaced: bool = False,
+    pieces: int = 1,
+) -> bytes:
     """``pixels`` are what an IDAT holds, compressed; divided among ``pieces`` of them."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     step = max(1, -(-len(pixels) // pieces))
@@ -57,7 +65,7 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 def flat_png(width: int, height: int, colour: int, depth: int = 8, **options: object) -> bytes:
     """A valid one that is all the same, in a few bytes."""
-    row = 1 + -(-width * CHANNELS[colour] * depth // 8)
+    row = 9 + -(-width * CHANNELS[colour] * depth // 8)  # room for the rows of seven passes
     deflate = zlib.compressobj(9)
     block = bytes(min(row * height, 2**24))
     left, found = row * height, []
@@ -70,16 +78,23 @@ def flat_png(width: int, height: int, colour: int, depth: int = 8, **options: ob
 
 def exif_bomb(entries: int = 60_000, tail: int = 2_000_000) -> bytes:
     """Each of its tags claims all of the data."""
-    tags = b"".join(
-        struct.pack("<HHII", number, 7, tail, 8) for number in range(entries)
-    )  # fmt: skip
+    tags = b"".join(struct.pack("<HHII", number, 7, tail, 8) for number in range(entries))
     return b"II*\0" + struct.pack("<IH", 8, entries) + tags + bytes(tail)
 
 
 def pngs() -> Iterator[Case]:
     palette = chunk(b"PLTE", bytes(768))
-    for width, height in ((1, 50_000_000), (50_000_000, 1), (1_900_000, 1), (32_767, 1), (1, 300),
-                          (7071, 7071), (32_767, 1525), (1000, 32_767), (5000, 5000)):  # fmt: skip
+    for width, height in (
+        (1, 50_000_000),
+        (50_000_000, 1),
+        (1_900_000, 1),
+        (32_767, 1),
+        (1, 300),
+        (7071, 7071),
+        (32_767, 1525),
+        (1000, 32_767),
+        (5000, 5000),
+    ):
         for colour in (0, 6) if max(width, height) > 10**6 else CHANNELS:
             for depth in (1, 8, 16) if colour == 0 else (8,):
                 before = palette if colour == 3 else b""
@@ -88,9 +103,20 @@ def pngs() -> Iterator[Case]:
                     flat_png(width, height, colour, depth, before=before),
                 )
     # the largest of each mode that the bounds let pass, and a little more
-    for colour, depth, key in ((0, 8, False), (0, 1, False), (0, 16, False), (2, 8, False),
-                               (3, 8, False), (4, 8, False), (6, 8, False), (0, 8, True),
-                               (2, 8, True), (3, 8, True), (2, 16, False), (6, 16, False)):  # fmt: skip
+    for colour, depth, key in (
+        (0, 8, False),
+        (0, 1, False),
+        (0, 16, False),
+        (2, 8, False),
+        (3, 8, False),
+        (4, 8, False),
+        (6, 8, False),
+        (0, 8, True),
+        (2, 8, True),
+        (3, 8, True),
+        (2, 16, False),
+        (6, 16, False),
+    ):
         mode = {1: "1", 16: "I;16"}.get(depth, "L") if colour == 0 else images._MODES[colour]
         each = images._WORK[mode + "T" * key]
         for bytes_a_pixel in each:
@@ -102,20 +128,26 @@ def pngs() -> Iterator[Case]:
                 for interlaced in (False, True):
                     yield (
                         f"PNG {side}x{side} {mode}{'T' * key} {depth} interlaced {interlaced}",
-                        png(side, side, depth, colour,
-                            zlib.compress(bytes((1 + -(-side * CHANNELS[colour] * depth // 8)) * side), 1)
-                            if not interlaced else zlib.compress(bytes(side * (side * CHANNELS[colour] * depth // 8 + 9)), 1),
-                            before=before, interlaced=interlaced),
-                    )  # fmt: skip
+                        flat_png(side, side, colour, depth, before=before, interlaced=interlaced),
+                    )
     tiny = zlib.compress(b"\0\0")
     bomb = zlib.compress(bytes(100_000_000), 9)
     for kind, data in (
-        (b"zTXt", b"k\0\0" + bomb), (b"iTXt", b"k\0\1\0\0\0" + bomb), (b"iCCP", b"p\0\0" + bomb),
-        (b"eXIf", exif_bomb()), (b"eXIf", exif_bomb(5, 10)), (b"tEXt", b"k\0" + b"x" * 5_000_000),
-        (b"zTXt", b"Raw profile type exif\0\0" + bomb), (b"acTL", struct.pack(">II", 2**31 - 1, 0)),
-        (b"fcTL", bytes(26)), (b"fdAT", bytes(100)), (b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 6, 0, 0, 0)),
-        (b"PLTE", bytes(3 * 10_000)), (b"tRNS", bytes(10**6)), (b"ABCD", bytes(99)),
-    ):  # fmt: skip
+        (b"zTXt", b"k\0\0" + bomb),
+        (b"iTXt", b"k\0\1\0\0\0" + bomb),
+        (b"iCCP", b"p\0\0" + bomb),
+        (b"eXIf", exif_bomb()),
+        (b"eXIf", exif_bomb(5, 10)),
+        (b"tEXt", b"k\0" + b"x" * 5_000_000),
+        (b"zTXt", b"Raw profile type exif\0\0" + bomb),
+        (b"acTL", struct.pack(">II", 2**31 - 1, 0)),
+        (b"fcTL", bytes(26)),
+        (b"fdAT", bytes(100)),
+        (b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 6, 0, 0, 0)),
+        (b"PLTE", bytes(3 * 10_000)),
+        (b"tRNS", bytes(10**6)),
+        (b"ABCD", bytes(99)),
+    ):
         for count in (1, 20):
             name = kind.decode()
             yield (
@@ -173,17 +205,29 @@ def jpegs() -> Iterator[Case]:
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype("u1"))
     flat = Image.new("RGB", (64, 64), (90, 20, 200))
     kinds = {
-        "baseline": {}, "progressive": {"progressive": True}, "optimized": {"optimize": True},
-        "444": {"subsampling": 0}, "progressive 444": {"progressive": True, "subsampling": 0},
+        "baseline": {},
+        "progressive": {"progressive": True},
+        "optimized": {"optimize": True},
+        "444": {"subsampling": 0},
+        "progressive 444": {"progressive": True, "subsampling": 0},
         "restarts": {"restart_marker_blocks": 1},
-    }  # fmt: skip
+    }
     for name, options in kinds.items():
         for picture in (photo, flat):
             for mode in ("RGB", "L", "CMYK"):
                 body = encoded(picture.convert(mode), "JPEG", **options)
-                for width, height in ((65_535, 65_535), (65_535, 1), (32_767, 400), (7000, 7000),
-                                      (6000, 5500), (5000, 3300), (3600, 3600), (2047, 24_000),
-                                      (300, 30_000), (1, 1)):  # fmt: skip
+                for width, height in (
+                    (65_535, 65_535),
+                    (65_535, 1),
+                    (32_767, 400),
+                    (7000, 7000),
+                    (6000, 5500),
+                    (5000, 3300),
+                    (3600, 3600),
+                    (2047, 24_000),
+                    (300, 30_000),
+                    (1, 1),
+                ):
                     yield f"JPEG {name} {mode} {width}x{height}", resized_jpeg(body, width, height)
                 yield f"JPEG {name} {mode} 4x4", resized_jpeg(body, 4000, 4000, 0x44)
                 yield f"JPEG {name} {mode} 0x0", resized_jpeg(body, 100, 100, 0)
@@ -200,9 +244,12 @@ def jpegs() -> Iterator[Case]:
     body = encoded(photo, "JPEG")
     bomb = exif_bomb(5000, 1)[:65_000]
     for name, segment in {
-        "exif": b"Exif\0\0" + bomb, "mpf": b"MPF\0" + bomb, "icc": b"ICC_PROFILE\0\x01\xff" + bytes(60_000),
-        "photoshop": b"Photoshop 3.0\0" + b"8BIM" * 15_000, "xmp": b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 60_000,
-    }.items():  # fmt: skip
+        "exif": b"Exif\0\0" + bomb,
+        "mpf": b"MPF\0" + bomb,
+        "icc": b"ICC_PROFILE\0\x01\xff" + bytes(60_000),
+        "photoshop": b"Photoshop 3.0\0" + b"8BIM" * 15_000,
+        "xmp": b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 60_000,
+    }.items():
         for marker in (0xE1, 0xE2, 0xED, 0xFE):
             for count in (1, 80):
                 whole = bytes([0xFF, marker]) + struct.pack(">H", len(segment) + 2) + segment
@@ -279,8 +326,24 @@ def webps() -> Iterator[Case]:
 
 def others() -> Iterator[Case]:
     picture = Image.new("RGB", (50, 40), (1, 2, 3))
-    for form in ("GIF", "BMP", "TIFF", "ICO", "ICNS", "PPM", "TGA", "EPS", "PDF", "PCX", "SGI",
-                 "JPEG2000", "DDS", "IM", "MPO", "SPIDER"):  # fmt: skip
+    for form in (
+        "GIF",
+        "BMP",
+        "TIFF",
+        "ICO",
+        "ICNS",
+        "PPM",
+        "TGA",
+        "EPS",
+        "PDF",
+        "PCX",
+        "SGI",
+        "JPEG2000",
+        "DDS",
+        "IM",
+        "MPO",
+        "SPIDER",
+    ):
         image = picture.convert("F") if form == "SPIDER" else picture
         image = image.resize((64, 64)) if form in ("ICNS", "ICO") else image
         yield f"{form}", encoded(image, form)
@@ -308,13 +371,18 @@ def templates() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     return [
-        encoded(photo, "PNG", exif=exif), encoded(photo.convert("P"), "PNG", transparency=3),
-        encoded(photo.convert("1"), "PNG"), encoded(photo.convert("LA"), "PNG"),
-        encoded(photo, "JPEG", exif=exif), encoded(photo, "JPEG", progressive=True),
-        encoded(photo.convert("CMYK"), "JPEG"), encoded(photo.convert("L"), "JPEG", progressive=True),
-        encoded(photo, "WEBP", exif=exif), encoded(photo, "WEBP", lossless=True),
+        encoded(photo, "PNG", exif=exif),
+        encoded(photo.convert("P"), "PNG", transparency=3),
+        encoded(photo.convert("1"), "PNG"),
+        encoded(photo.convert("LA"), "PNG"),
+        encoded(photo, "JPEG", exif=exif),
+        encoded(photo, "JPEG", progressive=True),
+        encoded(photo.convert("CMYK"), "JPEG"),
+        encoded(photo.convert("L"), "JPEG", progressive=True),
+        encoded(photo, "WEBP", exif=exif),
+        encoded(photo, "WEBP", lossless=True),
         encoded(photo.convert("RGBA"), "WEBP", save_all=True, append_images=[photo.rotate(90)]),
-    ]  # fmt: skip
+    ]
 
 
 def with_checksums(body: bytes) -> bytes:
