@@ -39,11 +39,16 @@ WORK_PER_PARAMETER = 500
 
 @dataclass(frozen=True)
 class ContentType:
-    """A content type that an algorithm accepts or answers: what the body holds, and an example."""
+    """A content type that an algorithm accepts or answers: what the body holds, and an example.
+
+    ``parameters`` are what a request may add to it, each as ``name=choice|choice: meaning``:
+    ``Content-Type: image/png; invert=no``. What reads them is ``codecs.parameter``.
+    """
 
     name: str
     description: str
     example: str = ""
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

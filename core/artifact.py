@@ -104,6 +104,11 @@ class Metadata(BaseModel):
     data: Dict[str, str] = Field(
         default_factory=dict, description="channel to the SHA-256 of the examples read from it"
     )
+    examples: Dict[str, Dict[str, int]] = Field(
+        default_factory=dict,
+        description="channel to how many examples it had, and how many files were left out of it, "
+        "pictures inverted, and the like",
+    )
     packages: Dict[str, str] = Field(default_factory=dict)
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
         default_factory=dict

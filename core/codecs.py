@@ -1,4 +1,4 @@
-"""Request bodies into examples, answers into bytes: seven content types, one home.
+"""Request bodies into examples, answers into bytes: eight content types, one home.
 
 A body is untrusted: nothing in it is unpickled or evaluated, sizes are checked before memory
 is taken, and whatever is wrong with it is a ``PayloadError`` that says where. Places count
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Sequence
 
 import numpy
 
+from .data import images
 from .errors import (
     InputError,
     MalformedPayloadError,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from typing import Tuple, Type
 
     from numpy.typing import NDArray
-    from PIL.Image import Image as PillowImage
 
     Fault = Tuple[Type[InputError], str]
 
@@ -51,13 +51,13 @@ NPY = "application/x-npy"
 TEXT = "text/plain"
 PNG = "image/png"
 JPEG = "image/jpeg"
+WEBP = "image/webp"
 RECORDIO_PROTOBUF = "application/x-recordio-protobuf"
 
 UTF8_MARK = b"\xef\xbb\xbf"
 
 MAX_FAULTS = 10  # shown
 MAX_COUNTED = 1000  # a body that is all faults must not cost more than a good one
-MAX_PIXELS = 50_000_000
 MAX_NPY_HEADER = 4096
 MOST_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
 MAX_DIMENSIONS = 32  # numpy's own limit
@@ -83,6 +83,7 @@ _EXTENSIONS = {
     ".png": PNG,
     ".jpg": JPEG,
     ".jpeg": JPEG,
+    ".webp": WEBP,
     ".jsonl": JSONLINES,
     ".jsonlines": JSONLINES,
     ".ndjson": JSONLINES,
@@ -98,7 +99,7 @@ _QUALITY = re.compile(r";\s*q\s*=\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:;|$)", re.IGNOREC
 @functools.lru_cache(maxsize=512)
 def media_type(content_type: str) -> str:
     """The bare, lower-case type of a Content-Type header: ``text/csv; label_size=0`` is
-    ``text/csv``. Other names of the seven types (``application/x-ndjson``) become theirs.
+    ``text/csv``. Other names of the eight types (``application/x-ndjson``) become theirs.
     """
     bare = content_type.split(";", 1)[0].strip().lower()
     return _ALIASES.get(bare, bare)
@@ -116,6 +117,24 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
         f"content type {_shown(media)} is not accepted{did_you_mean(media, accepted)}: "
         f"expected {_either(accepted)}"
     )
+
+
+def parameter(content_type: str, name: str, choices: Sequence[str]) -> str | None:
+    """The value of a parameter of a Content-Type header: ``no`` of ``image/png; invert=no``.
+
+    None where it is not given. Raises UnfitPayloadError for a value that is none of ``choices``.
+    """
+    for part in content_type.split(";")[1:]:
+        key, _, value = part.partition("=")
+        if key.strip().lower() == name:
+            value = value.strip().strip('"').lower()
+            if value not in choices:
+                raise UnfitPayloadError(
+                    f"the content type's {name} is {_shown(value)}{did_you_mean(value, choices)}: "
+                    f"expected {_either(choices)}"
+                )
+            return value
+    return None
 
 
 def content_type_of(path: str | os.PathLike[str]) -> str:
@@ -661,78 +680,7 @@ def _not_finite(values: NDArray[Any]) -> Iterator[Fault]:
 
 # Images
 
-
-def decode_image(
-    body: bytes,
-    *,
-    mode: str = "RGB",
-    size: tuple[int, int] | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> NDArray[Any]:
-    """The pixels of a PNG or JPEG: ``(H, W, 3) uint8`` for mode RGB, ``(H, W) uint8`` for L.
-
-    The EXIF orientation is applied; what is transparent lies on white, as in a viewer; 16-bit
-    grey is scaled to 8 bits; palettes, CMYK and 1-bit images are converted; an animation gives
-    its first frame. With ``size`` (W, H) it is scaled to that, bilinear with antialiasing.
-
-    Raises MalformedPayloadError (no PNG or JPEG, truncated, corrupt), UnfitPayloadError (more
-    than ``max_pixels``, found before anything is decoded).
-    """
-    if mode not in ("RGB", "L"):
-        raise ValueError(f"mode {mode!r}: expected 'RGB' or 'L'")
-    if not body:
-        raise _empty("a PNG or JPEG image")
-    with _without_warnings_of("PIL"):
-        try:
-            return _pixels(_open_image(body, max_pixels), mode, size)
-        except PayloadError:
-            raise
-        except Exception as error:  # Pillow's decoders raise nearly anything on a corrupt file
-            raise MalformedPayloadError(f"the image is corrupt or truncated: {error}") from error
-
-
-def _open_image(body: bytes, max_pixels: int) -> PillowImage:
-    from PIL import Image, UnidentifiedImageError
-
-    formats = ("PNG", "JPEG")
-    try:
-        image = Image.open(io.BytesIO(body), formats=formats)
-    except UnidentifiedImageError:  # whose own message holds an address in memory
-        raise MalformedPayloadError("the body is no image: expected a whole PNG or JPEG") from None
-    except Image.DecompressionBombError as error:
-        raise UnfitPayloadError(f"the image has too many pixels: {error}") from None
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UnfitPayloadError(
-            f"the image has {width} x {height} = {width * height} pixels, "
-            f"expected {max_pixels} at most"
-        )
-    image.verify()  # a PNG's checksums, which decoding skips; the image can't be used after it
-    return Image.open(io.BytesIO(body), formats=formats)
-
-
-def _pixels(image: PillowImage, mode: str, size: tuple[int, int] | None) -> NDArray[Any]:
-    from PIL import Image, ImageFile, ImageOps
-
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv sets it, for the whole process
-    image.load()
-    image = ImageOps.exif_transpose(image) or image
-    if image.mode.startswith("I"):
-        image = Image.fromarray(_eight_bits(image))
-    elif "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        image = canvas
-    image = image.convert("RGB").convert(mode)
-    if size is not None and image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return numpy.array(image, numpy.uint8)
-
-
-def _eight_bits(image: PillowImage) -> NDArray[Any]:
-    grey = numpy.array(image, numpy.uint32)  # 65535 is white
-    grey[grey == image.info.get("transparency", -1)] = 65535
-    return ((grey + 128) // 257).astype(numpy.uint8)
+decode_image = images.decode  # by the name that plugins know; it is at home with files
 
 
 # Answers

@@ -22,16 +22,19 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from . import codecs, files, mx, recordio
-from .data import tables
+from . import files, mx, recordio
+from .data import images, tables
+from .data.folders import class_folders
 from .errors import DataError, OutputError, PayloadError
 from .training.data import chunks
 from .types import Array
 
 Decode = Callable[[bytes], Array]
+Look = Callable[[bytes], object]
 
-# Of the images of a dataset, the part that may be damaged.
-TOLERATED = 0.01
+FAIL, SKIP = "fail", "skip"
+ON_DAMAGED = (FAIL, SKIP)
+MOST_NAMED = 1000  # of the images that are damaged
 # A thread of the pool decodes so many images at a time.
 GROUP = 8
 MOST_CLASSES = 100_000
@@ -45,28 +48,51 @@ class _Images(ABC):
     ``decode`` makes an example, an array of always the same shape and dtype, of an image's bytes;
     Pillow decodes without holding Python's lock.
 
-    An image that it refuses (PayloadError) is logged by name, and the next good one with the same
-    label, in the order of the data, stands in for it. So the number of examples, their labels and
-    their order don't depend on what is damaged, and what stands in depends on the data alone: a
-    resumed run, and every host, sees the same. It is found when it is first asked for, in the first
-    epoch at the latest: to decode all of ImageNet in advance would take two cores an hour, at every
-    start. Its price: where examples are held out for validation, the one that stands in may be of
-    the other part. Beyond TOLERATED of the images the training ends with a DataError.
+    All images are looked through before the first is asked for: ``look`` raises PayloadError for
+    one that is damaged, by default after its frame and checksums, since to decode all of ImageNet
+    in advance would take two cores an hour, at every start; None looks at nothing. With
+    ``on_damaged`` FAIL, all that are damaged are named in one DataError; with SKIP they are left
+    out, and named in the log.
+
+    What ``decode`` alone refuses is found when it is first asked for. With FAIL all images are
+    then decoded, and those that are damaged named in one DataError. With SKIP the next good one
+    with the same label, in the order of the data, stands in for it: so the number of examples,
+    their labels and their order stay what they were, and what stands in depends on the data alone:
+    a resumed run, and every host, sees the same. Its price: where examples are held out for
+    validation, the one that stands in may be of the other part.
 
     A file that can't be read at all ends it at once: it may be there again the next time, and the
     resumed run would learn from other images.
     """
 
     def __init__(
-        self, labels: Array, classes: Sequence[str], decode: Decode, y: Array | None = None
+        self,
+        labels: Array,
+        classes: Sequence[str],
+        decode: Decode,
+        y: Array | None = None,
+        *,
+        look: Look | None = None,
+        on_damaged: str = FAIL,
+        note: str = "",
+        counts: Mapping[str, int] | None = None,
     ) -> None:
+        if on_damaged not in ON_DAMAGED:
+            raise ValueError(f"on_damaged {on_damaged!r}: expected one of {', '.join(ON_DAMAGED)}")
+        self._kept = np.arange(len(labels))
         self._labels = labels
         self._y = labels if y is None else y
         self._classes = list(classes)
         self._decode = decode
+        self._on_damaged = on_damaged
         self._damaged: dict[int, str] = {}
+        self._refusal: DataError | None = None
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(mx.threads(), "algoshelf-decode")
+        self.note = note
+        self.counts = dict(counts or {})
+        if look is not None:
+            self._look_through(look)
         first = self._example(0)[1]
         self._shape, self._dtype = first.shape, first.dtype
 
@@ -110,6 +136,59 @@ class _Images(ABC):
             pass
         return x, self._y[taken]
 
+    def _examined(self, look: Look, pool: ThreadPoolExecutor) -> dict[int, str]:
+        """What is wrong with which images, by ``look``."""
+
+        def faults(part: slice) -> list[tuple[int, str]]:
+            found = []
+            for index in range(part.start, part.stop):
+                try:
+                    look(self._first_bytes(index))
+                except PayloadError as error:
+                    found.append((index, error.faults[0]))
+            return found
+
+        parts = pool.map(faults, chunks(len(self), GROUP))
+        return dict(chain.from_iterable(parts))
+
+    def _first_bytes(self, index: int) -> bytes:
+        """An image as it is stored, when all are looked through."""
+        return self._bytes(index)
+
+    def _look_through(self, look: Look) -> None:
+        """Leave out, or refuse, what ``look`` finds damaged."""
+        damaged = self._examined(look, self._pool)
+        if not damaged:
+            return
+        if self._on_damaged == FAIL:
+            raise self._refused(damaged)
+        good = np.setdiff1d(np.arange(len(self)), list(damaged))
+        emptied = set(self._labels.tolist()) - set(self._labels[good].tolist())
+        if emptied:
+            index = next(i for i in damaged if self._labels[i] in emptied)
+            raise DataError(
+                f"{self._name(index)}: {damaged[index]}, as are all other images of its class"
+            )
+        for index, fault in list(damaged.items())[:MOST_NAMED]:
+            _LOG.warning("%s: %s; it is left out", self._name(index), fault)
+        said = f"{len(damaged):,} damaged of {len(self):,} left out"
+        self.note = "; ".join(filter(None, [self.note, said]))
+        self.counts["damaged"] = len(damaged)
+        self._kept, self._labels, self._y = self._kept[good], self._labels[good], self._y[good]
+
+    def _refused(self, damaged: Mapping[int, str]) -> DataError:
+        """All of ``damaged`` by name, and their number."""
+        named = [f"{self._name(i)}: {fault}" for i, fault in list(damaged.items())[:MOST_NAMED]]
+        if len(damaged) > MOST_NAMED:
+            named.append(f"... and {len(damaged) - MOST_NAMED:,} more")
+        one = len(damaged) == 1
+        return DataError(
+            *named,
+            f"{len(damaged):,} of {len(self):,} images {'is' if one else 'are'} damaged: mend or "
+            f"remove {'it' if one else 'them'}, or leave {'it' if one else 'them'} out "
+            f"(--on-damaged {SKIP})",
+        )
+
     def _example(self, index: int) -> tuple[int, Array]:
         """The image at ``index``, or what stands in for it, and the index of that."""
         others = chain(range(index + 1, len(self)), range(index))
@@ -128,16 +207,19 @@ class _Images(ABC):
         with self._lock:
             known = index in self._damaged
             self._damaged[index] = error.faults[0]
-            damaged = sorted(self._damaged.items())
-        if len(damaged) > TOLERATED * len(self):
-            shown = [f"{self._name(i)}: {fault}" for i, fault in damaged[: codecs.MAX_FAULTS]]
-            raise DataError(
-                *shown,
-                f"{len(damaged):,} of {len(self):,} images are damaged; expected {TOLERATED:.0%} "
-                "at most. Mend or remove them",
-            )
+            if self._on_damaged == FAIL:
+                self._refusal = self._refusal or self._refused(self._all_damaged())
+                raise self._refusal
         if not known:
             _LOG.warning("%s: %s; another image of its class stands in", self._name(index), error)
+
+    def _all_damaged(self) -> dict[int, str]:
+        """What is wrong with which images, each of which is decoded.
+
+        By threads of their own: those of the pool may be waiting for this.
+        """
+        with ThreadPoolExecutor(mx.threads(), "algoshelf-examine") as pool:
+            return self._examined(self._decode, pool)
 
 
 class ImageFiles(_Images):
@@ -145,7 +227,7 @@ class ImageFiles(_Images):
 
     ``labels`` (N,) are indices into ``classes``, int32 in y. Without ``classes`` they are numbers,
     one (N,) or several (N, K) an image, float32 in y, and all examples count as one class. Damaged
-    files: see above.
+    files, ``look`` and ``on_damaged``: see above.
     """
 
     def __init__(
@@ -154,45 +236,85 @@ class ImageFiles(_Images):
         labels: Sequence[int] | Array,
         classes: Sequence[str],
         decode: Decode,
+        *,
+        look: Look | None = images.check,
+        on_damaged: str = FAIL,
+        note: str = "",
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         if not paths:
             raise DataError("no image files are given")
         names = [os.fspath(path) for path in paths]
         self._root = os.path.commonpath([os.path.dirname(end) for end in (min(names), max(names))])
         self._names = [name[len(self._root) :] for name in names]
-        if classes:
-            super().__init__(np.asarray(labels, np.int32), classes, decode)
-        else:
-            numbers = np.asarray(labels, np.float32)
-            super().__init__(np.zeros(len(numbers), np.int32), classes, decode, numbers)
+        self._sums: Array | None = None
+        numbers = None if classes else np.asarray(labels, np.float32)
+        super().__init__(
+            np.asarray(labels, np.int32) if classes else np.zeros(len(paths), np.int32),
+            classes,
+            decode,
+            numbers,
+            look=look,
+            on_damaged=on_damaged,
+            note=note,
+            counts=counts,
+        )
 
     @classmethod
     def from_folders(
-        cls, path: Path, decode: Decode, classes: Sequence[str] | None = None
+        cls,
+        path: Path,
+        decode: Decode,
+        classes: Sequence[str] | None = None,
+        *,
+        on_damaged: str = FAIL,
     ) -> ImageFiles:
-        """The PNG and JPEG files in the subfolders of ``path``, each named as its class.
+        """The PNG, JPEG and WebP files below the subfolders of ``path``, each named as its class.
 
         ``classes`` are those of the training, to be kept to; without them all that there are, in
-        alphabetical order.
+        alphabetical order. What is left out, such as files of other kinds, ``note`` says.
         """
-        found = files.class_folders(path)
-        if not found:
-            raise DataError(f"{path}: holds no subfolder with PNG or JPEG images, one a class")
-        names = sorted(found) if classes is None else list(classes)
-        strangers = sorted(found.keys() - set(names))
+        found = class_folders(path)
+        if not found.pictures:
+            raise DataError(
+                f"{path}: holds no subfolder with PNG, JPEG or WebP images, one a class"
+                + (f" ({found.note})" if found.note else "")
+            )
+        names = sorted(found.pictures) if classes is None else list(classes)
+        strangers = sorted(found.pictures.keys() - set(names))
         if strangers:
             raise DataError(
                 *(f"{path / name}: no class of the training has this name" for name in strangers)
             )
-        paths = [file for name in names for file in found.get(name, ())]
-        counts = [len(found.get(name, ())) for name in names]
-        return cls(paths, np.repeat(np.arange(len(names)), counts), names, decode)
+        paths = [file for name in names for file in found.pictures.get(name, ())]
+        sizes = [len(found.pictures.get(name, ())) for name in names]
+        left = sum(found.left_out.values())
+        return cls(
+            paths,
+            np.repeat(np.arange(len(names)), sizes),
+            names,
+            decode,
+            on_damaged=on_damaged,
+            note=found.note,
+            counts={"left_out": left} if left else {},
+        )
 
     def _path(self, index: int) -> Path:
-        return Path(self._root + self._names[index])
+        return Path(self._root + self._names[self._kept[index]])
 
     def _bytes(self, index: int) -> bytes:
         return files.read_image_bytes(self._path(index))
+
+    def _look_through(self, look: Look) -> None:
+        self._sums = np.zeros((len(self._names), hashlib.sha256().digest_size), np.uint8)
+        super()._look_through(look)
+
+    def _first_bytes(self, index: int) -> bytes:
+        """And its SHA-256, for the digest, so that the file is read once for both."""
+        body = self._bytes(index)
+        if self._sums is not None:
+            self._sums[self._kept[index]] = np.frombuffer(hashlib.sha256(body).digest(), np.uint8)
+        return body
 
     def _name(self, index: int) -> str:
         return str(self._path(index))
@@ -202,13 +324,16 @@ class ImageFiles(_Images):
         digest = hashlib.sha256("\0".join(self._classes).encode())
 
         def content(index: int) -> bytes:
+            if self._sums is not None:
+                return self._sums[self._kept[index]].tobytes()
             return hashlib.sha256(self._bytes(index)).digest()
 
         for part in chunks(len(self), 1024):
             indices = range(part.start, part.stop)
             for index, found in zip(indices, self._pool.map(content, indices)):
                 place = f"\0{self._y[index]}\0".encode()
-                digest.update(os.fsencode(self._names[index]) + place + found)
+                name = os.fsencode(self._names[self._kept[index]])
+                digest.update(name + place + found)
         return digest.hexdigest()
 
 
@@ -218,7 +343,8 @@ class RecordImages(_Images):
     A record has a header (flag, label, id, id2), ``flag`` further labels that replace the one, and
     an image. One label is the class, a whole number: y (N,) int32; ``classes`` names them, by
     default by their numbers. Several become y (N, K) float32 as they are, and all examples count as
-    one class. Damaged images: see above; a file that is damaged between them is refused.
+    one class; with ``one_label`` they are refused. Damaged images, ``look`` and ``on_damaged``: see
+    above; a file that is damaged between them is refused.
 
     An ``.idx`` file is of no use: who needs all labels visits every record, and so learns where it
     begins.
@@ -227,15 +353,31 @@ class RecordImages(_Images):
     https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html
     """
 
-    def __init__(self, path: Path, decode: Decode, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        decode: Decode,
+        classes: Sequence[str] = (),
+        *,
+        one_label: bool = False,
+        look: Look | None = images.check,
+        on_damaged: str = FAIL,
+    ) -> None:
         self._file = files.RandomAccess(path)
         self._starts, y = self._scan()
-        if y.shape[1] > 1:
-            super().__init__(np.zeros(len(y), np.int32), classes, decode, y)
-        else:
+        self._kept = np.arange(len(y))
+        several = y.shape[1] > 1
+        if several and one_label:
+            what = f"has {y.shape[1]} labels, as all others: expected one, the number of its class"
+            raise self._fault(0, 0, what)
+        labels = np.zeros(len(y), np.int32)
+        names = tuple(classes)
+        if not several:
             labels = self._checked(y[:, 0], len(classes) or MOST_CLASSES)
-            names = classes or tuple(map(str, range(labels.max() + 1)))
-            super().__init__(labels, names, decode)
+            names = names or tuple(map(str, range(labels.max() + 1)))
+        super().__init__(
+            labels, names, decode, y if several else None, look=look, on_damaged=on_damaged
+        )
 
     def _scan(self) -> tuple[Array, Array]:
         """Where the records start (N,) int64, and their labels (N, K) float32."""
@@ -307,14 +449,15 @@ class RecordImages(_Images):
         return np.frombuffer(head, "<f4", flag, _HEADER.size), size
 
     def _bytes(self, index: int) -> bytes:
-        start = int(self._starts[index])
-        return self._content(index, start)[self._header(index, start)[1] :]
+        number = int(self._kept[index])
+        start = int(self._starts[number])
+        return self._content(number, start)[self._header(number, start)[1] :]
 
     def _name(self, index: int) -> str:
-        return f"{self._file.path}: record {index + 1}"
+        return f"{self._file.path}: record {self._kept[index] + 1}"
 
-    def _fault(self, index: int, start: int, what: str) -> DataError:
-        return DataError(f"{self._name(index)} (at byte {start:,}) {what}")
+    def _fault(self, number: int, start: int, what: str) -> DataError:
+        return DataError(f"{self._file.path}: record {number + 1} (at byte {start:,}) {what}")
 
     def digest(self) -> str:
         """Of the file."""

@@ -11,15 +11,14 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from . import codecs
-from .data import faults, folders, tables
+from .data import faults, leftovers, tables
 from .data.opening import open_bytes as open_bytes
 from .data.tables import Layout
-from .errors import DataError, PayloadError
+from .errors import DataError
 from .types import Array
 
 # In a folder; a table that is given by itself may be called anything.
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
 
 
@@ -43,10 +42,10 @@ def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files in ``folder`` that are data by their names: those that end in one of ``suffixes``,
     and like Spark's parts those without an ending. What is left out is said.
     """
-    listed = [entry for entry in folders.with_data(entries(folder), folder) if entry.is_file()]
+    listed = [entry for entry in leftovers.with_data(entries(folder), folder) if entry.is_file()]
     found = [entry for entry in listed if entry.name.lower().endswith(suffixes) or not entry.suffix]
     others = [entry.name for entry in listed if entry not in found]
-    folders.say_left_out(folder, others, "since their names do not end as data's do")
+    leftovers.say_left_out(folder, others, "since their names do not end as data's do")
     return found
 
 
@@ -210,24 +209,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
             if pickled
             else f"{path}: not a readable npz file: {error}"
         ) from None
-
-
-def class_folders(path: Path) -> dict[str, list[Path]]:
-    """The image files of each subfolder of ``path``, by the subfolder's name."""
-    found = {
-        folder.name: with_suffix(folder, *IMAGE_SUFFIXES)
-        for folder in entries(path)
-        if folder.is_dir()
-    }
-    return {name: files for name, files in found.items() if files}
-
-
-def read_image(path: Path, *, mode: str, size: tuple[int, int]) -> Array:
-    """The PNG or JPEG file ``path`` as in codecs.decode_image; a damaged one becomes DataError."""
-    try:
-        return codecs.decode_image(read_image_bytes(path), mode=mode, size=size)
-    except PayloadError as error:
-        raise DataError(f"{path}: {error}") from None
 
 
 def read_image_bytes(path: Path) -> bytes:

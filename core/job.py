@@ -16,7 +16,7 @@ from typing import Any, Collection, Mapping, NoReturn, Sequence
 
 from . import container
 from .algorithm import Algorithm
-from .data.folders import is_no_data
+from .data.leftovers import is_no_data
 from .data.reading import FLAGS as READING_FLAGS
 from .data.reading import Reading
 from .errors import AlgoshelfError, InputError, Stopped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -67,6 +67,12 @@ class SupervisedAlgorithm(Algorithm[H]):
 
         ``encoding`` is that of the training's dataset, to be kept to, so that class 3 or word 17
         is everywhere the same; None where it is this dataset that decides. Raises DataError.
+        """
+
+    def check_examples(self, data: Dataset, path: Path) -> None:
+        """Raises DataError where nothing can be learned from the training's ``data`` at ``path``.
+
+        By default anything can.
         """
 
     @abstractmethod
@@ -230,17 +236,21 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
         train = self._train_data(run)
+        self.check_examples(train, run.channels[TRAIN])
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:
                 path = run.channels[channel]
                 given[channel] = self._read(path, channel, options, train.encoding)
+        notes = {channel: getattr(data, "note", "") for channel, data in given.items()}
+        counts = {channel: getattr(data, "counts", {}) for channel, data in given.items()}
         if run.options.examples is not None:
             given = {name: part_of(data, run.options.examples) for name, data in given.items()}
             train = given[TRAIN]
         run.data.update((channel, data.digest()) for channel, data in given.items())
         for channel, data in given.items():
-            note = getattr(data, "note", "")
+            note = notes[channel]
+            run.examples[channel] = {"examples": len(data), **counts[channel]}
             run.reporter.message(
                 f"{channel}: {len(data):,} examples" + (f" ({note})" if note else "")
             )
@@ -278,17 +288,25 @@ class ClassProbabilities:
     """A classifier's answers: ``values`` (N, C) float32, rows that sum to 1, over ``classes``.
 
     ``named`` is how many classes an answer names, the likeliest first; 0 are all, in their order.
+    ``remarks`` are what is to be said of some answers, by their index: JSON holds it beside them.
     """
 
     classes: tuple[str, ...]
     values: Array
     named: int = 0
+    remarks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, part: slice) -> ClassProbabilities:
-        return replace(self, values=self.values[part])
+        places = range(len(self))[part]
+        remarks = {
+            index: self.remarks[place]
+            for index, place in enumerate(places if self.remarks else ())
+            if place in self.remarks
+        }
+        return replace(self, values=self.values[part], remarks=remarks)
 
     def best(self) -> Iterator[tuple[str, float]]:
         """The likeliest class of each answer and its probability."""
@@ -338,6 +356,20 @@ class Classifier(SupervisedAlgorithm[H]):
         ),
         ContentType(codecs.NPY, "the probabilities of all classes, (N, C) float32"),
     )
+
+    def check_examples(self, data: Dataset, path: Path) -> None:
+        names, labels = data.encoding.get("classes", ()), data.labels()
+        if not names or labels.ndim != 1:
+            raise DataError(
+                f"{path}: its examples have no class, or several labels each: expected one class"
+            )
+        found = np.unique(labels)
+        if len(found) < 2:
+            raise DataError(
+                f"{path}: all {len(labels):,} examples are of one class "
+                f"({', '.join(repr(names[label]) for label in found)}): expected two at least, or "
+                "there is nothing to tell apart"
+            )
 
     def loss(self, hyperparameters: H) -> Any:
         return mx.gluon.loss.SoftmaxCrossEntropyLoss()
@@ -402,6 +434,8 @@ class Classifier(SupervisedAlgorithm[H]):
             }
             for (label, probability), probabilities in zip(prediction.best(), prediction.by_class())
         ]
+        for index, remark in prediction.remarks.items():
+            rows[index].update(remark)
         if content_type == codecs.JSONLINES:
             return codecs.encode_jsonlines(rows)
         return codecs.encode_json({"predictions": rows})

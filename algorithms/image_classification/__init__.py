@@ -49,7 +49,10 @@ class ImageHyperparameters(TrainingHyperparameters):
         description=f"one of {len(networks.NETWORKS)} of the zoos of GluonCV and Gluon",
     )
     image_size: int = Field(
-        0, ge=0, le=1024, description="width and height in pixels; 0: what the network is made for"
+        0,
+        ge=0,
+        le=pictures.MOST_SIDE,
+        description="width and height in pixels; 0: what the network is made for",
     )
     frozen: bool = Field(False, description="with --model: leave all but the output layer as it is")
     top_k: int = Field(0, ge=0, description="classes named in an answer, likeliest first; 0: all")
@@ -57,6 +60,9 @@ class ImageHyperparameters(TrainingHyperparameters):
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
     learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="pull of every weight to zero")
+    on_damaged: Literal["fail", "skip"] = Field(
+        "fail", description="at pictures that cannot be read: name them all, or leave them out"
+    )
     flip: bool = Field(True, description="augmentation: mirror half of the images")
     shift: float = Field(
         0.125, ge=0, lt=1, description="augmentation: part of a side, in either direction"
@@ -120,6 +126,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
     accepts = (
         ContentType(codecs.JPEG, "one picture of any size, grey or in colour"),
         ContentType(codecs.PNG, "the same"),
+        ContentType(codecs.WEBP, "the same"),
         ContentType(
             codecs.JSON,
             "pictures: files in base64, or intensities from 0 to 255, row by row",
@@ -148,7 +155,9 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         encoding: Mapping[str, Any] | None = None,
     ) -> Dataset:
         classes = (encoding or {}).get("classes")
-        return pictures.read(path, channel, hyperparameters.side, classes)
+        return pictures.read(
+            path, channel, hyperparameters.side, classes, hyperparameters.on_damaged
+        )
 
     def needed_extras(self, hyperparameters: ImageHyperparameters) -> tuple[str, ...]:
         """None for a network of Gluon's own zoo, which is part of mxnet."""

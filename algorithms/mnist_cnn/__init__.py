@@ -5,6 +5,7 @@ Read top-down: what it is told, what it learns from, what it learns, how it answ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -19,6 +20,7 @@ from ...core import (
     Array,
     ArrayDataset,
     Classifier,
+    ClassProbabilities,
     ContentType,
     Dataset,
     Example,
@@ -38,6 +40,10 @@ from ...core import (
 from . import digits
 
 SAMPLE = Path(__file__).parent / "sample"
+PARAMETERS = (
+    f"invert={'|'.join(digits.INVERT)}: whether ink on paper is inverted; by default as the model "
+    "was trained, which is auto, by a bright border",
+)
 
 
 class MnistHyperparameters(TrainingHyperparameters):
@@ -47,6 +53,12 @@ class MnistHyperparameters(TrainingHyperparameters):
     learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="pull of every weight to zero")
     warmup: float = Field(0.15, ge=0, le=0.9, description="part of the training that warms up")
+    invert: Literal["auto", "yes", "no"] = Field(
+        "auto", description="ink on paper: invert what has a bright border, all images, or none"
+    )
+    on_damaged: Literal["fail", "skip"] = Field(
+        "fail", description="at pictures that cannot be read: name them all, or leave them out"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="part of the features left out in a step")
     augmented: float = Field(0.7, ge=0, le=1, description="part of the images distorted in a step")
     rotation: float = Field(15.0, ge=0, le=180, description="distortion: degrees at the most")
@@ -74,16 +86,29 @@ class MnistCnn(Classifier[MnistHyperparameters]):
     Hyperparameters = MnistHyperparameters
     channels = supervised_channels(*digits.FORMATS)
     accepts = (
-        ContentType(codecs.PNG, "one image, read as grey and scaled to 28 x 28; white on black"),
-        ContentType(codecs.JPEG, "the same"),
+        ContentType(
+            codecs.PNG, "one image, read as grey and scaled to 28 x 28", parameters=PARAMETERS
+        ),
+        ContentType(codecs.JPEG, "the same", parameters=PARAMETERS),
+        ContentType(codecs.WEBP, "the same", parameters=PARAMETERS),
         ContentType(
             codecs.JSON,
             "images of 28 x 28 (or 784) intensities, from 0 to 1 or from 0 to 255",
             '{"instances": [[[0, 0, 84, …], …]]}',
+            PARAMETERS,
         ),
-        ContentType(codecs.JSONLINES, "the same, a line an image", "[[0, 0, 84, …], …]"),
-        ContentType(codecs.CSV, "a line an image: 784 intensities, row by row", "0,0,84,185,159,…"),
-        ContentType(codecs.NPY, "images (N, 28, 28), (N, 1, 28, 28) or (N, 784)"),
+        ContentType(
+            codecs.JSONLINES, "the same, a line an image", "[[0, 0, 84, …], …]", PARAMETERS
+        ),
+        ContentType(
+            codecs.CSV,
+            "a line an image: 784 intensities, row by row",
+            "0,0,84,185,159,…",
+            PARAMETERS,
+        ),
+        ContentType(
+            codecs.NPY, "images (N, 28, 28), (N, 1, 28, 28) or (N, 784)", parameters=PARAMETERS
+        ),
     )
     published = (
         PublishedResult(
@@ -104,7 +129,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         hyperparameters: MnistHyperparameters,
         encoding: Mapping[str, Any] | None = None,
     ) -> ArrayDataset:
-        return digits.read(path, channel)
+        return digits.read(path, channel, hyperparameters.invert, hyperparameters.on_damaged)
 
     def network(self, hyperparameters: MnistHyperparameters, data: Dataset) -> HybridBlock:
         """Logits (N, 10), from five convolutions of 3 x 3 in three resolutions."""
@@ -149,14 +174,31 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         grid = mx.nd.GridGenerator(theta, transform_type="affine", target_shape=size)
         return mx.nd.BilinearSampler(x, grid), y
 
-    def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
-        """Images (N, 1, 28, 28) float32 in [0, 1]."""
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Array | list[Array]:
+        """Images (N, 1, 28, 28) float32 in [0, 1], as they were sent.
+
+        Where the content type says whether they are inverted, they are so already, and come as a
+        list, each (1, 28, 28): the model, which otherwise decides, leaves those alone.
+        """
         content_type = codecs.check_content_type(request_content_type, self.accepted())
-        if content_type in (codecs.PNG, codecs.JPEG):
-            return digits.from_picture(request_body)
-        return digits.from_numbers(
-            codecs.decode_array(request_body, content_type), UnfitPayloadError
-        )
+        invert = codecs.parameter(request_content_type, "invert", digits.INVERT)
+        if content_type in (codecs.PNG, codecs.JPEG, codecs.WEBP):
+            images = digits.from_picture(request_body)
+        else:
+            images = digits.from_numbers(
+                codecs.decode_array(request_body, content_type), UnfitPayloadError
+            )
+        return images if invert is None else [*digits.inverted(images, invert)[0]]
+
+    def predict_fn(self, input_data: Array | list[Array], model: Model) -> ClassProbabilities:
+        """Probabilities for what ``input_fn`` gives; an answer says if its image was inverted."""
+        if isinstance(input_data, list):
+            return super().predict_fn(np.stack(input_data), model)
+        if input_data.shape[1:] != (1, digits.SIDE, digits.SIDE):
+            return super().predict_fn(input_data, model)  # which refuses them
+        images, chosen = digits.inverted(input_data, model.metadata.hyperparameters["invert"])
+        remarks = {int(index): {"inverted": True} for index in np.flatnonzero(chosen)}
+        return replace(super().predict_fn(images, model), remarks=remarks)
 
     def example(self, data: Dataset) -> Example:
         image = data.take(np.zeros(1, int))[0][0, 0]
@@ -164,10 +206,11 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         return Example(content_type=codecs.JSON, body=codecs.encode_json([pixels]).decode())
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
-        data = digits.read(path, TEST)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self.dataset(path, TEST, options)
         chosen = np.unique(data.y, return_index=True)[1][:count]  # the first of each digit
         images, labels = data.take(chosen)
-        answers = self.predict_fn(images, model).best()
+        answers = self.predict_fn([*images], model).best()
         captions = [
             f"{label} ({probability:.1%})" + ("" if label == str(true) else f", is {true}")
             for (label, probability), true in zip(answers, labels)

@@ -1,26 +1,29 @@
 """Images of digits: read from files and request bodies, all brought to one form.
 
-The form is (N, 1, 28, 28) float32 in [0, 1], white on black, with labels (N,) int32.
+The form is (N, 1, 28, 28) float32 in [0, 1], white on black, with labels (N,) int32. Ink on paper
+is noticed by its bright border, and inverted.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ...core import ArrayDataset, DataError, InputError, UnfitPayloadError, codecs
+from ...core import ArrayDataset, DataError, InputError, PayloadError, UnfitPayloadError, codecs
 from ...core.channels import TRAIN
+from ...core.data.folders import ClassFolders, class_folders
+from ...core.datasets import FAIL, MOST_NAMED, SKIP
 from ...core.files import (
     TABLE_SUFFIXES,
-    class_folders,
     data_files,
     entries,
     open_bytes,
     read_arrays,
-    read_image,
+    read_image_bytes,
     read_labelled_csv,
     with_suffix,
 )
@@ -34,22 +37,82 @@ FORMATS = (
     "a folder with MNIST's IDX files, gz or not: train-* serves training, t10k-* the rest",
     "CSV, a file or a folder of files: the label first, then 784 intensities, 0 to 255 or 0 to 1",
     "npz, a file or a folder of files: x (N, 28, 28) and y (N,)",
-    "a folder with a subfolder for each digit (0 to 9) that holds PNG or JPEG images",
+    "a folder with a subfolder for each digit (0 to 9), and PNG, JPEG or WebP files anywhere in it",
 )
+AUTO, YES, NO = "auto", "yes", "no"
+INVERT = (AUTO, YES, NO)
+# Contrast, as part of black to white, below which an image is taken for empty.
+LEAST_CONTRAST = 0.1
+_RING: Array = np.ones((SIDE, SIDE), bool)
+_RING[1:-1, 1:-1] = False
+_AT_EDGE = np.flatnonzero(_RING)
 
 
-def read(path: Path, channel: str) -> ArrayDataset:
-    """The digits at ``path``, in whichever of FORMATS it holds. Raises DataError."""
+def read(path: Path, channel: str, invert: str = AUTO, on_damaged: str = FAIL) -> ArrayDataset:
+    """The digits at ``path``, in whichever of FORMATS it holds.
+
+    ``invert`` is one of INVERT; what was inverted, and left out, the dataset's note says. Raises
+    DataError; where ``on_damaged`` is SKIP, not for pictures that cannot be read.
+    """
     parts: list[ArrayDataset] = []
     if path.is_dir():
         parts = list(_idx(path, "train" if channel == TRAIN else "t10k"))
     parts = parts or [_npz(file) for file in with_suffix(path, ".npz")]
     parts = parts or [_csv(file) for file in _tables(path)]
     if path.is_dir() and not parts:
-        parts = list(_folders(path))
+        parts = list(_folders(path, on_damaged))
     if not parts:
         raise DataError(f"{path}: holds no digits. Expected {'; or '.join(FORMATS)}")
-    return _joined(parts)
+    return _white_on_black(_joined(parts), invert)
+
+
+def inverted(images: Array, invert: str) -> tuple[Array, Array]:
+    """``images`` (N, 1, 28, 28) as white on black, and which were not so before: (N,) bool.
+
+    With AUTO those are inverted whose border is bright: nearer to their lightest than to their
+    darkest pixel. What is inverted is stretched from the paper's tone (black) to the ink's (white),
+    which leaves black on white exactly inverted, and makes grey paper as black as MNIST's.
+    """
+    chosen: Array = np.zeros(len(images), bool)
+    if invert == NO:
+        return images, chosen
+    rows = images.reshape(len(images), PIXELS)
+    if invert == YES:
+        chosen[:] = True
+    else:
+        # The means are quick, and those of MNIST are all but 0.
+        chosen = rows[:, _AT_EDGE].mean(axis=1) > LEAST_CONTRAST
+        some = rows[chosen]
+        paper, ink, light = _tones(some)
+        chosen[chosen] = (paper - ink > light - paper) & (paper - ink >= LEAST_CONTRAST)
+    if not chosen.any():
+        return images, chosen
+    some = rows[chosen]
+    paper, ink, _ = _tones(some)
+    plain = paper - ink < LEAST_CONTRAST
+    paper[plain], ink[plain] = 1, 0
+    turned = np.clip((paper[:, None] - some) / (paper - ink)[:, None], 0, 1)
+    result = images.copy()
+    result[chosen] = turned.reshape(-1, 1, SIDE, SIDE)
+    return result, chosen
+
+
+def _tones(rows: Array) -> tuple[Array, Array, Array]:
+    """Of images (N, 784): the tone of the border, the darkest and the lightest, each (N,)."""
+    edges = rows[:, _AT_EDGE]
+    return np.median(edges, axis=1), rows.min(axis=1), rows.max(axis=1)
+
+
+def _white_on_black(data: ArrayDataset, invert: str) -> ArrayDataset:
+    images, chosen = inverted(data.x, invert)
+    count = int(chosen.sum())
+    if not count:
+        return data
+    said = f"{count:,} inverted, " + (
+        "as dark ink on a bright ground" if invert == AUTO else "as asked for"
+    )
+    note = "; ".join(filter(None, [data.note, said]))
+    return replace(data, x=images, note=note, counts={**data.counts, "inverted": count})
 
 
 def from_numbers(array: Array, error: type[InputError], source: str = "") -> Array:
@@ -79,8 +142,21 @@ def from_numbers(array: Array, error: type[InputError], source: str = "") -> Arr
 
 
 def from_picture(body: bytes) -> Array:
-    """The image (1, 1, 28, 28) in a PNG or JPEG body."""
-    return from_numbers(codecs.decode_image(body, mode="L", size=(SIDE, SIDE)), UnfitPayloadError)
+    """The image (1, 1, 28, 28) in a PNG, JPEG or WebP body."""
+    return from_numbers(_pixels(body), UnfitPayloadError)
+
+
+def _pixels(body: bytes) -> Array:
+    """The picture in ``body``, (28, 28) uint8; raises PayloadError.
+
+    What is transparent lies on white; or on black, where nothing would be seen on white.
+    """
+    pixels = codecs.decode_image(body, mode="L", size=(SIDE, SIDE))
+    if np.ptp(pixels) < 255 * LEAST_CONTRAST:
+        on_black = codecs.decode_image(body, mode="L", size=(SIDE, SIDE), ground="black")
+        if np.ptp(on_black) > np.ptp(pixels):
+            return on_black
+    return pixels
 
 
 def sketch(images: Array, captions: Sequence[str], width: int) -> str:
@@ -126,7 +202,7 @@ def _joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         CLASSES,
-    )
+    )  # only pictures have a note, and they are one part
 
 
 def _idx(folder: Path, prefix: str) -> Iterator[ArrayDataset]:
@@ -195,9 +271,9 @@ def _tables(path: Path) -> list[Path]:
     return with_suffix(path, *TABLE_SUFFIXES, ".txt") or ([] if path.suffix else [path])
 
 
-def _folders(path: Path) -> Iterator[ArrayDataset]:
-    found: dict[str, list[Path]] = class_folders(path)
-    strangers = sorted(found.keys() - set(CLASSES))
+def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
+    found = class_folders(path)
+    strangers = sorted(found.pictures.keys() - set(CLASSES))
     if strangers:
         raise DataError(
             *(
@@ -205,9 +281,35 @@ def _folders(path: Path) -> Iterator[ArrayDataset]:
                 for name in strangers
             )
         )
-    pairs: list[tuple[Path, int]] = [
-        (file, int(name)) for name, files in found.items() for file in files
-    ]
-    if pairs:
-        images = np.stack([read_image(file, mode="L", size=(SIDE, SIDE)) for file, _ in pairs])
-        yield _dataset(images, np.array([digit for _, digit in pairs]), str(path))
+    images, labels = [], []
+    damaged: list[str] = []
+    for name, files in found.pictures.items():
+        for file in files:
+            try:
+                images.append(_pixels(read_image_bytes(file)))
+                labels.append(int(name))
+            except PayloadError as error:
+                damaged.append(f"{file}: {error.faults[0]}")
+    total = len(images) + len(damaged)
+    if damaged and (on_damaged == FAIL or not images):
+        more = len(damaged) - MOST_NAMED
+        raise DataError(
+            *damaged[:MOST_NAMED],
+            *([f"... and {more:,} more"] if more > 0 else []),
+            f"{len(damaged):,} of {total:,} images are damaged: mend or remove them, or leave "
+            f"them out (--on-damaged {SKIP})",
+        )
+    if images:
+        data = _dataset(np.stack(images), np.array(labels), str(path))
+        yield replace(data, **_left_out(found, damaged, total))
+
+
+def _left_out(found: ClassFolders, damaged: Sequence[str], total: int) -> Mapping[str, Any]:
+    """The note and the counts of what is not among the examples."""
+    notes, counts = [found.note], {}
+    if found.left_out:
+        counts["left_out"] = sum(found.left_out.values())
+    if damaged:
+        counts["damaged"] = len(damaged)
+        notes.append(f"{len(damaged):,} damaged of {total:,} left out: {'; '.join(damaged[:10])}")
+    return {"note": "; ".join(filter(None, notes)), "counts": counts}

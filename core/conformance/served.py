@@ -77,7 +77,7 @@ def requests(battery: Battery) -> tuple[Requests, Requests]:
         body = None if records is None else body_of(records, name)
         if name not in same and body is not None:
             same[name] = body
-        if name in (codecs.PNG, codecs.JPEG):
+        if name in (codecs.PNG, codecs.JPEG, codecs.WEBP):
             other[name] = _picture(name)
         elif content_type.example and ABRIDGED not in content_type.example:
             other[name] = content_type.example.encode()
@@ -90,7 +90,7 @@ def _picture(content_type: str) -> bytes:
     stream = io.BytesIO()
     ramp = np.arange(PICTURE_SIDE**2, dtype=np.uint32).reshape(PICTURE_SIDE, PICTURE_SIDE)
     pixels = np.stack([ramp % 256, ramp // 7 % 256, ramp // 16], axis=-1).astype(np.uint8)
-    Image.fromarray(pixels).save(stream, "PNG" if content_type == codecs.PNG else "JPEG")
+    Image.fromarray(pixels).save(stream, content_type.rpartition("/")[2])
     return stream.getvalue()
 
 

@@ -103,7 +103,7 @@ class Asker:
                 yield Question(job, part, asked, decoded)
 
     def _decoded(self, job: Job, records: Sequence[bytes]) -> Any:
-        return self.algorithm.input_fn(job.body(records), job.content_type)
+        return self.algorithm.input_fn(job.body(records), job.request_type or job.content_type)
 
     def _answer(self, question: Question) -> Answer:
         job, part, asked, decoded = question

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 from .. import codecs, recordio
 from ..algorithm import Algorithm
-from ..data import folders
+from ..data import leftovers
 from ..data.reading import Reading
 from ..errors import InputError, OutputError
 from .intake import Intake, intake
@@ -68,6 +68,8 @@ class Job:
     max_payload: int
     join: bool
     intake: Intake
+    # the content type with its parameters, as the requests have it
+    request_type: str = ""
 
     @property
     def limits(self) -> Limits:
@@ -149,8 +151,8 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     if not found:
         raise InputError(f"{source}: holds no files (INPUT; hidden ones don't count)")
-    kept = [file for file in found if not folders.is_no_data(file.name)]
-    folders.say_left_out(base, [file.name for file in found if file not in kept])
+    kept = [file for file in found if not leftovers.is_no_data(file.name)]
+    leftovers.say_left_out(base, [file.name for file in found if file not in kept])
     if not kept:
         raise InputError(f"{source}: holds no files that may be data (INPUT)")
     return [(file, file.relative_to(base).as_posix()) for file in sorted(kept)]
@@ -164,7 +166,7 @@ def _below(folder: Path) -> list[Path]:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
 
     for parent, inner, files in os.walk(folder, onerror=refuse):
-        inner[:] = [name for name in inner if not folders.is_no_data(name)]
+        inner[:] = [name for name in inner if not leftovers.is_no_data(name)]
         for name in inner:
             if Path(parent, name).is_symlink():
                 raise InputError(
@@ -226,6 +228,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
         options.max_payload,
         options.join_source,
         source,
+        kind,
     )
 
 

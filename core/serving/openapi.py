@@ -69,11 +69,14 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for accepted in algorithm.accepts:
         payload = example.body if accepted.name == example.content_type else accepted.example
-        schema = {"type": "string", "maxLength": max_payload, "description": accepted.description}
+        described = "; ".join(
+            [accepted.description, *(f"the content type may add {p}" for p in accepted.parameters)]
+        )
+        schema = {"type": "string", "maxLength": max_payload, "description": described}
         if _is_binary(accepted.name):
             schema["format"] = "binary"
         elif accepted.name == codecs.JSON:
-            schema = {"description": accepted.description}
+            schema = {"description": described}
         content[accepted.name] = {"schema": schema}
         if payload and ABRIDGED not in payload:
             content[accepted.name]["example"] = _example(payload, accepted.name)

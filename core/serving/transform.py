@@ -193,7 +193,7 @@ class _Transform:
             "input size": job.size,
             "input time": job.modified,
             "model": self.digest,
-            "content type": job.content_type,
+            "content type": job.request_type or job.content_type,
             "accept": job.accept,
             "split type": job.split,
             "strategy": job.strategy,

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import (
     Any,
@@ -37,7 +37,8 @@ class Dataset(Protocol):
 
     One whose examples differ in length, such as texts, also offers ``lengths() -> (N,) int``, and
     pads what it takes; examples of about one length then share a batch. Any may offer ``note``, a
-    sentence on how its files were understood, for the log.
+    sentence on how its files were understood, for the log, and ``counts``, the figures in it by
+    name (``inverted``, ``left_out``), for programs.
     """
 
     @property
@@ -70,6 +71,8 @@ class ArrayDataset:
     x: Array
     y: Array
     classes: tuple[str, ...] = ()
+    note: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def encoding(self) -> Mapping[str, Any]:

@@ -108,8 +108,9 @@ class Run(Generic[H]):
 
     ``devices`` are the mxnet contexts to compute on, ``kvstore`` the store that sums over them
     (None where there is nothing to sum). ``metrics`` holds the last value of each metric
-    reported, ``data`` the digest of each channel read, ``epoch`` the epoch whose parameters are
-    kept: all go into the artifact.
+    reported, ``data`` the digest of each channel read, ``examples`` how many there were in it and
+    what is to be said of them by number, ``epoch`` the epoch whose parameters are kept: all go into
+    the artifact.
     """
 
     algorithm: Algorithm[H]
@@ -125,6 +126,7 @@ class Run(Generic[H]):
     metrics: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     epoch: int | None = None
+    examples: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
     distribution: str = ""
 
@@ -354,6 +356,7 @@ class Run(Generic[H]):
                 metrics=self.metrics,
                 epoch=self.epoch,
                 data=self.data,
+                examples=self.examples,
                 packages=self._packages,
             )
             metadata.document()

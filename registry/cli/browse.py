@@ -101,7 +101,11 @@ def _print_details(details: dict[str, Any]) -> None:
     for title, key in (("Accepts", "accepts"), ("Answers", "answers")):
         section(title)
         rows = [
-            [content["name"], content["description"], content["example"]]
+            [
+                content["name"],
+                "\n".join([content["description"], *content["parameters"]]),
+                content["example"],
+            ]
             for content in details[key]
         ]
         print_table(out, ("content type", "what", "example"), rows)

@@ -112,6 +112,7 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
                 "seed": seed,
                 "hyperparameters": artifact.metadata.hyperparameters,
                 "epoch": artifact.metadata.epoch,
+                "examples": artifact.metadata.examples,
                 "metrics": metrics,
             }
         )

@@ -130,6 +130,24 @@ def test_cifars_own_files_are_read(photos: tuple[np.ndarray, np.ndarray]) -> Non
     ("name", "content", "reason"),
     [
         ("a.lst", "1\tcat\tx.png\n", r"line 1: no class: 'cat'"),
+        (
+            "a.lst",
+            "0\t1.257\tx.png\n1\t-1.7156\ty.png\n",
+            r"line 1: no class: '1.257'(.|\n)*line 2",
+        ),
+        ("a.lst", "0\tinf\tx.png\n", r"line 1: no class: 'inf'"),
+        ("a.lst", "0\t1e300\tx.png\n", r"line 1: no class: '1e300'"),
+        ("a.lst", "0\t1.000000\tx.png\n", r"line 1: 'x.png': there is no file"),
+        (
+            "a.manifest",
+            '{"source-ref": "s3://b/x.png", "kind-metadata": {"failure-reason": "too dark"}}\n',
+            r"line 1: Ground Truth has not labelled it: 'too dark'",
+        ),
+        (
+            "a.manifest",
+            '{"source-ref": "s3://b/k/x.png", "k-metadata": {"class-name": "cat"}}\n',
+            r"line 1: 's3://b/k/x.png': there is no file .*x\.png",
+        ),
         ("a.lst", "1\t2\n", r"line 1: expected number, class and path .*, got 2 cells"),
         ("a.lst", "0\t1\t../../etc/passwd\n", r"line 1: .* lies outside"),
         ("a.lst", "", r"holds no examples"),
@@ -317,3 +335,123 @@ def test_a_model_answers_alike_in_any_batch(
     for index in range(5):
         alone = predict(model.block, x[index : index + 1], model.device)
         np.testing.assert_allclose(alone[0], together[index], rtol=1e-3, atol=1e-4)
+
+
+def test_whole_labels_of_a_list_are_classes_whatever_their_form(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    for name in ("x", "y"):
+        Image.fromarray(photos[0][0]).save(tmp_path / f"{name}.png")
+    (tmp_path / "a.lst").write_text("0\t1.000000\tx.png\n1\t3\ty.png\n")
+    data = read(tmp_path / "a.lst")
+    assert data.encoding == {"classes": ["1", "3"]}
+    assert data.labels().tolist() == [0, 1]
+
+
+def manifest(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "out.manifest"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_folders_of_s3_with_the_same_names_are_kept_apart(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    def row(key: str, label: str) -> dict[str, Any]:
+        return {"source-ref": f"s3://bucket/{key}", "k-metadata": {"class-name": label}}
+
+    for number, folder in enumerate(("cats", "dogs")):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(photos[0][number]).save(tmp_path / folder / "1.png")
+    rows = [row("all/cats/1.png", "cat"), row("all/dogs/1.png", "dog")]
+    x, y = read(manifest(tmp_path, *rows)).take(np.arange(2))
+    np.testing.assert_array_equal(x.transpose(0, 2, 3, 1), photos[0][:2])
+    assert y.tolist() == [0, 1]
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    Image.fromarray(photos[0][0]).save(flat / "1.png")
+    with pytest.raises(
+        DataError, match=r"line 2: .*dogs/1.png' and .*cats/1.png' of line 1 are one"
+    ):
+        read(manifest(flat, *rows))
+
+
+def test_what_ground_truth_could_not_label_and_what_is_missing_can_be_left_out(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    for number in range(2):
+        Image.fromarray(photos[0][number]).save(tmp_path / f"{number}.png")
+    path = manifest(
+        tmp_path,
+        {"source-ref": "s3://b/0.png", "k-metadata": {"class-name": "cat"}},
+        {"source-ref": "s3://b/7.png", "k-metadata": {"failure-reason": "ClientError: no access"}},
+        {"source-ref": "s3://b/1.png", "k-metadata": {"class-name": "dog"}},
+        {"source-ref": "s3://b/9.png", "k-metadata": {"class-name": "dog"}},
+    )
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert ["line 2: Ground Truth has not labelled it: 'ClientError: no access'" in fault
+            for fault in caught.value.faults] == [True, False, False]  # fmt: skip
+    assert "line 4: 's3://b/9.png': there is no file" in caught.value.faults[1]
+    data = read(path, on_damaged="skip")
+    assert len(data) == 2
+    assert data.counts == {"left_out": 2}
+    assert "2 files are left out" in data.note
+    assert "'ClientError: no access'" in data.note
+
+
+def test_records_with_several_labels_are_refused(tmp_path: Path) -> None:
+    from tests.core.packs import png, write_records
+
+    body = png(np.zeros((8, 8), np.uint8))
+    path = write_records(tmp_path / "m.rec", [body] * 2, [[1, 2], [3, 4]])
+    with pytest.raises(DataError, match=r"record 1 .* has 2 labels"):
+        read(path)
+
+
+def test_one_class_is_refused(tmp_path: Path, photos: tuple[np.ndarray, np.ndarray]) -> None:
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    for number in range(4):
+        Image.fromarray(photos[0][number]).save(tmp_path / "data" / "cat" / f"{number}.png")
+    with pytest.raises(DataError, match=r"all 4 examples are of one class \('cat'\)"):
+        train(
+            ImageClassification(),
+            {"train": tmp_path / "data"},
+            Parsed(QUICK),
+            tmp_path / "m",
+            reporter=Reporter(),
+        )
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_pictures_of_one_request_are_bounded_together() -> None:
+    from algoshelf.core import PayloadTooLargeError
+
+    from tests.core.hostile_pictures import flat_png
+
+    large = flat_png(5000, 5000, 0)
+    record = json.dumps({"b64": base64.b64encode(large).decode()})
+    assert len(pictures.decode(f"[{record}, {record}]".encode(), codecs.JSON)) == 2
+    with pytest.raises(PayloadTooLargeError, match="instance 2: the pictures of one request"):
+        pictures.decode(f"[{','.join([record] * 3)}]".encode(), codecs.JSON)
+
+
+def test_a_request_is_seen_as_a_file_of_the_training() -> None:
+    """Of one size and shape: what is larger is scaled down in the same steps."""
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, (60, 90, 3)).astype(np.uint8).repeat(40, 0).repeat(40, 1)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG")
+    [asked] = pictures.decode(stream.getvalue(), codecs.JPEG)
+    assert asked.shape == (1024, 1024, 3)
+    np.testing.assert_array_equal(
+        pictures.fitted(asked, 64), pictures.decoded(stream.getvalue(), 64)
+    )
+
+
+def test_a_strip_is_cropped_before_it_is_scaled() -> None:
+    strip = np.zeros((2, 200, 3), np.uint8)
+    strip[:, 99:101] = (255, 128, 0)
+    found = pictures.fitted(strip, 32)
+    assert found.shape == (3, 32, 32)
+    assert (found.reshape(3, -1) == np.array([[255], [128], [0]])).all()

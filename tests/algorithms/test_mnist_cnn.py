@@ -197,6 +197,11 @@ def empty_folder(folder: Path) -> str:
     return f"{folder}: holds no digits"
 
 
+def one_digit_only(folder: Path) -> str:
+    np.savez(folder / "digits.npz", x=np.zeros((3, 28, 28), np.uint8), y=np.array([4, 4, 4]))
+    return "all 3 examples are of one class ('4'): expected two at least"
+
+
 def too_few_to_hold_out(folder: Path) -> str:
     np.savez(folder / "digits.npz", x=np.zeros((3, 28, 28), np.uint8), y=np.array([1, 1, 2]))
     return "class '2' has one example"
@@ -222,6 +227,7 @@ WRONG = [
     damaged_picture,
     folder_of_no_digit,
     empty_folder,
+    one_digit_only,
     too_few_to_hold_out,
 ]
 
@@ -259,12 +265,15 @@ def bodies(images: np.ndarray) -> dict[str, bytes]:
     Image.fromarray(images[0]).save(picture, "PNG")
     photograph = io.BytesIO()
     Image.fromarray(images[0]).resize((56, 56)).convert("RGB").save(photograph, "JPEG", quality=95)
+    web = io.BytesIO()
+    Image.fromarray(images[0]).save(web, "WEBP", lossless=True)
     array = io.BytesIO()
     np.save(array, images)
     lists = images.tolist()
     return {
         codecs.PNG: picture.getvalue(),
         codecs.JPEG: photograph.getvalue(),
+        codecs.WEBP: web.getvalue(),
         codecs.JSON: json.dumps({"instances": lists}).encode(),
         codecs.JSONLINES: "\n".join(map(json.dumps, lists)).encode(),
         codecs.CSV: "\n".join(",".join(map(str, image.ravel())) for image in images).encode(),
@@ -330,3 +339,146 @@ def test_a_batch_is_answered_as_one_by_one(model: Path, digits: Digits) -> None:
         [algorithm.predict_fn(images[i : i + 1], loaded).values for i in range(100)]
     )
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+# Ink on paper
+
+
+def drawn(pixels: np.ndarray, form: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, form)
+    return stream.getvalue()
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """(28, 28) uint8 as (280, 280) float in [0, 1], as far as each is ink."""
+    return np.asarray(Image.fromarray(image).resize((280, 280))) / 255
+
+
+def black_on_white(image: np.ndarray) -> tuple[bytes, str]:
+    return drawn(255 - image), codecs.PNG
+
+
+def grey_paper(image: np.ndarray) -> tuple[bytes, str]:
+    return drawn((165 - 130 * enlarged(image)).astype(np.uint8)), codecs.PNG
+
+
+def photograph(image: np.ndarray) -> tuple[bytes, str]:
+    """A blue pen on yellowish paper, lit from one side."""
+    ink = enlarged(image)[..., None]
+    light = np.linspace(1, 0.85, 280)[None, :, None]
+    pixels = (np.array([225, 220, 200]) * (1 - ink) + np.array([30, 50, 170]) * ink) * light
+    grain = np.random.default_rng(0).normal(0, 4, (280, 280, 1))
+    return drawn(np.clip(pixels + grain, 0, 255).astype(np.uint8), "JPEG"), codecs.JPEG
+
+
+def see_through(image: np.ndarray, ink: int = 0) -> tuple[bytes, str]:
+    pixels = np.full((28, 28, 4), ink, np.uint8)
+    pixels[..., 3] = image
+    return drawn(pixels), codecs.PNG
+
+
+def white_ink_see_through(image: np.ndarray) -> tuple[bytes, str]:
+    return see_through(image, 255)
+
+
+def numbers(image: np.ndarray) -> tuple[bytes, str]:
+    return json.dumps([(1 - image / 255).tolist()]).encode(), codecs.JSON
+
+
+PAPERS = [black_on_white, grey_paper, photograph, see_through, numbers]
+
+
+@pytest.mark.parametrize("paper", [*PAPERS, white_ink_see_through], ids=lambda make: make.__name__)
+def test_ten_digits_on_paper_are_read_as_in_white_on_black(
+    paper: Callable[[np.ndarray], tuple[bytes, str]], model: Path, digits: Digits
+) -> None:
+    algorithm = MnistCnn()
+    loaded = algorithm.model_fn(model)
+    images, labels = digits
+    known = algorithm.predict_fn(images[:, None] / np.float32(255), loaded)
+    sure = [int(np.argmax(np.where(labels == d, known.values[:, d], 0))) for d in range(10)]
+    for digit, index in enumerate(sure):
+        body, content_type = paper(images[index])
+        prediction = algorithm.predict_fn(algorithm.input_fn(body, content_type), loaded)
+        [row] = json.loads(algorithm.output_fn(prediction, codecs.JSON))["predictions"]
+        assert row["label"] == str(digit)
+        assert row.get("inverted", False) == (paper in PAPERS)
+
+
+def test_mnists_own_images_are_not_inverted_and_all_of_its_negatives_are() -> None:
+    from algoshelf.algorithms.mnist_cnn import digits as module
+
+    data = read(SAMPLE, "train")
+    assert "inverted" not in data.counts
+    for channel in ("train", "test"):
+        images = module.read(SAMPLE, channel, "no").x
+        assert not module.inverted(images, "auto")[1].any()
+        back, chosen = module.inverted(1 - images, "auto")
+        assert chosen.all()
+        assert np.abs(back - images).max() < 0.02  # of the few whose ink is not wholly white
+
+
+def test_a_request_decides_itself_whether_it_is_inverted(model: Path, digits: Digits) -> None:
+    algorithm = MnistCnn()
+    loaded = algorithm.model_fn(model)
+    image = digits[0][25]
+    for content_type, negative, read_as in (
+        ("image/png", True, image),
+        ("image/png; invert=auto", True, image),
+        ('image/png; invert="yes"', True, image),
+        ("image/png; invert=no", True, 255 - image),
+        ("image/png;charset=x;Invert=NO", False, image),
+        ("image/png; invert=yes", False, 255 - image),
+    ):
+        body = drawn(255 - image if negative else image)
+        answer = algorithm.predict_fn(algorithm.input_fn(body, content_type), loaded)
+        expected = algorithm.predict_fn([read_as[None] / np.float32(255)], loaded)
+        np.testing.assert_allclose(answer.values, expected.values, atol=0.02)
+    with pytest.raises(UnfitPayloadError, match="invert is 'maybe': expected auto, yes or no"):
+        algorithm.input_fn(drawn(image), "image/png; invert=maybe")
+
+
+def test_a_model_trained_on_paper_as_it_is_answers_paper_as_it_is(
+    in_process: InProcess, few: Path, tmp_path: Path
+) -> None:
+    """What ``invert`` was in training, it is for requests that don't say."""
+    with np.load(few) as arrays:
+        np.savez(tmp_path / "paper.npz", x=255 - arrays["x"][:200], y=arrays["y"][:200])
+    common = ("train", "mnist-cnn", "--train", tmp_path / "paper.npz", "--epochs", 1, "--json")
+    told = in_process(*common, "--output", "inverted")
+    assert "train: 200 examples (200 inverted, as dark ink on a bright ground)" in told.stderr
+    assert told.json["examples"] == {"train": {"examples": 200, "inverted": 200}}
+    plain = in_process(*common, "--invert", "no", "--output", "plain")
+    assert plain.json["examples"] == {"train": {"examples": 200}}
+    body = tmp_path / "nine.png"
+    with np.load(few) as arrays:
+        body.write_bytes(drawn(255 - arrays["x"][0]))
+    assert in_process("predict", "inverted", body).json["inverted"] is True
+    assert "inverted" not in in_process("predict", "plain", body).json
+    told = in_process("predict", "inverted", body, "--content-type", "image/png; invert=no")
+    assert "inverted" not in told.json
+    assert in_process("predict", "inverted").code == 0  # its own example
+
+
+def test_damaged_pictures_are_all_named_or_left_out(
+    in_process: InProcess, digits: Digits, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    as_pictures(data, *digits)
+    spoiled = [data / "3" / "030.png", data / "3" / "031.png", data / "9" / "090.png"]
+    for path in spoiled:
+        path.write_bytes(path.read_bytes()[:80])
+    (data / "5" / "more").mkdir()
+    Image.fromarray(digits[0][0]).save(data / "5" / "more" / "x.gif")
+    common = ("train", "mnist-cnn", "--train", data, "--epochs", 1, "--json", "--output", "m")
+    refused = in_process(*common)
+    assert refused.code == 2
+    for path in spoiled:
+        assert f"{path}: the image is corrupt or truncated" in refused.stderr
+    assert "3 of 100 images are damaged" in refused.stderr
+    told = in_process(*common, "--on-damaged", "skip")
+    assert told.code == 0, told.stderr
+    assert told.json["examples"]["train"] == {"examples": 97, "left_out": 1, "damaged": 3}
+    assert "1 file is left out: 1 GIF; 3 damaged of 100 left out" in told.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from algoshelf.core import Array, CsvRows, DataError, ImageFiles, RecordImages, 
 from algoshelf.core.data import tables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.core.packs import png, write_csv, write_folders, write_records
 
@@ -111,15 +113,83 @@ def test_a_file_under_another_name_or_class_has_another_digest(folders: Path) ->
 # Damaged images
 
 
-def test_another_of_its_class_stands_in_for_a_damaged_image(
+def undecodable(image: np.ndarray) -> bytes:
+    """A PNG whose frame and checksums are right, but not what is compressed in it."""
+    body = png(image)
+    at = body.index(b"IDAT")
+    data = body[at : body.index(b"IEND") - 8]
+    data = data[:4] + data[4:10] + b"x" * (len(data) - 10)
+    return body[:at] + data + struct.pack(">I", zlib.crc32(data)) + body[-12:]
+
+
+@pytest.mark.parametrize("form", ["folders", "pack"])
+@pytest.mark.parametrize("damage", ["cut", "undecodable"])
+def test_all_damaged_images_are_named_at_once(
+    form: str, damage: str, digits: Digits, folders: Path, pack: Path
+) -> None:
+    images, labels = digits
+    bodies = [png(image) for image in images]
+    chosen = (0, 20, 21, 60, 99)
+    for number in chosen:
+        whole = bodies[number]
+        bodies[number] = whole[:-40] if damage == "cut" else undecodable(images[number])
+        (folders / str(number // 10) / f"{number:05}.png").write_bytes(bodies[number])
+    write_records(pack, bodies, labels)
+    with pytest.raises(DataError) as caught:
+        opened(form, folders, pack, pack).take(np.arange(100))
+    *named, said = caught.value.faults
+    for fault, number in zip(named, chosen):
+        name = {
+            "folders": str(folders / str(number // 10) / f"{number:05}.png"),
+            "pack": f"{pack}: record {number + 1}",
+        }[form]
+        assert fault.startswith(f"{name}: the image is corrupt")
+    assert len(named) == 5
+    assert said.startswith("5 of 100 images are damaged: mend or remove them, or leave them out")
+
+
+@pytest.mark.parametrize("form", ["folders", "pack"])
+def test_damaged_images_are_left_out_where_that_is_asked_for(
+    form: str, digits: Digits, folders: Path, pack: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, labels = digits
+    bodies = [png(image) for image in images]
+    for number in (0, 20, 21):
+        bodies[number] = bodies[number][:-40]
+        (folders / str(number // 10) / f"{number:05}.png").write_bytes(bodies[number])
+    write_records(pack, bodies, labels)
+    with caplog.at_level(logging.WARNING):
+        data: Any = (
+            ImageFiles.from_folders(folders, decode, on_damaged="skip")
+            if form == "folders"
+            else RecordImages(pack, decode, on_damaged="skip")
+        )
+    assert caplog.text.count("it is left out") == 3
+    kept = np.delete(np.arange(100), [0, 20, 21])
+    x, y = data.take(np.arange(97))
+    np.testing.assert_array_equal(x[:, 0], images[kept])
+    np.testing.assert_array_equal(y, labels[kept])
+    np.testing.assert_array_equal(data.labels(), labels[kept])
+    assert data.counts["damaged"] == 3
+    assert "3 damaged of 100 left out" in data.note
+    assert (
+        data.digest() != opened("folders", folders_of(folders, images, labels), pack, pack).digest()
+    )
+
+
+def folders_of(folders: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    return write_folders(folders.parent / "whole", images, labels)
+
+
+def test_another_of_its_class_stands_in_for_an_image_that_decoding_alone_refuses(
     digits: Digits, folders: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images, labels = digits
     for number, stand_in in ((41, 42), (49, 40)):  # the last of a class begins anew
         path = folders / "4" / f"{number:05}.png"
         whole = path.read_bytes()
-        path.write_bytes(whole[:-40])
-        data = ImageFiles.from_folders(folders, decode)
+        path.write_bytes(undecodable(images[number]))
+        data = ImageFiles.from_folders(folders, decode, on_damaged="skip")
         with caplog.at_level(logging.WARNING):
             for indices in (np.array([3, number, 7]), np.array([number])):
                 x, y = data.take(indices)
@@ -131,43 +201,15 @@ def test_another_of_its_class_stands_in_for_a_damaged_image(
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("form", ["folders", "pack"])
-def test_too_many_damaged_images_are_refused_by_name(
-    form: str, digits: Digits, folders: Path, pack: Path
-) -> None:
-    images, labels = digits
-    bodies = [png(image) for image in images]
-    for number in (20, 60):
-        bodies[number] = bodies[number][:50]
-        (folders / str(number // 10) / f"{number:05}.png").write_bytes(bodies[number])
-    write_records(pack, bodies, labels)
-    data = opened(form, folders, pack, pack)
-    with pytest.raises(DataError) as caught:
-        data.take(np.arange(100))
-    names = {
-        "folders": (str(folders / "2" / "00020.png"), str(folders / "6" / "00060.png")),
-        "pack": (f"{pack}: record 21", f"{pack}: record 61"),
-    }[form]
-    for fault, name in zip(caught.value.faults, names):
-        assert fault.startswith(f"{name}: the image is corrupt")
-    assert "2 of 100 images are damaged; expected 1% at most" in caught.value.faults[-1]
-
-
-def test_a_few_images_must_all_be_good(digits: Digits, tmp_path: Path) -> None:
-    folder = write_folders(tmp_path / "few", *(part[::10] for part in digits))
-    (folder / "0" / "00000.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"0/00000\.png: the body is empty"):
-        ImageFiles.from_folders(folder, decode)
-
-
-def test_a_class_of_damaged_images_has_nothing_to_stand_in(digits: Digits, tmp_path: Path) -> None:
+def test_a_class_of_damaged_images_cannot_be_left_out(digits: Digits, tmp_path: Path) -> None:
     images, labels = digits
     chosen = np.r_[0, 10:100, 10:100]
     bodies = [png(image) for image in images[chosen]]
-    bodies[0] = b"none"
-    data_path = write_records(tmp_path / "d.rec", bodies, labels[chosen])
-    with pytest.raises(DataError, match=r"record 1: the body is no image.*all other images of its"):
-        RecordImages(data_path, decode)
+    for body in (b"none", undecodable(images[0])):
+        bodies[0] = body
+        path = write_records(tmp_path / "d.rec", bodies, labels[chosen])
+        with pytest.raises(DataError, match=r"record 1: the .*, as are all other images of its"):
+            RecordImages(path, decode, on_damaged="skip").take(np.arange(3))
 
 
 def test_a_file_that_is_gone_ends_the_training(folders: Path) -> None:
@@ -181,9 +223,8 @@ def test_a_file_that_is_gone_ends_the_training(folders: Path) -> None:
 def test_a_file_too_long_for_an_image_is_refused(folders: Path) -> None:
     with (folders / "3" / "00031.png").open("ab") as stream:
         stream.truncate(files.MOST_IMAGE_BYTES + 1)
-    data = ImageFiles.from_folders(folders, decode)
     with pytest.raises(DataError, match=r"00031\.png: longer than 67,108,864 bytes"):
-        data.take(np.array([31]))
+        ImageFiles.from_folders(folders, decode)
 
 
 def test_images_of_different_shapes_are_refused_by_name(digits: Digits, tmp_path: Path) -> None:
@@ -214,7 +255,43 @@ def test_classes_of_the_training_are_kept_to(folders: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no subfolder with PNG or JPEG images"):
+    with pytest.raises(DataError, match="holds no subfolder with PNG, JPEG or WebP images"):
+        ImageFiles.from_folders(tmp_path, decode)
+
+
+def test_pictures_are_found_by_content_at_any_depth(digits: Digits, tmp_path: Path) -> None:
+    """And what is left out is said, by kind and count."""
+    images, _ = digits
+    for number, place in enumerate(
+        ("cat/a.png", "cat/2020/may/b.PNG", "cat/2020/c.txt", "dog/deep/er/d.jpg", "dog/e")
+    ):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(images[number]))
+    picture = Image.fromarray(images[9])
+    for place, form in (("dog/f.webp", "WEBP"), ("dog/g.png", "JPEG"), ("cat/h.gif", "GIF"),
+                        ("cat/i.png", "GIF"), ("dog/j.bmp", "BMP"), ("k.png", "PNG")):  # fmt: skip
+        picture.save(tmp_path / place, form)
+    (tmp_path / "dog" / "notes.txt").write_text("about dogs")
+    (tmp_path / "dog" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / "dog" / ".hidden").mkdir()
+    (tmp_path / "dog" / "again").symlink_to(tmp_path / "dog")
+    data = ImageFiles.from_folders(tmp_path, decode)
+    assert data.encoding == {"classes": ["cat", "dog"]}
+    assert data.labels().tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert data.note == (
+        "6 files are left out: 1 .db, 1 .txt, 1 BMP, 2 GIF, 1 PNG beside the classes' folders"
+    )
+    assert data.counts == {"left_out": 6}
+    x, _ = data.take(np.arange(7))
+    for place, number in ((0, 2), (1, 1), (2, 0), (3, 3), (4, 4)):
+        np.testing.assert_array_equal(x[place, 0], images[number])
+
+
+def test_parts_of_the_data_are_no_classes(digits: Digits, tmp_path: Path) -> None:
+    for part in ("train", "Test"):
+        write_folders(tmp_path / part, *digits)
+    with pytest.raises(DataError, match=r"Test, train hold folders of pictures: they are parts"):
         ImageFiles.from_folders(tmp_path, decode)
 
 
@@ -225,7 +302,7 @@ def test_records_that_hold_the_magic_number_are_joined_again(tmp_path: Path) -> 
     """mxnet's writer cuts a record where the magic number stands at a multiple of 4 in it."""
     bodies = [MAGIC * n + b"x" * (n % 7) + MAGIC + b"yz" * n for n in range(40)]
     path = write_records(tmp_path / "m.rec", bodies, list(range(40)))
-    data = RecordImages(path, raw)
+    data = RecordImages(path, raw, look=None)
     x, y = data.take(np.arange(40)[::-1])
     np.testing.assert_array_equal(x, [raw(body) for body in bodies[::-1]])
     np.testing.assert_array_equal(y, np.arange(40)[::-1])
@@ -233,24 +310,32 @@ def test_records_that_hold_the_magic_number_are_joined_again(tmp_path: Path) -> 
 
 def test_records_without_classes_have_those_of_their_labels(tmp_path: Path) -> None:
     path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 5, 2])
-    assert RecordImages(path, raw).encoding == {"classes": [*"012345"]}
-    assert RecordImages(path, raw, [*"abcdef"]).encoding == {"classes": [*"abcdef"]}
+    assert RecordImages(path, raw, look=None).encoding == {"classes": [*"012345"]}
+    assert RecordImages(path, raw, [*"abcdef"], look=None).encoding == {"classes": [*"abcdef"]}
     with pytest.raises(DataError, match=r"record 2 .*the label 5 is no whole number from 0 to 4"):
-        RecordImages(path, raw, [*"abcde"])
+        RecordImages(path, raw, [*"abcde"], look=None)
 
 
 @pytest.mark.parametrize("label", [-1, 0.5, float("nan"), float("inf"), 1e9])
 def test_a_label_that_is_no_class_is_refused(tmp_path: Path, label: float) -> None:
     path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 1, label])
     with pytest.raises(DataError, match=r"m\.rec: record 3 \(at byte 72\) the label"):
-        RecordImages(path, raw)
+        RecordImages(path, raw, look=None)
+
+
+def test_several_labels_are_refused_where_one_is_expected(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "m.rec", [b"a", b"bb"], [[1, 2], [3, 4]])
+    with pytest.raises(DataError, match=r"record 1 \(at byte 0\) has 2 labels, as all others"):
+        RecordImages(path, raw, look=None, one_label=True)
 
 
 def test_label_arrays_of_one_are_classes_and_of_more_are_targets(tmp_path: Path) -> None:
     path = write_records(tmp_path / "one.rec", [b"a", b"bb"], [np.array([3]), 1])
-    np.testing.assert_array_equal(RecordImages(path, raw).labels(), [3, 1])
+    np.testing.assert_array_equal(RecordImages(path, raw, look=None).labels(), [3, 1])
     targets = np.array([[0, 1.5, 1], [1, 0, -2.5]], np.float32)
-    data = RecordImages(write_records(tmp_path / "more.rec", [b"a", b"bb"], [*targets]), raw)
+    data = RecordImages(
+        write_records(tmp_path / "more.rec", [b"a", b"bb"], [*targets]), raw, look=None
+    )
     x, y = data.take(np.array([1, 0]))
     np.testing.assert_array_equal(x[:, 0], [2, 1])
     np.testing.assert_array_equal(y, targets[::-1])
@@ -258,7 +343,7 @@ def test_label_arrays_of_one_are_classes_and_of_more_are_targets(tmp_path: Path)
     np.testing.assert_array_equal(data.labels(), targets)
     mixed = write_records(tmp_path / "mixed.rec", [b"a", b"bb"], [targets[0], 1])
     with pytest.raises(DataError, match=r"mixed\.rec: record 2 .* has 1 labels, the others 3"):
-        RecordImages(mixed, raw)
+        RecordImages(mixed, raw, look=None)
 
 
 def test_a_file_cut_short_is_refused_with_the_record(tmp_path: Path) -> None:
@@ -268,15 +353,15 @@ def test_a_file_cut_short_is_refused_with_the_record(tmp_path: Path) -> None:
     for length in range(2 * 68 + 1, 3 * 68):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"m\.rec: record 3 \(at byte 136\) is cut short"):
-            RecordImages(path, raw)
+            RecordImages(path, raw, look=None)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="holds no records"):
-        RecordImages(path, raw)
+        RecordImages(path, raw, look=None)
 
 
 def test_a_file_that_shrinks_while_in_use_is_refused(tmp_path: Path) -> None:
     path = write_records(tmp_path / "m.rec", [b"abcd" * 9] * 3, [0, 1, 2])
-    data = RecordImages(path, raw)
+    data = RecordImages(path, raw, look=None)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"m\.rec: has become shorter"):
         data.take(np.array([2]))
@@ -313,7 +398,7 @@ def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, fault: str) -
     path = tmp_path / "m.rec"
     path.write_bytes(part(0, HEADER) + content)
     with pytest.raises(DataError, match=rf"m\.rec: record 2 \(at byte 32\).*({fault})"):
-        RecordImages(path, raw)
+        RecordImages(path, raw, look=None)
 
 
 def test_a_record_of_endless_parts_is_refused(tmp_path: Path) -> None:
@@ -325,7 +410,7 @@ def test_a_record_of_endless_parts_is_refused(tmp_path: Path) -> None:
             stream.seek(30 * 2**20, 1)
         stream.write(part(3, b""))
     with pytest.raises(DataError, match="longer than 67,108,864 bytes"):
-        RecordImages(path, raw)
+        RecordImages(path, raw, look=None)
 
 
 @st.composite
@@ -358,7 +443,7 @@ def test_damaged_bytes_are_read_or_refused(
     path = tmp_path_factory.getbasetemp() / "damaged.rec"
     path.write_bytes(content)
     try:
-        data = RecordImages(path, raw)
+        data = RecordImages(path, raw, look=None)
     except DataError:
         return
     x, _ = data.take(np.arange(len(data)))

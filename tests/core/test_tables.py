@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from algoshelf.core import CsvRows, DataError, MalformedPayloadError, codecs, files
-from algoshelf.core.data import folders, tables
+from algoshelf.core.data import leftovers, tables
 from algoshelf.core.data.reading import Reading, using
 
 X, Y = [[2, 3.5], [5, 6], [8, 9.25]], [1, 0, 2]
@@ -117,7 +117,7 @@ def test_a_folder_as_spark_writes_it_is_one_table(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_data_is_told_by_its_name(name: str, data: bool) -> None:
-    assert folders.is_no_data(name) is not data
+    assert leftovers.is_no_data(name) is not data
 
 
 def test_a_quote_left_open_in_a_tsv_swallows_no_row() -> None:

@@ -456,6 +456,22 @@ def test_a_server_whose_worker_keeps_dying_is_not_ready(tmp_path: Path, model: P
     assert "second is not loaded: each worker died 3 times meanwhile" in server.log
 
 
+def test_a_parameter_of_the_content_type_is_documented_and_decides(server: Server) -> None:
+    paths = server.ask(path="/openapi.json").json["paths"]
+    [path] = [path for path in paths if path.endswith("/invoke")]
+    content = paths[path]["post"]["requestBody"]["content"]
+    assert "invert=auto|yes|no" in content[codecs.PNG]["schema"]["description"]
+    paper = codecs.encode_json([[0.9] * 300 + [0.1] * 100 + [0.9] * 384])
+    answers = {
+        asked: server.ask(paper, f"{codecs.JSON}{asked}").json["predictions"][0]
+        for asked in ("", "; invert=auto", "; invert=no")
+    }
+    assert answers[""]["inverted"] is True
+    assert answers["; invert=auto"]["probability"] == pytest.approx(answers[""]["probability"])
+    assert "inverted" not in answers["; invert=no"]
+    assert server.ask(paper, f"{codecs.JSON}; invert=perhaps").code == "unfit_payload"
+
+
 def test_models_are_fixed_unless_said_otherwise(model: Path) -> None:
     with serving(f"a={model}", f"b={model}", "--workers", 1) as server:
         order = codecs.encode_json({"url": str(model)})

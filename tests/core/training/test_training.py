@@ -150,6 +150,14 @@ def test_two_trainings_in_one_process_give_the_same_bytes(rows: Path) -> None:
     assert [(rows.parent / "model" / name).read_bytes() for name in names] == first
 
 
+def test_examples_of_one_class_are_refused(rows: Path) -> None:
+    table = np.loadtxt(rows, delimiter=",")
+    np.savetxt(rows, table[table[:, 0] == 1], delimiter=",")
+    with pytest.raises(DataError, match=r"rows\.csv: all \d+ examples are of one class \('plus'\)"):
+        fit(rows)
+    assert not (rows.parent / "model").exists()
+
+
 def test_channels_are_checked_together(rows: Path) -> None:
     channels = {"test": rows.with_name("missing"), "valdation": rows}
     with pytest.raises(DataError) as caught:
