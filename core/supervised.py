@@ -40,6 +40,7 @@ from .training.together import (
     Together,
     differences,
     gathered_encodings,
+    labels_of_all,
     statistics,
     take_from_chief,
     united,
@@ -69,10 +70,11 @@ class SupervisedAlgorithm(Algorithm[H]):
         is everywhere the same; None where it is this dataset that decides. Raises DataError.
         """
 
-    def check_examples(self, data: Dataset, path: Path) -> None:
+    def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         """Raises DataError where nothing can be learned from the training's ``data`` at ``path``.
 
-        By default anything can.
+        ``labels`` (N, …) are those of ``data``; of several hosts, also what labels the others have.
+        By default anything can be learned.
         """
 
     @abstractmethod
@@ -236,7 +238,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
         train = self._train_data(run)
-        self.check_examples(train, run.channels[TRAIN])
+        self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:
@@ -357,8 +359,8 @@ class Classifier(SupervisedAlgorithm[H]):
         ContentType(codecs.NPY, "the probabilities of all classes, (N, C) float32"),
     )
 
-    def check_examples(self, data: Dataset, path: Path) -> None:
-        names, labels = data.encoding.get("classes", ()), data.labels()
+    def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
+        names = data.encoding.get("classes", ())
         if not names or labels.ndim != 1:
             raise DataError(
                 f"{path}: its examples have no class, or several labels each: expected one class"

@@ -228,7 +228,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
         options.max_payload,
         options.join_source,
         source,
-        kind,
+        options.content_type or "",
     )
 
 

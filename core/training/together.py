@@ -129,6 +129,14 @@ def check_examples(cluster: Cluster, data: Dataset) -> None:
         cluster.check_alike(f"the shape of {what}", kind)
 
 
+def labels_of_all(cluster: Cluster, data: Dataset) -> Array:
+    """The labels (N, …) of ``data``; of several hosts, each class that any of them has, (C,)."""
+    labels = data.labels()
+    if cluster.count == 1 or labels.ndim != 1:
+        return labels
+    return np.concatenate(cluster.gather_arrays(np.unique(labels), "the classes"))
+
+
 def take_from_chief(
     cluster: Cluster, parameters: Sequence[Any], devices: Sequence[Context], what: str
 ) -> None:

@@ -19,7 +19,6 @@ from ..discovery import opened
 from .flags import PATH, SIZE
 from .output import console, json_option, print_json
 from .reading import reading_options, taken
-from .serve import SIZE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
