@@ -84,7 +84,7 @@ def test_a_graph_that_does_more_than_compute(how: Callable[[Any], Any], copy: Pa
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"op": "Flatten"', '"op": "_Native", "op": "Flatten"'),
+        ('"op": "Convolution"', '"op": "_Native", "op": "Convolution"'),
         ('"heads": [[', '"heads": ' + "[" * 100_000 + "[["),
         ('"name": "data"', '"name": NaN'),
         ('"node_row_ptr": [', '"node_row_ptr": [' + "9" * 6000 + ", "),
@@ -94,8 +94,7 @@ def test_a_graph_that_two_readers_would_read_differently(old: str, new: str, cop
     path = copy / "model-symbol.json"
     text = json.dumps(json.loads(path.read_bytes()))
     path.write_text(text.replace(old, new, 1))
-    if path.read_text() == text:
-        pytest.skip(f"the graph has no {old}")
+    assert path.read_text() != text
     refused(copy, r"model-symbol\.json: does not load: ")
 
 
@@ -212,7 +211,7 @@ def test_every_operator_and_attribute_is_mxnets_own() -> None:
         found = found or getattr(mx.sym.image, name.replace("_image_", ""), None)
         found = found or getattr(mx.sym.op, name, None)
         assert found is not None, name
-        for attribute in operator.attributes:
+        for attribute in operator.attributes.keys() - {"num_args"}:  # which mxnet counts by itself
             assert attribute in found.__doc__, (name, attribute)
 
 
