@@ -2,10 +2,11 @@
 
     python benchmarks/mutated.py --count 2000 [MODEL ...]
 
-Each MODEL is a folder that `algoshelf train` wrote; without any, four small ones are trained. Graphs,
-parameters, metadata and archives are changed by mutations that know their formats, always the same
-ones for a --seed. One process opens one after the other and has each answer its own example, as a
-worker does; what ends it, or takes more than a second of processor or 500 MiB, is told by name.
+Each MODEL is a folder that `algoshelf train` wrote; without any, four small ones are trained.
+Graphs, parameters, metadata and archives are changed by mutations that know their formats, always
+the same ones for a --seed. One process opens one after the other and has each answer its own
+example, as a worker does; what ends it, or takes more than a second of processor or 500 MiB, is
+told by name.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator
 
 METADATA, SYMBOL, PARAMETERS = "algorithm.json", "model-symbol.json", "model-0000.params"
 NAMES = (METADATA, SYMBOL, PARAMETERS)
@@ -88,7 +89,7 @@ VALUES = [
     ),
 ]
 NUMBERS = [0, 1, 2, 3, 7, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
-JSON_VALUES: List[Any] = [
+JSON_VALUES: list[Any] = [
     *(None, True, -1, 0, 1, 2**31, 2**70, 1e308, "", "x", "\x1b[2J", [], [0], [0, 3, 20000, 20000]),
     *({}, [[[]]], ["a", "a"], [[0, 5]], {"a": {"b": [1]}}, "9" * 1000, [0] * 100, [0, 1, 28, 28]),
 ]
@@ -172,7 +173,7 @@ def text(rng: random.Random, content: bytes) -> bytes:
     )()
 
 
-def fields(content: bytes) -> Iterator[Tuple[int, str]]:
+def fields(content: bytes) -> Iterator[tuple[int, str]]:
     """Where the numbers of a params file stand, and how: as struct says."""
     yield from ((0, "<Q"), (8, "<Q"), (16, "<Q"))
     (count,) = struct.unpack_from("<Q", content, 16)
@@ -301,11 +302,11 @@ def _add(members: tarfile.TarFile, name: str, content: bytes) -> None:
     members.addfile(info, io.BytesIO(content))
 
 
-MUTATIONS: List[Callable[[random.Random, Files], str]] = [graph, graph, parameters, metadata]
+MUTATIONS: list[Callable[[random.Random, Files], str]] = [graph, graph, parameters, metadata]
 
 
 def mutated(rng: random.Random, base: Path, target: Path) -> str:
-    """A changed copy of the artifact ``base`` at ``target``: a folder, or an archive; what was done."""
+    """A changed copy of ``base`` at ``target``, a folder or an archive; what was done."""
     files = {name: (base / name).read_bytes() for name in NAMES}
     document = json.loads(files[METADATA])
     document["sha256"] = {}  # whoever changes a file can change its digest
@@ -367,9 +368,9 @@ class Opener:
     """The process that opens, and the next one where it ends."""
 
     def __init__(self) -> None:
-        self.process: Optional[subprocess.Popen[str]] = None
+        self.process: subprocess.Popen[str] | None = None
 
-    def __call__(self, path: Path) -> Tuple[str, float, float]:
+    def __call__(self, path: Path) -> tuple[str, float, float]:
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, __file__, "--child"],
@@ -397,11 +398,11 @@ class Opener:
             self.process = None
 
 
-def run(bases: List[Path], count: int, seed: int) -> Dict[str, Any]:
+def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
     """Open ``count`` mutations of ``bases``; how they ended, and what stands out."""
     rng, opener = random.Random(seed), Opener()
     kinds: Counter[str] = Counter()
-    strange: List[str] = []
+    strange: list[str] = []
     most_seconds = most_mib = 0.0
     try:
         for base in bases:
@@ -433,7 +434,7 @@ def run(bases: List[Path], count: int, seed: int) -> Dict[str, Any]:
     }
 
 
-def trained(folder: Path) -> List[Path]:
+def trained(folder: Path) -> list[Path]:
     """Small models of each algorithm."""
     orders = {
         "mnist-cnn": ["--epochs", "1"],

@@ -142,6 +142,7 @@ class Algorithm(ABC, Generic[H]):
             self.Hyperparameters.parse(metadata.hyperparameters)
         except HyperparameterError as error:
             yield from (f"hyperparameters: {fault}" for fault in error.faults)
+            return
         parameters = sum(math.prod(shape) for shape, _ in found.parameters.headers.values())
         yield from self.excesses(found.fit, parameters)
         yield from self.disagreements(metadata, tuple(found.fit.outputs))

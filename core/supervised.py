@@ -368,7 +368,7 @@ class Classifier(SupervisedAlgorithm[H]):
         found = np.unique(labels)
         if len(found) < 2:
             raise DataError(
-                f"{path}: all {len(labels):,} examples are of one class "
+                f"{path}: all {len(data):,} examples are of one class "
                 f"({', '.join(repr(names[label]) for label in found)}): expected two at least, or "
                 "there is nothing to tell apart"
             )
@@ -404,10 +404,10 @@ class Classifier(SupervisedAlgorithm[H]):
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
     ) -> Iterable[str]:
-        if outputs[0] != (1, len(metadata.classes)):
+        if outputs != ((1, len(metadata.classes)),):
+            shown = " and ".join(str(shape[1:]) for shape in outputs[:3])
             yield (
-                f"the network gives {outputs[0][1:]} outputs an example for "
-                f"{len(metadata.classes)} classes"
+                f"the network gives {shown} outputs an example for {len(metadata.classes)} classes"
             )
 
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:

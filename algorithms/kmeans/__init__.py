@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 from weakref import WeakKeyDictionary
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +43,7 @@ from ...core import (
     mx,
     recordio_protobuf,
 )
+from ...core.artifact import Metadata
 from ...core.evaluation import GroupFigures
 from ...core.rows import FORMATS, Rows, read_rows
 from ...core.training.data import chunks
@@ -250,6 +252,13 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         rows = _read(path, self.Hyperparameters.parse(model.metadata.hyperparameters))
         _check_columns(rows, model.metadata.input.shape[1], path)
         return rows
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterator[str]:
+        k = self.Hyperparameters.parse(metadata.hyperparameters).k
+        if len(metadata.input.shape) != 2 or outputs != ((1, k),):
+            yield f"the network does not give {k} distances for each row of numbers"
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,21 @@ class SavesNothing(Broken):
         run.report({"validation:accuracy": 1.0}, epoch=1, step=1)
 
 
+class DrawsAtRandom(Broken):
+    """Its network holds an operator that no model may hold, which is said before it trains."""
+
+    breaks = "training"
+
+    def network(self, *arguments: Any) -> Any:
+        class Noisy(mx.gluon.HybridBlock):  # type: ignore[misc]
+            def hybrid_forward(self, operators: Any, x: Any) -> Any:
+                return x + operators.random.normal_like(x)
+
+        whole = mx.gluon.nn.HybridSequential()
+        whole.add(Noisy(), super().network(*arguments))
+        return whole
+
+
 class LoadsAnother(Broken):
     breaks = "example"
 
