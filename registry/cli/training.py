@@ -222,7 +222,7 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
         ("checkpoint_every", parse_duration, "a time such as 90s, 10m, 1h"),
         ("peer_timeout", parse_duration, "a time such as 90s, 10m, 1h"),
         ("max_runtime", parse_duration, "a time such as 90s, 10m, 1h"),
-        ("target_metric", float, "a number"),
+        ("target_metric", _finite, "a number"),
         ("gradient_compression", _positive, "a number above 0"),
     ):
         if name in given:
@@ -231,6 +231,13 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
             except ValueError:
                 faults.append(f"{flag(name)}: expected {expected}, got {given[name]!r}")
     return RunOptions(**values), faults
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _positive(text: str) -> float:

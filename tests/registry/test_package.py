@@ -314,6 +314,45 @@ def test_an_image_is_built_on_a_digest_and_gives_up_root(site: Site, tmp_path: P
         assert 'give_up_root("algoshelf"' in (tmp_path / "image" / name).read_text()
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and mount namespaces"
+)
+def test_the_container_trains_as_its_own_user_where_opt_ml_is_roots(
+    site: Site, tmp_path: Path
+) -> None:
+    """As on SageMaker root starts it; what it writes is its user's, what it reads root's."""
+    assert site("package", "kmeans", "--as", "container", "--output", "image").code == 0
+    root, ml = tmp_path / "root", tmp_path / "ml"
+    for path in (tmp_path / "image" / "wheels").iterdir():
+        zipfile.ZipFile(path).extractall(root)
+    base = contract(ml, IRIS)["SAGEMAKER_BASE_DIR"]
+    config = ml / "input" / "config"
+    (config / "inputdataconfig.json").write_text('{"train": {"TrainingInputMode": "File"}}')
+    (config / "hyperparameters.json").write_text('{"k": "3", "restarts": "1"}')
+    passwd = tmp_path / "passwd"
+    entry = "algoshelf:x:61813:61813::/tmp:/usr/sbin/nologin\n"
+    passwd.write_text(Path("/etc/passwd").read_text() + entry)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder not in (Path("/"), Path("/tmp")):
+            folder.chmod(folder.stat().st_mode | 0o005)
+    start = f"mount --bind {passwd} /etc/passwd && exec {sys.executable} {tmp_path}/image/train"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", start],
+        env={
+            **KEPT,
+            "PYTHONPATH": f"{root}:{sysconfig.get_path('purelib')}",
+            "SAGEMAKER_BASE_DIR": base,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    owners = {path.name: path.stat().st_uid for path in ml.rglob("*")}
+    assert owners["algorithm.json"] == owners["model-0000.params"] == 61813
+    assert owners["hyperparameters.json"] == owners["iris.csv"] == 0
+
+
 def fake_wheel(folder: Path, name: str, version: str) -> None:
     """A wheel without a module, that needs nothing."""
     stem = f"{name.replace('-', '_')}-{version}"
