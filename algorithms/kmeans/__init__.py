@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 from weakref import WeakKeyDictionary
-from typing import Any, Iterator, Sequence
 
 import numpy as np
 from pydantic import Field
