@@ -17,7 +17,7 @@ from ...core.errors import InputError, PayloadError
 from ...core.evaluation import Evaluation
 from ...core.files import exists
 from ..discovery import opened
-from .output import console, json_option, print_json, print_table
+from .output import console, json_option, print_json, print_table, write_answer
 from .plots import check_plot, save_plot
 
 STDIN = "-"
@@ -117,8 +117,7 @@ def predict(
             prediction = algorithm.predict_fn(algorithm.input_fn(body, kind), loaded)
         except PayloadError as error:
             raise type(error)(*(f"{source}: {fault}" for fault in error.faults)) from None
-        sys.stdout.buffer.write(algorithm.output_fn(prediction, answer_type))
-        sys.stdout.buffer.flush()
+        write_answer(algorithm.output_fn(prediction, answer_type))
 
 
 def _bodies(
