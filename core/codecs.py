@@ -123,7 +123,9 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
     expected = f"expected {_either(accepted)}"
     if media in ("", FORM):
         said = (
-            f"Content-Type is {FORM}, which curl -d says of any body" if media else "no Content-Type"
+            f"Content-Type is {FORM}, which curl -d says of any body"
+            if media
+            else "no Content-Type"
         )
         raise UnsupportedContentTypeError(
             f"{said}: say what the body is by a header, as in "
@@ -762,6 +764,8 @@ def _open_image(body: bytes, max_pixels: int) -> PillowImage:
             f"the image has {width} x {height} = {width * height} pixels, "
             f"expected {max_pixels} at most"
         )
+    bounds.check_time()
+    bounds.charge(3 * width * height)
     image.verify()  # a PNG's checksums, which decoding skips; the image can't be used after it
     return Image.open(io.BytesIO(body), formats=formats)
 

@@ -148,8 +148,8 @@ class Cost:
     def check_time(self) -> None:
         if time.thread_time() > self._deadline:
             raise PayloadTooLargeError(
-                f"decoding the body takes longer than {self.bounds.decoding_seconds:g} s: send it in "
-                "several requests"
+                f"decoding the body takes longer than {self.bounds.decoding_seconds:g} s: "
+                "send it in several requests"
             )
 
     def check_examples(self, count: int) -> None:

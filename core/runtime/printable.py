@@ -22,7 +22,7 @@ _IN_A_TEXT = re.compile(rf"(?![\n\t])[{_UNSAFE}]")
 
 
 def printable(text: str) -> str:
-    """``text`` as one line: what is not to reach a terminal becomes ``\\x1b`` or the like."""
+    r"""``text`` as one line: what is not to reach a terminal becomes ``\x1b`` or the like."""
     return text if text.isascii() and text.isprintable() else _IN_A_LINE.sub(_escaped, text)
 
 

@@ -84,7 +84,8 @@ def knows(authorization: str, token: bytes) -> bool:
 def confined(path: Path, roots: Sequence[Path]) -> Path:
     """The real path of a model folder, which lies within one of ``roots`` as all that it holds.
 
-    A relative path starts at the first of them. Raises InputError, which does not say what is there.
+    A relative path starts at the first of them. Raises InputError, which says nothing of what is
+    there.
     """
     if ".." in path.parts:
         raise InputError("expected a path without ..")

@@ -136,12 +136,12 @@ class App:
                 early=True, headers=CLOSE,
             )  # fmt: skip
         token = self.options.token
-        if token and scope["path"] != "/ping":
-            if not admission.knows(_header(scope, b"authorization"), token):
-                raise Refusal(
-                    401, "unauthorized", "expected the header Authorization: Bearer TOKEN",
-                    early=True, headers=((b"www-authenticate", b"Bearer"), *CLOSE),
-                )  # fmt: skip
+        free = not token or scope["path"] == "/ping"
+        if not (free or admission.knows(_header(scope, b"authorization"), token)):
+            raise Refusal(
+                401, "unauthorized", "expected the header Authorization: Bearer TOKEN",
+                early=True, headers=((b"www-authenticate", b"Bearer"), *CLOSE),
+            )  # fmt: skip
 
     # Asking a model
 

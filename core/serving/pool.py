@@ -135,7 +135,9 @@ class Served:
     seconds: float = 0.0
     fault: AlgoshelfError | None = None
     queue: deque[Job] = field(default_factory=deque)
-    long: deque[Job] = field(default_factory=deque)  # which a worker has left once, for want of room
+    long: deque[Job] = field(
+        default_factory=deque
+    )  # which a worker has left once, for want of room
     last_batch: int = 1
     turn: int = 0  # the last one
     was_long: bool = False
@@ -253,9 +255,8 @@ class Pool:
         if name not in self.models:
             raise UnknownNameError(f"there is no model {name!r}")
         old = self.models.pop(name)
-        for queue in (old.queue, old.long):
-            while queue:
-                self._taken(queue).reply(_unloaded(name))
+        while old.waiting:
+            self._taken(old).reply(_unloaded(name))
         await self._forget(old.key)
         self.metrics.unloaded(name)
 
@@ -346,9 +347,9 @@ class Pool:
         """How many requests wait for a worker."""
         return self._waiting
 
-    def _taken(self, queue: deque[Job]) -> Job:
+    def _taken(self, served: Served) -> Job:
         self._waiting -= 1
-        return queue.popleft()
+        return (served.queue or served.long).popleft()
 
     def again(self, served_key: str, jobs: Sequence[Job]) -> None:
         """Queue anew, before all others, what a worker left unanswered."""
@@ -425,7 +426,9 @@ class Pool:
         """
         if served.long and slot.may_leave(served.key) and not (served.queue and served.was_long):
             served.was_long = True
-            return [self._taken(served.long)]
+            self._waiting -= 1
+            job = served.long.popleft()
+            return [] if job.future.done() else [job]
         served.was_long = False
         free = sum(slot.is_free for slot in self._slots) or 1
         share = min(self.options.max_batch, -(-len(served.queue) // free))
@@ -436,7 +439,7 @@ class Pool:
             size += len(first.request.body)
             if jobs and (size > MOST_BATCH_BYTES or first.attempts):
                 break
-            job = self._taken(served.queue)
+            job = self._taken(served)
             if not job.future.done():
                 jobs.append(job)
                 if job.attempts:
@@ -451,9 +454,11 @@ class Pool:
             oldest = time.monotonic() - self.options.timeout
             late = fault(504, "timeout", f"no answer within {self.options.timeout:g} s")
             for served in list(self.models.values()):
-                for queue in (served.queue, served.long):
-                    while queue and queue[0].arrived < oldest:
-                        self._taken(queue).reply(late)
+                while served.queue and served.queue[0].arrived < oldest:
+                    self._taken(served).reply(late)
+                for job in served.long:
+                    if job.arrived < oldest:  # it leaves the queue when its turn comes
+                        job.reply(late)
             for slot in self._slots:
                 for job in (*slot.jobs, *(job for left in slot.left for job in left.jobs)):
                     if job.arrived < oldest:

@@ -45,7 +45,7 @@ TURN_SECONDS = 0.1
 
 @dataclass
 class Batch:
-    """Requests that are being answered, ``missing`` of them yet to be; for ``gone`` nobody waits."""
+    """Requests that are being answered, ``missing`` yet to be; for ``gone`` nobody waits."""
 
     steps: Generator[Replies, None, None]
     missing: int

@@ -70,14 +70,14 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
     from rich.text import Text
 
-    class PipeConsole(Console):
-        def print(self, *objects: Any, **options: Any) -> None:
-            super().print(*map(shown, objects), **options)
-
     def shown(value: Any) -> Any:
         if isinstance(value, Text) and printable_text(value.plain) != value.plain:
             value = value.plain  # without its styles, whose places are other ones then
         return printable_text(value) if isinstance(value, str) else value
+
+    class PipeConsole(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*map(shown, objects), **options)
 
         def on_broken_pipe(self) -> None:  # rich would exit with 1
             raise BrokenPipeError

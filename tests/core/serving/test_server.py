@@ -197,8 +197,10 @@ def test_a_wish_for_another_protocol_is_ignored(server: Server, bodies: list[byt
 
 
 ENDLESS_TRAILERS = (
-    b"POST /invocations HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * 500_000
+    b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"0\r\nx: " + b"y" * 500_000
 )
+MANY_HEADERS = b"GET /ping HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 1000 + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -209,10 +211,16 @@ ENDLESS_TRAILERS = (
         (b"POST /invocations HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"400"),
         (b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"400"),
         (ENDLESS_TRAILERS, b"431"),
+        (MANY_HEADERS, b"431"),
+        (b"GET /ping HTTP/1.1\r\n\r\n", b"400"),  # of no host
+        (b"GET /ping HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n", b"400"),
+        (b"GET /ping HTTP/1.1\r\nhost: evil.example:8080\r\n\r\n", b"403"),
     ],
 )
 def test_what_is_no_request(sent: bytes, status: bytes, server: Server) -> None:
+    """Each is answered once, and the connection closed."""
     answer = _talk(server, sent)
+    assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b'"code"' in answer
     assert server.is_ready()
@@ -273,7 +281,7 @@ def test_what_nobody_waits_for_any_more_is_not_computed(
 ) -> None:
     with _waiting(server, bodies[:1]) as (worker, answers):
         head = b"POST /invocations HTTP/1.1\r\n" + server.host
-        head += b"content-length: %d\r\n\r\n" % size
+        head += b"content-type: application/x-npy\r\ncontent-length: %d\r\n\r\n" % size
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head + bytes(size))
             server.until(lambda: server.metric("algoshelf_queue_requests") == 2)
