@@ -8,14 +8,12 @@ counted: whoever reads a file of their own decides what it may cost.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
 import threading
 import time
 from dataclasses import dataclass
-from typing import Iterator
 
 from ..errors import AlgoshelfError, PayloadTooLargeError
 
@@ -26,6 +24,8 @@ DECODED_BYTES_PER_BYTE = 32
 DECODING_SECONDS, DECODING_BYTES = 1.0, 6 * 2**20
 ENOUGH_SECONDS = 1.0  # of computing, to tell how long all of it will take
 MOST_ANSWER_BYTES = 32 * 2**20
+# Less is not worth an entry: it is what every request holds.
+ENTERED_BYTES = 2**20
 _CELL = struct.Struct("=q")
 _state = threading.local()
 
@@ -95,29 +95,39 @@ class Account:
 
     def __init__(self, ledger: Ledger | None = None, index: int = 0) -> None:
         self._ledger, self._index = ledger, index
+        self._entered = 0
         self.held = 0
 
     def take(self, size: int) -> None:
         """Hold ``size`` bytes more. Raises CrowdedError where all together hold too much."""
-        ledger = self._ledger
-        if ledger is not None:
+        if self._ledger is not None and self.held + size - self._entered >= ENTERED_BYTES:
+            others = self._ledger.total() - self._entered
             # Alone it may always go on: it would never fit otherwise.
-            if ledger.total() > self.held and ledger.total() + size > ledger.most:
+            if others > 0 and others + self.held + size > self._ledger.most:
                 raise CrowdedError(
                     "other requests hold the memory that this one needs: send it again later"
                 )
-            ledger.set(self._index, self.held + size)
+            self._enter(self._ledger, self.held + size)
         self.held += size
 
     def give_back(self, size: int) -> None:
         """Hold ``size`` bytes less."""
         self.held -= size
-        if self._ledger is not None:
-            self._ledger.set(self._index, self.held)
+        if self._entered and self._ledger is not None:
+            self._enter(self._ledger, self.held if self.held >= ENTERED_BYTES else 0)
+
+    def _enter(self, ledger: Ledger, held: int) -> None:
+        self._entered = held
+        ledger.set(self._index, held)
 
 
 class Cost:
-    """What one request has cost so far; ``release`` gives its memory back."""
+    """What one request has cost so far; ``release`` gives its memory back.
+
+    Within it (``with``), what this thread decodes is counted, and PayloadTooLargeError raised.
+    """
+
+    __slots__ = ("_account", "_deadline", "bounds", "decoded")
 
     def __init__(self, bounds: Bounds, account: Account | None = None) -> None:
         self.bounds = bounds
@@ -125,16 +135,13 @@ class Cost:
         self._account = account or Account()
         self._deadline = 0.0
 
-    @contextlib.contextmanager
-    def decoding(self) -> Iterator[None]:
-        """Count what is decoded within, by this thread. Raises PayloadTooLargeError there."""
-        before = getattr(_state, "cost", None)
+    def __enter__(self) -> Cost:
         _state.cost = self
         self._deadline = time.thread_time() + self.bounds.decoding_seconds
-        try:
-            yield
-        finally:
-            _state.cost = before
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _state.cost = None
 
     def charge(self, size: int) -> None:
         if self.decoded + size > self.bounds.decoded_bytes:
@@ -177,8 +184,9 @@ class Cost:
             )
 
     def release(self) -> None:
-        self._account.give_back(self.decoded)
-        self.decoded = 0
+        if self.decoded:
+            self._account.give_back(self.decoded)
+            self.decoded = 0
 
 
 def _too_many(most: int) -> PayloadTooLargeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -35,7 +36,8 @@ def allowed_hosts(asked: str, host: str | None) -> tuple[str, ...] | None:
     return (*LOOPBACK, *own)
 
 
-def is_allowed(host: str, allowed: Sequence[str]) -> bool:
+@functools.lru_cache(maxsize=128)
+def is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
     """Whether a Host header, a name with or without a port, is one of ``allowed``."""
     name, separator, port = host.lower().rpartition(":")
     if not separator or not port.isdigit():

@@ -112,6 +112,7 @@ class Answering:
         self._bounds = bounds
         self._account = account or Account()
         self._pace = Pace()
+        self._offered = algorithm.answered()
 
     def steps(
         self, requests: Sequence[Request], gone: AbstractSet[int] = frozenset()
@@ -122,10 +123,9 @@ class Answering:
         """
         asked: list[_Asked] = []
         refused: list[tuple[int, Reply]] = []
-        offered = self.algorithm.answered()
         for index, request in enumerate(requests):
             try:
-                accept = codecs.negotiate(request.accept, offered)
+                accept = codecs.negotiate(request.accept, self._offered)
             except PayloadError as error:
                 refused.append((index, refusal(error)))
             else:
@@ -171,7 +171,7 @@ class Answering:
         """Decode the examples of a request; what is replied where that fails."""
         request, cost = asked.request, asked.cost
         try:
-            with cost.decoding():
+            with cost:
                 asked.examples = self.algorithm.input_fn(request.body, request.content_type)
             if _kind(asked.examples) is not None:
                 cost.check_examples(len(asked.examples))

@@ -185,8 +185,7 @@ class App:
         body = await self._body(scope, receive, self.options.max_payload, model.name)
         try:
             # What cannot be answered is refused before anything is computed.
-            codecs.check_content_type(content_type, model.algorithm.accepted())
-            codecs.negotiate(accept, model.algorithm.answered())
+            model.check(content_type, accept)
             job = self.pool.submit(model, Request(body, content_type, accept), start)
             scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
             return await job.future

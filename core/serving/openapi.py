@@ -54,7 +54,7 @@ def document(models: Iterable[Served], options: Options) -> dict[str, Any]:
         paths[f"/models/{model.name}"] = {"get": _plain(f"About {model.name}", codecs.JSON, "404")}
         paths[f"/models/{model.name}/invoke"] = {"post": _invocation(model, max_payload)}
     components: dict[str, Any] = {"schemas": {"Error": ERROR_SCHEMA}}
-    found = {
+    found: dict[str, Any] = {
         "openapi": "3.0.3",
         "info": {"title": "algoshelf", "version": "1"},
         "paths": paths,

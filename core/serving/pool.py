@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Sequence, Tuple
 
+from .. import codecs
 from ..algorithm import Algorithm
 from ..artifact import Artifact, Metadata
 from ..errors import (
@@ -52,6 +53,7 @@ MOST_LEFT, TURN_SECONDS = 4, 0.1
 MOST_DECODED_BODIES = 2
 SWEEP_SECONDS = 0.1
 MOST_ATTEMPTS = 2
+MOST_FITTING = 100
 # A worker that dies this often, each time within so many seconds, keeps dying.
 DEATHS, LIFE_SECONDS = 3, 10.0
 MOST_BACKOFF_SECONDS = 10.0
@@ -95,7 +97,7 @@ class Options:
     max_examples: int = MOST_EXAMPLES
     manages: bool = False
     roots: Sequence[Path] = ()
-    hosts: Sequence[str] | None = None
+    hosts: tuple[str, ...] | None = None
     token: bytes = b""
 
     @property
@@ -140,7 +142,16 @@ class Served:
     )  # which a worker has left once, for want of room
     last_batch: int = 1
     turn: int = 0  # the last one
+    fitting: set[tuple[str, str]] = field(default_factory=set)  # Content-Type and Accept
     was_long: bool = False
+
+    def check(self, content_type: str, accept: str) -> None:
+        """Raises PayloadError where no request of this Content-Type and Accept is answered."""
+        if (content_type, accept) not in self.fitting:
+            codecs.check_content_type(content_type, self.algorithm.accepted())
+            codecs.negotiate(accept, self.algorithm.answered())
+            if len(self.fitting) < MOST_FITTING:
+                self.fitting.add((content_type, accept))
 
     @property
     def waiting(self) -> int:
@@ -307,8 +318,8 @@ class Pool:
         """Count ``size`` bytes no longer."""
         self._held[model] -= size
         self._all_held -= size
-        if not self._held[model]:
-            del self._held[model]  # it may be a model that is served no more
+        if not self._held[model] and model not in self.models:
+            del self._held[model]
 
     def submit(self, served: Served, request: Request, arrived: float) -> Job:
         """A job, whose reply is to come; it is there at once where too much waits already, or where

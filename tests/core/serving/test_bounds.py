@@ -75,7 +75,7 @@ BOMBS = {
 def test_a_small_body_that_becomes_much_is_refused(name: str) -> None:
     decode, body, content_type = BOMBS[name]
     cost = Cost(BOUNDS)
-    with pytest.raises(PayloadTooLargeError, match="several requests"), cost.decoding():
+    with pytest.raises(PayloadTooLargeError, match="several requests"), cost:
         decode(body, content_type)  # type: ignore[operator]
     assert cost.decoded <= BOUNDS.decoded_bytes
 
@@ -98,16 +98,16 @@ def test_faults_of_many_numbers_take_no_memory_for_each_of_their_places() -> Non
 
 def test_what_all_workers_hold_decoded_is_bounded() -> None:
     """The first may always go on, the other one is told to come again."""
-    ledger = Ledger(2, 1000)
-    other = Ledger(2, 1000, os.dup(ledger.descriptor))
+    ledger = Ledger(2, 1000 * 2**20)
+    other = Ledger(2, 1000 * 2**20, os.dup(ledger.descriptor))
     first, second = Account(ledger, 0), Account(other, 1)
-    first.take(900)
+    first.take(900 * 2**20)
     with pytest.raises(CrowdedError, match="again later"):
-        second.take(200)
-    second.take(100)
-    first.give_back(900)
-    second.take(800)
-    assert ledger.total() == 900
+        second.take(200 * 2**20)
+    second.take(100 * 2**20)
+    first.give_back(900 * 2**20)
+    second.take(800 * 2**20)
+    assert ledger.total() == 900 * 2**20
     for each in (ledger, other):
         each.close()
 
@@ -286,11 +286,12 @@ def test_a_large_answer_is_cut_off_only_for_who_takes_none_of_it(iris_model: Pat
         head = b"POST /invocations HTTP/1.1\r\n" + server.host + b"content-type: text/csv\r\n"
         head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         steady, silent = socket.socket(), socket.socket()
-        for each in (steady, silent):
+        for each in (silent, steady):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
             each.settimeout(PATIENCE)
             each.connect(("127.0.0.1", server.port))
             each.sendall(head + body)
+            assert each.recv(1, socket.MSG_PEEK) == b"H"  # the answer has begun
         begin, received = time.monotonic(), bytearray()
         while True:
             piece = steady.recv(2**15)
