@@ -275,7 +275,14 @@ def chaos(work: Workload, models: list[Path], arguments: argparse.Namespace) -> 
     bodies = work.bodies(INPUTS, most=4)
     expected = [work.expected(model, bodies) for model in models]
     requests = work.requests(bodies, f"/models/{NAME}/invoke")
-    options = ["--multi-model", "--workers", str(servers.WORKERS), *arguments.options]
+    options = [
+        "--multi-model",
+        "--model-root",
+        "/",
+        "--workers",
+        str(servers.WORKERS),
+        *arguments.options,
+    ]
     with servers.own([f"{NAME}={models[0]}"], options) as server:
         servers.warm_up(server, requests)
         trouble = Trouble(server, models)

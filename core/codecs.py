@@ -35,6 +35,7 @@ from .errors import (
     UnsupportedContentTypeError,
     did_you_mean,
 )
+from .runtime import bounds
 
 if TYPE_CHECKING:
     import os
@@ -54,15 +55,22 @@ JPEG = "image/jpeg"
 WEBP = "image/webp"
 RECORDIO_PROTOBUF = "application/x-recordio-protobuf"
 
+FORM = "application/x-www-form-urlencoded"  # what curl -d says unless it is told otherwise
+
 UTF8_MARK = b"\xef\xbb\xbf"
 
 MAX_FAULTS = 10  # shown
 MAX_COUNTED = 1000  # a body that is all faults must not cost more than a good one
+SOME = 1024  # steps after which the clock is looked at
 MAX_NPY_HEADER = 4096
 MOST_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
 MAX_DIMENSIONS = 32  # numpy's own limit
 MAX_CELL = 2**28  # characters in a cell of a CSV; Python's own limit is 2**17
 MAX_DIGITS = 4300  # of one integer: Python's own limit, in the versions that have one
+DENSE_BYTES = 24  # of a number that is read from text into an array
+# About what Python's objects take: a str with its place in a list, and in JSON each sign.
+STR_BYTES = 60
+JSON_BYTES = {",": 32, '"': 16, "[": 64, "{": 240}
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 
 _ALIASES = {
@@ -113,9 +121,19 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
     media = media_type(content_type)
     if any(media == media_type(name) for name in accepted):
         return media
+    expected = f"expected {_either(accepted)}"
+    if media in ("", FORM):
+        said = (
+            f"Content-Type is {FORM}, which curl -d says of any body"
+            if media
+            else "no Content-Type"
+        )
+        raise UnsupportedContentTypeError(
+            f"{said}: say what the body is by a header, as in "
+            f"curl -H 'Content-Type: {accepted[0]}' --data-binary @FILE; {expected}"
+        )
     raise UnsupportedContentTypeError(
-        f"content type {_shown(media)} is not accepted{did_you_mean(media, accepted)}: "
-        f"expected {_either(accepted)}"
+        f"content type {_shown(media)} is not accepted{did_you_mean(media, accepted)}: {expected}"
     )
 
 
@@ -257,12 +275,17 @@ def decode_records(body: bytes, content_type: str) -> list[Any]:
     media = check_content_type(content_type, (JSON, JSONLINES, CSV, TEXT))
     text = _text(body)
     if media == TEXT and text:
+        count = text.count("\n") + (not text.endswith("\n"))
+        bounds.check_examples(count)
+        bounds.charge(STR_BYTES * count)
         lines = text[:-1].split("\n") if text.endswith("\n") else text.split("\n")
         return [line[:-1] if line.endswith("\r") else line for line in lines]
     if not text.strip():
         raise _empty("at least one example")
     if media == CSV:
-        return _csv_rows(text)
+        rows = _csv_rows(text)
+        bounds.check_examples(len(rows))
+        return rows
     records: list[Any] = []
     if media == JSON:
         records = _json_records(text)
@@ -270,10 +293,12 @@ def decode_records(body: bytes, content_type: str) -> list[Any]:
         _refuse(_jsonlines_faults(text, records))
     if not records:
         raise _empty("at least one example")
+    bounds.check_examples(len(records))
     return [_unwrap(record) for record in records]
 
 
 def _text(body: bytes) -> str:
+    bounds.charge(len(body) if body.isascii() else 4 * len(body))
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -286,6 +311,7 @@ def _text(body: bytes) -> str:
 def _csv_rows(text: str) -> list[list[str]]:
     csv.field_size_limit(MAX_CELL)  # the process's, but nobody is worse off
     text = _ending_in_lf(text)
+    bounds.charge(STR_BYTES * (text.count(",") + text.count("\n")))
     reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True)
     rows = []
     try:
@@ -293,6 +319,9 @@ def _csv_rows(text: str) -> list[list[str]]:
             if not row:
                 raise MalformedPayloadError(f"line {reader.line_num} is empty")
             rows.append(row)
+            if len(rows) % SOME == 0:
+                bounds.check_examples(len(rows))
+                bounds.check_time()
     except csv.Error as error:
         raise MalformedPayloadError(f"line {reader.line_num}: {error}") from None
     return rows
@@ -304,6 +333,7 @@ def _ending_in_lf(text: str) -> str:
 
 
 def _json_records(text: str) -> list[Any]:
+    _charge_json(text)
     value = _parse_json(text)
     if isinstance(value, dict) and isinstance(value.get("instances"), list):
         value = value["instances"]
@@ -315,10 +345,19 @@ def _json_records(text: str) -> list[Any]:
     return value
 
 
+def _charge_json(text: str) -> None:
+    bounds.charge(sum(size * text.count(sign) for sign, size in JSON_BYTES.items()))
+
+
 def _jsonlines_faults(text: str, records: list[Any]) -> Iterator[Fault]:
     """Yield what is wrong, line by line, and append the values to ``records``."""
+    _charge_json(text)
+    bounds.charge(STR_BYTES * text.count("\n"))
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip(" \t\r"):
+            if number % SOME == 0:
+                bounds.check_examples(len(records))
+                bounds.check_time()
             try:
                 records.append(_parse_json(line, number))
             except PayloadError as error:
@@ -345,9 +384,12 @@ def _refuse_constant(name: str) -> None:
     raise _NotFiniteError(name)
 
 
+_TOO_LONG = f"an integer has more than {MAX_DIGITS:,} digits, the most expected"
+
+
 def _bounded_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError(digits[:10])
+        raise ValueError(_TOO_LONG)
     return int(digits)
 
 
@@ -355,7 +397,7 @@ def _bounded_int(digits: str) -> int:
 # one in AWS's containers, sets itself no limit, and a hook for every integer costs a newer one.
 _PARSE_INT = None if hasattr(sys, "set_int_max_str_digits") else _bounded_int
 _JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_PARSE_INT)
-_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+_STRING_OR_CONSTANT = re.compile(r'"[^"]*"|(NaN|-?Infinity)')
 
 
 def _parse_json(text: str, first_line: int = 1) -> Any:
@@ -365,17 +407,19 @@ def _parse_json(text: str, first_line: int = 1) -> Any:
         place = f"line {first_line + error.lineno - 1}, column {error.colno}"
         raise MalformedPayloadError(f"{place}: {error.msg}") from None
     except _NotFiniteError as error:
-        start = next(m.start(1) for m in _STRING_OR_CONSTANT.finditer(text) if m[1])
+        # Without what is escaped, in as many characters: a pattern that knew of it would take
+        # memory for each of them.
+        plain = text.replace("\\\\", "__").replace('\\"', "__")
+        start = next(m.start(1) for m in _STRING_OR_CONSTANT.finditer(plain) if m[1])
         line = first_line + text.count("\n", 0, start)
         column = start - text.rfind("\n", 0, start)
         place = f"line {line}, column {column}"
         raise UnfitPayloadError(f"{place}: {error} is not a finite number") from None
     except RecursionError:
         raise MalformedPayloadError(f"line {first_line}: nested too deep") from None
-    except ValueError:
-        raise MalformedPayloadError(
-            f"line {first_line}: an integer has more than {MAX_DIGITS:,} digits, the most expected"
-        ) from None
+    except ValueError as error:
+        said = _TOO_LONG if "digit" in str(error) else error  # Python's own text is no help here
+        raise MalformedPayloadError(f"line {first_line}: {said}") from None
 
 
 def _named(value: Any) -> str:
@@ -407,7 +451,9 @@ def decode_array(body: bytes, content_type: str, dtype: type[Any] = numpy.float3
         return _decode_npy(body)
     if media != CSV:
         return _array_of(decode_records(body, media), dtype)
+    bounds.charge(DENSE_BYTES * (body.count(b",") + body.count(b"\n")))
     values = parse_csv(body, dtype=dtype)
+    bounds.check_examples(len(values))
     if not len(values):
         raise _empty("at least one line of numbers, separated by commas")
     return values
@@ -495,8 +541,13 @@ def _csv_faults(
     text: bytes, columns: int, first_line: int, numbers: array.array[float]
 ) -> Iterator[Fault]:
     """Yield what is wrong, line by line, and append the numbers to ``numbers``."""
+    read = 0
     for line_number, line in enumerate(text[:-1].split(b"\n"), first_line):
         cells = line.split(b",")
+        read += len(cells)
+        if read >= SOME:
+            bounds.check_time()
+            read = 0
         if not line.strip():
             yield MalformedPayloadError, f"line {line_number} is empty"
         elif len(cells) != columns:
@@ -504,6 +555,8 @@ def _csv_faults(
             yield MalformedPayloadError, sentence
         else:
             for column, cell in enumerate(cells, 1):
+                if column % SOME == 0:
+                    bounds.check_time()
                 fault = _cell_fault(cell.strip(b" \t"), numbers)
                 if fault:
                     yield fault[0], f"line {line_number}, column {column}: {fault[1]}"
@@ -524,6 +577,7 @@ def _cell_fault(cell: bytes, numbers: array.array[float]) -> Fault | None:
 
 
 def _array_of(examples: list[Any], dtype: type[Any]) -> NDArray[Any]:
+    bounds.check_time()
     shape = _shape(examples[0])
     if len(shape) >= MAX_DIMENSIONS:
         raise UnfitPayloadError(
@@ -535,11 +589,19 @@ def _array_of(examples: list[Any], dtype: type[Any]) -> NDArray[Any]:
     if values is None:
         _refuse(
             (UnfitPayloadError, f"{_place(number, element)}: {sentence}")
-            for number, example in enumerate(examples, 1)
+            for number, example in enumerate(_watched(examples), 1)
             for element, sentence in _misfits(example, shape)
         )
         raise AssertionError("an irregular array without a fault")  # pragma: no cover
     return values
+
+
+def _watched(examples: Sequence[Any]) -> Iterator[Any]:
+    """``examples``, with a look at the clock now and then."""
+    for number, example in enumerate(examples):
+        if number % SOME == 0:
+            bounds.check_time()
+        yield example
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -579,7 +641,10 @@ def _misfits(
     elif shape and len(value) != shape[0]:
         yield element, f"a list of {len(value)}, expected a list of {shape[0]}, as in example 1"
     elif shape:
+        bounds.check_time()
         for position, inner in enumerate(value, 1):
+            if position % SOME == 0:
+                bounds.check_time()
             yield from _misfits(inner, shape[1:], (*element, position))
     elif type(value) not in (int, float):
         yield element, f"{_named(value)}, expected a number"
@@ -601,6 +666,8 @@ def _decode_npy(body: bytes) -> NDArray[Any]:
     if not body:
         raise _empty("an array in npy format, as numpy.save writes it")
     stored, fortran_order, shape, offset = npy_layout(body, len(body))
+    bounds.check_examples(shape[0])
+    bounds.charge(8 * math.prod(shape))
     # A bool is read as a byte: numpy's arithmetic goes wrong on a bool that is neither 0 nor 1.
     raw = numpy.frombuffer(body, "u1" if stored.kind == "b" else stored, offset=offset)
     ordered = raw.reshape(shape, order="F" if fortran_order else "C")
@@ -673,7 +740,9 @@ def _not_finite(values: NDArray[Any]) -> Iterator[Fault]:
     finite = numpy.isfinite(values)
     if finite.all():
         return
-    for example, *element in numpy.argwhere(~finite).tolist():
+    # Of all their places, the indices would take many times what the body does.
+    beyond = numpy.flatnonzero(~finite)[:MAX_COUNTED]
+    for example, *element in zip(*(i.tolist() for i in numpy.unravel_index(beyond, finite.shape))):
         place = _place(example + 1, [position + 1 for position in element])
         yield UnfitPayloadError, f"{place}: not a finite number"
 
@@ -723,6 +792,16 @@ def encode_npy(values: Any) -> bytes:
     stream = io.BytesIO()
     numpy.save(stream, numpy.asarray(values, order="C"), allow_pickle=False)
     return stream.getvalue()
+
+
+def joined_npy(bodies: Sequence[bytes]) -> NDArray[Any]:
+    """The arrays (N, …) that ``encode_npy`` wrote, alike but in N, one after the other."""
+    arrays = []
+    for body in bodies:
+        stored, fortran_order, shape, offset = npy_layout(body, len(body))
+        raw = numpy.frombuffer(body, stored, offset=offset)
+        arrays.append(raw.reshape(shape, order="F" if fortran_order else "C"))
+    return numpy.concatenate(arrays)
 
 
 def plain(value: Any) -> Any:

@@ -18,10 +18,14 @@ import numpy as np
 from . import codecs
 from .errors import InputError, MalformedPayloadError
 from .recordio import frame, read_bodies
+from .runtime import bounds
 from .types import Array
 
 VALUES = "values"  # what the one feature of a table is called
 MOST_COLUMNS = 2**24
+MOST_DIMENSIONS = 32
+INT_BYTES = 40  # of a Python int, with its place in a list
+SOME = 1024  # steps after which the clock is looked at
 BLOCK_BYTES = 16 * 2**20
 # Fields of the messages. Record: features, label. An entry of a map: key, value.
 _FEATURES, _LABEL = 1, 2
@@ -51,6 +55,9 @@ def read_blocks(
     rows: list[Array] = []
     columns, number = None, 0
     for number, body in enumerate(read_bodies(stream, error, source), 1):
+        if number % SOME == 1:
+            bounds.check_examples(number)
+            bounds.check_time()
         try:
             row = _row(body, columns)
         except _WireError as fault:
@@ -68,7 +75,9 @@ def read_blocks(
 
 def decode(body: bytes) -> Array:
     """A request's rows (N, D), float32 or float64 as they are. Raises MalformedPayloadError."""
-    return np.concatenate(list(read_blocks(io.BytesIO(body))))
+    rows = np.concatenate(list(read_blocks(io.BytesIO(body))))
+    bounds.check_examples(len(rows))
+    return rows
 
 
 def encode(
@@ -126,12 +135,16 @@ def _tensor(value: bytes, columns: int | None) -> Array:
     shape = _numbers(parts.get(_TENSOR_SHAPE, []), "uint64")
     if not len(keys) and len(values):
         length = len(values)
+    elif len(shape) > MOST_DIMENSIONS:
+        raise _WireError(f"has {len(shape):,} dimensions, expected {MOST_DIMENSIONS} at most")
     elif len(shape):
         length = int(np.prod(shape.astype(object)))
     else:
         length = columns or (int(keys.max()) + 1 if len(keys) else 0)
     if not 0 < length <= MOST_COLUMNS:
         raise _WireError(f"has {length:,} numbers, expected 1 to {MOST_COLUMNS:,}")
+    # A few bytes can promise millions of zeros. Twice: rows of their own, and joined.
+    bounds.charge(2 * np.dtype(np.float32).itemsize * length)
     if not len(keys):
         return values if len(values) else np.zeros(length, np.float32)
     if len(keys) != len(values):
@@ -155,18 +168,24 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
         if isinstance(part, int):
             numbers.append(part)
             continue
+        bounds.charge(INT_BYTES * len(part))
         position = 0
         while position < len(part):
             number, position = _varint(part, position)
             numbers.append(number)
+            if len(numbers) % SOME == 0:
+                bounds.check_time()
     unsigned = np.array(numbers, np.uint64)
     return unsigned if dtype == "uint64" else unsigned.astype(np.uint32).view(np.int32).astype("f8")
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Number and content of each field: an int for a varint, bytes for everything else."""
-    position = 0
+    position = read = 0
     while position < len(message):
+        read += 1
+        if read % SOME == 0:
+            bounds.check_time()
         tag, position = _varint(message, position)
         number, kind = tag >> 3, tag & 7
         if kind == _VARINT:

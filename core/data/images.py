@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Tuple, Union
 import numpy as np
 
 from ..errors import MalformedPayloadError, PayloadError, UnfitPayloadError
+from ..runtime import bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -234,6 +235,8 @@ def _check_memory(picture: Picture, least: int) -> None:
             f"{needed // 2**20} MiB to decode, expected {MAX_MEMORY // 2**20} MiB at most: "
             "scale it down"
         )
+    bounds.check_time()
+    bounds.charge(3 * pixels)
 
 
 def _corrupt(what: str) -> MalformedPayloadError:

@@ -18,8 +18,9 @@ from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .. import codecs, container
-from ..errors import AlgoshelfError
-from . import metrics, openapi, sizing
+from ..errors import AlgoshelfError, InputError, MalformedPayloadError, PayloadTooLargeError
+from ..payload import encoding
+from . import admission, metrics, openapi, sizing
 from .answering import Reply, Request, fault, refusal
 from .pool import Pool, Served, WorkersDownError
 
@@ -34,6 +35,8 @@ MOST_ORDER_BYTES = 2**16
 MOST_NAMED = 20  # of the models that an error names
 RETRY_SECONDS = 1
 MOST_TYPE_CHARACTERS = 2000
+MOST_HOST_CHARACTERS = 255
+ANSWER_PIECE_BYTES = 2**18
 LINGER_SECONDS = 5.0
 NO_MODEL = "-"  # in metrics
 # In a request's state, where the server puts a function: what it is given is called if the client
@@ -72,6 +75,7 @@ class App:
         headers: Headers = ()
         early = False
         try:
+            self._admit(scope)
             target = self._target(scope)
             if target is not None:
                 model = target.name
@@ -90,21 +94,54 @@ class App:
             if reply.status in (429, 503):
                 headers = (*headers, (b"retry-after", b"%d" % RETRY_SECONDS))
         self.pool.metrics.answered(model, reply.status, code, start)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": reply.status,
-                "headers": [
-                    (b"content-type", reply.content_type.encode("latin-1")),
-                    (b"content-length", b"%d" % len(reply.body)),
-                    *headers,
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": reply.body, "more_body": early})
+        await self._send(model, reply, headers, send, more=early)
         if early:
             await _drop_rest(receive)
             await send({"type": "http.response.body"})
+
+    async def _send(
+        self, model: str, reply: Reply, headers: Headers, send: Send, *, more: bool
+    ) -> None:
+        """Send a reply piece by piece, as it is taken: till then its bytes are counted."""
+        size = len(reply.body)
+        self.pool.hold(model, size)
+        try:
+            content_type = reply.content_type.encode("latin-1")
+            head = [(b"content-type", content_type), (b"content-length", b"%d" % size), *headers]
+            await send({"type": "http.response.start", "status": reply.status, "headers": head})
+            for start in range(0, size or 1, ANSWER_PIECE_BYTES):
+                end = start + ANSWER_PIECE_BYTES
+                piece = reply.body if size <= ANSWER_PIECE_BYTES else reply.body[start:end]
+                await send(
+                    {"type": "http.response.body", "body": piece, "more_body": more or end < size}
+                )
+        finally:
+            self.pool.release(model, size)
+
+    def _admit(self, scope: Scope) -> None:
+        """Refuse who calls the server by a name of somebody else, or does not know the token."""
+        hosts = [value for key, value in scope["headers"] if key == b"host"]
+        old = scope["http_version"] == "1.0" and self.options.hosts is None  # it may say none
+        if len(hosts) != 1 and not (old and not hosts):
+            raise Refusal(
+                400, "malformed_request", f"expected one Host header, got {len(hosts)}", early=True,
+                headers=CLOSE,
+            )  # fmt: skip
+        host = hosts[0].decode("latin-1") if hosts else ""
+        if self.options.hosts is not None and not admission.is_allowed(host, self.options.hosts):
+            raise Refusal(
+                403, "host_not_allowed",
+                f"Host {host[:MOST_HOST_CHARACTERS]!r} is no name of this server: "
+                "serve with --allowed-hosts to add one",
+                early=True, headers=CLOSE,
+            )  # fmt: skip
+        token = self.options.token
+        free = not token or scope["path"] == "/ping"
+        if not (free or admission.knows(_header(scope, b"authorization"), token)):
+            raise Refusal(
+                401, "unauthorized", "expected the header Authorization: Bearer TOKEN",
+                early=True, headers=((b"www-authenticate", b"Bearer"), *CLOSE),
+            )  # fmt: skip
 
     # Asking a model
 
@@ -145,20 +182,32 @@ class App:
         content_type, accept = _header(scope, b"content-type"), _header(scope, b"accept")
         if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
             raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
-        body = await self._body(scope, receive, self.options.max_payload)
+        body = await self._body(scope, receive, self.options.max_payload, model.name)
         try:
+            # What cannot be answered is refused before anything is computed.
+            model.check(content_type, accept)
             job = self.pool.submit(model, Request(body, content_type, accept), start)
             scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
             return await job.future
         finally:
-            self.pool.release(len(body))
+            self.pool.release(model.name, len(body))
 
-    async def _body(self, scope: Scope, receive: Receive, most: int) -> bytes:
-        """The body of a request, of at most ``most`` bytes, which the caller is to release."""
+    async def _body(self, scope: Scope, receive: Receive, most: int, model: str) -> bytes:
+        """The body of a request, of at most ``most`` bytes, which the caller is to release.
+
+        It is decompressed as it comes.
+        """
+        try:
+            inflater = encoding.inflater(_header(scope, b"content-encoding"), most)
+        except AlgoshelfError as error:
+            accepted = (b"accept-encoding", encoding.ACCEPTED.encode())
+            raise Refusal(
+                415, error.code, str(error), headers=(accepted, *CLOSE), early=True
+            ) from None
         length = int(_header(scope, b"content-length") or 0)  # a number, or it had been refused
         if length > most:
             raise _too_large(most)
-        if not self.pool.has_room(length):
+        if not self.pool.has_room(model, length):
             raise _overloaded()
         task = asyncio.current_task()
         assert task is not None
@@ -169,11 +218,13 @@ class App:
             while True:
                 message = await receive()
                 piece = message.get("body", b"")
+                if inflater is not None:
+                    piece = _inflated(inflater, piece, message.get("more_body", False))
                 size += len(piece)
-                self.pool.hold(len(piece))
+                self.pool.hold(model, len(piece))
                 if size > most:
                     raise _too_large(most)
-                if not self.pool.has_room(0):
+                if not self.pool.has_room(model, 0):
                     raise _overloaded()
                 if message["type"] == "http.disconnect":
                     raise Refusal(400, "disconnected", "the client went away")
@@ -186,7 +237,7 @@ class App:
                 if not message.get("more_body"):
                     return bytes(body)
         except asyncio.CancelledError:
-            self.pool.release(size)
+            self.pool.release(model, size)
             raise Refusal(
                 408,
                 "slow_request",
@@ -194,7 +245,7 @@ class App:
                 headers=CLOSE,
             ) from None
         except Refusal:
-            self.pool.release(size)
+            self.pool.release(model, size)
             raise
         finally:
             timer.cancel()
@@ -215,7 +266,7 @@ class App:
             return Reply(200, metrics.CONTENT_TYPE, self.pool.metrics.text())
         if path == "/openapi.json":
             _check_method(scope, "GET")
-            return _json(openapi.document(self.pool.models.values(), self.options.max_payload))
+            return _json(openapi.document(self.pool.models.values(), self.options))
         if path == "/models":
             return await self._models(scope, receive)
         if path.startswith("/models/"):
@@ -261,7 +312,7 @@ class App:
             return _json({"unloaded": name})
 
     async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
-        folder = _folder(order.get("url"))
+        folder = self._folder(order.get("url"))
         if not sizing.fits(folder, self.options.workers):
             raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
         try:
@@ -274,6 +325,21 @@ class App:
             ) from None
         return _json({"loaded": name})
 
+    def _folder(self, url: Any) -> Path:
+        """The folder that a path or a file: URL names, where models may be loaded from."""
+        try:
+            path = unquote(urlsplit(url).path) if url.startswith("file:") else url
+            if b"\0" in os.fsencode(path):
+                raise ValueError("no path holds NUL")
+        except (ValueError, AttributeError):  # no URL, no text, or none that the file system takes
+            raise Refusal(
+                422, "unfit_payload", "url: expected the path of a model folder"
+            ) from None
+        try:
+            return admission.confined(Path(path), self.options.roots)
+        except InputError as error:
+            raise Refusal(422, "unfit_payload", f"url: {error}") from None
+
     def _check_manages(self) -> None:
         if not self.options.manages:
             raise Refusal(
@@ -285,8 +351,8 @@ class App:
         if codecs.media_type(_header(scope, b"content-type")) != codecs.JSON:
             # which also keeps a page in a browser from sending it without asking
             raise Refusal(415, "unsupported_content_type", f"expected {codecs.JSON}")
-        body = await self._body(scope, receive, MOST_ORDER_BYTES)
-        self.pool.release(len(body))
+        body = await self._body(scope, receive, MOST_ORDER_BYTES, NO_MODEL)
+        self.pool.release(NO_MODEL, len(body))
         try:
             order = json.loads(body)
         except (ValueError, RecursionError):
@@ -296,15 +362,16 @@ class App:
         return order
 
 
-def _folder(url: Any) -> Path:
-    """The folder that a path or a file: URL names."""
+def _inflated(inflater: encoding.Inflater, piece: bytes, more: bool) -> bytes:
     try:
-        path = unquote(urlsplit(url).path) if url.startswith("file:") else url
-        if b"\0" not in os.fsencode(path):
-            return Path(path)
-    except (ValueError, AttributeError):  # no URL, no text, or none that the file system takes
-        pass
-    raise Refusal(422, "unfit_payload", "url: expected the path of a model folder")
+        found = inflater.feed(piece)
+        if not more:
+            inflater.check_end()
+    except PayloadTooLargeError as error:
+        raise Refusal(413, error.code, str(error), headers=CLOSE, early=more) from None
+    except MalformedPayloadError as error:
+        raise Refusal(400, error.code, str(error), headers=CLOSE, early=more) from None
+    return found
 
 
 def _header(scope: Scope, name: bytes) -> str:

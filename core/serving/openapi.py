@@ -7,15 +7,17 @@ from typing import Any, Iterable, Mapping
 
 from .. import codecs
 from ..answers import ABRIDGED
-from .pool import Served
+from .pool import Options, Served
 
 ERRORS = {
     "400": "the request does not parse; the message says where",
+    "401": "the token is missing or wrong",
+    "403": "Host is no name of this server",
     "404": "there is no such model or path",
     "406": "no offered content type satisfies Accept",
     "408": "the body came too slowly",
-    "413": "the body is too large",
-    "415": "the content type is not accepted; the message says which are",
+    "413": "the body, what it holds, or the answer is too large; the message says what is allowed",
+    "415": "the content type or encoding is not accepted; the message says which are",
     "422": "the body parses, but its shape, type or range is wrong",
     "503": "not ready, or too many requests wait: Retry-After says when to come again",
     "504": "no answer in time",
@@ -37,9 +39,9 @@ ERROR_SCHEMA = {
 }
 
 
-def document(models: Iterable[Served], max_payload: int) -> dict[str, Any]:
-    """The document for ``models``, whose bodies may hold ``max_payload`` bytes."""
-    served = list(models)
+def document(models: Iterable[Served], options: Options) -> dict[str, Any]:
+    """The document for ``models``, as ``options`` have them asked."""
+    served, max_payload = list(models), options.max_payload
     paths: dict[str, Any] = {
         "/ping": {"get": _plain("Whether requests may be sent", codecs.JSON, "503")},
         "/execution-parameters": {"get": _plain("What batch transform may send", codecs.JSON)},
@@ -51,12 +53,18 @@ def document(models: Iterable[Served], max_payload: int) -> dict[str, Any]:
     for model in served:
         paths[f"/models/{model.name}"] = {"get": _plain(f"About {model.name}", codecs.JSON, "404")}
         paths[f"/models/{model.name}/invoke"] = {"post": _invocation(model, max_payload)}
-    return {
+    components: dict[str, Any] = {"schemas": {"Error": ERROR_SCHEMA}}
+    found: dict[str, Any] = {
         "openapi": "3.0.3",
         "info": {"title": "algoshelf", "version": "1"},
         "paths": paths,
-        "components": {"schemas": {"Error": ERROR_SCHEMA}},
+        "components": components,
     }
+    if options.token:
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        found["security"] = [{"token": []}]
+        paths["/ping"]["get"]["security"] = []
+    return found
 
 
 def _plain(summary: str, content_type: str, *errors: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Workers and the requests that wait for them.
 
 Requests to a model queue here. A worker that is free takes what waits, as one batch: at low load
-nothing waits, at high load batches grow by themselves. A worker that dies is replaced, and what it
-was computing is asked again, once.
+nothing waits, at high load batches grow by themselves. A worker leaves a batch that takes long
+(see worker.py), and goes on with it when nothing else waits, or has had as much time. Models take
+turns. A worker that dies is replaced, and what it was computing is asked again, once.
 
 Where several models are served, none is to cost the others their answers: one of which a worker has
 died is asked in that worker's place alone, until it answers; when it dies of it again, the model is
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import math
 import os
@@ -20,11 +22,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Sequence, Tuple
 
+from .. import codecs
 from ..algorithm import Algorithm
 from ..artifact import Artifact, Metadata
 from ..errors import (
@@ -35,6 +38,7 @@ from ..errors import (
     PluginError,
     UnknownNameError,
 )
+from ..runtime.bounds import MOST_EXAMPLES, Bounds, Ledger
 from .answering import Reply, Request, fault
 from .metrics import Metrics
 from .wire import Message, Unpacker, pack
@@ -45,10 +49,16 @@ Opener = Callable[[Path], Tuple[Artifact, Algorithm[Any]]]
 
 WORKER = "algoshelf.core.serving.worker"
 MOST_BATCH_BYTES = 32 * 2**20
-MOST_HELD_BYTES = 512 * 2**20
+# Of bodies and answers together: so many, but so many of the largest in any case.
+MOST_HELD_BYTES, MOST_HELD_BODIES = 128 * 2**20, 4
+# Long batches that a worker has begun, one a model, and how long others go before it goes on.
+MOST_LEFT, TURN_SECONDS = 4, 0.1
+# Requests whose decoded bodies fit into the memory of all workers together, at their largest.
+MOST_DECODED_BODIES = 2
 SWEEP_SECONDS = 0.1
 MOST_ATTEMPTS = 2
 MOST_KILLS = 2  # one after the other, by one of several models
+MOST_FITTING = 100
 # A worker that dies this often, each time within so many seconds, keeps dying.
 DEATHS, LIFE_SECONDS = 3, 10.0
 MOST_BACKOFF_SECONDS = 10.0
@@ -73,8 +83,12 @@ class WorkersDownError(ServingError):
 class Options:
     """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
 
-    ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds;
-    ``manages`` is whether models may be loaded, replaced and unloaded by request.
+    ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds,
+    ``max_examples`` how many examples; ``manages`` is whether models may be loaded, replaced and
+    unloaded by request, from the folders ``roots``.
+
+    ``hosts`` are the names by which the server may be called, None for any name; with a ``token``
+    whoever asks has to know it.
     """
 
     workers: int
@@ -85,7 +99,16 @@ class Options:
     timeout: float = 60.0
     max_queue: int = 1000
     max_payload: int = 6 * 2**20
+    max_examples: int = MOST_EXAMPLES
     manages: bool = False
+    roots: Sequence[Path] = ()
+    hosts: tuple[str, ...] | None = None
+    token: bytes = b""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What one request may cost."""
+        return Bounds.of(self.max_payload, self.max_examples, self.timeout)
 
 
 class _WorkerDiedError(ServingError):
@@ -127,7 +150,26 @@ class Served:
     kills: int = 0
     suspect_at: int | None = None
     queue: deque[Job] = field(default_factory=deque)
+    long: deque[Job] = field(
+        default_factory=deque
+    )  # which a worker has left once, for want of room
     last_batch: int = 1
+    turn: int = 0  # the last one
+    fitting: set[tuple[str, str]] = field(default_factory=set)  # Content-Type and Accept
+    was_long: bool = False
+
+    def check(self, content_type: str, accept: str) -> None:
+        """Raises PayloadError where no request of this Content-Type and Accept is answered."""
+        if (content_type, accept) not in self.fitting:
+            codecs.check_content_type(content_type, self.algorithm.accepted())
+            codecs.negotiate(accept, self.algorithm.answered())
+            if len(self.fitting) < MOST_FITTING:
+                self.fitting.add((content_type, accept))
+
+    @property
+    def waiting(self) -> int:
+        """How many requests to it wait."""
+        return len(self.queue) + len(self.long)
 
     def order(self, device: str) -> dict[str, str]:
         """What a worker is told to load."""
@@ -160,9 +202,14 @@ class Pool:
             for index in range(options.workers)
         ]
         self._waiting = 0
-        self._held = 0  # bytes of bodies that come, wait, or are computed
+        # By model, bytes of bodies that come, wait, or are computed, and of answers on their way.
+        self._held: Counter[str] = Counter()
+        self._all_held = 0
         full = (options.max_queue + options.workers * options.max_batch) * options.max_payload
-        self._most_held = max(options.max_payload, min(MOST_HELD_BYTES, full))
+        most = max(MOST_HELD_BYTES, MOST_HELD_BODIES * options.max_payload)
+        self._most_held = max(options.max_payload, min(most, full))
+        self.ledger = Ledger(options.workers, MOST_DECODED_BODIES * options.bounds.decoded_bytes)
+        self._turns = 0
         self._versions = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -220,7 +267,7 @@ class Pool:
             del self.coming[new.key]
         old = self.models.get(name)
         if old is not None:
-            new.queue, new.last_batch = old.queue, old.last_batch
+            new.queue, new.long, new.last_batch = old.queue, old.long, old.last_batch
         self.models[name] = new
         self.metrics.loaded(name, new.seconds)
         if old is not None:
@@ -232,7 +279,7 @@ class Pool:
         if name not in self.models:
             raise UnknownNameError(f"there is no model {name!r}")
         old = self.models.pop(name)
-        while old.queue:
+        while old.waiting:
             self._taken(old).reply(_unloaded(name))
         await self._forget(old.key)
         self.metrics.unloaded(name)
@@ -271,7 +318,7 @@ class Pool:
         served.lost = why
         log.error("%s (%s) is given up: %s", served.name, served.folder, why)
         self._tasks.append(asyncio.ensure_future(self._forget(served.key)))
-        while served.queue:
+        while served.waiting:
             self._taken(served).reply(_given_up(served.name))
 
     def holds(self, key: str) -> bool:
@@ -299,17 +346,28 @@ class Pool:
 
     # Requests
 
-    def has_room(self, size: int) -> bool:
-        """Whether a body of ``size`` bytes can be held besides all others."""
-        return self._held + size <= self._most_held
+    def has_room(self, model: str, size: int) -> bool:
+        """Whether ``size`` bytes for ``model`` can be held besides all others.
 
-    def hold(self, size: int) -> None:
-        """Count ``size`` bytes of a body, which some time are to be released."""
-        self._held += size
+        However much the others hold, its own share is left to each model.
+        """
+        share = self._most_held // max(1, len(self.models))
+        return (
+            self._all_held + size <= self._most_held
+            or self._held[model] + size <= share < self._most_held
+        )
 
-    def release(self, size: int) -> None:
+    def hold(self, model: str, size: int) -> None:
+        """Count ``size`` bytes of a body or an answer, which some time are to be released."""
+        self._held[model] += size
+        self._all_held += size
+
+    def release(self, model: str, size: int) -> None:
         """Count ``size`` bytes no longer."""
-        self._held -= size
+        self._held[model] -= size
+        self._all_held -= size
+        if not self._held[model] and model not in self.models:
+            del self._held[model]
 
     def submit(self, served: Served, request: Request, arrived: float) -> Job:
         """A job, whose reply is to come; it is there at once where too much waits already, or where
@@ -323,7 +381,8 @@ class Pool:
         if current.lost:
             job.reply(_given_up(served.name))
             return job
-        if self._waiting >= self.options.max_queue:
+        share = self.options.max_queue // len(self.models)
+        if self._waiting >= self.options.max_queue and current.waiting >= share:
             job.reply(fault(503, "overloaded", "too many requests wait: send it again later"))
             return job
         self._waiting += 1
@@ -334,9 +393,9 @@ class Pool:
     def abandon(self, served: Served, job: Job) -> None:
         """Compute no more what nobody waits for, unless a worker has it already."""
         current = self.models.get(served.name)
-        with contextlib.suppress(ValueError):
-            if current is not None:
-                current.queue.remove(job)
+        for queue in (current.queue, current.long) if current is not None else ():
+            with contextlib.suppress(ValueError):
+                queue.remove(job)
                 self._waiting -= 1
         job.reply(fault(400, "disconnected", "the client went away"))
 
@@ -351,9 +410,8 @@ class Pool:
         return self._waiting
 
     def _taken(self, served: Served) -> Job:
-        job = served.queue.popleft()
         self._waiting -= 1
-        return job
+        return (served.queue or served.long).popleft()
 
     def again(self, served_key: str, jobs: Sequence[Job]) -> None:
         """Queue anew, before all others, what a worker left unanswered."""
@@ -370,28 +428,48 @@ class Pool:
                 served.queue.appendleft(job)
         self._pump()
 
+    def put_off(self, served_key: str, jobs: Sequence[Job]) -> None:
+        """Queue what takes long until a worker has room to begin with it."""
+        served = self.models.get(served_key.rpartition("@")[0])
+        for job in jobs:
+            if served is None:
+                job.reply(fault(404, "no_such_model", "the model was unloaded"))
+            elif served.lost:
+                job.reply(_given_up(served.name))
+            elif not job.future.done():
+                self._waiting += 1
+                served.long.append(job)
+
     def _pump(self) -> None:
         """Give what waits to the workers that are free."""
-        if self._waiting == 0:
-            return
-        now = time.monotonic()
         for slot in self._slots:
-            while slot.is_free:
-                queues = [
-                    each
-                    for each in self.models.values()
-                    if each.queue
-                    and each.key in slot.loaded
-                    and each.suspect_at in (None, slot.index)
-                    and not self._worth_waiting(each, now)
-                ]
-                if not queues:
+            while slot.is_free and (self._waiting or slot.left):
+                served = self._next(slot, time.monotonic()) if self._waiting else None
+                if slot.left and (served is None or slot.others_seconds >= TURN_SECONDS):
+                    slot.go_on()
                     break
-                served = min(queues, key=lambda each: each.queue[0].arrived)
-                jobs = self._batch(served)
+                if served is None:
+                    break
+                jobs = self._batch(served, slot)
                 if jobs:
+                    self._turns += 1
+                    served.turn = self._turns
                     slot.give(served.key, jobs)
                     self.metrics.batch(served.name, len(jobs))
+
+    def _next(self, slot: _Slot, now: float) -> Served | None:
+        """The model whose turn it is of those for which a free worker can do something."""
+        ready = [
+            each
+            for each in self.models.values()
+            if each.key in slot.loaded
+            and each.suspect_at in (None, slot.index)
+            and (
+                (each.queue and not self._worth_waiting(each, now))
+                or (each.long and slot.may_leave(each.key))
+            )
+        ]
+        return min(ready, key=lambda each: each.turn, default=None)
 
     def _worth_waiting(self, served: Served, now: float) -> bool:
         """Whether more are about to come: the last batch was larger than what waits."""
@@ -414,8 +492,17 @@ class Pool:
         self._timer = None
         self._pump()
 
-    def _batch(self, served: Served) -> list[Job]:
-        """What a free worker takes: its share of what waits; who was asked before, alone."""
+    def _batch(self, served: Served, slot: _Slot) -> list[Job]:
+        """What a free worker takes: its share of what waits; who was asked before, alone.
+
+        What is known to take long takes turns with all else.
+        """
+        if served.long and slot.may_leave(served.key) and not (served.queue and served.was_long):
+            served.was_long = True
+            self._waiting -= 1
+            job = served.long.popleft()
+            return [] if job.future.done() else [job]
+        served.was_long = False
         free = sum(slot.is_free for slot in self._slots) or 1
         share = min(self.options.max_batch, -(-len(served.queue) // free))
         jobs: list[Job] = []
@@ -442,8 +529,11 @@ class Pool:
             for served in list(self.models.values()):
                 while served.queue and served.queue[0].arrived < oldest:
                     self._taken(served).reply(late)
+                for job in served.long:
+                    if job.arrived < oldest:  # it leaves the queue when its turn comes
+                        job.reply(late)
             for slot in self._slots:
-                for job in slot.jobs:
+                for job in (*slot.jobs, *(job for left in slot.left for job in left.jobs)):
                     if job.arrived < oldest:
                         job.reply(late)
                 if slot.jobs and slot.since < oldest:
@@ -456,6 +546,16 @@ class Pool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.close() for slot in self._slots))
+        self.ledger.close()
+
+
+@dataclass
+class _Left:
+    """A batch that a worker has begun and left: the model's key, its number there, all its jobs."""
+
+    key: str
+    number: int
+    jobs: list[Job]
 
 
 class _Slot(asyncio.Protocol):
@@ -467,7 +567,9 @@ class _Slot(asyncio.Protocol):
         self.device = device
         self.loaded: dict[str, float] = {}  # key to seconds
         self.jobs: list[Job] = []
-        self.since = 0.0  # when the batch began
+        self.since = 0.0  # when the batch began, or was gone on with
+        self.left: deque[_Left] = deque()
+        self.others_seconds = 0.0  # for batches since one that was left had its turn
         self.deaths = 0  # one soon after the other
         self.all_deaths = 0
         self.last_death = ""
@@ -478,7 +580,10 @@ class _Slot(asyncio.Protocol):
         self._key = ""  # of the model that computes
         self._ordered = ""  # the key of the model that it is to load
         self._loading = ""  # the key of the model that it died of while it loaded it
-        self._left: set[str] = set()  # the keys of those that this worker could not load
+        self._refused: set[str] = set()  # the keys of those that this worker could not load
+        self._number = 0  # of its batch
+        self._numbers = 0
+        self._is_other = False  # than those that were left
         self._answer: asyncio.Future[Message] | None = None
         self._order = asyncio.Lock()
         self._idle = asyncio.Event()
@@ -502,11 +607,31 @@ class _Slot(asyncio.Protocol):
     def give(self, key: str, jobs: list[Job]) -> None:
         """Have it compute a batch."""
         assert self._transport is not None
-        self.jobs, self._key, self.since = jobs, key, time.monotonic()
-        self._idle.clear()
+        self._numbers += 1
+        self._begin(_Left(key, self._numbers, jobs))
+        self._is_other = True
         kinds = [(job.request.content_type, job.request.accept) for job in jobs]
-        header = {"do": "answer", "key": key, "kinds": kinds}
+        keep = self.may_leave(key)
+        header = {"do": "answer", "key": key, "kinds": kinds, "batch": self._number, "keep": keep}
         self._transport.write(pack(header, [job.request.body for job in jobs]))
+
+    def may_leave(self, key: str) -> bool:
+        """Whether a batch of this model may be left, and gone on with later."""
+        return len(self.left) < MOST_LEFT and all(each.key != key for each in self.left)
+
+    def go_on(self) -> None:
+        """Have it go on with the batch that it has left for the longest time."""
+        assert self._transport is not None
+        self.others_seconds = 0.0
+        self._begin(self.left.popleft())
+        self._is_other = False
+        gone = [index for index, job in enumerate(self.jobs) if job.future.done()]
+        self._transport.write(pack({"do": "go_on", "batch": self._number, "gone": gone}))
+
+    def _begin(self, batch: _Left) -> None:
+        self.jobs, self._key, self._number = batch.jobs, batch.key, batch.number
+        self.since = time.monotonic()
+        self._idle.clear()
 
     # What the process sends
 
@@ -520,9 +645,16 @@ class _Slot(asyncio.Protocol):
                 self._answer = None
                 continue
             jobs, self.jobs = self.jobs, []
-            for job, (status, kind), body in zip(jobs, message.header["replies"], message.bodies):
-                job.reply(Reply(status, kind, body))
+            header = message.header
+            for (index, status, kind), body in zip(header["replies"], message.bodies):
+                jobs[index].reply(Reply(status, kind, body))
             self.pool.answered(self._key)
+            if self._is_other:
+                self.others_seconds += time.monotonic() - self.since
+            if header["kept"]:
+                self.left.append(_Left(self._key, self._number, jobs))
+            elif header["rest"]:
+                self.pool.put_off(self._key, jobs)
             self._idle.set()
             self.pool._pump()
 
@@ -596,7 +728,7 @@ class _Slot(asyncio.Protocol):
             if self.pool.is_coming(served):
                 served.fault = error
             elif self.pool.has_several and served.key not in self.pool.coming:
-                self._left.add(served.key)
+                self._refused.add(served.key)
                 if not self.pool.holds(served.key):
                     self.pool.give_up(served, str(error))
             else:
@@ -617,7 +749,7 @@ class _Slot(asyncio.Protocol):
             self._gone = asyncio.Event()
             self._unpacker = Unpacker()
             self.reason = self._loading = self._ordered = ""
-            self._left = set()
+            self._refused = set()
             try:
                 await self._start()
                 await self._prepare()
@@ -642,19 +774,34 @@ class _Slot(asyncio.Protocol):
             log.warning("worker %d is gone (%s): it is replaced", self.index, self.last_death)
             self.pool.metrics.restarts.inc()
             jobs, self.jobs = self.jobs, []
+            left, self.left = self.left, deque()
             self._idle.set()
+            self.pool.ledger.set(self.index, 0)
+            for each in left:
+                self.pool.put_off(each.key, each.jobs)
             self.pool.again(self._key, jobs)
             if not blamed:
                 await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        ledger, options = self.pool.ledger, self.pool.options
+        limits = {
+            "bounds": asdict(options.bounds),
+            "ledger": ledger.descriptor,
+            "workers": ledger.count,
+            "decoded": ledger.most,
+            "index": self.index,
+        }
         with theirs:
-            environment = {"OMP_NUM_THREADS": str(self.pool.options.threads), **os.environ}
+            environment = {"OMP_NUM_THREADS": str(options.threads), **os.environ}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, str(theirs.fileno()), self.device],
+                [
+                    *(sys.executable, "-m", WORKER),
+                    *(str(theirs.fileno()), self.device, json.dumps(limits)),
+                ],
                 env=environment,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), ledger.descriptor),
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
                 start_new_session=True,  # a terminal's Ctrl-C is the server's affair
@@ -676,7 +823,7 @@ class _Slot(asyncio.Protocol):
             needed = self.pool.needed()
             for key in self.loaded.keys() - needed.keys():  # replaced while it was loaded
                 await self.drop(key)
-            held = self.loaded.keys() | self._left
+            held = self.loaded.keys() | self._refused
             missing = [m for k, m in needed.items() if k not in held and m.fault is None]
             if not missing:
                 break

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import resource
 import signal
 import socket
+import struct
+import termios
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -32,11 +35,13 @@ log = logging.getLogger(__name__)
 
 HEAD_SECONDS = 20.0
 MOST_HEAD_BYTES = 2**16
+MOST_HEADERS = 200
 SWEEP_SECONDS = 1.0
 # AWS's and other load balancers keep idle connections for 60 s.
 IDLE_SECONDS = 75
 GRACE_SECONDS = 25
 BACKLOG = 2048
+_INT = struct.Struct("=i")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -164,6 +169,9 @@ class Protocol(HttpToolsProtocol):
 
     head_since: float = 0.0  # 0: not within a head
     blocked_since: float = 0.0  # 0: the client takes what it is sent
+    untaken = 0  # bytes that waited for the client when that was last looked at
+    _is_refused = False  # what came last; nothing is read after it
+    _last_answer: bytes | None = None  # to that, when all that came before it is answered
     _other_bytes = 0  # since the last of a body: of a head, of trailers
     _abandon: Callable[[], None] | None = None  # what is asked, if the client leaves
 
@@ -191,29 +199,44 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._abandon = None
+        last = not self.pipeline
         super().on_response_complete()
+        if last and self._last_answer is not None and not self.transport.is_closing():
+            self.transport.write(self._last_answer)
+            self.transport.close()
 
     def on_message_complete(self) -> None:
         """Read on, or the end of the connection would not be noticed behind a large body."""
+        if self._is_refused:
+            return
         super().on_message_complete()
         if not self.pipeline and not self.transport.is_closing():
             self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
         self.head_since = 0.0
+        if len(self.headers) > MOST_HEADERS:
+            # Each is looked through for each request; the app never sees this one.
+            self.refuse(431, "head_too_large", f"expected at most {MOST_HEADERS} headers")
+        if self._is_refused:
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        if self._is_refused:
+            return
         self._other_bytes = 0
         super().on_body(body)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         self._unset_keepalive_if_required()
         self._other_bytes += len(data)
         if self._other_bytes > MOST_HEAD_BYTES + len(data):
             self.refuse(431, "head_too_large", f"expected at most {MOST_HEAD_BYTES:,} bytes")
             return
-        while data:
+        while data and not self._is_refused:
             data = self._parsed(data)
         if self.cycle is None or self.cycle.response_complete:
             self.head_since = self.head_since or time.monotonic()  # as uvicorn waits no more
@@ -248,14 +271,52 @@ class Protocol(HttpToolsProtocol):
         self.refuse(400, "malformed_request", msg)
 
     def refuse(self, status: int, code: str, text: str) -> None:
-        """Answer with an error, and close."""
+        """Answer with an error, unless an answer has begun, and close."""
+        if self._is_refused:
+            return
+        self._is_refused = True
+        self.head_since = 0.0
         reply = fault(status, code, text)
         head = (
             f"HTTP/1.1 {status} Refused\r\ncontent-type: {reply.content_type}\r\n"
             f"content-length: {len(reply.body)}\r\nconnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode("ascii") + reply.body)
+        answer = head.encode("ascii") + reply.body
+        if self._is_others_turn():
+            self._last_answer = answer
+            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:  # it is this request that is refused
+            if cycle.response_started:
+                answer = b""
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(answer)
         self.transport.close()
+
+    def _is_others_turn(self) -> bool:
+        """Whether requests that came before what is refused are yet to be answered."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        if not self.cycle.more_body:  # the last one is whole: what is refused came after it
+            return True
+        if self.pipeline and self.pipeline[0][0] is self.cycle:  # it has not begun
+            self.pipeline.popleft()
+            return True
+        return False
+
+
+def _untaken(transport: Any) -> int:
+    """Bytes that the client has not taken, here and in the kernel.
+
+    The kernel asks for more only when a third of its buffer is free, which takes long at few kB/s.
+    """
+    size: int = transport.get_write_buffer_size()
+    with contextlib.suppress(OSError, ValueError):  # it may be closed, or the system lack this
+        connection = transport.get_extra_info("socket")
+        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        size += _INT.unpack(queued)[0]
+    return size
 
 
 async def _sweep(server: uvicorn.Server) -> None:
@@ -266,7 +327,10 @@ async def _sweep(server: uvicorn.Server) -> None:
         for connection in list(server.server_state.connections):
             if not isinstance(connection, Protocol):
                 continue
-            if connection.flow.write_paused or connection.transport.is_closing():
+            waits = connection.flow.write_paused or connection.transport.is_closing()
+            untaken = _untaken(connection.transport) if waits else 0
+            taken, connection.untaken = untaken != connection.untaken, untaken
+            if waits and not taken:
                 connection.blocked_since = connection.blocked_since or now
             else:
                 connection.blocked_since = 0.0

@@ -1,9 +1,11 @@
 """A worker: a process that holds one copy of each model, and answers batches one at a time.
 
-    python -m algoshelf.core.serving.worker DESCRIPTOR DEVICE
+    python -m algoshelf.core.serving.worker DESCRIPTOR DEVICE LIMITS
 
 DESCRIPTOR is a socket on which the server sends messages: ``load`` a model, ``unload`` it,
-``answer`` a batch. A worker ends with the server.
+``answer`` a batch, ``go_on`` with one. A batch that is not done after TURN_SECONDS is left: the
+worker sends the replies that are ready, and is free for another one. LIMITS is JSON: what a request
+may cost, and the ledger of decoded bytes. A worker ends with the server.
 """
 
 from __future__ import annotations
@@ -11,37 +13,53 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import logging
 import os
 import socket
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Generator, Iterator
 
 from .. import mx
 from ..algorithm import Algorithm
 from ..answers import ask, best, close, rows_of
 from ..artifact import Model
 from ..errors import AlgoshelfError, ArtifactError
+from ..runtime.bounds import Account, Bounds, Ledger
+from ..runtime.printable import guard_streams
 from ..training.devices import parse_devices
 from ..training.launch import die_with_parent
 from ..types import Context, HybridBlock
-from .answering import Request, answer
+from .answering import Answering, Replies, Reply, Request
 from .sized import sized
 from .wire import Message, messages, pack
 
 log = logging.getLogger(__name__)
 
 RAGGED_LENGTH = 8
+TURN_SECONDS = 0.1
+
+
+@dataclass
+class Batch:
+    """Requests that are being answered, ``missing`` yet to be; for ``gone`` nobody waits."""
+
+    steps: Generator[Replies, None, None]
+    missing: int
+    gone: set[int] = field(default_factory=set)
 
 
 class Worker:
     """Models by key, and what the server may have done with them."""
 
-    def __init__(self) -> None:
-        self._models: dict[str, tuple[Algorithm[Any], Model]] = {}
+    def __init__(self, bounds: Bounds, account: Account) -> None:
+        self._bounds = bounds
+        self._account = account
+        self._models: dict[str, Answering] = {}
+        self._left: dict[int, Batch] = {}
 
     def handle(self, message: Message) -> bytes:
         """What is sent back for ``message``."""
@@ -53,11 +71,36 @@ class Worker:
             gc.unfreeze()  # a network is a cycle, and what is frozen is never collected
             _collect()
             return pack({})
-        algorithm, model = self._models[header["key"]]
+        if header["do"] == "go_on":
+            batch = self._left.pop(header["batch"])
+            batch.gone.update(header["gone"])
+            return self._turn(header["batch"], batch, keep=True)
         requests = [Request(body, *kind) for body, kind in zip(message.bodies, header["kinds"])]
-        replies = answer(algorithm, model, requests)
-        header = {"replies": [[reply.status, reply.content_type] for reply in replies]}
-        return pack(header, [reply.body for reply in replies])
+        gone: set[int] = set()
+        steps = self._models[header["key"]].steps(requests, gone)
+        return self._turn(header["batch"], Batch(steps, len(requests), gone), header["keep"])
+
+    def _turn(self, number: int, batch: Batch, keep: bool) -> bytes:
+        """Go on with a batch for TURN_SECONDS. What is not done then is kept, or given up."""
+        end = time.monotonic() + TURN_SECONDS
+        ready: list[tuple[int, Reply]] = []
+        rest = False
+        for replies in batch.steps:
+            ready += replies
+            rest = time.monotonic() > end and len(ready) < batch.missing
+            if rest:
+                break
+        batch.missing -= len(ready)
+        if rest and keep:
+            self._left[number] = batch
+        else:
+            batch.steps.close()
+        header = {
+            "replies": [[index, reply.status, reply.content_type] for index, reply in ready],
+            "rest": rest,
+            "kept": rest and keep,
+        }
+        return pack(header, [reply.body for _, reply in ready])
 
     def _load(self, key: str, algorithm: str, folder: str, device: str) -> dict[str, Any]:
         """Load a model, and prove it by its own example."""
@@ -69,7 +112,7 @@ class Worker:
         except Exception as error:
             log.exception("%s does not load", folder)
             return {"error": [ArtifactError.code, f"{folder}: does not load: {error}"]}
-        self._models[key] = loaded
+        self._models[key] = Answering(*loaded, self._bounds, self._account)
         return {"seconds": time.monotonic() - start}
 
 
@@ -156,8 +199,11 @@ def _silence() -> Iterator[None]:
 
 def main() -> None:
     die_with_parent()
+    guard_streams()
     logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
-    worker = Worker()
+    limits = json.loads(sys.argv[3])
+    ledger = Ledger(limits["workers"], limits["decoded"], limits["ledger"])
+    worker = Worker(Bounds(**limits["bounds"]), Account(ledger, limits["index"]))
     with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(
         BrokenPipeError,
         ConnectionResetError,  # the server has gone first

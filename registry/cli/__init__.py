@@ -19,6 +19,7 @@ import click
 
 from ...core.container import report_failure
 from ...core.errors import AlgoshelfError
+from ...core.runtime.printable import guard_streams
 from ...core.runtime.signals import heeded
 from ...core.training.cluster import is_worker
 from . import (
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without blocks or dashes is no error
             stream.reconfigure(errors="replace")
+    guard_streams()
     for number in heeded(signal.SIGTERM, signal.SIGHUP):  # clean up, as for Ctrl-C
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:

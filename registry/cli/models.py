@@ -24,7 +24,7 @@ from ...core.files import exists
 from ...core.serving.intake import intake
 from ..discovery import opened
 from .flags import PATH
-from .output import console, json_option, print_json, print_table
+from .output import console, json_option, print_json, print_table, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, say, taken
 
@@ -159,8 +159,7 @@ def predict(
             except PayloadError as error:
                 faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
-            sys.stdout.buffer.write(algorithm.output_fn(prediction, answer_type))
-            sys.stdout.buffer.flush()
+            write_answer(algorithm.output_fn(prediction, answer_type))
 
 
 class _Asked(NamedTuple):

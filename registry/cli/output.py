@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 import click
 
 from ...core.errors import did_you_mean
+from ...core.runtime.printable import beneath, printable, printable_text
 from ...core.training.reporting import LogReporter, Reporter, metrics_line
 
 if TYPE_CHECKING:
@@ -52,21 +53,39 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, allow_nan=False, default=str))
 
 
+def write_answer(body: bytes) -> None:
+    """What a model answers, on stdout: as it is, but to a terminal as text without its commands."""
+    if sys.stdout.isatty():
+        click.echo(body.decode("utf-8", "replace"), nl=False)
+        return
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where people read: coloured on a terminal, plain and unwrapped in a file or a pipe.
 
     Every str is printed as it is, since most come from plugins; style needs a rich Text.
     """
     from rich.console import Console
+    from rich.text import Text
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, Text) and printable_text(value.plain) != value.plain:
+            value = value.plain  # without its styles, whose places are other ones then
+        return printable_text(value) if isinstance(value, str) else value
 
     class PipeConsole(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*map(shown, objects), **options)
+
         def on_broken_pipe(self) -> None:  # rich would exit with 1
             raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 160
     return PipeConsole(
-        stderr=stderr,
+        file=beneath(stream),
         width=width,
         markup=False,
         emoji=False,
@@ -83,7 +102,7 @@ def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence
     for position, heading in enumerate(headings):
         table.add_column(heading, overflow="fold", no_wrap=position < len(headings) - 1)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(printable(str(cell)) for cell in row))
     where.print(table)
 
 

@@ -13,7 +13,9 @@ import click
 from ...core import container
 from ...core.artifact import Artifact, Metadata
 from ...core.errors import InputError, MissingDependencyError
-from ...core.serving import sizing
+from ...core.runtime.bounds import MOST_EXAMPLES
+from ...core.runtime.printable import is_printable
+from ...core.serving import admission, sizing
 from ..discovery import opened
 from .flags import DURATION, SIZE, whole
 
@@ -21,6 +23,8 @@ INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300
 # What SageMaker allows a batch transform: the size of a request, the time to an answer.
 MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
+# Whose input is the job's own, divided by bytes alone: as many as the smallest records there are.
+MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
 
 
 @click.command()
@@ -35,6 +39,10 @@ MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 @click.option(
     "--max-payload", type=SIZE, default="6MB", show_default=True, help="Of a request's body"
 )
+@click.option(
+    "--max-examples", type=whole(1), default=MOST_EXAMPLES, show_default=True,
+    help="Of a request",
+)  # fmt: skip
 @click.option(
     "--max-batch", type=whole(1, 4096), default=32, show_default=True,
     help="Requests that are computed at once",
@@ -54,6 +62,20 @@ MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
     "--multi-model", is_flag=True, envvar="SAGEMAKER_MULTI_MODEL",
     help="Let requests load, replace and unload models",
 )  # fmt: skip
+@click.option(
+    "--model-root", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="FOLDER",
+    help="With --multi-model: models are loaded from here only [default: where each MODEL lies; "
+    "in a container, /opt/ml]",
+)  # fmt: skip
+@click.option(
+    "--allowed-hosts", default="", metavar="NAME,…",
+    help="Names by which the server may be called (Host), * for any "
+    "[default: localhost and --host; in a container, any]",
+)  # fmt: skip
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Answer only who sends the token in FILE, as Authorization: Bearer TOKEN; /ping is free",
+)  # fmt: skip
 def serve(
     models: tuple[str, ...],
     host: str | None,
@@ -61,11 +83,15 @@ def serve(
     workers: int | None,
     devices: str,
     max_payload: int,
+    max_examples: int,
     max_batch: int,
     max_delay: float,
     max_queue: int,
     timeout: float,
     multi_model: bool,
+    model_root: Path | None,
+    allowed_hosts: str,
+    token_file: Path | None,
 ) -> None:
     """Answer requests for each MODEL over HTTP; without any, as a SageMaker container does.
 
@@ -76,11 +102,16 @@ def serve(
         from ...core.serving import pool, server
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
-    if not models:
+    if not models:  # in a container, whose host decides who may ask
         host = host or "0.0.0.0"
+        allowed_hosts = allowed_hosts or admission.ANY
+    if model_root is not None and not multi_model:
+        raise InputError("--model-root says from where --multi-model may load: give both, or none")
+    token = admission.read_token(token_file) if token_file is not None else b""
     batch = container.batch_transform()
     if batch is not None:
         max_payload, timeout = batch.max_payload or MOST_BATCH_PAYLOAD, BATCH_SECONDS
+        max_examples = max(max_examples, MOST_BATCH_EXAMPLES)
     folders = _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices)
@@ -100,7 +131,7 @@ def serve(
         )
         for name, (artifact, _) in found.items():
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
-            click.echo(_curl(f"{address}{path}", artifact.metadata), err=True)
+            click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
 
     options = pool.Options(
         workers=count,
@@ -111,7 +142,11 @@ def serve(
         timeout=timeout,
         max_queue=max_queue,
         max_payload=max_payload,
+        max_examples=max_examples,
         manages=multi_model,
+        roots=_roots(model_root, folders),
+        hosts=admission.allowed_hosts(allowed_hosts, host),
+        token=token,
     )
     server.run(listening, folders, opened, options, tell)
 
@@ -147,9 +182,24 @@ def _address(listening: Any) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _curl(url: str, metadata: Metadata) -> str:
-    """A command that asks the model about its own example."""
+def _roots(root: Path | None, folders: dict[str, Path]) -> tuple[Path, ...]:
+    """From where models may be loaded by request."""
+    if root is not None:
+        return (root.absolute(),)
+    beside = tuple(dict.fromkeys(folder.parent for folder in folders.values()))
+    return beside or (container.base(),)
+
+
+def _curl(url: str, metadata: Metadata, *, token: bool) -> str:
+    """A command that asks the model about its own example; all that it is given is quoted."""
     example = metadata.example
-    short = len(example.body) <= MOST_EXAMPLE_CHARACTERS
-    body = shlex.quote(example.body) if short else "@FILE"
-    return f"curl {url} -H 'Content-Type: {example.content_type}' --data-binary {body}"
+    words = ["curl", url]
+    if is_printable(example.content_type):
+        words += ["-H", f"Content-Type: {example.content_type}"]
+    if token:
+        words += ["-H", "Authorization: Bearer TOKEN"]
+    body = example.body.rstrip("\n")
+    short = len(body) <= MOST_EXAMPLE_CHARACTERS and is_printable(body)
+    # A body that begins with @ would be the name of a file, which curl sends.
+    words += ["--data-binary", body if short and not body.startswith("@") else "@FILE"]
+    return " ".join(map(shlex.quote, words))

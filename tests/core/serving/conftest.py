@@ -57,6 +57,11 @@ class Server:
                 return self
         raise AssertionError(f"ended with {self.process.wait()}: {self.log}")
 
+    @property
+    def host(self) -> bytes:
+        """The header line that every request has."""
+        return b"host: 127.0.0.1:%d\r\n" % self.port
+
     def connect(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from algoshelf.core import Algorithm, ContentType, codecs
 from algoshelf.core.errors import UnfitPayloadError
-from algoshelf.core.serving.answering import Reply, Request, answer
+from algoshelf.core.runtime.bounds import Bounds
+from algoshelf.core.serving.answering import Answering, Reply, Request, answer
 
 CONTENT_TYPE = ContentType(codecs.JSON, "numbers")
 
@@ -40,6 +41,16 @@ class Doubling(Algorithm[Any]):
     def output_fn(self, prediction: Any, accept: str) -> bytes:
         assert codecs.negotiate(accept, self.answered())
         return codecs.encode_json(prediction)
+
+
+class Placing(Doubling):
+    """Says which example it does not double."""
+
+    def predict_fn(self, input_data: Any, model: Any) -> Any:
+        self.batches.append(len(input_data))
+        if 13 in input_data:
+            raise UnfitPayloadError(f"example {list(input_data).index(13) + 1}: 13 is not doubled")
+        return input_data * 2
 
 
 class Summing(Doubling):
@@ -83,10 +94,61 @@ def test_one_that_accepts_nothing_offered_does_not_cost_the_others() -> None:
     requests = [Request(b"[1]", codecs.JSON, "text/html"), Request(b"[2]", codecs.JSON, "")]
     refused, good = answer(algorithm, None, requests)  # type: ignore[arg-type]
     assert (refused.status, good.status, good.body) == (406, 200, b"[4.0]")
-    assert algorithm.batches == [2]
+    assert algorithm.batches == [1]  # the other one is refused before it is computed
 
 
 def test_what_cannot_be_divided_is_asked_one_by_one() -> None:
     algorithm = Summing()
     replies = _ask(algorithm, "[1, 2]", "[3]")
     assert [reply.body for reply in replies] == [b'{"sum":3.0}', b'{"sum":3.0}']
+
+
+def test_a_request_of_many_examples_is_computed_in_parts() -> None:
+    algorithm = Doubling()
+    numbers = list(range(20, 220))
+    [reply] = _ask(algorithm, codecs.encode_json(numbers).decode())
+    assert reply.body == codecs.encode_json([2.0 * number for number in numbers])
+    assert sum(algorithm.batches) == 200
+    assert max(algorithm.batches) < 200
+
+
+def test_the_place_of_a_fault_counts_from_the_beginning_of_the_request() -> None:
+    numbers = [*range(20, 120), 13, 14]
+    [reply] = _ask(Placing(), codecs.encode_json(numbers).decode())
+    assert (reply.status, b"example 101: 13" in reply.body) == (422, True)
+
+
+def test_what_cannot_be_divided_is_computed_at_once() -> None:
+    algorithm = Summing()
+    [reply] = _ask(algorithm, codecs.encode_json([1] * 100).decode())
+    assert (reply.status, reply.body) == (200, b'{"sum":100.0}')
+
+
+def test_nothing_is_computed_for_who_has_left() -> None:
+    algorithm = Doubling()
+    gone: set[int] = set()
+    steps = Answering(algorithm, None).steps(  # type: ignore[arg-type]
+        [Request(codecs.encode_json([1] * 200), codecs.JSON, "")], gone
+    )
+    next(steps)
+    gone.add(0)
+    list(steps)
+    assert sum(algorithm.batches) < 200
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (Bounds(99, 2**20, 60.0, 60.0, 2**20), "more than 99 examples"),
+        (Bounds(100, 500, 60.0, 60.0, 2**20), "when it is decoded"),
+        (Bounds(100, 2**20, 60.0, 60.0, 300), "the answer would hold more than 300 bytes"),
+        (Bounds(100, 2**20, -1.0, 60.0, 2**20), "decoding the body takes longer"),
+    ],
+)
+def test_what_a_request_may_cost(bounds: Bounds, said: str) -> None:
+    body = codecs.encode_json([1] * 100)
+    requests = [Request(body, codecs.JSON, ""), Request(b"[1]", codecs.JSON, "")]
+    answering = Answering(Doubling(), None, bounds)  # type: ignore[arg-type]
+    replies = dict(reply for step in answering.steps(requests) for reply in step)
+    assert (replies[0].status, said.encode() in replies[0].body) == (413, True)
+    assert bounds.decoding_seconds < 0 or replies[1].status == 200

@@ -35,7 +35,8 @@ HUGE = codecs.encode_npy(np.full((1, 784), 1e38))
 @pytest.fixture(scope="module")
 def server(model: Path) -> Iterator[Server]:
     """One worker, so that a test can hold it."""
-    with serving(model, "--workers", 1, "--max-payload", "100kB", "--multi-model") as server:
+    options = ("--workers", 1, "--max-payload", "100kB", "--multi-model", "--model-root", "/")
+    with serving(model, *options) as server:
         yield server
 
 
@@ -160,13 +161,13 @@ def test_bodies_in_pieces_and_requests_one_after_the_other(
     server: Server, bodies: list[bytes]
 ) -> None:
     """Chunked, pipelined, and too large a body in chunks."""
-    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-npy\r\n"
+    head = b"POST /invocations HTTP/1.1\r\n" + server.host + b"content-type: application/x-npy\r\n"
     body = bodies[0]
     halves = (body[:50], body[50:])
     chunked = head + b"transfer-encoding: chunked\r\n\r\n"
     chunked += b"".join(b"%x\r\n%s\r\n" % (len(half), half) for half in halves) + b"0\r\n\r\n"
     plain = head + b"content-length: %d\r\n\r\n%s" % (len(body), body)
-    end = b"GET /ping HTTP/1.1\r\nconnection: close\r\n\r\n"
+    end = b"GET /ping HTTP/1.1\r\n" + server.host + b"connection: close\r\n\r\n"
     assert _talk(server, chunked + plain + end).count(b"HTTP/1.1 200 OK") == 3
     endless = head + b"transfer-encoding: chunked\r\n\r\n" + b"10000\r\n%s\r\n" % bytes(65536) * 3
     assert b"HTTP/1.1 413" in _talk(server, endless)
@@ -189,15 +190,17 @@ def _talk(server: Server, sent: bytes) -> bytes:
 
 def test_a_wish_for_another_protocol_is_ignored(server: Server, bodies: list[bytes]) -> None:
     wish = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: x\r\n"
-    head = b"POST /invocations HTTP/1.1\r\ncontent-type: application/x-npy\r\n" + wish
+    head = b"POST /invocations HTTP/1.1\r\ncontent-type: application/x-npy\r\n" + server.host + wish
     asked = head + b"content-length: %d\r\n\r\n%s" % (len(bodies[0]), bodies[0])
-    end = b"GET /ping HTTP/1.1\r\nconnection: close\r\n\r\n"
+    end = b"GET /ping HTTP/1.1\r\n" + server.host + b"connection: close\r\n\r\n"
     assert _talk(server, asked + asked + end).count(b"HTTP/1.1 200 OK") == 3
 
 
 ENDLESS_TRAILERS = (
-    b"POST /invocations HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * 500_000
+    b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"0\r\nx: " + b"y" * 500_000
 )
+MANY_HEADERS = b"GET /ping HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 1000 + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -208,10 +211,16 @@ ENDLESS_TRAILERS = (
         (b"POST /invocations HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"400"),
         (b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"400"),
         (ENDLESS_TRAILERS, b"431"),
+        (MANY_HEADERS, b"431"),
+        (b"GET /ping HTTP/1.1\r\n\r\n", b"400"),  # of no host
+        (b"GET /ping HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n", b"400"),
+        (b"GET /ping HTTP/1.1\r\nhost: evil.example:8080\r\n\r\n", b"403"),
     ],
 )
 def test_what_is_no_request(sent: bytes, status: bytes, server: Server) -> None:
+    """Each is answered once, and the connection closed."""
     answer = _talk(server, sent)
+    assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b'"code"' in answer
     assert server.is_ready()
@@ -221,7 +230,7 @@ def test_a_slow_request_is_ended(model: Path, bodies: list[bytes]) -> None:
     """And a worker that hangs: its requests are answered 504, and another one takes its place."""
     limits = ("--timeout", "1s", "--max-queue", 2)
     with serving(model, "--workers", 1, *limits) as server:
-        head = b"POST /invocations HTTP/1.1\r\ncontent-length: 10\r\n\r\n12"
+        head = b"POST /invocations HTTP/1.1\r\n" + server.host + b"content-length: 10\r\n\r\n12"
         assert b"HTTP/1.1 408" in _talk(server, head)
         with _waiting(server, bodies[:2]) as (worker, answers):
             refused = server.ask(bodies[0])
@@ -244,7 +253,7 @@ def test_bodies_that_come_take_bounded_memory(model: Path, bodies: list[bytes]) 
         for head in (chunk, length) * 4:
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
             coming.append(stack.enter_context(connection))
-            connection.sendall(b"POST /invocations HTTP/1.1\r\n" + head + part)
+            connection.sendall(b"POST /invocations HTTP/1.1\r\n" + server.host + head + part)
         refused: set[socket.socket] = set()
         while len(refused) < 6:
             answered = select.select(set(coming) - refused, [], [], PATIENCE)[0]
@@ -271,7 +280,8 @@ def test_what_nobody_waits_for_any_more_is_not_computed(
     size: int, server: Server, bodies: list[bytes]
 ) -> None:
     with _waiting(server, bodies[:1]) as (worker, answers):
-        head = b"POST /invocations HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % size
+        head = b"POST /invocations HTTP/1.1\r\n" + server.host
+        head += b"content-type: application/x-npy\r\ncontent-length: %d\r\n\r\n" % size
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head + bytes(size))
             server.until(lambda: server.metric("algoshelf_queue_requests") == 2)
@@ -343,7 +353,8 @@ def test_a_model_that_goes_while_a_request_to_it_comes(
 ) -> None:
     order = codecs.encode_json({"model_name": "second", "url": str(other_model)})
     assert server.ask(order, codecs.JSON, "/models").status == 200
-    head = b"POST /models/second/invoke HTTP/1.1\r\ncontent-length: 10\r\n\r\n12345"
+    head = b"POST /models/second/invoke HTTP/1.1\r\ncontent-type: application/x-npy\r\n"
+    head += server.host + b"content-length: 10\r\n\r\n12345"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(head)
         assert server.ask(path="/models/second", method="DELETE").status == 200
@@ -443,7 +454,8 @@ def test_a_model_that_kills_its_worker_is_left(
 def test_a_server_whose_worker_keeps_dying_is_not_ready(tmp_path: Path, model: Path) -> None:
     """Nor does it take another model, for which no worker lives long enough."""
     folder = shutil.copytree(model, tmp_path / "gone")
-    with serving(folder, "--workers", 1, "--multi-model") as server, ThreadPoolExecutor(1) as one:
+    options = ("--workers", 1, "--multi-model", "--model-root", "/")
+    with serving(folder, *options) as server, ThreadPoolExecutor(1) as one:
         shutil.rmtree(folder)
         server.kill_worker()
         order = codecs.encode_json({"model_name": "second", "url": str(model)})
