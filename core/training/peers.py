@@ -359,6 +359,9 @@ class Peers:
             self._offer_hub(host, port, name)
             try:
                 stream = socket.create_connection((host, port), max(0.1, self._timeout))
+                if stream.getsockname() == stream.getpeername():  # so it is with nobody there
+                    stream.close()
+                    continue
                 stream.settimeout(None)
                 line = Line(stream, self._timeout)
                 line.send({"kind": "hello", "name": name})

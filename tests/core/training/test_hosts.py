@@ -284,6 +284,8 @@ def start_roles(
         "DMLC_PS_ROOT_URI": "127.0.0.1",
         "DMLC_NODE_HOST": "127.0.0.1",
         "DMLC_PS_ROOT_PORT": str(free_port()),
+        # the one after the scheduler's may be in use where ports are drawn at random
+        "ALGOSHELF_PEERS_PORT": str(free_port()),
         "DMLC_NUM_WORKER": str(len(commands)),
         "DMLC_NUM_SERVER": "1",
     }
@@ -371,7 +373,8 @@ NAMES = ["localhost", "127.0.0.1"]
 def start_containers(
     folder: Path, environment: dict[str, str], rows: Path, *more: object
 ) -> dict[str, subprocess.Popen[str]]:
-    port = {"ALGOSHELF_SCHEDULER_PORT": str(free_port())}
+    names = ("ALGOSHELF_SCHEDULER_PORT", "ALGOSHELF_PEERS_PORT")
+    port = {name: str(free_port()) for name in names}
     started = {}
     for name in NAMES:
         base = container(folder / name, name, NAMES)
