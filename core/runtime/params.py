@@ -61,7 +61,7 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
 
     Memory grows with the file alone, whatever it says. Raises ParamsError, and OSError.
     """
-    with path.open("rb", buffering=0) as stream:
+    with path.open("rb", buffering=CHUNK) as stream:
         reader = _Reader(stream, os.fstat(stream.fileno()).st_size)
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:
@@ -111,7 +111,7 @@ class _Reader:
             part = view[start : start + CHUNK]
             done = 0
             while done < len(part):
-                got = self.stream.readinto(part[done:])  # type: ignore[attr-defined]
+                got = self.stream.readinto(part[done:])
                 if not got:
                     raise ParamsError(f"ends within {what}: it became shorter")
                 done += got
