@@ -571,8 +571,8 @@ class _Slot(asyncio.Protocol):
             return
         try:
             await self._load(served)
-        except ServingError:
-            if not self._gone.is_set():
+        except ServingError as error:
+            if not (isinstance(error, _WorkerDiedError) or self._gone.is_set()):
                 raise
             while not (self.is_up or self.keeps_dying or served.fault):
                 await asyncio.sleep(SWEEP_SECONDS)
