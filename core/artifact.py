@@ -344,7 +344,9 @@ class Artifact:
     def _disagreements(self, fit: Fit) -> Iterator[str]:
         """What is to be looked up or computed has to be what the network was made for."""
         vocabulary = self.metadata.encoding.get("vocabulary")
-        for rows in dict.fromkeys(fit.vocabularies if isinstance(vocabulary, list) else ()):
+        if not isinstance(vocabulary, list):
+            return
+        for rows in dict.fromkeys(fit.vocabularies):
             if rows != len(vocabulary):
                 yield (
                     f"{self.folder / METADATA}: encoding: vocabulary: has {len(vocabulary):,} "

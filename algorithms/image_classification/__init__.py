@@ -212,7 +212,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         side = model.metadata.input.shape[2]
         batch = np.stack([pictures.fitted(picture, side) for picture in input_data])
         found = super().predict_fn(batch, model)
-        return replace(found, named=int(model.metadata.hyperparameters["top_k"]))
+        return replace(found, named=int(model.metadata.hyperparameters.get("top_k", 0)))
 
     def example(self, data: Dataset) -> Example:
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)

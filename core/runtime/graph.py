@@ -11,11 +11,12 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 from ..errors import did_you_mean
 from .attributes import MOST
-from .operators import DIVIDING, LENGTHS, OPERATORS, REQUIRED, TYPED, Operator
+from .operators import DIVIDING, LENGTHS, MIXED, OPERATORS, REQUIRED, TYPED, Operator
 from .shapes import MOST_AXES, Attributes, Shape, Unfit
 
 MOST_BYTES = 16 * 2**20  # the largest network of the catalog has 3.6 MB
@@ -80,6 +81,8 @@ class Graph:
     def __init__(self, nodes: list[Node], heads: list[Entry]) -> None:
         self.nodes = nodes
         self.heads = heads
+        # A server loads a network several times, one copy for each size of a batch.
+        self._fitted: tuple[Any, Fit, str] | None = None
         self.variables = [node.name for node in nodes if node.operator is None]
 
     def fit(
@@ -89,6 +92,16 @@ class Graph:
 
         Raises GraphError where they do not fit together.
         """
+        asked = dict(inputs), dict(parameters)
+        if self._fitted is not None and self._fitted[0] == asked:
+            return self._fitted[1]
+        fit = self._fit(*asked)
+        self._fitted = asked, fit, ""
+        return fit
+
+    def _fit(
+        self, inputs: Mapping[str, tuple[Shape, str]], parameters: Mapping[str, tuple[Shape, str]]
+    ) -> Fit:
         self._check_names(inputs, parameters)
         known = {**parameters, **inputs}
         found: dict[int, list[Shape]] = {}
@@ -139,6 +152,8 @@ class Graph:
     def _outputs(node: Node, ins: Sequence[Shape], types: Sequence[str]) -> list[Shape]:
         if node.op in DIVIDING and any("int" in dtype for dtype in types):
             raise Unfit("divides whole numbers, which may be by 0: cast them to float32 before")
+        if node.op not in MIXED and len(set(types)) > 1:
+            raise Unfit(f"takes inputs of one dtype, and is given {', '.join(types)}")
         if node.op in LENGTHS and len(ins) == 2 and types[0] not in ("float32", "int32"):
             raise Unfit(f"takes lengths beside float32, not beside {types[0]}")
         outs: list[Shape] = node.operator.shape(node.attributes, ins)
@@ -171,6 +186,13 @@ class Graph:
 
     def text(self, fit: Fit) -> str:
         """The graph for mxnet, with lengths of sequences kept within the sequences."""
+        asked, known, text = self._fitted or (None, None, "")
+        if known is not fit or not text:
+            text = self._text(fit)
+            self._fitted = asked, fit, text
+        return text
+
+    def _text(self, fit: Fit) -> str:
         writer = _Writer()
         for index, node in enumerate(self.nodes):
             inputs = [
@@ -243,6 +265,7 @@ class _Writer:
         return json.dumps(document)
 
 
+@lru_cache(maxsize=2)
 def read(content: bytes) -> Graph:
     """The graph that a file holds. Raises GraphError, with up to MOST_FAULTS reasons."""
     if len(content) > MOST_BYTES:

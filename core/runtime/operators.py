@@ -550,6 +550,11 @@ DIVIDING |= {"reciprocal", "_power_scalar", "_rpower_scalar", "_power", "broadca
 LENGTHS = frozenset(
     ["SequenceLast", "SequenceMask", "SequenceReverse", "log_softmax", "softmax", "softmin"]
 )
+# These take inputs of different dtypes; all others would be refused by mxnet when they compute.
+MIXED = LENGTHS | frozenset(
+    ["BatchNorm", "Embedding", "broadcast_like", "pick", "reshape_like", "slice_like", "take"]
+)
+MIXED |= {"where"}
 # The dtype of what they give is not that of what they take.
 TYPED: dict[str, Callable[[Attributes, Sequence[str]], str]] = {
     **dict.fromkeys(

@@ -12,12 +12,13 @@ catalog has one.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
 
     Memory grows with the file alone, whatever it says. Raises ParamsError, and OSError.
     """
-    with path.open("rb", buffering=0) as stream:
+    with path.open("rb", buffering=CHUNK) as stream:
         reader = _Reader(stream, os.fstat(stream.fileno()).st_size)
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:
@@ -93,7 +94,7 @@ def to_mxnet(values: Array) -> NDArray:
 class _Reader:
     """A file read once from its beginning, and never beyond its end."""
 
-    def __init__(self, stream: IO[bytes], size: int) -> None:
+    def __init__(self, stream: io.BufferedReader, size: int) -> None:
         self.stream = stream
         self.left = size
         self.digest = hashlib.sha256()
@@ -111,7 +112,7 @@ class _Reader:
             part = view[start : start + CHUNK]
             done = 0
             while done < len(part):
-                got = self.stream.readinto(part[done:])  # type: ignore[attr-defined]
+                got = self.stream.readinto(part[done:])
                 if not got:
                     raise ParamsError(f"ends within {what}: it became shorter")
                 done += got
@@ -152,7 +153,7 @@ class _Reader:
         self._take(size, what)
         if keeps:
             values = np.empty(shape, dtype)
-            self._fill(memoryview(values.reshape(-1).view(np.uint8)), what)
+            self._fill(values.reshape(-1).view(np.uint8).data, what)
             return values
         view = memoryview(bytearray(min(size, CHUNK)))
         for start in range(0, size, CHUNK):

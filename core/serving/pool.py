@@ -57,6 +57,7 @@ MOST_LEFT, TURN_SECONDS = 4, 0.1
 MOST_DECODED_BODIES = 2
 SWEEP_SECONDS = 0.1
 MOST_ATTEMPTS = 2
+KILLED = "signal 9"
 MOST_KILLS = 2  # one after the other, by one of several models
 MOST_FITTING = 100
 # A worker that dies this often, each time within so many seconds, keeps dying.
@@ -303,7 +304,11 @@ class Pool:
         the model's fault, and says nothing about the worker.
         """
         if key in self.coming:
-            return True  # whoever loads it gives it up
+            if how == KILLED:  # from outside, it may be: the next one tries, and then no more
+                return False
+            folder = self.coming[key].folder
+            self.coming[key].fault = ServingError(f"{folder}: loading it ended the process ({how})")
+            return True
         served = self.models.get(key.rpartition("@")[0])
         if served is None or served.key != key or not (self.has_several or served.lost):
             return False
@@ -698,18 +703,21 @@ class _Slot(asyncio.Protocol):
             return
         try:
             await self._load(served)
-        except ServingError:
-            if served.fault is not None or not self._gone.is_set():
+        except ServingError as error:
+            if not (isinstance(error, _WorkerDiedError) or self._gone.is_set()):
                 raise
+            while not (self.is_up or self.keeps_dying or served.fault):
+                await asyncio.sleep(SWEEP_SECONDS)
+            if served.fault:
+                raise served.fault from None
 
     async def _load(self, served: Served) -> None:
         try:
             found = (await self._ask({"do": "load", "model": served.order(self.device)})).header
         except _WorkerDiedError:
-            died = ServingError(f"{served.folder}: the process that was to load it ended meanwhile")
-            if served.key in self.pool.coming:
-                served.fault = died
-            raise died from None
+            raise _WorkerDiedError(
+                f"{served.folder}: the process that was to load it ended meanwhile"
+            ) from None
         if "error" in found:
             code, text = found["error"]
             raise _remade(code, text)
@@ -723,10 +731,12 @@ class _Slot(asyncio.Protocol):
         try:
             await self._load(served)
         except AlgoshelfError as error:
-            if self._gone.is_set():  # the worker that follows leaves what this one died of
+            if self.pool.is_coming(served):  # the worker that follows leaves what this one died of
+                served.fault = served.fault or error
+                if self._gone.is_set():
+                    raise
+            elif self._gone.is_set():
                 raise
-            if self.pool.is_coming(served):
-                served.fault = error
             elif self.pool.has_several and served.key not in self.pool.coming:
                 self._refused.add(served.key)
                 if not self.pool.holds(served.key):

@@ -410,7 +410,7 @@ def predict_batches(
         try:
             found = network(on_device(full, device)).asnumpy()
         except mx.base.MXNetError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = str(error).strip().splitlines()[-1].rpartition(": ")[2]
             raise NetworkError(
                 f"the network cannot compute with an input {full.shape}: {reason}"
             ) from error

@@ -102,4 +102,4 @@ def test_a_model_whose_loading_kills_is_refused_at_the_first_death(
             assert (posted.result().status, posted.result().code) == (422, "serving_failed")
             server.until(lambda: server.metric("algoshelf_worker_restarts_total") == count)  # noqa: B023
             server.until(lambda: server.metric("algoshelf_workers") == 2)
-    assert f"{deadly}: the process that was to load it ended meanwhile" in server.log
+    assert f"{deadly}: loading it ended the process (signal 11)" in server.log
