@@ -325,7 +325,8 @@ class ImageFiles(_Images):
 
         def content(index: int) -> bytes:
             if self._sums is not None:
-                return self._sums[self._kept[index]].tobytes()
+                known: bytes = self._sums[self._kept[index]].tobytes()
+                return known
             return hashlib.sha256(self._bytes(index)).digest()
 
         for part in chunks(len(self), 1024):

@@ -254,7 +254,7 @@ def _read_manifest(path: Path) -> tuple[list[Listed], dict[int, str]]:
     for number, line in _lines(path):
         try:
             row = json.loads(line)
-            metadata = next((row[key] for key in row if key.endswith("-metadata")), {})
+            metadata: Any = next((row[key] for key in row if key.endswith("-metadata")), {})
             if "failure-reason" in (metadata if "class-name" not in metadata else ()):
                 reason = str(metadata["failure-reason"])[:LONGEST_REASON]
                 failed[number] = f"Ground Truth has not labelled it: {reason!r}"

@@ -196,7 +196,9 @@ class MnistCnn(Classifier[MnistHyperparameters]):
             return super().predict_fn(np.stack(input_data), model)
         if input_data.shape[1:] != (1, digits.SIDE, digits.SIDE):
             return super().predict_fn(input_data, model)  # which refuses them
-        images, chosen = digits.inverted(input_data, model.metadata.hyperparameters["invert"])
+        images, chosen = digits.inverted(
+            input_data, model.metadata.hyperparameters.get("invert", digits.AUTO)
+        )
         remarks = {int(index): {"inverted": True} for index in np.flatnonzero(chosen)}
         return replace(super().predict_fn(images, model), remarks=remarks)
 

@@ -457,7 +457,7 @@ def _opened(picture: Picture, least: int) -> PillowImage:
     if image.size != (picture.width, picture.height):
         raise _corrupt("its header says two sizes")
     if _reduction(picture, least) > 1:
-        image.draft(None, (least, least))  # type: ignore[arg-type]
+        image.draft(None, (least, least))
     image.load()
     return image
 

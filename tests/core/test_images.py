@@ -107,9 +107,9 @@ def test_hostile_pictures_are_read_or_refused_within_the_memory() -> None:
     rng = random.Random(5)
     pool = hostile.templates()
     built = itertools.chain(
-        hostile.webps(), hostile.others(), itertools.islice(hostile.jpegs(), 60)
+        hostile.webps(), hostile.others(), itertools.islice(hostile.jpegs(), 30)
     )
-    cases = [*built, *(("", mutated(rng, rng.choice(pool), rng.choice(pool))) for _ in range(300))]
+    cases = [*built, *(("", mutated(rng, rng.choice(pool), rng.choice(pool))) for _ in range(150))]
     for name, body in cases:
         for way in ("square", "scaled"):
             memory, _, _ = measured(body, way)
@@ -122,7 +122,7 @@ def test_no_decoder_sees_what_is_no_png_jpeg_or_webp() -> None:
             continue
         assert measured(body, "whole")[2].startswith("the body is"), name
     with pytest.raises(MalformedPayloadError, match="the body is no image: expected a whole PNG"):
-        images.decode(b"<svg-like text")
+        images.decode(b"a text")
 
 
 @pytest.mark.parametrize("colour", [0, 2, 3, 4, 6])
