@@ -17,6 +17,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from algoshelf.core.answers import close
 from packaging.requirements import Requirement
@@ -335,12 +336,19 @@ def test_the_container_trains_as_its_own_user_where_opt_ml_is_roots(
     for folder in (tmp_path, *tmp_path.parents):
         if folder not in (Path("/"), Path("/tmp")):
             folder.chmod(folder.stat().st_mode | 0o005)
-    start = f"mount --bind {passwd} /etc/passwd && exec {sys.executable} {tmp_path}/image/train"
+    python = tmp_path / "python"  # whose own folder may be closed to the user
+    python.mkdir()
+    start = (
+        f"mount --bind {passwd} /etc/passwd && mount --bind {sys.base_prefix} {python} && "
+        f"exec {python}/bin/python3 -S {tmp_path}/image/train"
+    )
+    packages = {sysconfig.get_path("purelib"), str(Path(np.__file__).parents[1])}
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", start],
         env={
             **KEPT,
-            "PYTHONPATH": f"{root}:{sysconfig.get_path('purelib')}",
+            "PYTHONPATH": ":".join([str(root), *packages]),
+            "LD_LIBRARY_PATH": f"{python}/lib",
             "SAGEMAKER_BASE_DIR": base,
         },
         capture_output=True,
