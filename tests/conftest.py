@@ -24,6 +24,11 @@ from hypothesis import settings
 # The same examples each time, however long one takes on a busy machine.
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 settings.load_profile("tests")
+# What a test starts heeds signals, be the tests run by nohup or in the background of a script.
+for ignored in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        heed = signal.default_int_handler if ignored is signal.SIGINT else signal.SIG_DFL
+        signal.signal(ignored, heed)
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
 

@@ -231,6 +231,25 @@ def test_evaluate_draws_the_confusion_matrix(
     assert "nowhere/confusion.png: cannot be written" in result.stderr
 
 
+def test_of_many_classes_evaluate_says_what_it_shows(in_process: InProcess, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    texts = [f"c{c},word{c // 2} again" for c in range(120) for _ in range(4)]  # two are alike
+    (tmp_path / "many.csv").write_text("\n".join(["label,text", *texts]))
+    data = ("--train", "many.csv", "--network", "ngram", "--epochs", 1, "--output", "m")
+    assert in_process("train", "text-sentiment", *data).code == 0
+    result = in_process("evaluate", "m", "--test", "many.csv", "--plot", "many.png")
+    assert result.code == 0
+    assert "These are the 20 of 120 classes with the lowest f1" in result.text
+    assert "Most often confused (no matrix is shown of more than 100 classes)" in result.text
+    assert len(result.text.splitlines()) < 60
+    with Image.open(tmp_path / "many.png") as picture:
+        assert min(picture.size) > 300
+    document = in_process("evaluate", "m", "--test", "many.csv", "--json").json
+    assert len(document["classes"]) == 120
+    assert document["confusion"] is None
+    assert set(document["confused"][0]) == {"true", "predicted", "examples"}
+
+
 def test_predict_reads_files_of_every_kind_and_stdin(
     in_process: InProcess, model: Path, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
