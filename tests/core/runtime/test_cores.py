@@ -80,10 +80,12 @@ MACHINES = {
         + V2.format(top="/", place="/sys/fs/cgroup/unified"),
         legacy(f"{CPU}/y", 120_000), 1.2,
     ),
-    "no limit": ("0::/\n", V2.format(top="/", place="/sys/fs/cgroup"), {f"{ALL}/cpu.max": "max 1\n"},
-                 None),
-    "nonsense": ("0::/\n", V2.format(top="/", place="/sys/fs/cgroup"), {f"{ALL}/cpu.max": "1 0\n"},
-                 None),
+    "no limit": (
+        "0::/\n", V2.format(top="/", place="/sys/fs/cgroup"), {f"{ALL}/cpu.max": "max 1\n"}, None,
+    ),
+    "nonsense": (
+        "0::/\n", V2.format(top="/", place="/sys/fs/cgroup"), {f"{ALL}/cpu.max": "1 0\n"}, None,
+    ),
 }  # fmt: skip
 
 
@@ -140,8 +142,8 @@ def test_training_and_serving_keep_to_a_real_quota(group: Path) -> None:
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=environment,
-        check=False,
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.stdout == "1 1 1\n", done.stderr
 
