@@ -5,8 +5,8 @@
 Each arrangement is a process of its own, run in turn; within it as many busy processes as in
 NEIGHBOURS run beside the training, one after the other. What counts is the median over the rounds,
 and its part of the best arrangement's beside as many. ``bytes`` is a digest of the parameters after
-WARM_UP steps from one seed: arrangements that agree in it add up in the same order. Keeps the figures
-under results/.
+WARM_UP steps from one seed: arrangements that agree in it add up in the same order. Keeps the
+figures under results/.
 """
 
 from __future__ import annotations
