@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from algoshelf.core.measuring.machine import processor
+from algoshelf.core.runtime.cores import cores
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -17,7 +17,7 @@ def environment() -> dict[str, Any]:
     """Processor, cores, Python and packages."""
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "python": platform.python_version(),
         "mxnet": version("mxnet"),
         "numpy": version("numpy"),

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+from algoshelf.core.runtime.cores import cores
 
 ROUNDS = 5
 ITERATIONS = 20
@@ -123,7 +124,7 @@ def main() -> None:
 
 
 def in_process(python: str, side: str, arguments: argparse.Namespace) -> dict[str, float]:
-    threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    threads = {"OMP_NUM_THREADS": str(cores())}
     command = [python, __file__, str(arguments.mnist), "--k", str(arguments.k), "--side", side]
     environment = {**os.environ, **threads}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from algoshelf.core.runtime.cores import cores
 
 ROUNDS = 5
 BATCH = 128
@@ -318,7 +319,7 @@ def main() -> None:
 
 
 def measured(python: str, workload: str, side: str) -> float:
-    threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    threads = {"OMP_NUM_THREADS": str(cores())}
     command = [python, __file__, workload, "--side", side]
     done = subprocess.run(
         command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from .errors import InputError, MissingDependencyError
+from .runtime.cores import cores
 
 INSTALL_HINT = (
     "training and predicting need mxnet, which is not installed: "
@@ -75,15 +76,8 @@ def amp() -> ModuleType:
 
 
 def threads() -> int:
-    """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core."""
+    """The number of threads that one operator runs on: OMP_NUM_THREADS, or every core allowed."""
     return int(os.environ.get("OMP_NUM_THREADS") or cores())
-
-
-def cores() -> int:
-    """The processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _set_threads() -> None:

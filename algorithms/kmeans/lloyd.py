@@ -76,6 +76,10 @@ class Fit:
         self.run.reporter.begin(self.steps * self.options.restarts)
         ended = ""
         while position.restart < self.options.restarts and not ended:
+            if self.options.restarts > 1:
+                self.run.reporter.message(
+                    f"restart {position.restart + 1} of {self.options.restarts}"
+                )
             if "centroids" not in self.state:
                 self.state["centroids"] = self.start(position.restart).astype(np.float64)
             ended = self._batches() if self.batch else self._iterations()

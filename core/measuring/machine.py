@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import mx
+from ..runtime.cores import cores
 from ..training.devices import gpus
 
 
@@ -18,7 +19,7 @@ def environment() -> dict[str, Any]:
     """Processor, cores, threads of an operator, GPUs, Python and packages."""
     known = {
         "processor": processor(),
-        "cores": mx.cores(),
+        "cores": cores(),
         "threads": mx.threads(),
         "gpus": [gpu.name for gpu in gpus()],
         "python": platform.python_version(),

@@ -9,6 +9,7 @@ from typing import Sequence
 
 from .. import mx
 from ..errors import ArtifactError, InputError
+from ..runtime.cores import cores
 from ..training.devices import gpus
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -45,16 +46,6 @@ def devices(text: str) -> list[str]:
     if re.fullmatch(r"gpu:\d+(,\d+)*", text):
         return [f"gpu:{number}" for number in text[len("gpu:") :].split(",")]
     raise InputError(f"--devices: expected {FORMS}, got {text!r}")
-
-
-def cores() -> int:
-    """The processors that this process may use: its affinity, and its container's quota."""
-    found = mx.cores()
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            return max(1, min(found, int(quota) // int(period)))
-    return found
 
 
 def free_bytes() -> int | None:

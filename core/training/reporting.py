@@ -7,10 +7,14 @@ import os
 import re
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, TextIO
 
 from ..errors import OutputError
+
+SILENCE = 10.0  # seconds without a line in a log, after which progress is told
+SILENT_PART = 0.02  # the same, as a part of the time that the training has taken so far
 
 
 class Reporter:
@@ -100,13 +104,37 @@ class JsonLinesReporter(Reporter):
 
 
 class LogReporter(Reporter):
-    """Plain lines, one an event, each written at once: for logs and pipes."""
+    """Plain lines, one an event, each written at once: for logs and pipes.
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    Where nothing else was to be said for a while, a line tells how many of the ``unit`` are done;
+    the longer a training lasts, the fewer of these.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO = sys.stderr,
+        unit: str = "steps",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.stream = stream
+        self.unit = unit
+        self.clock = clock
+        self.steps = 0
+        self.began = self.spoke = clock()
 
     def message(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
+        self.spoke = self.clock()
+
+    def begin(self, steps: int) -> None:
+        self.steps = steps
+        self.began = self.clock()
+
+    def step(self, step: int) -> None:
+        now = self.clock()
+        if self.steps and now - self.spoke >= max(SILENCE, (now - self.began) * SILENT_PART):
+            done = f"{step:,} of {self.steps:,} {self.unit}"
+            self.message(f"{done}, {step / self.steps:.0%}, after {now - self.began:.0f} s")
 
     def metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
         self.message(metrics_line(values, epoch=epoch, step=step))

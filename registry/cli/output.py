@@ -108,7 +108,7 @@ def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence
 
 def reporter(unit: str = "steps") -> Reporter:
     """A progress display on a terminal, plain lines anywhere else; both on stderr."""
-    return ProgressReporter(unit) if sys.stderr.isatty() else LogReporter(sys.stderr)
+    return ProgressReporter(unit) if sys.stderr.isatty() else LogReporter(sys.stderr, unit)
 
 
 class ProgressReporter(Reporter):

@@ -16,6 +16,9 @@ from ...core.errors import InputError, MissingDependencyError
 from ...core.runtime.bounds import MOST_EXAMPLES
 from ...core.runtime.printable import is_printable
 from ...core.serving import admission, sizing
+from ...core.runtime.cores import cores
+from ...core.serving import sizing
+from ...core.training.run import parse_duration
 from ..discovery import opened
 from .flags import DURATION, SIZE, whole
 
@@ -116,7 +119,7 @@ def serve(
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices)
     count = sizing.workers(workers, on, list(folders.values()))
-    threads = max(1, sizing.cores() // count)
+    threads = max(1, cores() // count)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     listening = server.listen(host or "127.0.0.1", port)

@@ -195,6 +195,13 @@ def test_an_artifact_whose_offset_does_not_fit_is_refused(
         KMeans().model_fn(tmp_path / "m")
 
 
+def test_the_log_says_which_restart_it_is_at(tmp_path: Path) -> None:
+    notes = Notes()
+    trained(tmp_path / "m", written(tmp_path, TIMES), None, notes, k=3, restarts=3)
+    told = [text for text in notes.messages if text.startswith("restart")]
+    assert told == ["restart 1 of 3", "restart 2 of 3", "restart 3 of 3"]
+
+
 def test_fewer_different_rows_than_clusters_are_warned_of(tmp_path: Path) -> None:
     path = written(tmp_path, np.repeat([[1.0, 1], [2, 2], [3, 3]], 2, axis=0))
     for batch in (0, 2):
