@@ -279,7 +279,7 @@ def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
     for chunk in chunks(size, rows_in(BLOCK_BYTES, array.size // size)):
         dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
         block = np.array(array[chunk], dtype, order="C").reshape(-1, array.size // size)
-        finite = np.isfinite(block) if dtype is np.float32 else abs(block) < codecs.FLOAT32_LIMIT
+        finite = np.isfinite(block) if dtype is np.float32 else np.abs(block) < codecs.FLOAT32_LIMIT
         wrong = np.argwhere(~finite)
         if len(wrong):
             row, column = wrong[0] + 1

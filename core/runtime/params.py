@@ -62,7 +62,7 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
 
     Memory grows with the file alone, whatever it says. Raises ParamsError, and OSError.
     """
-    with path.open("rb", buffering=CHUNK) as stream:
+    with open(path, "rb", buffering=CHUNK) as stream:  # whose type knows readinto
         reader = _Reader(stream, os.fstat(stream.fileno()).st_size)
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:

@@ -14,13 +14,11 @@ from ...core import container
 from ...core.artifact import Artifact, Metadata
 from ...core.errors import InputError, MissingDependencyError
 from ...core.runtime.bounds import MOST_EXAMPLES
+from ...core.runtime.cores import cores
 from ...core.runtime.printable import is_printable
 from ...core.serving import admission, sizing
-from ...core.runtime.cores import cores
-from ...core.serving import sizing
-from ...core.training.run import parse_duration
 from ..discovery import opened
-from .flags import DURATION, SIZE, whole
+from .flags import DURATION, PATH, SIZE, whole
 
 INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300
@@ -66,7 +64,7 @@ MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
     help="Let requests load, replace and unload models",
 )  # fmt: skip
 @click.option(
-    "--model-root", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="FOLDER",
+    "--model-root", type=PATH, metavar="FOLDER",
     help="With --multi-model: models are loaded from here only [default: where each MODEL lies; "
     "in a container, /opt/ml]",
 )  # fmt: skip
@@ -76,7 +74,7 @@ MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
     "[default: localhost and --host; in a container, any]",
 )  # fmt: skip
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), metavar="FILE",
+    "--token-file", type=PATH, metavar="FILE",
     help="Answer only who sends the token in FILE, as Authorization: Bearer TOKEN; /ping is free",
 )  # fmt: skip
 def serve(
@@ -110,6 +108,8 @@ def serve(
         allowed_hosts = allowed_hosts or admission.ANY
     if model_root is not None and not multi_model:
         raise InputError("--model-root says from where --multi-model may load: give both, or none")
+    if model_root is not None and not model_root.is_dir():
+        raise InputError(f"--model-root: {model_root}: no such folder")
     token = admission.read_token(token_file) if token_file is not None else b""
     batch = container.batch_transform()
     if batch is not None:

@@ -117,8 +117,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
             }
         )
         return
-    with using(options.reading, _say_nothing):  # what was assumed, the training has said
-        _show(entry, output, channels.get(TEST), metrics, written(options.reading))
+    with using(run_options.reading, _say_nothing):  # what was assumed, the training has said
+        _show(entry, output, channels.get(TEST), metrics, written(run_options.reading))
 
 
 def _say_nothing(text: str) -> None:
