@@ -19,6 +19,8 @@ from .types import Array
 
 # In a folder; a table that is given by itself may be called anything.
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
+# Of arrays in an npz file, whatever its size; and in proportion to it.
+MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO = 2**30, 100
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
 
 
@@ -197,6 +199,9 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
                     f"{path}: holds no array {', '.join(map(repr, missing))}, "
                     f"only {', '.join(archive.files) or 'nothing'}"
                 )
+            _check_unpacked(
+                path, sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
+            )
             return [archive[name] for name in names]
     except DataError:
         raise
@@ -209,6 +214,16 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
             if pickled
             else f"{path}: not a readable npz file: {error}"
         ) from None
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    """Raises DataError where arrays of ``size`` bytes are out of proportion to the file."""
+    most = max(MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO * path.stat().st_size)
+    if size > most:
+        raise DataError(
+            f"{path}: its arrays take {size:,} bytes, expected {most:,} at most of a file of this "
+            "size: save them with numpy.savez, without compression"
+        )
 
 
 def read_image_bytes(path: Path) -> bytes:

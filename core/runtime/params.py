@@ -18,7 +18,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, cast
 
 import numpy as np
 
@@ -62,8 +62,8 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
 
     Memory grows with the file alone, whatever it says. Raises ParamsError, and OSError.
     """
-    with open(path, "rb", buffering=CHUNK) as stream:  # whose type knows readinto
-        reader = _Reader(stream, os.fstat(stream.fileno()).st_size)
+    with path.open("rb", buffering=CHUNK) as stream:
+        reader = _Reader(cast("io.BufferedReader", stream), os.fstat(stream.fileno()).st_size)
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:
             raise ParamsError("is no file of parameters: it does not begin as mxnet's do")
