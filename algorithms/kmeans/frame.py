@@ -55,7 +55,8 @@ def choose_frame(centroids: Array, sizes: Array, inertia: float) -> Frame:
     blurred = ROUNDING * np.abs(centroids).max(axis=0) > limit
     offset = np.where(blurred, middle, 0.0)
     hopeless = ROUNDING * np.abs(centroids - offset).max(axis=0) > limit
-    exact, notes = None, ()
+    exact: Array | None = None
+    notes: tuple[str, ...] = ()
     if hopeless.any() and centroids.size <= MOST_NUMBERS:
         exact = centroids
         notes = (
