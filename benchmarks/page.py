@@ -238,6 +238,11 @@ def transformed(each: Kept) -> Iterator[Row]:
     yield f"{found['rows']:,}", f"{found['rate_to_bare']:.2f}", memory, killed
 
 
+def beside(each: Kept) -> Iterator[Row]:
+    for name, by_count in each.document["medians"].items():
+        yield name, *(f"{rate:,}" for rate in by_count.values())
+
+
 def memory(each: Kept) -> Iterator[Row]:
     for run in each.document["runs"]:
         yield f"{run['rows_mb']:,} MiB", f"{run['peak_memory_mb']:,} MiB", f"{run['seconds']} s"
@@ -305,6 +310,14 @@ SECTIONS = (
         "their norm.",
         ("optimizer", "replicas", "apart"),
         drift,
+    ),
+    Section(
+        "Training beside other work",
+        "threads-.*",
+        "Images a second, by how threads are arranged, beside so many processes that only count: "
+        "[decision 4](decisions/0004-threads.md).",
+        ("arrangement", "alone", "beside 1", "2", "4"),
+        beside,
     ),
     Section(
         "Speed of serving",

@@ -117,7 +117,7 @@ def _row(body: bytes, columns: int | None) -> Array:
     if row.dtype == np.float64:
         finite &= np.abs(row) < codecs.FLOAT32_LIMIT
     if not finite.all():
-        raise _WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not a finite float32")
+        raise _WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not finite in float32")
     return row
 
 

@@ -279,7 +279,8 @@ def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
     for chunk in chunks(size, rows_in(BLOCK_BYTES, array.size // size)):
         dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
         block = np.array(array[chunk], dtype, order="C").reshape(-1, array.size // size)
-        finite = np.isfinite(block) if dtype is np.float32 else np.abs(block) < codecs.FLOAT32_LIMIT
+        exact = dtype is np.float64
+        finite = np.less(np.abs(block), codecs.FLOAT32_LIMIT) if exact else np.isfinite(block)
         wrong = np.argwhere(~finite)
         if len(wrong):
             row, column = wrong[0] + 1
