@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from pydantic import BaseModel, Field
 from typing_extensions import Annotated
@@ -63,8 +63,9 @@ class Source(BaseModel):
 class Table(BaseModel):
     """A file of prices: region, type, uses joined by ``+``, USD an hour, and the source's name."""
 
-    sources: dict[str, Source]
-    prices: list[tuple[str, str, str, Annotated[float, Field(gt=0, lt=1e6)], str]]
+    # pydantic evaluates them, and Python 3.8 knows no dict[str, …]
+    sources: Dict[str, Source]
+    prices: List[Tuple[str, str, str, Annotated[float, Field(gt=0, lt=1e6)], str]]
 
 
 Region = Mapping[str, Mapping[str, Price]]  # by the type's name, then by its use

@@ -103,12 +103,14 @@ def _print_details(details: dict[str, Any]) -> None:
         rows = [
             [
                 content["name"],
-                "\n".join([content["description"], *content["parameters"]]),
+                content["description"],
                 content["example"],
             ]
             for content in details[key]
         ]
         print_table(out, ("content type", "what", "example"), rows)
+        for text in dict.fromkeys(text for each in details[key] for text in each["parameters"]):
+            out.print(f"With a parameter of the content type, {text}", markup=False)
     section("Metrics")
     print_table(out, ("name", "what"), list(details["metrics"].items()))
     aim = "highest" if details["objective"]["maximize"] else "lowest"

@@ -241,7 +241,7 @@ def test_an_integer_of_a_million_digits_is_refused_at_once():
     (fault,) = refused(
         MalformedPayloadError, codecs.decode_records, b"[" + b"9" * 1_000_000 + b"]", codecs.JSON
     )
-    assert "4300" in fault
+    assert "4,300" in fault
 
 
 def test_records_have_no_npy_form():
@@ -340,7 +340,6 @@ def test_unfit_json_arrays_say_where(body, fault):
         (b"0, ,0", ["line 1, column 2: '' is not a number"]),
         (b"1,-", ["line 1, column 2: '-' is not a number"]),
         (b"1,2e", ["line 1, column 2: '2e' is not a number"]),
-        (b"1\r2", ["line 1, column 1: '1\\r2' is not a number"]),
         ("1,\u0663\n".encode(), ["line 1, column 2: '\u0663' is not a number"]),
         (b"\xff\n", ["line 1, column 1: '\ufffd' is not a number"]),
         (b"a" * 1000, ["line 1, column 1: '" + "a" * 37 + "...' is not a number"]),

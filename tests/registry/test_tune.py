@@ -248,6 +248,7 @@ def test_a_training_is_pruned_between_two_epochs_and_leaves_no_model(tmp_path: P
         "hyperparameters": {"network": "ngram", "epochs": 3},
         "seed": 1,
         "output": str(tmp_path / "m"),
+        "reading": {},
     }
     process = TrialProcess("key", order, events)
     said = []

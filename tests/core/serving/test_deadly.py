@@ -17,6 +17,7 @@ from tests.registry.conftest import install
 
 DEADLY = '''
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_a_model_whose_loading_kills_is_refused_at_the_first_death(
 ) -> None:
     (deadly / "loading").touch()
     with serving(
-        model, "--workers", 2, "--multi-model", PYTHONPATH=_path(tmp_path)
+        model, "--workers", 2, "--multi-model", "--model-root", "/", PYTHONPATH=_path(tmp_path)
     ) as server, ThreadPoolExecutor(1) as threads:
         for count in (1, 2, 3, 4):
             order = codecs.encode_json({"model_name": "bad", "url": str(deadly)})
@@ -102,4 +103,6 @@ def test_a_model_whose_loading_kills_is_refused_at_the_first_death(
             assert (posted.result().status, posted.result().code) == (422, "serving_failed")
             server.until(lambda: server.metric("algoshelf_worker_restarts_total") == count)  # noqa: B023
             server.until(lambda: server.metric("algoshelf_workers") == 2)
-    assert f"{deadly}: loading it ended the process (signal 11)" in server.log
+    # mxnet has a handler of its own for this signal, which may be the one that ends the process
+    ended = rf"{re.escape(str(deadly))}: loading it ended the process \((signal 11|exit code 255)\)"
+    assert re.search(ended, server.log)

@@ -54,9 +54,9 @@ class AcmePictures(Classifier[PictureHyperparameters]):
         if path.suffix == ".csv":
             data = CsvRows(path, features=784, classes=CLASSES)
         elif path.suffix == ".rec":
-            data = RecordImages(path, decode, CLASSES)
+            data = RecordImages(path, decode, CLASSES, on_damaged="skip")
         else:
-            data = ImageFiles.from_folders(path, decode, CLASSES)
+            data = ImageFiles.from_folders(path, decode, CLASSES, on_damaged="skip")
         if hyperparameters.in_memory:
             return ArrayDataset(*data.take(np.arange(len(data))), CLASSES)
         return data

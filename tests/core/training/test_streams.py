@@ -58,7 +58,7 @@ def fit(
     options: RunOptions | None = None,
     **changed: Any,
 ) -> bytes:
-    """The bytes of the parameters after 36 steps, 18 an epoch: 90 examples, 5 a batch."""
+    """The bytes of the parameters after two epochs of 90 examples or one fewer, 5 a batch."""
     settings = PictureHyperparameters(**{"epochs": 2, "batch_size": 5, **changed})
     algorithm = AcmePictures()
     train(
@@ -83,7 +83,8 @@ def test_a_run_that_was_stopped_amid_an_epoch_ends_with_the_same_bytes(
     expected = fit(data[form], tmp_path / "whole")
     options = RunOptions(checkpoints=tmp_path / "checkpoints")
     for last in (3, 30):
-        with pytest.raises(Stopped, match=f"after step {8 if last == 3 else 34}"):
+        epoch = 18 if form == "csv" else 17  # of the others, a damaged one is left out
+        with pytest.raises(Stopped, match=f"after step {8 if last == 3 else epoch + 16}"):
             fit(data[form], tmp_path / "m", StopsAt(last), options)
     assert fit(data[form], tmp_path / "m", options=options) == expected
 
