@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,6 @@ from tests.registry.conftest import install
 
 DEADLY = '''
 import os
-import re
 import signal
 from pathlib import Path
 

@@ -83,7 +83,7 @@ def test_a_run_that_was_stopped_amid_an_epoch_ends_with_the_same_bytes(
     expected = fit(data[form], tmp_path / "whole")
     options = RunOptions(checkpoints=tmp_path / "checkpoints")
     for last in (3, 30):
-        epoch = 18 if form == "csv" else 17  # of the others, a damaged one is left out
+        epoch = 18 if form == "rows" else 17  # of the others, a damaged one is left out
         with pytest.raises(Stopped, match=f"after step {8 if last == 3 else epoch + 16}"):
             fit(data[form], tmp_path / "m", StopsAt(last), options)
     assert fit(data[form], tmp_path / "m", options=options) == expected
