@@ -57,7 +57,8 @@ class InputSignature(BaseModel):
 
     name: str = Field(default="data", min_length=1, max_length=200)
     shape: Tuple[int, ...] = Field(min_length=1, max_length=8)
-    dtype: Literal["float32", "float16", "int32", "int64", "int8", "uint8"] = "float32"
+    # of numpy's, what mxnet.nd.from_numpy takes: no int8
+    dtype: Literal["float32", "float16", "int32", "int64", "uint8"] = "float32"
 
     @field_validator("shape")
     @classmethod

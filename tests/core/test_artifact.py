@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algoshelf.core import Artifact, ArtifactError, OutputError
+from algoshelf.core import Artifact, ArtifactError, InputSignature, OutputError
 from algoshelf.core.artifact import staged
+from pydantic import ValidationError
 
 from tests.conftest import InProcess
 
@@ -263,3 +264,8 @@ def test_odd_classes_are_refused(copy: Path, classes: object) -> None:
 def _without_digests(folder: Path) -> None:
     path = folder / "algorithm.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": {}}))
+
+
+def test_a_dtype_that_mxnet_does_not_take_is_refused() -> None:
+    with pytest.raises(ValidationError, match="dtype"):
+        InputSignature.model_validate({"shape": (0, 3), "dtype": "int8"})
