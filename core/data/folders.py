@@ -48,12 +48,14 @@ def class_folders(path: Path) -> ClassFolders:
     found: dict[str, list[Path]] = {}
     kinds: Counter[str] = Counter()
     parts = []
+    status = os.stat(path)
+    top = (status.st_dev, status.st_ino)  # no class is to hold what the others hold, by a link
     for entry in _entries(path):
         if not entry.is_dir():
             kinds[f"{_kind(Path(entry.path))} beside the classes' folders"] += 1
             continue
         pictures = []
-        for file in _files(Path(entry.path), []):
+        for file in _files(Path(entry.path), [top]):
             kind = _kind(file)
             if kind in _READ:
                 pictures.append(file)

@@ -157,6 +157,7 @@ class _Current:
     reading: Reading = field(default_factory=Reading)
     say: Callable[[str], None] = _LOG.warning
     said: dict[tuple[Path, str], list[Path]] = field(default_factory=dict)
+    headings: tuple[Path, tuple[str, ...]] | None = None  # of the first table that had any
 
 
 _USUAL = _Current()
@@ -179,6 +180,22 @@ def note(text: str, path: Path) -> None:
         where.say(f"{path}: {text}")
     elif len(before) == 2:
         where.say(f"{path}: the same, as for any file of {path.parent} that follows in silence")
+
+
+def check_headings(path: Path, names: Sequence[str]) -> None:
+    """Raises DataError where a table read before has the headings ``names`` in another order.
+
+    Columns are taken by their place: read together, the two would be mixed up without a word.
+    """
+    where, told = _CURRENT.get(), tuple(name.strip().lower() for name in names)
+    if where is _USUAL or not told:
+        return
+    first, expected = where.headings = where.headings or (path, told)
+    if told != expected and sorted(told) == sorted(expected):
+        raise DataError(
+            f"{path}: its columns are {', '.join(told)}; {first} has them in another order "
+            f"({', '.join(expected)}). Columns are taken by their place: write both in one order"
+        )
 
 
 @contextmanager

@@ -163,6 +163,8 @@ def numeric(path: Path, *, label: bool = False, request: bool = False) -> Layout
     header = tuple(first) if headed else ()
     layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first))
     layout = _with_columns(layout, decided, label)
+    if headed:
+        reading.check_headings(path, [header[index] for index in layout.meant()])
     _say(layout, certain, decided)
     if not (request or decided.columns):
         _say_counted(layout, rows[1:] if headed else rows)

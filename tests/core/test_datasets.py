@@ -276,6 +276,7 @@ def test_pictures_are_found_by_content_at_any_depth(digits: Digits, tmp_path: Pa
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (tmp_path / "dog" / ".hidden").mkdir()
     (tmp_path / "dog" / "again").symlink_to(tmp_path / "dog")
+    (tmp_path / "cat" / "all").symlink_to(tmp_path)  # by which dogs were cats too
     data = ImageFiles.from_folders(tmp_path, decode)
     assert data.encoding == {"classes": ["cat", "dog"]}
     assert data.labels().tolist() == [0, 0, 0, 1, 1, 1, 1]

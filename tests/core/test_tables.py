@@ -12,6 +12,7 @@ import pytest
 from algoshelf.core import CsvRows, DataError, MalformedPayloadError, codecs, files
 from algoshelf.core.data import leftovers, tables
 from algoshelf.core.data.reading import Reading, using
+from algoshelf.core.rows import read_rows
 
 X, Y = [[2, 3.5], [5, 6], [8, 9.25]], [1, 0, 2]
 PLAIN = "1,2,3.5\n0,5,6\n2,8,9.25\n"
@@ -143,3 +144,16 @@ def test_a_packed_file_that_is_called_otherwise_is_read_and_said(tmp_path: Path)
         _, y = files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=3)
     assert y.tolist() == Y
     assert any("gzip, though its name does not say so" in text for text in said)
+
+
+def test_tables_with_the_same_headings_in_another_order_are_not_mixed(tmp_path: Path) -> None:
+    """Columns are taken by their place: read together they were one table of nonsense."""
+    (tmp_path / "a.csv").write_text("age,income\n30,1000\n40,2000\n")
+    (tmp_path / "b.csv").write_text("income,age\n1000,30\n2000,40\n")
+    match = (
+        r"b\.csv: its columns are income, age; .*a\.csv has them in another order \(age, income\)"
+    )
+    with using(Reading(), lambda _: None), pytest.raises(DataError, match=match):
+        read_rows(tmp_path)
+    with using(Reading(columns="age,income"), lambda _: None):
+        assert read_rows(tmp_path).shape == (4, 2)

@@ -232,7 +232,11 @@ def test_who_does_not_say_what_the_body_is_is_told_how(kind: str, both: Server) 
 def test_a_compressed_body_is_answered_as_it_would_be_otherwise(both: Server) -> None:
     plain = both.ask(ROW, codecs.CSV, "/models/iris/invoke")
     members = gzip.compress(ROW[:7]) + gzip.compress(ROW[7:])
-    for body, encoding in ((gzip.compress(ROW), "gzip"), (members, "X-GZIP"), (ROW, "identity")):
+    for body, encoding in (
+        (gzip.compress(ROW, mtime=0), "gzip"),
+        (members, "X-GZIP"),
+        (ROW, "identity"),
+    ):
         answer = both.ask(body, codecs.CSV, "/models/iris/invoke", content_encoding=encoding)
         assert (answer.status, answer.body) == (200, plain.body)
 
@@ -241,9 +245,9 @@ def test_a_compressed_body_is_answered_as_it_would_be_otherwise(both: Server) ->
     ("body", "encoding", "status", "said"),
     [
         (gzip.compress(bytes(2**30 // 4)), "gzip", 413, "when it is decompressed"),
-        (gzip.compress(ROW)[:-4], "gzip", 400, "cut short"),
+        (gzip.compress(ROW, mtime=0)[:-4], "gzip", 400, "cut short"),
         (ROW, "gzip", 400, "no gzip"),
-        (gzip.compress(ROW) + b"rest", "gzip", 400, "no gzip"),
+        (gzip.compress(ROW, mtime=0) + b"rest", "gzip", 400, "no gzip"),
         (ROW, "br", 415, "'br' is not decoded: expected gzip"),
         (ROW, "gzip, gzip", 415, "'gzip, gzip'"),
     ],
