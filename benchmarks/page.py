@@ -224,11 +224,14 @@ def attacked(each: Kept) -> Iterator[Row]:
     found = each.document
     statuses = found["answers_by_status"]
     failed = sum(count for status, count in statuses.items() if status >= "500")
-    memory = found["memory_mb"]
-    yield (
-        f"{found['requests']:,}", failed, f"{found['good_requests_in_between']:,}",
-        f"{memory[len(memory) // 4]} to {memory[-1]} MiB",
-    )  # fmt: skip
+    if "memory" in found:
+        between = sum(each["answers"] for each in found["good_requests_meanwhile"].values())
+        worker = max(found["memory"], key=lambda process: process["most_mib"])
+        held = f"{worker['idle_mib']} MiB idle, {worker['most_mib']} at most"
+    else:  # as it was measured before a second model was asked meanwhile
+        between, memory = found["good_requests_in_between"], found["memory_mb"]
+        held = f"{memory[len(memory) // 4]} to {memory[-1]} MiB"
+    yield f"{found['requests']:,}", failed, f"{between:,}", held
 
 
 def transformed(each: Kept) -> Iterator[Row]:
