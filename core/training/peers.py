@@ -182,10 +182,12 @@ class Hub:
                 if message["kind"] == "round":
                     self._take(guest, message, body)
             self._end(guest, "has died: its connection is closed", 1, well=False)
-        except (OSError, ValueError, LookupError):  # a stranger, or a host that is gone
+        except (OSError, ValueError, LookupError) as error:  # a stranger, or a host that is gone
             known = next((each for each in self._guests if each.line is line), None)
             if known is not None:
-                self._end(known, "cannot be reached any more", 1, well=False)
+                died = isinstance(error, ConnectionResetError)  # with something left unread
+                why = "has died: its connection is closed" if died else "cannot be reached any more"
+                self._end(known, why, 1, well=False)
         finally:
             line.close()
 
