@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from algoshelf.core.measuring.machine import processor
+from algoshelf.core.benchmark.machine import processor
 from algoshelf.core.runtime.cores import cores
 
 RESULTS = Path(__file__).parent / "results"

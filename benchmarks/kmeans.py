@@ -44,9 +44,10 @@ def start(x: np.ndarray, k: int) -> np.ndarray:
 
 def algoshelf(x: np.ndarray, k: int, first: np.ndarray, iterations: int) -> np.ndarray:
     """What ``algoshelf train kmeans`` does between reading the rows and writing the model."""
-    from algoshelf.algorithms.kmeans import KMeans, lloyd, spread
+    from algoshelf.algorithms.kmeans import KMeans, lloyd
+    from algoshelf.algorithms.kmeans import sharding as spread
     from algoshelf.core import Reporter, Run, mx
-    from algoshelf.core.rows import Rows
+    from algoshelf.core.data.rows import Rows
 
     options = KMeans.Hyperparameters(k=k, restarts=1, max_iterations=iterations, tolerance=0)
     with tempfile.TemporaryDirectory() as folder:

@@ -323,7 +323,7 @@ def mutated(rng: random.Random, base: Path, target: Path) -> str:
 def open_all() -> None:
     """For each path on stdin, a line on stdout: how it ended, the seconds and MiB that it took."""
     from algoshelf.core import AlgoshelfError, mx
-    from algoshelf.core.answers import ask, best
+    from algoshelf.core.inference.answers import ask, best
     from algoshelf.registry.aws.sources import model
     from algoshelf.registry.discovery import opened
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Callable, Iterator
 
-from algoshelf.registry.benchmarking.compare import compare
-from algoshelf.registry.benchmarking.figures import label
-from algoshelf.registry.benchmarking.report import cell, connections
-from algoshelf.registry.benchmarking.storing import read
+from algoshelf.registry.benchmark.compare import compare
+from algoshelf.registry.benchmark.figures import label
+from algoshelf.registry.benchmark.report import cell, connections
+from algoshelf.registry.benchmark.results_file import read
 from environment import RESULTS
 from run import MEASUREMENTS, ROOT
 

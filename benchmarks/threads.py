@@ -49,7 +49,7 @@ def measure(devices: str, seconds: float) -> dict[str, Any]:
     """Images a second beside each number of NEIGHBOURS, and the digest."""
     from algoshelf.algorithms.mnist_cnn import MnistCnn
     from algoshelf.core import mx
-    from algoshelf.core.training.devices import choose_kvstore, parse_devices
+    from algoshelf.core.runtime.devices import choose_kvstore, parse_devices
     from algoshelf.core.training.engine import Engine
     from training_speed import digits, mnist_cnn
 

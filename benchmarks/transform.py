@@ -92,7 +92,7 @@ def bare(algorithm: Any, model: Path, path: Path, output: Path) -> None:
 
 
 def transformed(algorithm: Any, model: Path, path: Path, output: Path) -> None:
-    from algoshelf.core.serving.transform import transform
+    from algoshelf.core.transform.run import transform
 
     transform(algorithm, model, str(path), output)
 

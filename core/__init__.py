@@ -1,14 +1,21 @@
 """core: what an algorithm is, and how any of them is trained, saved, served and measured.
 
-May import numpy, pydantic, pluggy, Pillow, and mxnet (lazily, through ``core.mx``) only.
+May import numpy, pydantic, pluggy, Pillow, and mxnet (lazily, through ``core.runtime.mx``) only.
 """
 
-from . import codecs, files, mx, recordio_protobuf
-from .algorithm import Algorithm, ContentType, Objective, PublishedResult
-from .artifact import Artifact, Example, InputSignature, Metadata, Model
-from .channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
-from .datasets import CsvRows, ImageFiles, RecordImages
-from .errors import (
+from .algorithm.base import Algorithm, ContentType, Objective, PublishedResult
+from .algorithm.channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
+from .algorithm.evaluation import Evaluation
+from .algorithm.hooks import hookimpl, hookspec
+from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
+from .algorithm.search_space import Range, tunable
+from .artifact.folder import Artifact, Example, InputSignature, Metadata, Model
+from .data import files
+from .data import protobuf as recordio_protobuf
+from .data.image_datasets import CsvRows, ImageFiles, RecordImages
+from .payload import codecs
+from .runtime import mx
+from .runtime.errors import (
     AlgoshelfError,
     ArtifactError,
     DataError,
@@ -28,14 +35,10 @@ from .errors import (
     UnknownNameError,
     UnsupportedContentTypeError,
 )
-from .evaluation import Evaluation
-from .hooks import hookimpl, hookspec
-from .hyperparameters import Hyperparameters, Search, TrainingHyperparameters
-from .supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
+from .runtime.types import Array, Context, HybridBlock, NDArray
+from .tasks.supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
 from .training.engine import on_device
-from .tuning import Range, tunable
-from .types import Array, Context, HybridBlock, NDArray
 
 __all__ = [
     "TEST",

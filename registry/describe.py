@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..core.training.devices import KVSTORES
+from ..core.algorithm.search_space import tunable
+from ..core.runtime.devices import KVSTORES
 from ..core.training.reporting import metric_definitions
-from ..core.tuning import tunable
 from .discovery import Entry
 from .lacking import lacking
 

@@ -20,10 +20,10 @@ from typing import Any, Callable, Iterator, Mapping
 
 import pluggy
 
-from ..core import declaration, hooks
-from ..core.algorithm import Algorithm
-from ..core.artifact import Artifact
-from ..core.errors import PluginError, UnknownNameError, did_you_mean
+from ..core.algorithm import declaration, hooks
+from ..core.algorithm.base import Algorithm
+from ..core.artifact.folder import Artifact
+from ..core.runtime.errors import PluginError, UnknownNameError, did_you_mean
 
 AnyAlgorithm = Algorithm[Any]
 ReporterHook = Callable[..., Any]

@@ -7,8 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from ..core.errors import OutputError
 from ..core.runtime import staging
+from ..core.runtime.errors import OutputError
 
 
 def write_text(path: Path, text: str) -> None:

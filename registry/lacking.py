@@ -7,8 +7,8 @@ from typing import Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ..core.errors import MissingDependencyError
-from ..core.hyperparameters import Hyperparameters
+from ..core.algorithm.hyperparameters import Hyperparameters
+from ..core.runtime.errors import MissingDependencyError
 from .discovery import Entry
 
 

@@ -36,8 +36,9 @@ from ...core import (
     hookimpl,
     supervised_channels,
 )
-from ...core.errors import did_you_mean
-from . import augmentation, networks, pictures, weights
+from ...core.runtime.errors import did_you_mean
+from . import augmentation, networks, weights
+from . import data as pictures
 
 SAMPLE = Path(__file__).parent / "sample"
 MODEL = "model"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import AbstractSet, Any, Iterator
 
 from ...core import DataError, HybridBlock, mx
-from ...core.artifact import PARAMETERS, digest_of
+from ...core.artifact.folder import PARAMETERS, digest_of
 from ...core.runtime import params
 
 

@@ -42,16 +42,17 @@ from ...core import (
     mx,
     recordio_protobuf,
 )
-from ...core.artifact import Metadata
-from ...core.evaluation import GroupFigures
-from ...core.rows import FORMATS, Rows, read_rows
-from ...core.training.data import chunks
+from ...core.algorithm.evaluation import GroupFigures
+from ...core.artifact.folder import Metadata
+from ...core.data.dataset import chunks
+from ...core.data.rows import FORMATS, Rows, read_rows
 from ...core.training.loop import predict
-from . import plane, starts
+from . import initialization as starts
+from . import plane
 from .frame import Frame, choose_frame, nearest_in_float64, read_frame
 from .lloyd import SAMPLE, START, Fit
 from .network import centroids_of, distances
-from .spread import Spread, squared_differences
+from .sharding import Spread, squared_differences
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")

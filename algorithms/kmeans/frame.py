@@ -12,9 +12,9 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from ...core import Array, ArtifactError
-from ...core.artifact import METADATA
-from ...core.training.data import chunks
-from .spread import squared_differences
+from ...core.artifact.folder import METADATA
+from ...core.data.dataset import chunks
+from .sharding import squared_differences
 
 ROUNDING = 2.0**-24  # of a float32, at most, relative to itself
 FINE = 2.0**-10  # a rounding that does not count, relative to a distance that does

@@ -14,10 +14,10 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from ...core import Array, Context, Run, mx
-from ...core.training.data import prefetched
+from ...core.data.dataset import prefetched
 from ...core.training.reporting import peak_memory_mb
 from ...core.training.stopping import stopped
-from .spread import Spread, Totals, lend, squared_lengths
+from .sharding import Spread, Totals, lend, squared_lengths
 
 # What random numbers are for, so that no two purposes share a stream.
 SAMPLE, START, BATCH, RESEED = range(4)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...core import Array
-from ...core.evaluation import Scatter
-from ...core.rows import Rows
+from ...core.algorithm.evaluation import Scatter
+from ...core.data.rows import Rows
 
 MOST_POINTS = 5000
 _MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

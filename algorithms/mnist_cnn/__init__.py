@@ -37,7 +37,7 @@ from ...core import (
     on_device,
     supervised_channels,
 )
-from . import digits
+from . import data as digits
 
 SAMPLE = Path(__file__).parent / "sample"
 PARAMETERS = (

@@ -37,9 +37,10 @@ from ...core import (
     mx,
     supervised_channels,
 )
-from ...core.supervised import outputs, softmax
-from . import texts, words
-from .words import Encoder, TextDataset
+from ...core.tasks.supervised import outputs, softmax
+from . import data as texts
+from . import vocabulary as words
+from .vocabulary import Encoder, TextDataset
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")

@@ -12,8 +12,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from ...core import mx
-from ...core.types import Array
-from .words import read_vectors
+from ...core.runtime.types import Array
+from .vocabulary import read_vectors
 
 MOST_TOKENS = 2**24  # that float32 counts
 SPREAD = 0.25  # of random word vectors, as in Kim's paper

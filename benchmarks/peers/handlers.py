@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from algoshelf.core.artifact import Artifact
+from algoshelf.core.artifact.folder import Artifact
 from algoshelf.registry.discovery import catalog
 
 

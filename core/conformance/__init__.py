@@ -1,3 +1,4 @@
+# ruff: noqa: I001 - checks are shown in the order in which they are imported
 """conformance: the battery that every plugin passes, built-in or not.
 
     from algoshelf.core.conformance import conformance_tests
@@ -11,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
-from ..declaration import OF_JOBS
-from . import declared, learned, served  # noqa: F401 - each registers its checks, in this order
+from ..algorithm.declaration import OF_JOBS
+from . import static_checks, training_checks, serving_checks  # noqa: F401 - in their order
 from .battery import CHECKS, Battery, Check, Fault, Finding
 
 __all__ = [

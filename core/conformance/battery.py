@@ -16,10 +16,10 @@ from typing import Any, Callable, Iterable, Mapping
 
 from typing_extensions import Literal
 
-from .. import declaration
-from ..algorithm import Algorithm
-from ..artifact import Artifact, Model
-from ..errors import UnknownNameError, did_you_mean
+from ..algorithm import declaration
+from ..algorithm.base import Algorithm
+from ..artifact.folder import Artifact, Model
+from ..runtime.errors import UnknownNameError, did_you_mean
 from ..training.run import sources
 from . import child
 from .trial import Trial

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-from ..algorithm import Algorithm
-from ..answers import own_answers
-from ..errors import PluginError
+from ..algorithm.base import Algorithm
+from ..inference.answers import own_answers
+from ..runtime.errors import PluginError
 from .trial import Trial
 
 TIMEOUT_SECONDS = 900

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping
 
-from ..algorithm import Algorithm
-from ..hyperparameters import Hyperparameters
+from ..algorithm.base import Algorithm
+from ..algorithm.hyperparameters import Hyperparameters
 from ..training.reporting import Reporter
 from ..training.run import RunOptions, train
 from ..training.stopping import Stop

@@ -1,5 +1,4 @@
-"""data: what examples come from: tables, texts and pictures, and what lies beside them.
+"""data: what examples come from: files of every kind, read whole or piece by piece.
 
-May import runtime, errors and types only; never what requests are made of, trained with
-or served by.
+May import runtime only.
 """

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Iterator
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 from . import reading
 from .opening import HEAD_BYTES, check_is_text, is_packed, open_bytes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 from .tables import Layout, is_number, ranges
 
 MOST_COLUMNS = 10  # shown

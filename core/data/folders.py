@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 from .images import HEAD_BYTES, JPEG, PNG, WEBP, kind_of
 
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Tuple, Union
 
 import numpy as np
 
-from ..errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime import bounds
+from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 
 GZIP = b"\x1f\x8b"
 HEAD_BYTES = 4096

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 from . import reading
 from .encoding import TextForm, form_of, lines, open_utf8
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Tuple
 
-from ..errors import DataError
+from ..runtime.errors import DataError
 
 SHOWN = 4
 _Identity = Tuple[int, int]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .. import codecs
-from ..errors import PayloadError
+from ..runtime.errors import PayloadError
+from . import codecs
 
 _LINES = (codecs.JSONLINES, codecs.CSV)
 _FRAMES = ((b'{"predictions":[', b"]}"), (b"[", b"]"))  # as JSON answers are written

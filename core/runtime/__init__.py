@@ -1,4 +1,4 @@
-"""runtime: what every part may use: whole writes, archives, cores, signals, the files of a network.
+"""runtime: what all of core may use: mxnet with its repairs, devices, errors, types, whole files.
 
-May import ``core.errors``, ``types`` and ``mx`` only.
+May import nothing of core.
 """

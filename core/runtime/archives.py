@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Callable
 
-from ..errors import DataError
+from .errors import DataError
 
 READ_AHEAD = tarfile.RECORDSIZE  # so much tarfile reads in one go
 MOST_GLOBALS = 100  # keywords that a PAX header gives to all entries, which tarfile copies for each

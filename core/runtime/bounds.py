@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from ..errors import AlgoshelfError, PayloadTooLargeError
+from .errors import AlgoshelfError, PayloadTooLargeError
 
 MOST_EXAMPLES = 10_000
 # A number in JSON takes two bytes with its comma, and 32 in memory.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
-from ..errors import did_you_mean
 from .attributes import MOST
+from .errors import did_you_mean
 from .operators import DIVIDING, LENGTHS, MIXED, OPERATORS, REQUIRED, TYPED, Operator
 from .shapes import MOST_AXES, Attributes, Shape, Unfit
 

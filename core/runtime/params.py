@@ -22,8 +22,8 @@ from typing import Any, Iterator, cast
 
 import numpy as np
 
-from .. import mx
-from ..types import Array, NDArray
+from . import mx
+from .types import Array, NDArray
 
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA

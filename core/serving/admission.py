@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Sequence
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ANY = "*"

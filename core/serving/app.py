@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
 from urllib.parse import unquote, urlsplit
 
-from .. import codecs, container
-from ..errors import AlgoshelfError, InputError, MalformedPayloadError, PayloadTooLargeError
-from ..payload import encoding
+from ..inference.requests import Reply, Request, fault, refusal
+from ..payload import codecs
+from ..payload import content_encoding as encoding
+from ..runtime import opt_ml as container
+from ..runtime.errors import AlgoshelfError, InputError, MalformedPayloadError, PayloadTooLargeError
 from . import admission, metrics, openapi, sizing
-from .answering import Reply, Request, fault, refusal
 from .pool import Pool, Served, WorkersDownError
 
 log = logging.getLogger(__name__)

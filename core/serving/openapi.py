@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Mapping
 
-from .. import codecs
-from ..answers import ABRIDGED
+from ..inference.answers import ABRIDGED
+from ..payload import codecs
 from .pool import Options, Served
 
 ERRORS = {

@@ -27,10 +27,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Sequence, Tuple
 
-from .. import codecs
-from ..algorithm import Algorithm
-from ..artifact import Artifact, Metadata
-from ..errors import (
+from ..algorithm.base import Algorithm
+from ..artifact.folder import Artifact, Metadata
+from ..inference.requests import Reply, Request, fault
+from ..payload import codecs
+from ..runtime.bounds import MOST_EXAMPLES, Bounds, Ledger
+from ..runtime.errors import (
     AlgoshelfError,
     ArtifactError,
     InputError,
@@ -38,8 +40,6 @@ from ..errors import (
     PluginError,
     UnknownNameError,
 )
-from ..runtime.bounds import MOST_EXAMPLES, Bounds, Ledger
-from .answering import Reply, Request, fault
 from .metrics import Metrics
 from .wire import Message, Unpacker, pack
 

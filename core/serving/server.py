@@ -24,9 +24,9 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..errors import AlgoshelfError, InputError
+from ..inference.requests import fault
+from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.signals import heeded
-from .answering import fault
 from .app import WHEN_GONE, App
 from .metrics import Metrics
 from .pool import Opener, Options, Pool

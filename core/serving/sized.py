@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, Sequence
 
-from .. import mx
+from ..runtime import mx
 from ..runtime.graph import Fit
-from ..types import HybridBlock
+from ..runtime.types import HybridBlock
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 FEW_SIZES = (1, 4, 16)

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Sequence
 
-from .. import mx
-from ..errors import ArtifactError, InputError
+from ..runtime import mx
 from ..runtime.cores import cores
-from ..training.devices import gpus
+from ..runtime.devices import gpus
+from ..runtime.errors import ArtifactError, InputError
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 FORMS = "auto, cpu, gpu (all), or gpu:0,2 (by number)"

@@ -23,17 +23,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generator, Iterator
 
-from .. import mx
-from ..algorithm import Algorithm
-from ..answers import ask, best, close, rows_of
-from ..artifact import Model
-from ..errors import AlgoshelfError, ArtifactError
+from ..algorithm.base import Algorithm
+from ..artifact.folder import Model
+from ..inference.answers import ask, best, close, rows_of
+from ..inference.requests import Answering, Replies, Reply, Request
+from ..runtime import mx
 from ..runtime.bounds import Account, Bounds, Ledger
+from ..runtime.devices import parse_devices
+from ..runtime.errors import AlgoshelfError, ArtifactError
 from ..runtime.printable import guard_streams
-from ..training.devices import parse_devices
+from ..runtime.types import Context, HybridBlock
 from ..training.launch import die_with_parent
-from ..types import Context, HybridBlock
-from .answering import Answering, Replies, Reply, Request
 from .sized import sized
 from .wire import Message, messages, pack
 

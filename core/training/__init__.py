@@ -3,7 +3,7 @@
 May import the rest of core, never serving, a container, or an algorithm.
 """
 
-from .data import ArrayDataset, Dataset
+from ..data.dataset import ArrayDataset, Dataset
 from .reporting import LogReporter, Reporter
 from .run import Run, RunOptions, parse_duration, parse_seed, train
 

@@ -22,11 +22,10 @@ from typing import IO, Any, Mapping
 
 import numpy as np
 
-from .. import mx
-from ..artifact import digest_of, sync
-from ..errors import InputError, OutputError
-from ..runtime import params, staging
-from ..types import NDArray
+from ..artifact.folder import digest_of, sync
+from ..runtime import mx, params, staging
+from ..runtime.errors import InputError, OutputError
+from ..runtime.types import NDArray
 from .reporting import Reporter
 
 KEEP = 2

@@ -18,9 +18,9 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from .. import mx
-from ..errors import AlgoshelfError, DataError, Stopped
-from ..types import Array
+from ..runtime import mx
+from ..runtime.errors import AlgoshelfError, DataError, Stopped
+from ..runtime.types import Array
 from .peers import Peers
 
 PEER_TIMEOUT_SECONDS = 300.0

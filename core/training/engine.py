@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from typing import Any, Iterator, Mapping, Sequence
 
-from .. import mx
-from ..hyperparameters import TrainingHyperparameters
-from ..types import Array, Context, HybridBlock, NDArray
+from ..algorithm.hyperparameters import TrainingHyperparameters
+from ..runtime import mx
+from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .graphs import LossScale, all_finite, in_half_precision, twin
 from .reducing import Reducer
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from .. import mx
-from ..errors import PluginError
 from ..runtime import graph as files
-from ..types import Array, HybridBlock, NDArray
+from ..runtime import mx
+from ..runtime.errors import PluginError
+from ..runtime.types import Array, HybridBlock, NDArray
 
 if TYPE_CHECKING:
-    from ..algorithm import Algorithm
+    from ..algorithm.base import Algorithm
 
 # mxnet's kernel has room for the addresses of so many arrays.
 AT_ONCE = 200

@@ -19,9 +19,9 @@ import tempfile
 import time
 from typing import IO, Callable, Mapping, Sequence
 
-from .. import mx
-from ..container import Hosts, report_failure
-from ..errors import TrainingError
+from ..runtime import mx
+from ..runtime.errors import TrainingError
+from ..runtime.opt_ml import Hosts, report_failure
 from ..runtime.signals import heeded
 from .peers import NAME_VARIABLE
 from .peers import PORT_VARIABLE as PEERS_PORT_VARIABLE

@@ -16,14 +16,14 @@ from typing import Any, Callable, Iterable, Mapping, Tuple, TypeVar
 
 import numpy as np
 
-from .. import mx
-from ..channels import TRAIN
-from ..errors import DataError, InputError, NetworkError, TrainingError
-from ..hyperparameters import TrainingHyperparameters
-from ..types import Array, Context, HybridBlock, NDArray
+from ..algorithm.channels import TRAIN
+from ..algorithm.hyperparameters import TrainingHyperparameters
+from ..data.dataset import Dataset, chunks, lengths_of, prefetched, shuffled_batches
+from ..runtime import mx
+from ..runtime.devices import check_batch_splits
+from ..runtime.errors import DataError, InputError, NetworkError, TrainingError
+from ..runtime.types import Array, Context, HybridBlock, NDArray
 from . import graphs
-from .data import Dataset, chunks, lengths_of, prefetched, shuffled_batches
-from .devices import check_batch_splits
 from .engine import Engine, Schedule, on_device
 from .reporting import peak_memory_mb
 from .run import Decision, Run

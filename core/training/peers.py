@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
-from .. import container
-from ..errors import TrainingError
+from ..runtime import opt_ml as container
+from ..runtime.errors import TrainingError
 from ..runtime.staging import leave
 
 PORT_VARIABLE = "ALGOSHELF_PEERS_PORT"

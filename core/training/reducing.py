@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .. import mx
-from ..types import NDArray
+from ..runtime import mx
+from ..runtime.types import NDArray
 
 
 class Reducer:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, TextIO
 
-from ..errors import OutputError
+from ..runtime.errors import OutputError
 
 SILENCE = 10.0  # seconds without a line in a log, after which progress is told
 SILENT_PART = 0.02  # the same, as a part of the time that the training has taken so far

@@ -30,24 +30,24 @@ from typing import (
 
 import numpy as np
 
-from .. import artifact, mx
-from ..artifact import Artifact, Example, InputSignature, Metadata
-from ..channels import check_channels
-from ..container import report_failure
+from ..algorithm.channels import check_channels
+from ..algorithm.hyperparameters import Hyperparameters
+from ..artifact import folder as artifact
+from ..artifact.folder import Artifact, Example, InputSignature, Metadata
 from ..data.reading import Reading, using
-from ..errors import ArtifactError, DataError, InputError, PluginError, TrainingError
-from ..hyperparameters import Hyperparameters
-from ..runtime import staging
-from ..types import Array, Context, HybridBlock, NDArray
+from ..runtime import mx, staging
+from ..runtime.devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
+from ..runtime.errors import ArtifactError, DataError, InputError, PluginError, TrainingError
+from ..runtime.opt_ml import report_failure
+from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
 from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker, open_store
-from .devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
 from .reducing import Reducer
 from .reporting import LogReporter, Reporter
 from .stopping import Stop, stop_on_signals
 
 if TYPE_CHECKING:
-    from ..algorithm import Algorithm
+    from ..algorithm.base import Algorithm
 
 H = TypeVar("H", bound=Hyperparameters)
 # In one store with gradients, weights and gathered figures: engine.WEIGHTS_KEY, cluster.GATHER_KEY.

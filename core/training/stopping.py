@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Collection, ContextManager, Iterator
 
-from .. import container
-from ..errors import Stopped
+from ..runtime import opt_ml as container
+from ..runtime.errors import Stopped
 from ..runtime.signals import heeded
 from ..runtime.staging import leave
 

@@ -15,11 +15,11 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from .. import mx
-from ..errors import DataError
-from ..types import Array, Context, HybridBlock
+from ..data.dataset import Dataset, Subset, lengths_of
+from ..runtime import mx
+from ..runtime.errors import DataError
+from ..runtime.types import Array, Context, HybridBlock
 from .cluster import Cluster
-from .data import Dataset, Subset, lengths_of
 
 SHOWN = 5  # names, where hosts differ
 

@@ -11,7 +11,7 @@ import secrets
 from functools import cached_property
 from typing import Any, Callable, Iterator
 
-from ...core.errors import AlgoshelfError, InputError, MissingDependencyError
+from ...core.runtime.errors import AlgoshelfError, InputError, MissingDependencyError
 
 MARKUP = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
 READING = ("Describe", "List", "Get", "Head", "Search", "Batch", "Filter", "BatchGet")

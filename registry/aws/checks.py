@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
-from ...core.channels import check_channels
+from ...core.algorithm.channels import check_channels
+from ...core.algorithm.hyperparameters import Hyperparameters
 from ...core.data.reading import Reading
 from ...core.data.walking import walk
-from ...core.errors import DataError, InputError
-from ...core.hyperparameters import Hyperparameters
+from ...core.runtime.errors import DataError, InputError
 from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
 from ..discovery import AnyAlgorithm

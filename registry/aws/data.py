@@ -12,9 +12,9 @@ from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 from weakref import WeakSet
 
+from ...core.data.files import RandomAccess
 from ...core.data.walking import walk
-from ...core.errors import DataError
-from ...core.files import RandomAccess
+from ...core.runtime.errors import DataError
 from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"

@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Sequence
 
-from ...core.errors import InputError
+from ...core.runtime.errors import InputError
 from . import instances, names, removal, tags
 from .account import Account, AwsError, explained
 from .names import named
+from .rollback import Report, Undo
 from .sources import HANDLERS, Source
-from .undo import Report, Undo
 
 ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 MOST_VARIANTS = 10

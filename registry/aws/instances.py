@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ...core.errors import InputError, UnknownNameError, did_you_mean
-from ...core.training.devices import SUPPORTED_MAJOR, check_batch_splits
+from ...core.runtime.devices import SUPPORTED_MAJOR, check_batch_splits
+from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 
 TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")

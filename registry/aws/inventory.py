@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Collection, Iterator, Sequence
 
-from ...core.errors import InputError
+from ...core.runtime.errors import InputError
 from . import instances, jobs, prices, removal, tags
 from .account import Account, explained
 from .endpoints import ENDPOINT_TAG
 from .names import STEM, slug
-from .undo import Report
+from .rollback import Report
 
 ENDPOINT = "endpoint"
 TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB = "training job", "tuning job", "transform job"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Callable, Iterator
 
-from ...core.errors import InputError
+from ...core.runtime.errors import InputError
 from . import tags
 from .account import Account, AwsError, explained
-from .undo import Report, Undo
+from .rollback import Report, Undo
 
 RUNNING = ("InProgress", "Stopping")
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")

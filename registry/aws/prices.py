@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 from pydantic import BaseModel, Field
 from typing_extensions import Annotated
 
-from ...core.errors import InputError
+from ...core.runtime.errors import InputError
 from ..files import write_text
 from .instances import ENDPOINT, TRAINING, TRANSFORM
 

@@ -10,7 +10,7 @@ from typing import Any, Iterator
 
 from . import tags
 from .account import Account, AwsError, explained
-from .undo import Report
+from .rollback import Report
 
 POLL_SECONDS = 10.0
 REPORT_SECONDS = 60.0

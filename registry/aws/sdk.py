@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core import codecs
+from ...core.algorithm.hyperparameters import Search
+from ...core.algorithm.search_space import Range, tunable
+from ...core.benchmark import Task
+from ...core.container.job import BENCHMARK, SEED
 from ...core.data.reading import Reading
-from ...core.errors import InputError, MissingDependencyError
-from ...core.hyperparameters import Search
-from ...core.job import BENCHMARK, SEED
-from ...core.measuring import Task
+from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.training.reporting import metric_definitions
 from ...core.training.run import parse_seed
-from ...core.tuning import Range, tunable
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
 from . import checks, data, names, sources, tags

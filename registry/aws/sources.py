@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
-from ...core.artifact import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL, Artifact
-from ...core.errors import ArtifactError, DataError, InputError
+from ...core.artifact.folder import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL, Artifact
 from ...core.runtime.archives import Bounds, unpack
+from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
 from ..packaging import kinds
 from ..packaging.kinds import INFERENCE, MODEL_ARCHIVE, MOST_MODEL_BYTES

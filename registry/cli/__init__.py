@@ -17,8 +17,8 @@ from typing import NoReturn
 
 import click
 
-from ...core.container import report_failure
-from ...core.errors import AlgoshelfError
+from ...core.runtime.errors import AlgoshelfError
+from ...core.runtime.opt_ml import report_failure
 from ...core.runtime.printable import guard_streams
 from ...core.runtime.signals import heeded
 from ...core.training.cluster import is_worker

@@ -14,10 +14,10 @@ from typing import Any, Mapping, Sequence
 
 import click
 
-from ...core.channels import check_channels
+from ...core.algorithm.channels import check_channels
 from ...core.data.reading import Reading
-from ...core.errors import InputError, MissingDependencyError, OutputError
-from ...core.training.devices import FORMS
+from ...core.runtime.devices import FORMS
+from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 from ..discovery import Entry
 from ..files import check_writable
 from ..lacking import check_installed
@@ -99,8 +99,8 @@ def benchmark() -> None:
 
 
 def _measure_here(entry: Entry, asked: _Asked, command: str, serving: bool, as_json: bool) -> None:
-    from ..benchmarking.local import measure_here
-    from ..benchmarking.serving import measure_serving
+    from ..benchmark.local import measure_here
+    from ..benchmark.serving import measure_serving
 
     for setting in asked.settings:
         check_installed(entry, setting.hyperparameters)
@@ -141,7 +141,7 @@ def _measure_there(
     switches: Mapping[str, Any],
     as_json: bool,
 ) -> None:
-    from . import hiring
+    from . import remote as hiring
 
     acting = (switches[name] for name in ("region", "profile", "dry_run", "bucket_owner"))
     with open_account(*acting) as account:
@@ -208,7 +208,7 @@ class _Asked:
         self.settings = self._settings(entry, given, channels, values, target)
         self.jobs: Any = None
         if there:
-            from . import hiring
+            from . import remote as hiring
 
             self.jobs = hiring.read(given, self.settings, self.repeats, self.faults)
         if self.faults:
@@ -216,8 +216,8 @@ class _Asked:
 
     def keep(self, records: Sequence[Any]) -> None:
         """Write the results and the report, as far as they are."""
-        from ..benchmarking.page import write_report
-        from ..benchmarking.storing import RESULTS, write
+        from ..benchmark.page import write_report
+        from ..benchmark.results_file import RESULTS, write
 
         write(self.output / RESULTS, records)
         write_report(self.output, records)
@@ -274,7 +274,7 @@ class _Asked:
         target: float | None,
     ) -> list[Any]:
         """Each device with each batch size."""
-        from ...core.measuring import Setting
+        from ...core.benchmark import Setting
 
         schema = entry.algorithm.Hyperparameters
         variants: list[dict[str, str]] = [{}]
@@ -379,8 +379,8 @@ def _command(entry: Entry, given: Mapping[str, str], serving: bool) -> str:
 def _show(
     records: Sequence[Any], output: Path, as_json: bool, cost: Mapping[str, Any] | None = None
 ) -> None:
-    from ..benchmarking.page import PAGE
-    from ..benchmarking.report import best_of, scaling, serving_table, summary_table
+    from ..benchmark.page import PAGE
+    from ..benchmark.report import best_of, scaling, serving_table, summary_table
 
     trained = [record for record in records if record.kind == "training"]
     if as_json:
@@ -431,8 +431,8 @@ def compare(measured: tuple[str, ...], fail_below: float | None, as_json: bool) 
     A ratio above 1 is better, whatever the figure. Its interval holds with 95 % for all figures
     together; "no difference" is what lies within it, or within 3 %.
     """
-    from ..benchmarking import compare as comparing
-    from ..benchmarking.storing import read
+    from ..benchmark import compare as comparing
+    from ..benchmark.results_file import read
 
     if len(measured) < 2:
         raise InputError("expected two measurements or more: A B …")
@@ -462,7 +462,7 @@ def compare(measured: tuple[str, ...], fail_below: float | None, as_json: bool) 
 
 
 def _show_compared(first: str, second: str, found: Any) -> None:
-    from ..benchmarking.figures import FIGURES, Meaning
+    from ..benchmark.figures import FIGURES, Meaning
 
     click.echo(f"{second} beside {first}; above 1 is better")
     rows = []

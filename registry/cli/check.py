@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ...core.conformance import CHECKS, Battery, Finding
-from ...core.errors import InputError, UnknownNameError, did_you_mean
+from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from ..discovery import catalog
 from .flags import reserved
 from .output import json_option, print_json

@@ -15,11 +15,11 @@ from typing import Any, Callable, Iterator, Mapping, Sequence, TypeVar
 
 import click
 
-from ...core.algorithm import Objective
-from ...core.errors import did_you_mean
-from ...core.hyperparameters import Hyperparameters
+from ...core.algorithm.base import Objective
+from ...core.algorithm.hyperparameters import Hyperparameters
+from ...core.runtime.devices import DISTRIBUTED_STORES, FORMS, STORES
+from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
-from ...core.training.devices import DISTRIBUTED_STORES, FORMS, STORES
 from ...core.training.run import parse_duration
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup

@@ -14,14 +14,14 @@ from typing import Any, Callable, NamedTuple, Sequence
 import click
 
 from ...core import codecs
-from ...core.algorithm import Algorithm
-from ...core.artifact import Artifact
-from ...core.channels import TEST
+from ...core.algorithm.base import Algorithm
+from ...core.algorithm.channels import TEST
+from ...core.algorithm.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
+from ...core.artifact.folder import Artifact
+from ...core.data.files import exists
 from ...core.data.reading import using
-from ...core.errors import InputError, PayloadError, UnfitPayloadError
-from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
-from ...core.files import exists
-from ...core.serving.intake import intake
+from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
+from ...core.transform.intake import intake
 from ..discovery import opened
 from .flags import PATH
 from .output import console, json_option, print_json, print_table, write_answer

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from ...core.declaration import NAME
-from ...core.errors import InputError, OutputError
+from ...core.algorithm.declaration import NAME
+from ...core.runtime.errors import InputError, OutputError
 from ..discovery import catalog
 from .flags import PATH
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import click
 
-from ...core.errors import did_you_mean
+from ...core.runtime.errors import did_you_mean
 from ...core.runtime.printable import beneath, printable, printable_text
 from ...core.training.reporting import LogReporter, Reporter, metrics_line
 

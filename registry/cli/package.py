@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ...core.artifact import METADATA, Artifact
-from ...core.errors import InputError
+from ...core.artifact.folder import METADATA, Artifact
+from ...core.runtime.errors import InputError
 from ..discovery import Entry, catalog, opened
 from .flags import PATH
 from .output import json_option, print_json

@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
-from ...core.errors import InputError, MissingDependencyError, OutputError
-from ...core.evaluation import Evaluation, Scatter
+from ...core.algorithm.evaluation import Evaluation, Scatter
+from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 
 DRAWN_PAIRS = 20
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ...core import container
-from ...core.artifact import Artifact, Metadata
-from ...core.errors import InputError, MissingDependencyError
+from ...core.artifact.folder import Artifact, Metadata
+from ...core.runtime import opt_ml as container
 from ...core.runtime.bounds import MOST_EXAMPLES
 from ...core.runtime.cores import cores
+from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.runtime.printable import is_printable
 from ...core.serving import admission, sizing
 from ..discovery import opened

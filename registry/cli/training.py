@@ -14,11 +14,11 @@ from typing import Any, Mapping
 
 import click
 
-from ...core import container
-from ...core.artifact import remove_leftovers
-from ...core.channels import TEST, check_channels
+from ...core.algorithm.channels import TEST, check_channels
+from ...core.artifact.folder import remove_leftovers
 from ...core.data.reading import using
-from ...core.errors import AlgoshelfError, InputError
+from ...core.runtime import opt_ml as container
+from ...core.runtime.errors import AlgoshelfError, InputError
 from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ...core import codecs
-from ...core.serving.jobs import FAIL, MULTI, ON_ERROR, STRATEGIES, TransformOptions
-from ...core.serving.splitting import SPLIT_TYPES
-from ...core.serving.transform import Listener, Summary
-from ...core.serving.transform import transform as run
-from ...core.training.devices import FORMS
+from ...core.runtime.devices import FORMS
+from ...core.transform.job import FAIL, MULTI, ON_ERROR, STRATEGIES, TransformOptions
+from ...core.transform.reader import SPLIT_TYPES
+from ...core.transform.run import Listener, Summary
+from ...core.transform.run import transform as run
 from ..discovery import opened
 from .flags import PATH, SIZE
 from .output import console, json_option, print_json

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import click
 
-from ...core.channels import check_channels
+from ...core.algorithm.channels import check_channels
+from ...core.algorithm.hyperparameters import Search
+from ...core.algorithm.search_space import Range, tunable
 from ...core.data.reading import Reading
-from ...core.errors import InputError, TrainingError
-from ...core.hyperparameters import Search
+from ...core.runtime.errors import InputError, TrainingError
 from ...core.training import parse_duration, parse_seed
-from ...core.tuning import Range, tunable
 from ..discovery import Entry
 from ..lacking import check_installed
 from .flags import (
@@ -93,7 +93,7 @@ def _tune(
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, ctx, output, storage)
     check_installed(entry, entry.algorithm.Hyperparameters.parse(plan.fixed))
-    from ...core.artifact import check_target
+    from ...core.artifact.folder import check_target
     from ..files import check_writable
     from ..tuning.report import write_report
     from ..tuning.study import Store

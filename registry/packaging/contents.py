@@ -16,8 +16,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from ... import core
-from ...core import hooks
-from ...core.errors import InputError, PluginError
+from ...core.algorithm import hooks
+from ...core.runtime.errors import InputError, PluginError
 from ..discovery import AnyAlgorithm, Entry
 
 Content = Union[bytes, Path]

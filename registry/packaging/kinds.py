@@ -6,8 +6,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from ...core.artifact import METADATA, PARAMETERS, SYMBOL, Artifact
-from ...core.errors import InputError, PluginError
+from ...core.artifact.folder import METADATA, PARAMETERS, SYMBOL, Artifact
+from ...core.runtime.errors import InputError, PluginError
 from ..discovery import Entry
 from . import requirements, writing
 from .contents import Files, importable, installable, size_of

@@ -15,7 +15,7 @@ from typing import Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ...core.errors import AlgoshelfError, InputError, PluginError
+from ...core.runtime.errors import AlgoshelfError, InputError, PluginError
 from ..discovery import Entry
 from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own, read
 

@@ -8,7 +8,7 @@ import io
 import zipfile
 from importlib import metadata
 
-from ...core.errors import PluginError
+from ...core.runtime.errors import PluginError
 from .contents import Files, read
 from .writing import PLAIN
 

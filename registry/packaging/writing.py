@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator
 
-from ...core.errors import OutputError
 from ...core.runtime import staging
+from ...core.runtime.errors import OutputError
 from .contents import Files, size_of
 
 # The time that every file bears: the first that a zip archive can hold, 1980-01-01 UTC.

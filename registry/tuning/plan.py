@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from ...core.algorithm.search_space import Range
 from ...core.data.reading import Reading
-from ...core.tuning import Range
 from ..discovery import Entry
 
 

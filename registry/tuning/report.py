@@ -15,7 +15,7 @@ from ..pages.drawing import Axis, Series
 from .verdict import tests_of, values_of
 
 if TYPE_CHECKING:
-    from ...core.tuning import Range
+    from ...core.algorithm.search_space import Range
     from .study import Outcome
     from .tuner import Result, Tuner
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
-from ...core.algorithm import Objective
-from ...core.errors import InputError, MissingDependencyError, OutputError
-from ...core.tuning import Range
+from ...core.algorithm.base import Objective
+from ...core.algorithm.search_space import Range
+from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 
 try:
     import optuna

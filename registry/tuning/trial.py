@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core.data.reading import Reading
-from ...core.errors import AlgoshelfError, InputError
+from ...core.runtime.errors import AlgoshelfError, InputError
 from ...core.runtime.staging import leave
 from ...core.training import Reporter, RunOptions, train
 from ..discovery import catalog

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ...core.artifact import remove_leftovers, staged
-from ...core.channels import TEST
+from ...core.algorithm.channels import TEST
+from ...core.algorithm.hyperparameters import TrainingHyperparameters
+from ...core.artifact.folder import remove_leftovers, staged
 from ...core.data.walking import walk
-from ...core.errors import InputError, TrainingError
-from ...core.hyperparameters import TrainingHyperparameters
-from ...core.mx import share_threads
+from ...core.runtime.errors import InputError, TrainingError
+from ...core.runtime.mx import share_threads
 from ...core.training import Reporter
 from .plan import Plan
 from .study import Claim, Outcome, Store, Trials

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Mapping, Sequence
 
-from ...core.algorithm import Objective
+from ...core.algorithm.base import Objective
 from .study import Outcome
 
 # Student's t, two-sided 95 %, by degrees of freedom from 1; beyond these the normal one will do.

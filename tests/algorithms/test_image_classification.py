@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.image_classification import ImageClassification, networks, pictures
+from algoshelf.algorithms.image_classification import (
+    ImageClassification,
+    networks,
+)
+from algoshelf.algorithms.image_classification import (
+    data as pictures,
+)
 from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
 from algoshelf.core.training.loop import predict
 from PIL import Image

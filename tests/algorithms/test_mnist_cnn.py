@@ -407,7 +407,7 @@ def test_ten_digits_on_paper_are_read_as_in_white_on_black(
 
 
 def test_mnists_own_images_are_not_inverted_and_all_of_its_negatives_are() -> None:
-    from algoshelf.algorithms.mnist_cnn import digits as module
+    from algoshelf.algorithms.mnist_cnn import data as module
 
     data = read(SAMPLE, "train")
     assert "inverted" not in data.counts

@@ -55,9 +55,7 @@ def test_the_threads_that_were_set_are_told() -> None:
 
 def test_replicas_on_the_processor_share_its_cores() -> None:
     count = "\nimport ctypes; print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads())"
-    two = (
-        "from algoshelf.core.training.devices import parse_devices; parse_devices('cpu:2')" + count
-    )
+    two = "from algoshelf.core.runtime.devices import parse_devices; parse_devices('cpu:2')" + count
     cores = usable_cores()
     assert int(run(two).stdout) == max(1, cores // 2)
     assert int(run(two, OMP_NUM_THREADS="3").stdout) == 3

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.core import DataError, MalformedPayloadError, mx, recordio, recordio_protobuf
+from algoshelf.core import DataError, MalformedPayloadError, mx, recordio_protobuf
+from algoshelf.core.data import recordio
 from hypothesis import given
 from hypothesis import strategies as st
 

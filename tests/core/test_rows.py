@@ -12,8 +12,8 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from algoshelf.core import DataError, recordio_protobuf, rows
-from algoshelf.core.data import tables
+from algoshelf.core import DataError, recordio_protobuf
+from algoshelf.core.data import rows, tables
 
 TABLE = np.random.default_rng(0).normal(size=(1000, 7)).astype(np.float32)
 
@@ -171,7 +171,7 @@ SCATTERED = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from algoshelf.core.rows import read_rows
+from algoshelf.core.data.rows import read_rows
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 rows = read_rows(Path(sys.argv[1]), memory=2**20)

@@ -12,7 +12,7 @@ import pytest
 from algoshelf.core import CsvRows, DataError, MalformedPayloadError, codecs, files
 from algoshelf.core.data import leftovers, tables
 from algoshelf.core.data.reading import Reading, using
-from algoshelf.core.rows import read_rows
+from algoshelf.core.data.rows import read_rows
 
 X, Y = [[2, 3.5], [5, 6], [8, 9.25]], [1, 0, 2]
 PLAIN = "1,2,3.5\n0,5,6\n2,8,9.25\n"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from algoshelf.core import HyperparameterError, Hyperparameters, Range, Search, tunable
-from algoshelf.core.tuning import range_faults
+from algoshelf.core.algorithm.search_space import range_faults
 from pydantic import Field
 from typing_extensions import Literal
 

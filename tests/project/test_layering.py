@@ -32,8 +32,8 @@ def imports(path: Path) -> Iterator[str]:
 
 def test_the_test_sees_imports() -> None:
     found = set(imports(ROOT / "algorithms" / "mnist_cnn" / "__init__.py"))
-    assert "algoshelf.core.codecs" in found
-    assert "algoshelf.algorithms.mnist_cnn.digits" in found
+    assert "algoshelf.core.payload.codecs" in found
+    assert "algoshelf.algorithms.mnist_cnn.data" in found
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
@@ -69,7 +69,7 @@ def test_each_sdk_of_aws_is_imported_in_one_module(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_mxnet_is_imported_in_one_module(path: Path) -> None:
     assert not [name for name in imports(path) if name.split(".")[0] == "mxnet"] or (
-        path == ROOT / "core" / "types.py"
+        path == ROOT / "core" / "runtime" / "types.py"
     )
 
 

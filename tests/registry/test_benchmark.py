@@ -14,11 +14,11 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 import pytest
-from algoshelf.core.measuring import Figure, Objective, Place, Point, Record, Run
-from algoshelf.registry.benchmarking.compare import compare, ratio_of, student_quantile
-from algoshelf.registry.benchmarking.figures import FIGURES
-from algoshelf.registry.benchmarking.page import page
-from algoshelf.registry.benchmarking.serving import measure_serving
+from algoshelf.core.benchmark import Figure, Objective, Place, Point, Record, Run
+from algoshelf.registry.benchmark.compare import compare, ratio_of, student_quantile
+from algoshelf.registry.benchmark.figures import FIGURES
+from algoshelf.registry.benchmark.page import page
+from algoshelf.registry.benchmark.serving import measure_serving
 
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site

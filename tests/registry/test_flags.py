@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 import click
 import pytest
-from algoshelf.core import declaration
+from algoshelf.core.algorithm import declaration
 from algoshelf.core.conformance import check_algorithm
 from algoshelf.registry import catalog
 from algoshelf.registry.cli import cli

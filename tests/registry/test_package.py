@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algoshelf.core.answers import close
+from algoshelf.core.inference.answers import close
 from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, Algoshelf

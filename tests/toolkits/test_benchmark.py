@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from algoshelf.core.measuring import Record
+from algoshelf.core.benchmark import Record
 
 from tests.conftest import InProcess, Result
 from tests.registry.aws.conftest import Aws

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Sized
 
 import click
 
-from ....core.errors import InputError
+from ....core.runtime.errors import InputError
 from ...aws.account import Account
 
 

@@ -9,22 +9,16 @@ from typing import Any, Sequence
 
 import click
 
-from ....core.errors import AlgoshelfError, InputError
+from ....core.runtime.errors import AlgoshelfError, InputError
 from ....core.training.run import parse_duration
-from ...aws import checks, endpoints, instances, inventory, prices, shifting, sources
+from ...aws import checks, endpoints, instances, inventory, prices, sources
+from ...aws import rollout as shifting
 from ...aws.account import ROLE_VARIABLE, Account, AwsError
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.inventory import Item
 from ...aws.names import named, slug
-from ...aws.shifting import FULL, Metric, Update
-from ..flags import (
-    DURATION,
-    Parsed,
-    account_options,
-    acting_options,
-    bucket_option,
-    whole,
-)
+from ...aws.rollout import FULL, Metric, Update
+from ..flags import DURATION, Parsed, account_options, acting_options, bucket_option, whole
 from ..output import console, json_option, print_json, print_table
 from .common import account, confirm
 

@@ -12,13 +12,13 @@ from typing import Any, Callable, Mapping
 import click
 
 from ....core import codecs
+from ....core.algorithm.hyperparameters import Hyperparameters
 from ....core.data.reading import Reading
 from ....core.data.walking import walk
-from ....core.errors import InputError, PayloadError, TrainingError
-from ....core.hyperparameters import Hyperparameters
-from ....core.serving.jobs import usual_split
-from ....core.serving.splitting import LINE, NONE, RECORDIO, SPLIT_TYPES
+from ....core.runtime.errors import InputError, PayloadError, TrainingError
 from ....core.training import parse_duration, parse_seed
+from ....core.transform.job import usual_split
+from ....core.transform.reader import LINE, NONE, RECORDIO, SPLIT_TYPES
 from ...aws.account import Account, explained
 from ...aws.instances import TRAINING, TRANSFORM
 from ...discovery import Entry
@@ -249,7 +249,7 @@ def _train(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: b
 
 
 def _tune(account: Account, asked: _Asked, *, yes: bool, wait: bool, as_json: bool) -> None:
-    from ....core.tuning import tunable
+    from ....core.algorithm.search_space import tunable
     from ...aws import jobs, sdk
 
     algorithm = asked.entry.algorithm

@@ -6,8 +6,7 @@ serve, where they call ``model_fn`` and ``transform_fn``; ``input_fn``, ``predic
 """
 
 from algorithm_module import AlgorithmClass
-from algoshelf.core import job
-from algoshelf.core.serving import toolkit
+from algoshelf.core.container import job, toolkit
 
 ALGORITHM = AlgorithmClass()
 

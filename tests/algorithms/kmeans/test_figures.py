@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.kmeans import KMeans, spread
+from algoshelf.algorithms.kmeans import KMeans
+from algoshelf.algorithms.kmeans import sharding as spread
 from algoshelf.core import ArtifactError, Reporter, RunOptions, codecs, recordio_protobuf
 
 from tests.conftest import Algoshelf

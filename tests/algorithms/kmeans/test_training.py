@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.kmeans.lloyd import Fit
-from algoshelf.algorithms.kmeans.spread import Spread
+from algoshelf.algorithms.kmeans.sharding import Spread
 from algoshelf.core import DataError, InputError, Reporter, Run, RunOptions, Stopped
-from algoshelf.core.rows import Rows
-from algoshelf.core.training.devices import choose_kvstore, parse_devices
+from algoshelf.core.data.rows import Rows
+from algoshelf.core.runtime.devices import choose_kvstore, parse_devices
 
 from .conftest import IRIS_SSD, blobs, metrics, trained
 

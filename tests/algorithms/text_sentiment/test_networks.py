@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from algoshelf.algorithms.text_sentiment import SAMPLE, TextSentiment
-from algoshelf.algorithms.text_sentiment.words import SPECIAL
+from algoshelf.algorithms.text_sentiment.vocabulary import SPECIAL
 from algoshelf.core import Model, Reporter, codecs, mx, train
 
 NETWORKS = ("textcnn", "bilstm", "ngram")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.text_sentiment.words import (
+from algoshelf.algorithms.text_sentiment.vocabulary import (
     SPECIAL,
     UNKNOWN,
     Encoder,

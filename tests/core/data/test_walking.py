@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from algoshelf.core.data.walking import walk
-from algoshelf.core.errors import DataError
+from algoshelf.core.runtime.errors import DataError
 
 
 def write(*paths: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from algoshelf.core.errors import DataError
 from algoshelf.core.runtime.archives import Bounds, unpack
+from algoshelf.core.runtime.errors import DataError
 
 BOUNDS = Bounds(contents=10 * 2**20)
 MEMORY = 96 * 2**20  # beyond what Python and its imports take
@@ -174,7 +174,7 @@ def test_a_bomb_takes_little_memory(tmp_path: Path, bomb: Callable[[Path], Path]
     code = f"""
 import resource, sys
 from pathlib import Path
-from algoshelf.core.errors import DataError
+from algoshelf.core.runtime.errors import DataError
 from algoshelf.core.runtime.archives import Bounds, unpack
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()

@@ -118,7 +118,8 @@ def test_classes_that_do_not_fit_the_outputs(copy: Path) -> None:
 
 def looked_up(folder: Path, tokens: int) -> Path:
     """An artifact of a table of five rows, whose vocabulary has ``tokens``."""
-    from algoshelf.core import Example, InputSignature, Metadata, artifact
+    from algoshelf.core import Example, InputSignature, Metadata
+    from algoshelf.core.artifact import folder as artifact
 
     network = mx.gluon.nn.HybridSequential(prefix="")
     network.add(mx.gluon.nn.Embedding(5, 3), mx.gluon.nn.Dense(2))

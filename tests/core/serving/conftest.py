@@ -14,8 +14,9 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 import pytest
-from algoshelf.core import artifact, codecs, mx
-from algoshelf.core.artifact import Artifact
+from algoshelf.core import codecs, mx
+from algoshelf.core.artifact import folder as artifact
+from algoshelf.core.artifact.folder import Artifact
 
 from tests.conftest import Algoshelf
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from algoshelf.core import Algorithm, ContentType, codecs
-from algoshelf.core.errors import UnfitPayloadError
+from algoshelf.core.inference.requests import Answering, Reply, Request, answer
 from algoshelf.core.runtime.bounds import Bounds
-from algoshelf.core.serving.answering import Answering, Reply, Request, answer
+from algoshelf.core.runtime.errors import UnfitPayloadError
 
 CONTENT_TYPE = ContentType(codecs.JSON, "numbers")
 

@@ -17,9 +17,10 @@ from typing import Iterator
 
 import numpy as np
 import pytest
-from algoshelf.core import codecs, recordio, recordio_protobuf
-from algoshelf.core.errors import PayloadError, PayloadTooLargeError
+from algoshelf.core import codecs, recordio_protobuf
+from algoshelf.core.data import recordio
 from algoshelf.core.runtime.bounds import Account, Bounds, Cost, CrowdedError, Ledger
+from algoshelf.core.runtime.errors import PayloadError, PayloadTooLargeError
 
 from .conftest import PATIENCE, Answer, Server, serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from algoshelf.core.errors import ArtifactError
+from algoshelf.core.runtime.errors import ArtifactError
 from algoshelf.core.serving import sizing
 
 

@@ -19,10 +19,10 @@ from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.algorithms.text_sentiment import TextSentiment
 from algoshelf.core import InputError, PayloadError, Reporter, codecs, recordio_protobuf, train
-from algoshelf.core.errors import DataError, OutputError
-from algoshelf.core.serving import journal
-from algoshelf.core.serving.jobs import TransformOptions
-from algoshelf.core.serving.transform import Listener, Summary, transform
+from algoshelf.core.runtime.errors import DataError, OutputError
+from algoshelf.core.transform import journal
+from algoshelf.core.transform.job import TransformOptions
+from algoshelf.core.transform.run import Listener, Summary, transform
 from PIL import Image
 
 from tests.conftest import Algoshelf

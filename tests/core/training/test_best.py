@@ -67,7 +67,7 @@ def answers(artifact: Artifact) -> np.ndarray:
     model = artifact.load()
     data = AcmeJudged().dataset(Path(), "train", None)
     rng = np.random.default_rng([artifact.metadata.seed, loop.HOLD_OUT])
-    from algoshelf.core.training.data import hold_out
+    from algoshelf.core.data.dataset import hold_out
 
     _, held = hold_out(data, 0.1, rng)
     x, _ = held.take(np.arange(len(held)))

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from algoshelf.core import ArrayDataset, DataError
-from algoshelf.core.training.data import (
-    Subset,
-    hold_out,
-    lengths_of,
-    prefetched,
-    shuffled_batches,
-)
+from algoshelf.core.data.dataset import Subset, hold_out, lengths_of, prefetched, shuffled_batches
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -20,9 +20,9 @@ from algoshelf.core import (
     mx,
     train,
 )
-from algoshelf.core.channels import supervised_channels
+from algoshelf.core.algorithm.channels import supervised_channels
+from algoshelf.core.runtime.devices import gpus, parse_devices
 from algoshelf.core.training import RunOptions
-from algoshelf.core.training.devices import gpus, parse_devices
 
 from tests.conftest import InProcess
 

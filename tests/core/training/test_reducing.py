@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.mnist_cnn import MnistCnn
 from algoshelf.core import Run, mx
-from algoshelf.core.training.devices import choose_kvstore, parse_devices
+from algoshelf.core.runtime.devices import choose_kvstore, parse_devices
 
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:2", "cpu:4"])

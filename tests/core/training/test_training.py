@@ -21,8 +21,8 @@ from algoshelf.core import (
     mx,
     train,
 )
-from algoshelf.core.channels import supervised_channels
-from algoshelf.core.files import read_labelled_csv
+from algoshelf.core.algorithm.channels import supervised_channels
+from algoshelf.core.data.files import read_labelled_csv
 from algoshelf.core.training.engine import Schedule
 
 

@@ -27,8 +27,8 @@ from algoshelf.core import (
     supervised_channels,
     train,
 )
+from algoshelf.core.data.dataset import hold_out, part_of
 from algoshelf.core.training import loop
-from algoshelf.core.training.data import hold_out, part_of
 
 from tests.core.packs import png, write_records
 

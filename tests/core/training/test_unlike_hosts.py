@@ -21,7 +21,7 @@ from algoshelf.algorithms.image_classification import ImageClassification
 from algoshelf.algorithms.kmeans import KMeans
 from algoshelf.algorithms.text_sentiment import TextSentiment
 from algoshelf.core import DataError, Reporter
-from algoshelf.core.artifact import Artifact
+from algoshelf.core.artifact.folder import Artifact
 from algoshelf.core.training import RunOptions, train
 from algoshelf.core.training.cluster import Cluster
 from algoshelf.core.training.together import differences, united

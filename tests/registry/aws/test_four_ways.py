@@ -17,7 +17,7 @@ import sagemaker
 from algoshelf import registry
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.core import Reporter, train
-from algoshelf.core.artifact import Artifact
+from algoshelf.core.artifact.folder import Artifact
 from algoshelf.registry.aws import sdk
 from algoshelf.registry.cli import cli
 from botocore import xform_name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from algoshelf.core.measuring import Objective, Record, Run
+from algoshelf.core.benchmark import Objective, Record, Run
 from algoshelf.registry.aws import jobs
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core.responses import EmptyResult
@@ -225,7 +225,7 @@ def test_ctrl_c_stops_what_runs(
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("algoshelf.registry.benchmarking.hired.time.sleep", interrupted)
+    monkeypatch.setattr("algoshelf.registry.benchmark.remote.time.sleep", interrupted)
     monkeypatch.setattr(
         SageMakerResponse, "stop_training_job", lambda self: EmptyResult(), raising=False
     )
@@ -295,7 +295,7 @@ def test_a_job_that_cannot_be_stopped_keeps_no_other_from_it(
         if len(asked) == 1:
             raise ReadTimeoutError(endpoint_url="https://api.sagemaker")
 
-    monkeypatch.setattr("algoshelf.registry.benchmarking.hired.time.sleep", interrupted)
+    monkeypatch.setattr("algoshelf.registry.benchmark.remote.time.sleep", interrupted)
     monkeypatch.setattr(
         SageMakerResponse, "stop_training_job", lambda self: EmptyResult(), raising=False
     )
@@ -316,7 +316,7 @@ def test_a_job_that_cannot_be_stopped_is_named(
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("algoshelf.registry.benchmarking.hired.time.sleep", interrupted)
+    monkeypatch.setattr("algoshelf.registry.benchmark.remote.time.sleep", interrupted)
     done = bench("--instances", LARGE, "--max-cost", 9, "--repeats", 1, "--yes")
     assert done.code == 130
     (request,) = aws.sent("CreateTrainingJob")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from algoshelf.core.errors import InputError, UnknownNameError
+from algoshelf.core.runtime.errors import InputError, UnknownNameError
 from algoshelf.registry.aws import instances
 from algoshelf.registry.aws.instances import ENDPOINT, TRAINING, TRANSFORM, USES
 from botocore.session import get_session

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from algoshelf.core.errors import AlgoshelfError
+from algoshelf.core.runtime.errors import AlgoshelfError
 from algoshelf.registry.aws import data
 from algoshelf.registry.aws.account import Account
 from botocore.exceptions import ClientError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from algoshelf.core.errors import InputError, OutputError
+from algoshelf.core.runtime.errors import InputError, OutputError
 from algoshelf.registry.aws import instances, prices
 from algoshelf.registry.aws.instances import ENDPOINT, TRAINING, TRANSFORM
 from botocore.exceptions import ClientError

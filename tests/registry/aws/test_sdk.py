@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from algoshelf import registry
-from algoshelf.core.errors import ArtifactError, InputError
-from algoshelf.core.hyperparameters import Search
+from algoshelf.core.algorithm.hyperparameters import Search
+from algoshelf.core.runtime.errors import ArtifactError, InputError
 from algoshelf.core.training.reporting import metrics_line
 from algoshelf.registry.aws import sdk
 from algoshelf.registry.aws.account import Account

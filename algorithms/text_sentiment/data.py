@@ -1,0 +1,385 @@
+"""Labelled texts from files and folders, in whichever common form they come."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from ...core import DataError
+from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
+from ...core.artifact.folder import name_fault
+from ...core.data import encoding, reading, tables
+from ...core.data.encoding import TextForm
+from ...core.data.files import data_files, entries, with_suffix
+from ...core.payload.codecs import MAX_DIGITS, MAX_FAULTS
+
+FORMATS = (
+    "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
+    'JSON lines, such as {"text": "…", "label": "…"}',
+    "BlazingText's (and fastText's) lines: __label__positive a warm , funny film",
+    "a folder with a subfolder for each class that holds texts, a .txt file each; or aclImdb, "
+    "whose train/ serves training and whose test/ the rest",
+    "Pang and Lee's: files that end in .pos and in .neg, a text a line",
+    "a folder of such files; where some are called train… and others dev…, val… or test…, each "
+    "channel reads its own",
+)
+TEXT_NAMES = (
+    "text", "source", "sentence", "review", "review_text", "review_body", "content", "comment",
+    "tweet", "body", "message", "document", "phrase", "snippet", "description", "title",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "class", "sentiment", "target", "category", "polarity", "rating", "stars", "score",
+    "labels", "y",
+)  # fmt: skip
+SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid",
+    ".test",
+)  # fmt: skip
+PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
+# https://www.cs.cornell.edu/people/pabo/movie-review-data
+POLARITIES = (".neg", ".pos")
+# How the files of a data set that lie in one folder are called, by what they are for.
+PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
+UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
+
+
+@dataclass
+class Texts:
+    """Texts with the names of their classes, where each stands, and how the files were read."""
+
+    texts: list[str]
+    labels: list[str]
+    places: list[str]
+    note: str
+
+
+def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Texts:
+    """The labelled texts at ``path``, in whichever of FORMATS it holds.
+
+    ``classes`` are those of the training, where it is over: no other label is let through. Raises
+    DataError, which names the first faults by file and line.
+    """
+    found = _read(path, channel, classes)
+    faults = [
+        f"{place}: {fault}"
+        for place, label in zip(found.places, found.labels)
+        for fault in [_label_fault(label, classes)]
+        if fault
+    ]
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise DataError(*faults[:MAX_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+    if not found.texts:
+        raise DataError(f"{path}: holds no texts")
+    if classes is None and len(set(found.labels)) == 1:
+        raise DataError(
+            f"{path}: every label is {found.labels[0]!r}: there is nothing to tell apart"
+        )
+    return found
+
+
+def _label_fault(label: str, classes: Sequence[str] | None) -> str:
+    if not label:
+        return "there is no label"
+    if name_fault(label):
+        return f"the label {label!r} holds control characters"
+    if classes is not None and label not in classes:
+        known = ", ".join(classes[:10])
+        return f"the label {label[:40]!r} is none of the training's: {known}"
+    return ""
+
+
+def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
+    if path.is_dir():
+        part = path / ("train" if channel == TRAIN else "test")
+        for folder in (part, path):
+            if folder.is_dir() and _class_folders(folder):
+                return _folders(folder)
+        if with_suffix(path, *_packed_or_not(*POLARITIES)):
+            return _polarities(path)
+    files = [path]
+    if path.is_dir():
+        files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
+    if not files:
+        raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
+    parts = [_file(file, classes) for file in files]
+    notes = dict.fromkeys(part.note for part in parts)
+    return Texts(
+        [text for part in parts for text in part.texts],
+        [label for part in parts for label in part.labels],
+        [place for part in parts for place in part.places],
+        "; ".join(notes),
+    )
+
+
+def _packed_or_not(*suffixes: str) -> tuple[str, ...]:
+    return (*suffixes, *(f"{suffix}.gz" for suffix in suffixes))
+
+
+def _polarities(path: Path) -> Texts:
+    found = Texts([], [], [], "files that end in .neg and .pos, a text a line")
+    for suffix in POLARITIES:
+        for file in with_suffix(path, *_packed_or_not(suffix)):
+            form = encoding.form_of(file, whole=True)
+            encoding.say(file, form)
+            for number, line in encoding.lines(file, form):
+                if line.strip():
+                    _append(found, line, suffix[1:], f"{file}: line {number}")
+    return found
+
+
+def _of_channel(folder: Path, files: list[Path], channel: str) -> list[Path]:
+    """Those for ``channel`` where names tell, such as train.tsv beside test.tsv; else all."""
+    parts = {
+        name: [file for file in files if file.name.lower().startswith(starts)]
+        for name, starts in PARTS.items()
+    }
+    if not (parts[TRAIN] and (parts[VALIDATION] or parts[TEST])):
+        return files
+    if not parts[channel]:
+        raise DataError(
+            f"{folder}: holds no file for {channel} beside {parts[TRAIN][0].name}: expected a name "
+            f"that starts with {' or '.join(PARTS[channel])}, or give the file itself"
+        )
+    return parts[channel]
+
+
+def _class_folders(path: Path) -> dict[str, list[Path]]:
+    found = {
+        folder.name: with_suffix(folder, ".txt")
+        for folder in entries(path)
+        if folder.is_dir() and folder.name != UNLABELLED
+    }
+    return {name: files for name, files in found.items() if files}
+
+
+def _folders(path: Path) -> Texts:
+    pairs = [(name, file) for name, files in _class_folders(path).items() for file in files]
+    texts = []
+    for _, file in pairs:
+        form = encoding.form_of(file, whole=True)
+        encoding.say(file, form)
+        texts.append("\n".join(line for _, line in encoding.lines(file, form)))
+    names = sorted({name for name, _ in pairs})
+    return Texts(
+        texts,
+        [name for name, _ in pairs],
+        [str(file) for _, file in pairs],
+        f"the folders {', '.join(names)}, a text a file",
+    )
+
+
+def _file(path: Path, classes: Sequence[str] | None) -> Texts:
+    form = encoding.form_of(path, whole=True)
+    first = next((line for _, line in encoding.lines(path, form) if line.strip()), "")
+    if first.startswith((PREFIX, "{")):
+        encoding.say(path, form)
+        return (_blazing_text if first.startswith(PREFIX) else _json_lines)(path, form)
+    if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
+        raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
+    return _table(path, form, classes)
+
+
+def _blazing_text(path: Path, form: TextForm) -> Texts:
+    found = Texts([], [], [], f"lines that begin with {PREFIX}")
+    faults = []
+    for number, line in encoding.lines(path, form):
+        if not line.strip():
+            continue
+        place = f"{path}: line {number}"
+        label, _, text = line.partition(" ")
+        if not label.startswith(PREFIX):
+            faults.append(f"{place}: expected {PREFIX} and the name of a class, got {line[:40]!r}")
+        elif text.startswith(PREFIX):
+            faults.append(f"{place}: two labels: a text has one class here")
+        _append(found, text, label[len(PREFIX) :], place)
+    _refuse(faults)
+    return found
+
+
+def _json_lines(path: Path, form: TextForm) -> Texts:
+    found = Texts([], [], [], "")
+    names: tuple[str, str] | None = None
+    faults = []
+    for number, line in encoding.lines(path, form):
+        if not line.strip():
+            continue
+        place = f"{path}: line {number}"
+        try:
+            record = json.loads(line, parse_int=_whole_number)
+        except (ValueError, RecursionError) as error:
+            faults.append(f"{place}: no JSON: {error}")
+            continue
+        if not isinstance(record, dict):
+            faults.append(f"{place}: expected an object, got {line[:40]!r}")
+            continue
+        names = names or _keys(record, place)
+        text, label = record.get(names[0]), record.get(names[1])
+        if not isinstance(text, str):
+            faults.append(f"{place}: expected a text in {names[0]!r}, got {_short(text)}")
+        elif isinstance(label, (dict, list)) or label is None:
+            faults.append(f"{place}: expected a label in {names[1]!r}, got {_short(label)}")
+        else:
+            _append(found, text, label if isinstance(label, str) else json.dumps(label), place)
+    _refuse(faults)
+    if names:
+        found.note = f"JSON lines: {names[0]!r} is the text, {names[1]!r} the label"
+    return found
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits):,} digits, expected {MAX_DIGITS:,} at most")
+    return int(digits)
+
+
+def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
+    by_name = {name.strip().lower(): name for name in record}
+    decided = reading.current()
+    text = next((by_name[name] for name in TEXT_NAMES if name in by_name), None)
+    label = next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
+    text = text if decided.text_column is None else by_name.get(decided.text_column.lower())
+    label = label if decided.label_column is None else by_name.get(decided.label_column.lower())
+    if text is None or label is None:
+        raise DataError(
+            f"{place}: no text and label are found among {', '.join(map(repr, record))}: "
+            "name them by --text-column and --label-column"
+        )
+    return text, label
+
+
+def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
+    """Rows of a table; which column is the text is told by name, or by what stands there."""
+    layout = tables.textual(path, form, names=(*TEXT_NAMES, *LABEL_NAMES))
+    rows = [(number, row) for number, row in layout.rows() if row]
+    found = Texts([], [], [], "")
+    if not rows:
+        return found
+    width = len(rows[0][1])
+    if width < 2:
+        raise DataError(
+            f"{path}: line {rows[0][0]}: one column: expected a text and its label, separated by "
+            f"commas or tabs (--delimiter decides); or {'; or '.join(FORMATS[1:])}"
+        )
+    quoting = "" if layout.delimiter == "\t" else "; a text with commas is put in double quotes"
+    _refuse(
+        [
+            f"{path}: line {number}: {len(row)} columns, where the first line has {width}{quoting}"
+            for number, row in rows
+            if len(row) != width
+        ]
+    )
+    header = _header([row for _, row in rows])
+    body = rows[1:] if header else rows
+    columns: list[list[str]] = [[row[i] for _, row in body] for i in range(width)]
+    text, label = _roles(path, header, columns, classes)
+    kind = {",": "CSV", "\t": "TSV"}.get(layout.delimiter, f"CSV with {layout.delimiter!r}")
+    names = header or [f"column {i + 1}" for i in range(width)]
+    found.note = (
+        f"{kind} {'with' if header else 'without'} a header: "
+        f"{names[text]!r} is the text, {names[label]!r} the label"
+    )
+    for number, row in body:
+        _append(found, row[text], row[label], f"{path}: line {number}")
+    return found
+
+
+def _header(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first row, if it holds headings: a cell of it is a name for texts or labels, or stands
+    above nothing but numbers and is none; and no name comes again below.
+    """
+    names = [cell.strip() for cell in rows[0]]
+    decided = reading.current().header
+    if decided is not None:
+        return names if decided else []
+    known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
+    above = not any(map(tables.is_number, names)) and any(
+        name and len(rows) > 2 and all(tables.is_number(row[i]) for row in rows[1:])
+        for i, name in enumerate(names)
+    )
+    again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))
+    return names if (known or above) and not again else []
+
+
+def _roles(
+    path: Path,
+    header: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    classes: Sequence[str] | None,
+) -> tuple[int, int]:
+    """The numbers of the columns of texts and of labels.
+
+    As decided, or by name; else the label is where the training's classes stand, or the fewest
+    different values, of two at least where there are two such columns; the text is the longest of
+    the others. Raises DataError where two columns have one name for it.
+    """
+    decided = reading.current()
+    text = _decided(path, header, len(columns), decided.text_column, "--text-column")
+    label = _decided(path, header, len(columns), decided.label_column, "--label-column")
+    if text is not None and text == label:
+        raise DataError(f"{path}: --text-column and --label-column are one column")
+    if text is None:
+        text = _by_name(path, header, TEXT_NAMES, "--text-column", label)
+    if label is None:
+        label = _by_name(path, header, LABEL_NAMES, "--label-column", text)
+    length = [sum(map(len, column)) for column in columns]
+    if text is None and label is None and classes is not None:
+        fitting = [
+            i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}
+        ]
+        label = fitting[0] if len(fitting) == 1 else None
+    others = [i for i in range(len(columns)) if i != label]
+    if text is None:
+        text = max(others, key=lambda i: length[i])
+    if label is None:
+        variety = {
+            i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text
+        }
+        several = {i: count for i, count in variety.items() if count > 1} or variety
+        label = min(several, key=lambda i: several[i])
+    return text, label
+
+
+def _decided(
+    path: Path, header: Sequence[str], width: int, column: str | None, flag: str
+) -> int | None:
+    if column is None:
+        return None
+    found = reading.places(column, width, header, str(path), flag)
+    if len(found) != 1:
+        raise DataError(f"{path}: {flag} names one column, got {column!r}")
+    return found[0]
+
+
+def _by_name(
+    path: Path, header: Sequence[str], names: Sequence[str], flag: str, taken: int | None
+) -> int | None:
+    """The column whose heading is the first of ``names``; DataError where two have it."""
+    lower = [name.lower() if i != taken else "" for i, name in enumerate(header)]
+    name = next((name for name in names if name in lower), None)
+    if name is None:
+        return None
+    same = [str(i + 1) for i, other in enumerate(lower) if other == name]
+    if len(same) > 1:
+        raise DataError(
+            f"{path}: columns {' and '.join(same)} have the heading {name!r}: {flag} decides"
+        )
+    return lower.index(name)
+
+
+def _append(found: Texts, text: str, label: str, place: str) -> None:
+    found.texts.append(text)
+    found.labels.append(label.strip())
+    found.places.append(place)
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise DataError(*faults[:MAX_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+
+
+def _short(value: object) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:40]

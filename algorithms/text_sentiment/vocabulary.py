@@ -1,0 +1,294 @@
+"""Texts as numbers: tokens, the vocabulary, word vectors, and the dataset of token ids."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ...core import ArtifactError, DataError, MissingDependencyError, UnfitPayloadError, mx
+from ...core.data.files import open_bytes
+from ...core.runtime.types import Array
+
+PADDING, UNKNOWN = 0, 1
+SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
+BUCKETS = 8
+BUCKET_GROWTH = 1.3
+SHORTEST_BUCKET = 8
+
+_MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u0670\u06d6-\u06ed"
+_INDIC = "\u0900-\u0963\u0966-\u0dff"
+_UNSPACED = (  # scripts that put no space between words: a character is a token
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003134f"
+)
+_TOKEN = re.compile(
+    rf"[{_UNSPACED}]"
+    r"|n't\b|'(?:s|m|d|re|ve|ll)\b"
+    rf"|(?:(?![{_UNSPACED}])[\w{_MARKS}{_INDIC}])+?(?=n't\b)"
+    rf"|(?:(?![{_UNSPACED}])[\w{_MARKS}{_INDIC}])+"
+    r"|[^\w\s]"
+)
+_LINE_BREAK = re.compile(r"<br\s*/?>")
+
+
+def gluonnlp() -> Any:
+    """GluonNLP, imported when it is first used; it needs mxnet as core.mx mends it."""
+    mx.load()
+    try:
+        return importlib.import_module("gluonnlp")
+    except ModuleNotFoundError as error:
+        if error.name != "gluonnlp":
+            raise
+        raise MissingDependencyError(
+            "text-sentiment needs GluonNLP, which is not installed: pip install 'algoshelf[text]'"
+        ) from None
+
+
+def tokens(text: str) -> Iterator[str]:
+    """The tokens of a text: lower-case words and single signs, as the Penn Treebank parts them.
+
+    "It isn't Bob's!" gives it, is, n't, bob, 's, !. Text that is parted already stays as it is.
+    HTML's ``<br>`` counts as a space. Composed and decomposed characters are the same.
+    """
+    plain = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+    return (found[0] for found in _TOKEN.finditer(_LINE_BREAK.sub(" ", plain)))
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Text to token ids. Of a text, the first ``max_length`` tokens count.
+
+    With ``bigrams`` the ids are those of the set of words and pairs of neighbours ("not good")
+    that stand in the text, and what is unknown is left out; without, a sequence of words.
+    """
+
+    vocabulary: Any
+    bigrams: bool
+    max_length: int
+
+    @classmethod
+    def of(
+        cls, texts: Iterable[str], *, bigrams: bool, max_length: int, min_count: int, max_size: int
+    ) -> Encoder:
+        """With a vocabulary of the at most ``max_size`` tokens seen ``min_count`` times or more."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(_units(text, bigrams, max_length))
+        vocabulary = _vocabulary(counts, max_size=max_size, min_freq=min_count)
+        return cls(vocabulary, bigrams, max_length)
+
+    @classmethod
+    def from_words(cls, words: Any, *, bigrams: bool, max_length: int) -> Encoder:
+        """With the vocabulary ``words``, as ``words()`` gave it. Raises ArtifactError."""
+        if (
+            not isinstance(words, list)
+            or tuple(words[:2]) != SPECIAL
+            or not all(isinstance(word, str) for word in words)
+            or len(set(words)) < len(words)
+        ):
+            raise ArtifactError(
+                "encoding: vocabulary: expected a list of different tokens, "
+                f"{' and '.join(SPECIAL)} first"
+            )
+        ordered = words[len(SPECIAL) :]
+        counts = Counter({word: len(ordered) - index for index, word in enumerate(ordered)})
+        return cls(_vocabulary(counts), bigrams, max_length)
+
+    def extended(self, words: Sequence[str]) -> Encoder:
+        """With ``words`` besides, those that are tokens."""
+        known = set(self.words())
+        more = (word for word in words if word not in known and [*tokens(word)] == [word])
+        return self.from_words(
+            [*self.words(), *dict.fromkeys(more)], bigrams=self.bigrams, max_length=self.max_length
+        )
+
+    def words(self) -> list[str]:
+        """The vocabulary: the token of each id."""
+        return list(self.vocabulary.idx_to_token)
+
+    def __call__(self, text: str) -> Array:
+        """The ids of a text, (T,) int32; none for a text without tokens."""
+        known = self.vocabulary.token_to_idx
+        units = _units(text, self.bigrams, self.max_length)
+        if self.bigrams:
+            ids = sorted({known[unit] for unit in units if unit in known})
+        else:
+            ids = [known[unit] for unit in units]
+        return np.array(ids, np.int32)
+
+
+def _vocabulary(counts: Counter[str], **limits: int) -> Any:
+    """GluonNLP's vocabulary: the special tokens first, then by count and alphabet."""
+    padding, unknown = SPECIAL
+    return gluonnlp().Vocab(
+        counts,
+        unknown_token=unknown,
+        padding_token=padding,
+        bos_token=None,
+        eos_token=None,
+        token_to_idx={padding: PADDING, unknown: UNKNOWN},
+        **limits,
+    )
+
+
+def _units(text: str, bigrams: bool, max_length: int) -> list[str]:
+    words = list(itertools.islice(tokens(text), max_length))
+    if bigrams:
+        words += [f"{one} {other}" for one, other in zip(words, words[1:])]
+    return words
+
+
+def padded(sequences: Sequence[Array], length: int) -> Array:
+    """Sequences of ids of at most ``length`` as one array (N, length) int32, filled up with 0."""
+    pad = gluonnlp().data.batchify.Pad(pad_val=PADDING, dtype="int32", round_to=length)
+    if not any(len(sequence) for sequence in sequences):
+        return np.full((len(sequences), length), PADDING, np.int32)
+    batch: Array = pad(list(sequences)).asnumpy()
+    return batch
+
+
+def bucketed(lengths: Array) -> Array:
+    """Lengths (N,) rounded up to the few of GluonNLP's buckets that grow exponentially."""
+    longest = max(SHORTEST_BUCKET, int(lengths.max(initial=1)))
+    scheme = gluonnlp().data.ExpWidthBucket(BUCKET_GROWTH)
+    keys = np.array(scheme(longest, SHORTEST_BUCKET, BUCKETS))
+    keys = np.unique(np.append(keys, SHORTEST_BUCKET))
+    rounded: Array = keys[np.searchsorted(keys, lengths)]
+    return rounded
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """Texts as token ids, with labels ``y`` (N,) int32 that number ``classes``."""
+
+    ids: Sequence[Array]
+    y: Array
+    classes: tuple[str, ...]
+    encoder: Encoder
+    note: str = ""
+
+    @cached_property
+    def encoding(self) -> Mapping[str, Any]:
+        return {"classes": list(self.classes), "vocabulary": self.encoder.words()}
+
+    @cached_property
+    def _lengths(self) -> Array:
+        return bucketed(np.array([len(sequence) for sequence in self.ids], np.int64))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def lengths(self) -> Array:
+        """How long each text is when padded, (N,)."""
+        return self._lengths
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        """Token ids (B, T) int32, padded with 0, and labels (B,)."""
+        length = int(self._lengths[indices].max())
+        return padded([self.ids[index] for index in indices], length), self.y[indices]
+
+    def labels(self) -> Array:
+        return self.y
+
+    def digest(self) -> str:
+        digest = hashlib.sha256(repr((self.classes, self.encoder.words())).encode())
+        digest.update(np.array([len(sequence) for sequence in self.ids], np.int64).tobytes())
+        for sequence in self.ids:
+            digest.update(sequence.tobytes())
+        digest.update(self.y.tobytes())
+        return digest.hexdigest()
+
+
+def first_words(path: Path, count: int) -> list[str]:
+    """The words of the first ``count`` lines of a file of word vectors, the most frequent ones."""
+    with open_bytes(path) as stream:
+        lines = itertools.islice(stream, count)
+        return [line.split(b" ", 1)[0].decode("utf-8", "replace") for line in lines]
+
+
+def read_vectors(path: Path, words: Sequence[str]) -> tuple[Array, Array]:
+    """The vectors of ``words`` in a text file of GloVe's or fastText's, a word a line.
+
+    Returns them, (V, D) float32, and which words have one, (V,) bool; the file is read as a
+    stream, and nothing else of it is kept. Raises DataError for a malformed line.
+    """
+    index = {word.encode("utf-8", "replace"): number for number, word in enumerate(words)}
+    found = np.zeros(len(words), bool)
+    vectors = np.zeros((0, 0), np.float32)
+    dimensions = 0
+    with open_bytes(path) as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.rstrip().split(b" ")
+            if number == 1 and len(cells) == 2 and all(cell.isdigit() for cell in cells):
+                continue  # fastText says first how many words and dimensions there are
+            if not dimensions:
+                dimensions = len(cells) - 1
+                if dimensions < 1:
+                    raise DataError(
+                        f"{path}: line {number}: expected a word and its numbers, "
+                        "separated by blanks, as in the text files of GloVe and fastText"
+                    )
+                vectors = np.zeros((len(words), dimensions), np.float32)
+            if len(cells) <= dimensions:
+                raise DataError(
+                    f"{path}: line {number}: {len(cells) - 1} numbers, "
+                    f"where the first line has {dimensions}"
+                )
+            place = index.get(b" ".join(cells[:-dimensions]))
+            if place is None or found[place]:
+                continue
+            vectors[place] = _numbers(cells[-dimensions:], f"{path}: line {number}")
+            found[place] = True
+    if not found.any():
+        raise DataError(f"{path}: holds no word of the training texts")
+    return vectors, found
+
+
+def _numbers(cells: Sequence[bytes], place: str) -> Array:
+    try:
+        numbers = np.array([float(cell) for cell in cells], np.float32)
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise DataError(f"{place}: a number is not finite")
+    return numbers
+
+
+def texts_of(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
+    """The text of each record: a string, a list of one, or an object with one of ``keys``.
+
+    Raises UnfitPayloadError, which names every record that holds none.
+    """
+    found: list[str] = []
+    faults = []
+    for number, record in enumerate(records, 1):
+        text = record
+        if isinstance(record, dict):
+            text = next((record[key] for key in keys if key in record), None)
+        elif isinstance(record, list) and len(record) == 1:
+            text = record[0]
+        if isinstance(text, str):
+            found.append(text)
+        else:
+            faults.append(f"example {number}: expected a text, {_got(record, keys)}")
+    if faults:
+        raise UnfitPayloadError(*faults[:10])
+    return found
+
+
+def _got(record: Any, keys: Sequence[str]) -> str:
+    if isinstance(record, dict):
+        return f"or an object with a text named {', '.join(keys[:3])}"
+    if isinstance(record, list):
+        return f"got {len(record)} cells: a text with commas is put in double quotes"
+    return f"got {str(record)[:40]!r}"

@@ -1,0 +1,8 @@
+"""algorithm: what an algorithm states: class, hyperparameters, search space, channels, hooks.
+
+May import runtime, artifact and, for types, tasks and training.
+"""
+
+from .base import Algorithm, ContentType, Objective, PublishedResult
+
+__all__ = ["Algorithm", "ContentType", "Objective", "PublishedResult"]

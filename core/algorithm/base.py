@@ -1,0 +1,199 @@
+"""What an algorithm is: one class with its name, its hyperparameters, and five verbs.
+
+The verbs and their signatures are those of SageMaker's script mode: ``train``, ``model_fn``,
+``input_fn``, ``predict_fn``, ``output_fn``. An algorithm holds no state of its own: what a
+training is told comes in a Run, what it leaves goes into the artifact.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Iterable,
+    Iterator,
+    Mapping,
+    TypeVar,
+)
+
+from ..artifact.folder import Artifact, Examined, Metadata, Model
+from ..runtime.errors import ArtifactError, HyperparameterError, InputError
+from ..runtime.graph import Fit
+from .channels import Channel
+from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from ..training.run import Run
+    from .evaluation import Evaluation
+
+H = TypeVar("H", bound=Hyperparameters)
+# The networks of the catalog take up to 380, or much less than ``most_work``.
+WORK_PER_PARAMETER = 500
+
+
+@dataclass(frozen=True)
+class ContentType:
+    """A content type that an algorithm accepts or answers: what the body holds, and an example.
+
+    ``parameters`` are what a request may add to it, each as ``name=choice|choice: meaning``:
+    ``Content-Type: image/png; invert=no``. What reads them is ``codecs.parameter``.
+    """
+
+    name: str
+    description: str
+    example: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that chooses between trainings, by its full name (``validation:accuracy``)."""
+
+    metric: str
+    maximize: bool
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """A figure that others published for the same task, to judge one's own by."""
+
+    metric: str
+    value: float
+    data: str
+    source: str
+
+
+class Algorithm(ABC, Generic[H]):
+    """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
+
+    ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
+    seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
+    its distribution that it needs: what it is packaged with holds their requirements.
+    ``most_memory`` is how many bytes a network may take for one example besides its parameters,
+    ``most_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
+    ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
+    an algorithm of texts: of such a table, requests are made of this column alone.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    task: ClassVar[str]
+    summary: ClassVar[str]
+    Hyperparameters: ClassVar[type[Hyperparameters]]
+    channels: ClassVar[tuple[Channel, ...]]
+    accepts: ClassVar[tuple[ContentType, ...]]
+    answers: ClassVar[tuple[ContentType, ...]]
+    metrics: ClassVar[dict[str, str]]
+    objective: ClassVar[Objective]
+    published: ClassVar[tuple[PublishedResult, ...]] = ()
+    quick: ClassVar[Mapping[str, Any]] = {}
+    extras: ClassVar[tuple[str, ...]] = ()
+    most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
+    most_work: ClassVar[int] = 2**33
+    text_headings: ClassVar[tuple[str, ...]] = ()
+
+    def sample(self) -> dict[str, Path]:
+        """Channel to path of the bundled sample; empty where there is none."""
+        return {}
+
+    def needed_extras(self, hyperparameters: H) -> tuple[str, ...]:
+        """Those of ``extras`` without which it cannot train by ``hyperparameters``."""
+        return self.extras
+
+    @abstractmethod
+    def train(self, run: Run[H]) -> None:
+        """Learn from ``run.channels`` under ``run.hyperparameters``; end with ``run.save``."""
+
+    @abstractmethod
+    def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
+        """A request's examples, in whatever form ``predict_fn`` takes; raises PayloadError."""
+
+    @abstractmethod
+    def predict_fn(self, input_data: Any, model: Model) -> Any:
+        """The answers to a batch of examples, in their order."""
+
+    @abstractmethod
+    def output_fn(self, prediction: Any, accept: str) -> bytes:
+        """The body that holds the answers; raises NotAcceptableError."""
+
+    def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
+        """The model in ``model_dir``, loaded on ``device``.
+
+        Raises ArtifactError where it is damaged, or made by another algorithm or version.
+        """
+        artifact = self.artifact(Path(model_dir))
+        return artifact.load(device, lambda found: self._faults(artifact.metadata, found))
+
+    def check(self, artifact: Artifact) -> None:
+        """Raises ArtifactError where ``artifact`` is none that ``model_fn`` would load.
+
+        mxnet is not needed.
+        """
+        artifact.check(lambda found: self._faults(artifact.metadata, found))
+
+    def _faults(self, metadata: Metadata, found: Examined) -> Iterator[str]:
+        try:
+            self.Hyperparameters.parse(metadata.hyperparameters)
+        except HyperparameterError as error:
+            yield from (f"hyperparameters: {fault}" for fault in error.faults)
+            return
+        parameters = sum(math.prod(shape) for shape, _ in found.parameters.headers.values())
+        yield from self.excesses(found.fit, parameters)
+        yield from self.disagreements(metadata, tuple(found.fit.outputs))
+
+    def excesses(self, fit: Fit, parameters: int) -> Iterator[str]:
+        """Why a network with so many ``parameters`` takes too much for one example."""
+        most = max(self.most_work, WORK_PER_PARAMETER * parameters)
+        if fit.work > most:
+            yield (
+                f"one example would take {fit.work:,} multiplications, more than {most:,}, which "
+                f"most_work of {type(self).__name__} allows"
+            )
+        if fit.peak > self.most_memory:
+            yield (
+                f"one example would take {fit.peak:,} bytes, more than {self.most_memory:,}, which "
+                f"most_memory of {type(self).__name__} allows"
+            )
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterable[str]:
+        """What makes a model none of this algorithm's, a sentence each: ``outputs`` are the shapes
+        of what its network gives for one example.
+        """
+        return ()
+
+    def artifact(self, model_dir: Path) -> Artifact:
+        """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""
+        artifact = Artifact.open(model_dir)
+        made_by = f"{artifact.metadata.algorithm} {artifact.metadata.algorithm_version}"
+        if made_by != f"{self.name} {self.version}":
+            raise ArtifactError(
+                f"{model_dir}: made by {made_by} ({artifact.metadata.distribution or 'unknown'}), "
+                f"but {self.name} {self.version} is to load it: install the one, or train again"
+            )
+        return artifact
+
+    def evaluate(self, model: Model, path: Path) -> Evaluation:
+        """How well ``model`` does on the examples of ``path``."""
+        raise InputError(f"{self.name} defines no evaluation")
+
+    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+        """``count`` examples of ``path`` with their answers, drawn in ``width`` columns of text."""
+        return ""
+
+    @classmethod
+    def accepted(cls) -> tuple[str, ...]:
+        """The media types of ``accepts``."""
+        return tuple(content_type.name for content_type in cls.accepts)
+
+    @classmethod
+    def answered(cls) -> tuple[str, ...]:
+        """The media types of ``answers``, the default first."""
+        return tuple(content_type.name for content_type in cls.answers)

@@ -1,0 +1,272 @@
+"""Examples to learn from: a Dataset gives any of them by index, and everything else is order.
+
+The order is a function of (seed, epoch) only, so that a run can be repeated, resumed in the
+middle of an epoch, and divided among hosts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import queue
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Protocol,
+    Sequence,
+    TypeVar,
+)
+
+import numpy as np
+
+from ..runtime.errors import DataError
+from ..runtime.types import Array
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Dataset(Protocol):
+    """Examples by index, in memory or read when asked for.
+
+    One whose examples differ in length, such as texts, also offers ``lengths() -> (N,) int``, and
+    pads what it takes; examples of about one length then share a batch. Any may offer ``note``, a
+    sentence on how its files were understood, for the log, and ``counts``, the figures in it by
+    name (``inverted``, ``left_out``), for programs.
+    """
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """How names became numbers, in JSON types: ``{"classes": […], "vocabulary": […]}``.
+
+        It is kept in the artifact, and given to ``dataset`` for every other channel.
+        """
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        """The batch ``(x, y)`` of the examples at ``indices`` (B,) int64: x (B, …), y (B, …)."""
+
+    def labels(self) -> Array:
+        """What is to be learned of each example, (N, …).
+
+        Where ``encoding`` names classes, (N,) integers are indices into them, and a split is
+        stratified by them.
+        """
+
+    def digest(self) -> str:
+        """The SHA-256 of all examples in hexadecimal: the same data, the same digest."""
+
+
+@dataclass(frozen=True)
+class ArrayDataset:
+    """Examples in memory: ``x`` (N, …) and ``y`` (N,) int32; float64 becomes float32."""
+
+    x: Array
+    y: Array
+    classes: tuple[str, ...] = ()
+    note: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return {"classes": list(self.classes)} if self.classes else {}
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            if getattr(self, name).dtype == np.float64:
+                object.__setattr__(self, name, getattr(self, name).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.x[indices], self.y[indices]
+
+    def labels(self) -> Array:
+        return self.y
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for array in (self.x, self.y):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The examples of ``whole`` at ``indices`` (N,) int64."""
+
+    whole: Dataset
+    indices: Array
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return self.whole.encoding
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.whole.take(self.indices[indices])
+
+    def labels(self) -> Array:
+        labels: Array = self.whole.labels()[self.indices]
+        return labels
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
+
+
+def classes_of(dataset: Dataset) -> Array | None:
+    """The class of each example (N,), an integer; None where the labels are no classes.
+
+    Numbers to be estimated, several labels an example, or the example itself are none.
+    """
+    if not dataset.encoding.get("classes"):
+        return None
+    labels = np.asarray(dataset.labels())
+    return labels if labels.ndim == 1 and labels.dtype.kind in "iub" else None
+
+
+def part_of(dataset: Dataset, examples: int) -> Dataset:
+    """About ``examples`` of ``dataset``, of each class in its proportion the first, at least two.
+
+    Two, so that one can be held out. Without classes, the first.
+    """
+    if len(dataset) <= examples:
+        return dataset
+    chosen = []
+    for members in _strata(dataset):
+        part = round(len(members) * examples / len(dataset))
+        chosen.append(members[: max(2, part)])
+    return Subset(dataset, np.sort(np.concatenate(chosen)))
+
+
+def hold_out(
+    dataset: Dataset, fraction: float, rng: np.random.Generator
+) -> tuple[Dataset, Dataset]:
+    """``dataset`` without, and only, a random ``fraction`` of it: at least one, not all.
+
+    Where it has classes, this is so of each. Raises DataError where there are fewer than two
+    examples to divide, of a class or of all.
+    """
+    held: list[Array] = []
+    for members in _strata(dataset):
+        if len(members) < 2:
+            raise DataError(
+                f"{_stratum(dataset, members)} one example: too few to hold one out for "
+                "validation. Add examples, or give a validation channel"
+            )
+        count = min(len(members) - 1, max(1, round(fraction * len(members))))
+        held.append(rng.permutation(members)[:count])
+    inside = np.zeros(len(dataset), dtype=bool)
+    inside[np.concatenate(held)] = True
+    return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+
+
+def _strata(dataset: Dataset) -> list[Array]:
+    """The indices of each class in turn; without classes, all together."""
+    classes = classes_of(dataset)
+    if classes is None:
+        return [np.arange(len(dataset))]
+    order = np.argsort(classes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+
+
+def _stratum(dataset: Dataset, members: Array) -> str:
+    classes = classes_of(dataset)
+    if classes is None:
+        return "train has"
+    label = int(classes[members[0]])
+    names = dict(enumerate(dataset.encoding["classes"]))
+    return f"class {names.get(label, str(label))!r} has"
+
+
+def lengths_of(dataset: Dataset) -> Array | None:
+    """How long each example is, (N,) int; None where they are all alike."""
+    if isinstance(dataset, Subset):
+        whole = lengths_of(dataset.whole)
+        return None if whole is None else whole[dataset.indices]
+    offered = getattr(dataset, "lengths", None)
+    return None if offered is None else offered()
+
+
+def shuffled_batches(
+    size: int, batch_size: int, rng: np.random.Generator, lengths: Array | None = None
+) -> list[Array]:
+    """One epoch: the indices of full batches in random order.
+
+    With ``lengths`` (size,), the examples of a batch are of about one length. What is left over is
+    dropped, other examples in every epoch, because a batch of another size makes a static graph
+    plan its memory anew.
+    """
+    order = rng.permutation(size)
+    order = order[: size // batch_size * batch_size]
+    if lengths is not None:
+        order = order[np.argsort(lengths[order], kind="stable")]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if lengths is not None:
+        batches = [batches[index] for index in rng.permutation(len(batches))]
+    return batches
+
+
+def prefetched(
+    produce: Callable[[K], V], keys: Sequence[K], depth: int = 4
+) -> Generator[V, None, None]:
+    """``produce(key)`` for every key in order, made up to ``depth`` ahead by a thread of its own.
+
+    An exception in ``produce`` is raised here. The thread ends when the iterator is closed. One key
+    needs no thread: each that ends leaves about 1 kB behind, and a server has one key a request.
+    """
+    if len(keys) == 1:
+        yield produce(keys[0])
+        return
+    made: queue.Queue[Callable[[], Any]] = queue.Queue(depth)
+    closed = threading.Event()
+
+    def put(result: Callable[[], Any]) -> bool:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                made.put(result, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        for key in keys:
+            try:
+                value = produce(key)
+            except BaseException as error:
+                put(partial(_raise, error))
+                return
+            if not put(partial(_identity, value)):
+                return
+
+    thread = threading.Thread(target=work, name="algoshelf-prefetch", daemon=True)
+    thread.start()
+    try:
+        for _ in keys:
+            yield made.get()()
+    finally:
+        closed.set()
+        thread.join()
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def _identity(value: V) -> V:
+    return value
+
+
+def chunks(size: int, length: int) -> Iterable[slice]:
+    """Slices of at most ``length`` that cover ``range(size)``."""
+    return (slice(start, min(start + length, size)) for start in range(0, size, length))

@@ -1,0 +1,267 @@
+"""Reading the files of a channel: every fault names its file, and its line where it has one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from pathlib import Path
+from typing import Iterator, NamedTuple, Sequence
+
+import numpy as np
+
+from ..payload import codecs
+from ..runtime.errors import DataError
+from ..runtime.types import Array
+from . import faults, leftovers, tables
+from .opening import open_bytes
+from .tables import Layout
+
+# In a folder; a table that is given by itself may be called anything.
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
+# Of arrays in an npz file, whatever its size; and in proportion to it.
+MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO = 2**30, 100
+MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
+
+
+def exists(path: Path) -> bool:
+    """Whether ``path`` is there; raises DataError where that may not be known."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def entries(folder: Path) -> list[Path]:
+    """What ``folder`` holds, sorted, without hidden entries such as ``.DS_Store``."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files in ``folder`` that are data by their names: those that end in one of ``suffixes``,
+    and like Spark's parts those without an ending. What is left out is said.
+    """
+    listed = [entry for entry in leftovers.with_data(entries(folder), folder) if entry.is_file()]
+    found = [entry for entry in listed if entry.name.lower().endswith(suffixes) or not entry.suffix]
+    others = [entry.name for entry in listed if entry not in found]
+    leftovers.say_left_out(folder, others, "since their names do not end as data's do")
+    return found
+
+
+def with_suffix(path: Path, *suffixes: str) -> list[Path]:
+    """``path`` itself, or the files in it, if their names end in one of ``suffixes``."""
+    candidates = entries(path) if path.is_dir() else [path]
+    return [
+        entry for entry in candidates if entry.name.lower().endswith(suffixes) and entry.is_file()
+    ]
+
+
+class LabelledLines(NamedTuple):
+    """Lines that follow one another: ``features`` (N, F) float32, ``labels`` (N,) int32.
+
+    ``first_line`` is the number of the first, counted from 1; ``starts`` (N,) int64 are the
+    offsets in the file, in bytes, at which the lines begin.
+    """
+
+    features: Array
+    labels: Array
+    first_line: int
+    starts: Array
+
+
+def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array, Array]:
+    """Rows ``label, feature, …`` of a table, or of the tables in a folder such as Spark writes.
+
+    Returns the features (N, features) float32 and the labels (N,) int32 in [0, labels). What stands
+    between cells, the encoding and headings are told by the file, and said; the label is in the
+    first column, as SageMaker's built-in algorithms expect it, unless --label-column names another.
+    """
+    blocks = [
+        block
+        for file in table_files(path)
+        for block in labelled_lines(file, features=features, labels=labels)
+    ]
+    return (
+        np.concatenate([block.features for block in blocks]),
+        np.concatenate([block.labels for block in blocks]),
+    )
+
+
+def table_files(path: Path) -> list[Path]:
+    """``path``, or all files in it that may be data: Spark's have an ending or none."""
+    if not path.is_dir():
+        return [path]
+    found = data_files(path, TABLE_SUFFIXES)
+    if not found:
+        raise DataError(f"{path}: holds no tables, which end in {', '.join(TABLE_SUFFIXES)}")
+    return found
+
+
+def labelled_lines(
+    path: Path, *, features: int, labels: int, layout: Layout | None = None
+) -> Iterator[LabelledLines]:
+    """The same block by block, so that memory holds little of the file; at least one block.
+
+    ``layout`` is that of ``path`` where it is known.
+    """
+    layout = layout or tables.numeric(path, label=True)
+    blank, found = 0, False
+    for block in layout.blocks():
+        text, line = block.text, block.line
+        if text.strip():
+            if blank:
+                raise _faults(layout, features + 1, DataError(f"{path}: line {blank} is empty"))
+            try:
+                rows = parse_labelled(text, path, line, features=features, labels=labels)
+            except DataError as error:
+                raise _faults(layout, features + 1, error) from None
+            ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+            starts = block.offset + np.concatenate([[0], ends[: len(rows) - 1] + 1])
+            yield LabelledLines(rows[:, 1:], rows[:, 0].astype(np.int32), line, starts)
+            found = True
+            if len(ends) > len(rows):
+                blank = line + len(rows)
+        elif text:
+            blank = blank or line
+    if not found:
+        raise DataError(f"{path}: holds no examples")
+
+
+def _faults(layout: Layout, columns: int, error: DataError) -> DataError:
+    """All that is wrong with a table, in place of ``error``, the first that was met."""
+    width = columns if layout.columns is None else layout.width
+    if layout.columns is not None and len(layout.columns) != columns:
+        return DataError(
+            f"{layout.path}: {len(layout.columns)} of its {layout.width} columns are chosen, "
+            f"expected {columns}: the label and {columns - 1} features"
+        )
+    return faults.summary(layout, width) or error
+
+
+def parse_labelled(
+    text: bytes, path: Path, first_line: int, *, features: int, labels: int
+) -> Array:
+    """Lines ``label, feature, …`` of ``path``, from ``first_line`` on: (N, 1 + features) float32.
+
+    Raises DataError for what is no number, and for a label that is no whole one in [0, labels).
+    """
+    rows = codecs.parse_csv(
+        text, columns=features + 1, first_line=first_line, source=str(path), error=DataError
+    )
+    wrong = np.flatnonzero(
+        (rows[:, 0] != np.floor(rows[:, 0])) | (rows[:, 0] < 0) | (rows[:, 0] >= labels)
+    )
+    if len(wrong):
+        row = wrong[0]
+        raise DataError(
+            f"{path}: line {first_line + row}: the label {rows[row, 0]:g} is no whole number from "
+            f"0 to {labels - 1}" + (f" (nor are {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        )
+    return rows
+
+
+def numeric_lines(path: Path) -> Iterator[Array]:
+    """Rows of numbers, as many in each as in the first: block by block (B, columns) float64.
+
+    What stands between cells, the encoding and headings are told by the file, and said. Raises
+    DataError, with all that is wrong by column.
+    """
+    layout = tables.numeric(path)
+    width = len(layout.meant())
+    for block in layout.blocks():
+        if block.text.strip():
+            try:
+                yield codecs.parse_csv(
+                    block.text,
+                    columns=width,
+                    first_line=block.line,
+                    source=str(path),
+                    error=DataError,
+                    dtype=np.float64,
+                )
+            except DataError as error:
+                raise faults.summary(layout) or error from None
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
+    """The arrays ``names`` of the npz file ``path``; nothing in it is unpickled."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: holds one array (npy), not several by name (npz)")
+        with loaded as archive:
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                raise DataError(
+                    f"{path}: holds no array {', '.join(map(repr, missing))}, "
+                    f"only {', '.join(archive.files) or 'nothing'}"
+                )
+            _check_unpacked(
+                path, sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
+            )
+            return [archive[name] for name in names]
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # numpy and zipfile raise many kinds for a damaged archive
+        pickled = "pickle" in str(error)
+        raise DataError(
+            f"{path}: holds pickled Python objects, which are never loaded: save plain arrays"
+            if pickled
+            else f"{path}: not a readable npz file: {error}"
+        ) from None
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    """Raises DataError where arrays of ``size`` bytes are out of proportion to the file."""
+    most = max(MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO * path.stat().st_size)
+    if size > most:
+        raise DataError(
+            f"{path}: its arrays take {size:,} bytes, expected {most:,} at most of a file of this "
+            "size: save them with numpy.savez, without compression"
+        )
+
+
+def read_image_bytes(path: Path) -> bytes:
+    """The file ``path`` as it is; raises DataError for one that is too long for an image."""
+    with open_bytes(path) as stream:
+        body = stream.read(MOST_IMAGE_BYTES + 1)
+    if len(body) > MOST_IMAGE_BYTES:
+        raise DataError(f"{path}: longer than {MOST_IMAGE_BYTES:,} bytes: no image to learn from")
+    return body
+
+
+class RandomAccess:
+    """A file of which any thread may read any part; ``descriptor``, where it is open already."""
+
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+        self.path = path
+        try:
+            if descriptor is None:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` up to ``end``; raises DataError where they aren't there."""
+        try:
+            content = os.pread(self._descriptor, end - start, start)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read: {error.strerror}") from None
+        if len(content) < end - start:
+            raise DataError(f"{self.path}: has become shorter since it was opened")
+        return content
+
+    def digest(self) -> str:
+        """The SHA-256 of the file in hexadecimal."""
+        digest = hashlib.sha256()
+        for start in range(0, self.size, 2**20):
+            digest.update(self.read(start, min(self.size, start + 2**20)))
+        return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""Devices: what ``--devices`` means, and which GPUs this mxnet can run on at all."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from typing import NamedTuple
+
+from . import mx
+from .errors import InputError
+from .types import Context
+
+FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
+# mxnet-cu112 1.9.1 holds machine code for sm_50, 60, 70, 80 and 86, and no PTX to compile anew:
+# each serves its major version from there up, and nothing serves Hopper (9.0) and later.
+SUPPORTED_MAJOR = range(5, 9)
+STORES = ("device", "local", "nccl")
+DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
+COMPRESSING_STORES = ("device", *DISTRIBUTED_STORES)
+# Which store is chosen, where: what ``info`` and the log explain.
+KVSTORES = {
+    "device": "several devices: sums where the gradients are",
+    "nccl": "several GPUs, where mxnet is built with NCCL: sums by NVIDIA's collectives",
+    "dist_sync": "several hosts: the servers sum over the hosts",
+    "dist_device_sync": "several hosts of GPUs or several devices: sums on the devices, then over "
+    "the hosts",
+}
+_CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
+
+class Gpu(NamedTuple):
+    """A GPU as the driver names it, with its compute capability."""
+
+    name: str
+    major: int
+    minor: int
+
+
+def parse_devices(text: str) -> list[Context]:
+    """The mxnet contexts of ``text``, one of FORMS.
+
+    ``cpu:N`` is N replicas on the processor: a way to exercise what several GPUs do. Raises
+    InputError for another form, and for GPUs that are not there or cannot run this mxnet.
+    """
+    kind, _, rest = text.partition(":")
+    if text == "auto":
+        usable = [index for index, gpu in enumerate(gpus()) if _is_supported(gpu)]
+        return [mx.gpu(index) for index in usable if has_cuda()] or [mx.cpu()]
+    if kind == "cpu" and re.fullmatch(r"([1-9]\d?)?", rest) and text != "cpu:":
+        replicas = int(rest or 1)
+        mx.share_threads(replicas)
+        return [mx.cpu(index) for index in range(replicas)]
+    if kind == "gpu" and re.fullmatch(r"(\d+(,\d+)*)?", rest) and text != "gpu:":
+        return _gpu_contexts([int(number) for number in rest.split(",") if number])
+    raise InputError(f"--devices: expected {FORMS}, got {text!r}")
+
+
+def _gpu_contexts(numbers: list[int]) -> list[Context]:
+    there = gpus()
+    if not there:
+        raise InputError("--devices: no NVIDIA GPU is to be seen here (nvidia-smi shows them)")
+    if not has_cuda():
+        raise InputError("--devices: this mxnet is built for CPUs: pip install 'algoshelf[gpu]'")
+    numbers = numbers or list(range(len(there)))
+    faults = [
+        f"--devices: there is no GPU {number}, only 0 to {len(there) - 1}"
+        for number in numbers
+        if number >= len(there)
+    ]
+    faults += [
+        f"--devices: GPU {number} ({there[number].name}) has compute capability "
+        f"{there[number].major}.{there[number].minor}; mxnet 1.9.1 runs on 5.0 to 8.9 "
+        "(up to A100, A10G and L4)"
+        for number in numbers
+        if number < len(there) and not _is_supported(there[number])
+    ]
+    if len(set(numbers)) < len(numbers):
+        faults.append("--devices: a GPU is named twice")
+    if faults:
+        raise InputError(*faults)
+    return [mx.gpu(number) for number in numbers]
+
+
+def check_batch_splits(batch_size: int, devices: int) -> None:
+    """Raise InputError, with the nearest that do, where a batch does not split over ``devices``."""
+    if batch_size % devices:
+        below = batch_size // devices * devices
+        nearest = " or ".join(str(size) for size in (below, below + devices) if size)
+        raise InputError(
+            f"a batch of {batch_size} cannot be split evenly over {devices} devices: "
+            f"give --batch-size {nearest}"
+        )
+
+
+def has_cuda() -> bool:
+    """Whether this mxnet is built for GPUs."""
+    return bool(mx.runtime.Features().is_enabled("CUDA"))
+
+
+def _is_supported(gpu: Gpu) -> bool:
+    return gpu.major in SUPPORTED_MAJOR
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that NVIDIA's driver shows, without importing mxnet; none without a driver."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count = ctypes.c_int(0)
+    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    found = []
+    for index in range(count.value):
+        device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        name = ctypes.create_string_buffer(256)
+        failed = (
+            cuda.cuDeviceGet(ctypes.byref(device), index)
+            or cuda.cuDeviceGetName(name, len(name), device)
+            or cuda.cuDeviceGetAttribute(ctypes.byref(major), _CUDA_MAJOR, device)
+            or cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CUDA_MINOR, device)
+        )
+        if not failed:
+            found.append(Gpu(name.value.decode(errors="replace"), major.value, minor.value))
+    return found
+
+
+def choose_distributed(devices: list[Context], asked: str) -> tuple[str, str]:
+    """The KVStore that sums gradients over hosts, and why. Raises InputError for another one."""
+    if asked not in ("auto", *DISTRIBUTED_STORES):
+        raise InputError(
+            f"--kvstore: with several hosts expected auto, {', '.join(DISTRIBUTED_STORES)}; "
+            f"got {asked!r}"
+        )
+    if asked != "auto":
+        return asked, f"KVStore {asked}, as asked for"
+    several = devices[0].device_type == "gpu" or len(devices) > 1
+    return _chosen("dist_device_sync" if several else "dist_sync")
+
+
+def _chosen(store: str) -> tuple[str, str]:
+    return store, f"KVStore {store}: {KVSTORES[store]}"
+
+
+def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]:
+    """The KVStore that sums gradients over ``devices``, and why, in a sentence.
+
+    None where there is one device and nothing to sum. Raises InputError for a store that is
+    not there or does not fit.
+    """
+    on_gpus = devices[0].device_type == "gpu"
+    has_nccl = mx.runtime.Features().is_enabled("NCCL")
+    if asked not in ("auto", *STORES):
+        raise InputError(f"--kvstore: expected auto, {', '.join(STORES)}; got {asked!r}")
+    if asked == "nccl" and not (on_gpus and has_nccl):
+        raise InputError("--kvstore nccl: needs GPUs, and an mxnet that was built with NCCL")
+    if len(devices) == 1:
+        return None, "no KVStore: one device has nothing to sum"
+    if asked != "auto":
+        return asked, f"KVStore {asked}, as asked for"
+    return _chosen("nccl" if on_gpus and has_nccl else "device")

@@ -1,0 +1,274 @@
+"""What a batch transform is asked to do: its inputs, and how each of them is asked and answered."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Sequence
+
+from ..algorithm.base import Algorithm
+from ..data import leftovers, recordio
+from ..data.reading import Reading
+from ..payload import codecs
+from ..runtime.errors import InputError, OutputError
+from .intake import Intake, intake
+from .reader import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
+
+MULTI, SINGLE = "multi", "single"
+STRATEGIES = (MULTI, SINGLE)
+FAIL, REPORT = "fail", "report"
+ON_ERROR = (FAIL, REPORT)
+MAX_PAYLOAD = 6 * 2**20  # what SageMaker allows unless told otherwise
+# A part is large enough for its overhead not to count, and small enough for many in memory.
+PART_RECORDS = 8192
+SINGLE_RECORDS = 256
+PART_BYTES = 4 * 2**20
+MOST_FAULTS = 10
+
+_LINED = (codecs.JSONLINES, codecs.CSV)
+_WITH_LINES = (codecs.CSV, codecs.JSONLINES, codecs.TEXT, codecs.JSON)
+
+
+@dataclass(frozen=True)
+class TransformOptions:
+    """``max_payload`` is in bytes; ``devices`` as in ``--devices``; None is the usual choice.
+
+    ``split_type`` is one of SPLIT_TYPES, ``strategy`` of STRATEGIES, ``on_error`` of ON_ERROR.
+    ``force`` computes anew what the journal holds for done. ``reading`` is what the user decides of
+    tables and texts.
+    """
+
+    content_type: str | None = None
+    accept: str | None = None
+    split_type: str | None = None
+    strategy: str = MULTI
+    max_payload: int = MAX_PAYLOAD
+    join_source: bool = False
+    on_error: str = FAIL
+    devices: str = "auto"
+    force: bool = False
+    reading: Reading = field(default_factory=Reading)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input: where it is, how its outputs are named, how it is asked and answered."""
+
+    path: Path
+    name: str
+    size: int
+    modified: int
+    content_type: str
+    accept: str
+    split: str
+    strategy: str
+    max_payload: int
+    join: bool
+    intake: Intake
+    # the content type with its parameters, as the requests have it
+    request_type: str = ""
+
+    @property
+    def limits(self) -> Limits:
+        """Of a part of this input."""
+        records = SINGLE_RECORDS if self.strategy == SINGLE else PART_RECORDS
+        return Limits(records, min(self.max_payload, PART_BYTES), self.max_payload)
+
+    def body(self, records: Sequence[bytes]) -> bytes:
+        """The request that asks for all of ``records``."""
+        if isinstance(records, Lines):
+            return records.body
+        if self.split == LINE:
+            return b"\n".join(records) + b"\n"
+        if self.split == RECORDIO and self.content_type == codecs.RECORDIO_PROTOBUF:
+            return b"".join(map(recordio.frame, records))
+        return records[0]
+
+    def asked(self, records: Sequence[Record]) -> Sequence[int]:
+        """The positions of those that ask for something: a blank line does not, unless it is of
+        plain text, where each line is a text.
+        """
+        has_blank = self.split == LINE and self.content_type != codecs.TEXT
+        if isinstance(records, Lines) and not (has_blank and records.may_be_blank()):
+            return range(len(records))
+        return [
+            position
+            for position, record in enumerate(records)
+            if not isinstance(record, Fault) and (record.strip() or not has_blank)
+        ]
+
+
+def select(
+    algorithm: Algorithm[Any], source: str, output: Path, options: TransformOptions
+) -> list[Job]:
+    """A job for each file of ``source``; all faults of them in one InputError."""
+    jobs, faults = [], []
+    for path, name in _inputs(source, output):
+        try:
+            jobs.append(_job(algorithm, path, name, options))
+        except InputError as error:
+            faults += [
+                fault if str(path) in fault else f"{path}: {fault}" for fault in error.faults
+            ]
+    if faults:
+        more = len(faults) - MOST_FAULTS
+        raise InputError(*faults[:MOST_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+    return jobs
+
+
+def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
+    """The files of ``source``, sorted, with their names below it. Raises InputError."""
+    path = Path(source)
+    target = output.resolve()
+    try:
+        if path.is_file():
+            return [(path, path.name)]
+        if path.is_dir():
+            if path.resolve() in (target, *target.parents):
+                raise OutputError(
+                    f"{output}: lies in INPUT, {source}: its answers would be taken for inputs; "
+                    "give a folder elsewhere"
+                )
+            base, found = path, _below(path)
+        elif glob.has_magic(source) and not path.exists():
+            base = _base(source)
+            found = [Path(name) for name in glob.glob(source, recursive=True)]
+            found = [file for file in found if file.is_file()]
+            inside = [file for file in found if target in file.resolve().parents]
+            if inside:
+                raise OutputError(
+                    f"{inside[0]}: lies in OUTPUT, {output}: answers would be taken for inputs; "
+                    "give a folder elsewhere"
+                )
+        elif path.exists():
+            raise InputError(f"{source}: not a file or folder")
+        else:
+            raise InputError(f"{source}: no such file or folder (INPUT)")
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
+    if not found:
+        raise InputError(f"{source}: holds no files (INPUT; hidden ones don't count)")
+    kept = [file for file in found if not leftovers.is_no_data(file.name)]
+    leftovers.say_left_out(base, [file.name for file in found if file not in kept])
+    if not kept:
+        raise InputError(f"{source}: holds no files that may be data (INPUT)")
+    return [(file, file.relative_to(base).as_posix()) for file in sorted(kept)]
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files in ``folder`` and its folders but hidden ones, such as ``.DS_Store``."""
+    found = []
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    for parent, inner, files in os.walk(folder, onerror=refuse):
+        inner[:] = [name for name in inner if not leftovers.is_no_data(name)]
+        for name in inner:
+            if Path(parent, name).is_symlink():
+                raise InputError(
+                    f"{Path(parent, name)}: a link to a folder, which is not followed: "
+                    "give that folder as INPUT, or remove the link"
+                )
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    return found
+
+
+def _base(pattern: str) -> Path:
+    """The folder before the first wildcard."""
+    base = Path(pattern)
+    while glob.has_magic(str(base)):
+        base = base.parent
+    return base
+
+
+def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOptions) -> Job:
+    """How ``path`` is asked. Raises InputError where it or the options do not fit."""
+    found = _stat(path)
+    source = intake(algorithm, path, options.content_type)
+    content_type = source.content_type
+    split = options.split_type or usual_split(content_type)
+    strategy = MULTI if split == NONE else options.strategy
+    _check_split(content_type, split, strategy)
+    offered = algorithm.answered()
+    if options.join_source:
+        accept = _joined_type(content_type, split)
+        if options.accept and codecs.negotiate(options.accept, offered) != accept:
+            raise InputError(
+                f"--join-source joins {content_type} with {accept}: leave out --accept"
+            )
+        codecs.negotiate(accept, offered)
+        if source.rewrites:
+            raise InputError(
+                "--join-source joins comma-separated columns as they stand: write the file so, "
+                "or leave it out"
+            )
+    elif options.accept:
+        accept = codecs.negotiate(options.accept, offered)
+    else:
+        accept = next((each for each in _LINED if each in offered), offered[0])
+    if split != NONE and accept not in (_LINED if strategy == MULTI else (*_LINED, codecs.JSON)):
+        alone = " with --strategy single" if accept == codecs.JSON else ""
+        raise InputError(
+            f"--accept {accept} is one document a request, and gives no line for each {split}: "
+            f"take it{alone or ' with --split-type none'}, or --accept {codecs.JSONLINES}"
+        )
+    return Job(
+        path,
+        name,
+        found.st_size,
+        found.st_mtime_ns,
+        content_type,
+        accept,
+        split,
+        strategy,
+        options.max_payload,
+        options.join_source,
+        source,
+        options.content_type or "",
+    )
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of a file that can be read. Raises InputError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: not a file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read: permission denied")
+    return found
+
+
+def usual_split(content_type: str) -> str:
+    """The split type of a body of ``content_type`` that is not told its own."""
+    if content_type in (codecs.CSV, codecs.JSONLINES, codecs.TEXT):
+        return LINE
+    return RECORDIO if content_type == codecs.RECORDIO_PROTOBUF else NONE
+
+
+def _check_split(content_type: str, split: str, strategy: str) -> None:
+    if split == LINE and content_type not in _WITH_LINES:
+        raise InputError(f"--split-type line: {content_type} has no lines; give --split-type none")
+    shared = (codecs.RECORDIO_PROTOBUF,) if split == RECORDIO else _WITH_LINES[:3]
+    if split != NONE and strategy == MULTI and content_type not in shared:
+        raise InputError(
+            f"--split-type {split}: a request holds one {content_type} only; "
+            "give --strategy single as well"
+        )
+
+
+def _joined_type(content_type: str, split: str) -> str:
+    """The content type of answers that can stand beside their input."""
+    lined = split == LINE and content_type in (codecs.CSV, codecs.JSONLINES)
+    if lined or (split == NONE and content_type == codecs.JSON):
+        return content_type
+    raise InputError(
+        f"--join-source joins lines of {codecs.CSV} or {codecs.JSONLINES}, or a whole "
+        f"{codecs.JSON}, not {content_type} with --split-type {split}"
+    )

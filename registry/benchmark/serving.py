@@ -1,0 +1,152 @@
+"""Measure serving: the cold start of `algoshelf serve`, and its answers under load."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+from ...core.artifact.folder import Artifact
+from ...core.benchmark import Record, Run
+from ...core.runtime.errors import TrainingError
+from ...core.training.launch import die_with_parent
+
+PATH = "/invocations"
+WARM_UP_SECONDS = 2.0
+READY_SECONDS = 300.0
+ASK_AGAIN_SECONDS = 0.01
+
+
+def measure_serving(
+    trained: Record,
+    model: Path,
+    repeats: int,
+    *,
+    connections: Sequence[int],
+    seconds: float,
+    tell: Callable[[str], None],
+) -> Iterator[Record]:
+    """How the model of the record ``trained`` is served, by a new server ``repeats`` times; the
+    record of all that were measured so far, after each.
+
+    Each answers the model's own example, under 1, 2, … ``connections``, for ``seconds`` after a
+    warm-up. Client and server share this machine's cores. A server that fails is a failed run.
+    """
+    example = Artifact.open(model).metadata.example
+    devices = "cpu" if not trained.on_gpus else trained.devices
+    runs: list[Run] = []
+    for number in range(1, repeats + 1):
+        tell(f"server {number} of {repeats}: {trained.algorithm} on {devices}")
+        try:
+            with _server(model, devices) as (port, started, said):
+                figures = {"cold_start_seconds": _first_answer(port, example) - started}
+                for count in connections:
+                    found = _load(port, example, count, seconds)
+                    figures.update((f"{name}@{count}", value) for name, value in found.items())
+                notes = [note for note in [said()] if note]
+            runs.append(Run(seed=number, figures=figures, notes=notes))
+            tell(f"  {figures['cold_start_seconds']:.2f} s to the first answer")
+        except (TrainingError, OSError) as error:
+            runs.append(Run(seed=number, failure=str(error).replace(str(model), "MODEL")))
+            tell(f"  failed: {error}")
+        yield trained.model_copy(update={"kind": "serving", "devices": devices, "runs": [*runs]})
+
+
+@contextlib.contextmanager
+def _server(model: Path, devices: str) -> Iterator[tuple[int, float, Callable[[], str]]]:
+    """Its port, when it was started, and what it says of its workers once it is ready."""
+    command = [sys.executable, "-m", "algoshelf.registry.cli", "serve", str(model)]
+    with tempfile.TemporaryFile() as log:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [*command, "--port", "0", "--devices", devices],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
+        def said() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            deadline = started + READY_SECONDS
+            while not (port := re.search(r"^loading .* at http://\S+:(\d+)$", said(), re.M)):
+                _check_alive(process, said, deadline)
+                time.sleep(ASK_AGAIN_SECONDS)
+            while not _is_ready(int(port[1])):
+                _check_alive(process, said, deadline)
+                time.sleep(ASK_AGAIN_SECONDS)
+            yield int(port[1]), started, lambda: _workers(said())
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _workers(log: str) -> str:
+    """``2 workers on cpu, 1 thread each``."""
+    found = re.search(r"^ready at [^ ]+: ([^;]*)", log, re.M)
+    return found[1] if found else ""
+
+
+def _check_alive(process: subprocess.Popen[bytes], said: Callable[[], str], until: float) -> None:
+    if process.poll() is not None or time.monotonic() > until:
+        raise TrainingError(f"the server does not get ready: {said().strip()[-1000:]}")
+
+
+def _is_ready(port: int) -> bool:
+    ping = f"http://127.0.0.1:{port}/ping"
+    with contextlib.suppress(OSError), urllib.request.urlopen(ping, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _first_answer(port: int, example: Any) -> float:
+    """When the first request was answered."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}{PATH}",
+        example.body.encode(),
+        {"Content-Type": example.content_type},
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            answer.read()
+    except urllib.error.HTTPError as error:
+        raise TrainingError(f"the server answers {error.code} to its own example") from None
+    return time.monotonic()
+
+
+def _load(port: int, example: Any, connections: int, seconds: float) -> dict[str, float]:
+    job = {
+        "port": port,
+        "path": PATH,
+        "content_type": example.content_type,
+        "body": example.body,
+        "connections": connections,
+        "warm_up": min(WARM_UP_SECONDS, seconds),
+        "seconds": seconds,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "algoshelf.registry.benchmark.load"],
+        input=json.dumps(job).encode(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        raise TrainingError(f"the load of {connections} connections failed: see above")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
