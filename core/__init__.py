@@ -3,6 +3,7 @@
 May import numpy, pydantic, pluggy, Pillow, and mxnet (lazily, through ``core.runtime.mx``) only.
 """
 
+from . import payload as codecs
 from .algorithm.base import Algorithm, ContentType, Objective, PublishedResult
 from .algorithm.channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
 from .algorithm.evaluation import Evaluation
@@ -13,7 +14,6 @@ from .artifact.folder import Artifact, Example, InputSignature, Metadata, Model
 from .data import files
 from .data import protobuf as recordio_protobuf
 from .data.image_datasets import CsvRows, ImageFiles, RecordImages
-from .payload import codecs
 from .runtime import mx
 from .runtime.errors import (
     AlgoshelfError,

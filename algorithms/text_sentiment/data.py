@@ -13,7 +13,8 @@ from ...core.artifact.folder import name_fault
 from ...core.data import encoding, reading, tables
 from ...core.data.encoding import TextForm
 from ...core.data.files import data_files, entries, with_suffix
-from ...core.payload.codecs import MAX_DIGITS, MAX_FAULTS
+from ...core.payload.decode import MAX_DIGITS
+from ...core.runtime.faults import MAX_FAULTS
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",

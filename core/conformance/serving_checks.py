@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 
 import numpy as np
 
+from .. import payload
 from ..data import protobuf as recordio_protobuf
 from ..inference.answers import (
     ABRIDGED,
@@ -20,7 +21,6 @@ from ..inference.answers import (
     own_answers,
     rows_of,
 )
-from ..payload import codecs
 from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
 from ..runtime.types import Array
 from .battery import RAISED, Battery, Fault, check
@@ -37,7 +37,7 @@ Requests = Dict[str, bytes]
 
 def records_of(body: bytes, content_type: str) -> Array | list[Any] | None:
     """The examples of a body that codecs reads: an array, else a list; None for other types."""
-    for decode in (codecs.decode_array, codecs.decode_records):
+    for decode in (payload.decode_array, payload.decode_records):
         try:
             found: Any = decode(body, content_type)
         except PayloadError:
@@ -48,19 +48,19 @@ def records_of(body: bytes, content_type: str) -> Array | list[Any] | None:
 
 # How an array of examples (N, …) is written.
 OF_ARRAYS: Mapping[str, Callable[[Any], bytes]] = {
-    codecs.NPY: codecs.encode_npy,
-    codecs.JSON: lambda rows: codecs.encode_json({"instances": rows}),
-    codecs.JSONLINES: codecs.encode_jsonlines,
-    codecs.CSV: lambda rows: codecs.encode_csv(rows.reshape(len(rows), -1)),
-    codecs.RECORDIO_PROTOBUF: recordio_protobuf.encode_rows,
+    payload.NPY: payload.encode_npy,
+    payload.JSON: lambda rows: payload.encode_json({"instances": rows}),
+    payload.JSONLINES: payload.encode_jsonlines,
+    payload.CSV: lambda rows: payload.encode_csv(rows.reshape(len(rows), -1)),
+    payload.RECORDIO_PROTOBUF: recordio_protobuf.encode_rows,
 }
 # How a list of examples is written; in a type of lines, examples that are a text of one line.
 OF_LISTS: Mapping[str, Callable[[Any], bytes]] = {
-    codecs.JSON: OF_ARRAYS[codecs.JSON],
-    codecs.JSONLINES: codecs.encode_jsonlines,
+    payload.JSON: OF_ARRAYS[payload.JSON],
+    payload.JSONLINES: payload.encode_jsonlines,
 }
 OF_TEXTS: Mapping[str, Callable[[Any], bytes]] = {
-    codecs.CSV: codecs.encode_csv,
+    payload.CSV: payload.encode_csv,
     TEXT: lambda texts: "".join(f"{text}\n" for text in texts).encode(),
 }
 
@@ -88,7 +88,7 @@ def requests(battery: Battery) -> tuple[Requests, Requests]:
         body = None if records is None else body_of(records, name)
         if name not in same and body is not None:
             same[name] = body
-        if name in (codecs.PNG, codecs.JPEG, codecs.WEBP):
+        if name in (payload.PNG, payload.JPEG, payload.WEBP):
             other[name] = _picture(name)
         elif content_type.example and ABRIDGED not in content_type.example:
             other[name] = content_type.example.encode()
@@ -164,7 +164,7 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
     if any_type != bodies[battery.cls.answered()[0]]:
         yield Fault(
             "Accept: */* is not answered in the first content type of answers",
-            "choose the type by codecs.negotiate(accept, self.answered())",
+            "choose the type by payload.negotiate(accept, self.answered())",
         )
 
 
@@ -264,7 +264,7 @@ def refused_requests(battery: Battery) -> Iterator[Fault]:
                     f"{content_type}: {what} raises {battery.shown(error)}",
                     "raise MalformedPayloadError where a body does not parse, "
                     "UnfitPayloadError where it does but cannot be answered; "
-                    "codecs.decode_array, decode_records and decode_image do so",
+                    "payload.decode_array, decode_records and decode_image do so",
                 )
 
 
@@ -303,7 +303,7 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
     own = battery.model.metadata.example
     body, first = own.body.encode(), battery.cls.answered()[0]
     check_type = (
-        "call codecs.check_content_type(request_content_type, self.accepted()) first in input_fn"
+        "call payload.check_content_type(request_content_type, self.accepted()) first in input_fn"
     )
     for content_type in (UNKNOWN, "", f"{own.content_type}x"):
         yield from _refused(
@@ -317,7 +317,7 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
         battery,
         NotAcceptableError,
         f"Accept: {UNKNOWN}",
-        "choose the type by codecs.negotiate(accept, self.answered())",
+        "choose the type by payload.negotiate(accept, self.answered())",
         partial(_asked, battery, body, own.content_type, UNKNOWN),
     )
     for content_type in (f"{own.content_type}; charset=utf-8", own.content_type.upper()):

@@ -11,11 +11,11 @@ from typing import Any, Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
+from .. import payload
 from ..algorithm import declaration
 from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import check_channels
 from ..algorithm.hyperparameters import Hyperparameters
-from ..payload import codecs
 from ..runtime.errors import HyperparameterError, InputError
 from ..training.run import sources
 from . import child
@@ -80,11 +80,11 @@ def _content_types(attribute: str, declared: tuple[ContentType, ...]) -> Iterato
         yield Fault(f"{attribute} holds {name} twice", "declare each content type once")
     for content_type in declared:
         name = content_type.name
-        if not MEDIA_TYPE.fullmatch(name) or codecs.media_type(name) != name:
+        if not MEDIA_TYPE.fullmatch(name) or payload.media_type(name) != name:
             yield Fault(
                 f"{attribute} holds {name!r}, which no request will match",
                 "write the media type in lower case, without parameters: "
-                f"{codecs.media_type(name)}",
+                f"{payload.media_type(name)}",
             )
         if not content_type.description.strip():
             yield Fault(

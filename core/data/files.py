@@ -10,7 +10,7 @@ from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from ..payload import codecs
+from ..data.numbers import parse_csv
 from ..runtime.errors import DataError
 from ..runtime.types import Array
 from . import faults, leftovers, tables
@@ -148,7 +148,7 @@ def parse_labelled(
 
     Raises DataError for what is no number, and for a label that is no whole one in [0, labels).
     """
-    rows = codecs.parse_csv(
+    rows = parse_csv(
         text, columns=features + 1, first_line=first_line, source=str(path), error=DataError
     )
     wrong = np.flatnonzero(
@@ -174,7 +174,7 @@ def numeric_lines(path: Path) -> Iterator[Array]:
     for block in layout.blocks():
         if block.text.strip():
             try:
-                yield codecs.parse_csv(
+                yield parse_csv(
                     block.text,
                     columns=width,
                     first_line=block.line,

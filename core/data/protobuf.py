@@ -15,7 +15,7 @@ from typing import IO, Iterator, Mapping
 
 import numpy as np
 
-from ..payload import codecs
+from ..data.numbers import FLOAT32_LIMIT
 from ..runtime import bounds
 from ..runtime.errors import InputError, MalformedPayloadError
 from ..runtime.types import Array
@@ -115,7 +115,7 @@ def _row(body: bytes, columns: int | None) -> Array:
         raise _WireError(f"has {len(row)} numbers, expected {columns} as in record 1")
     finite = np.isfinite(row)
     if row.dtype == np.float64:
-        finite &= np.abs(row) < codecs.FLOAT32_LIMIT
+        finite &= np.abs(row) < FLOAT32_LIMIT
     if not finite.all():
         raise _WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not finite in float32")
     return row

@@ -12,7 +12,8 @@ from typing import IO, Any, Callable, Iterator
 
 import numpy as np
 
-from ..payload import codecs
+from ..data.npy import MOST_NPY_HEAD, npy_layout
+from ..data.numbers import FLOAT32_LIMIT
 from ..runtime.errors import DataError, OutputError, PayloadError
 from ..runtime.types import Array
 from . import protobuf as recordio_protobuf
@@ -256,8 +257,8 @@ def _npy(path: Path) -> Array:
     """The array in an npy file, mapped; its size is checked before anything is read."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(codecs.MOST_NPY_HEAD)
-        dtype, fortran_order, shape, offset = codecs.npy_layout(head, path.stat().st_size)
+            head = stream.read(MOST_NPY_HEAD)
+        dtype, fortran_order, shape, offset = npy_layout(head, path.stat().st_size)
         stored = "u1" if dtype.kind == "b" else dtype
         return np.memmap(path, stored, "r", offset, shape, "F" if fortran_order else "C")
     except PayloadError as error:
@@ -282,7 +283,7 @@ def _in_blocks(path: Path, read: Callable[[], Array]) -> Iterator[Array]:
         dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
         block = np.array(array[chunk], dtype, order="C").reshape(-1, array.size // size)
         exact = dtype is np.float64
-        finite = np.less(np.abs(block), codecs.FLOAT32_LIMIT) if exact else np.isfinite(block)
+        finite = np.less(np.abs(block), FLOAT32_LIMIT) if exact else np.isfinite(block)
         wrong = np.argwhere(~finite)
         if len(wrong):
             row, column = wrong[0] + 1

@@ -8,15 +8,15 @@ import json
 import math
 from typing import Any, Mapping
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Model
-from ..payload import codecs
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"
 # A product of matrices is rounded otherwise for another number of rows.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
-RECORDS = (codecs.JSONLINES, codecs.JSON, codecs.CSV, codecs.NPY)
+RECORDS = (payload.JSONLINES, payload.JSON, payload.CSV, payload.NPY)
 
 
 def ask(
@@ -48,13 +48,13 @@ def rows_of(body: bytes, content_type: str) -> list[Any]:
     """
     if content_type not in RECORDS:
         return [body]
-    if content_type == codecs.NPY:
-        rows: list[Any] = codecs.decode_array(body, codecs.NPY).tolist()
+    if content_type == payload.NPY:
+        rows: list[Any] = payload.decode_array(body, payload.NPY).tolist()
         return rows
     text = body.decode("utf-8")
-    if content_type == codecs.JSONLINES:
+    if content_type == payload.JSONLINES:
         return [_json(line) for line in text.rstrip("\n").split("\n")]
-    if content_type == codecs.CSV:
+    if content_type == payload.CSV:
         return [[_number(cell) for cell in row] for row in csv.reader(io.StringIO(text))]
     value = _json(text)
     if isinstance(value, dict):

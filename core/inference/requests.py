@@ -17,9 +17,9 @@ from typing import AbstractSet, Any, Generator, Hashable, Iterator, Sequence, Tu
 
 import numpy as np
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Model
-from ..payload import codecs
 from ..payload.joining import Joined
 from ..runtime.bounds import Account, Bounds, Cost, CrowdedError
 from ..runtime.errors import (
@@ -125,7 +125,7 @@ class Answering:
         refused: list[tuple[int, Reply]] = []
         for index, request in enumerate(requests):
             try:
-                accept = codecs.negotiate(request.accept, self._offered)
+                accept = payload.negotiate(request.accept, self._offered)
             except PayloadError as error:
                 refused.append((index, refusal(error)))
             else:
@@ -294,7 +294,7 @@ def fault(status: int, code: str, *faults: str) -> Reply:
     """An error as every answer but a good one has it: a stable code and what is wrong."""
     shown = [text[:MOST_MESSAGE_CHARACTERS] for text in faults]
     document = {"error": {"code": code, "message": "\n".join(shown), "faults": shown}}
-    return Reply(status, codecs.JSON, json.dumps(document).encode("ascii"))
+    return Reply(status, payload.JSON, json.dumps(document).encode("ascii"))
 
 
 def _kind(examples: Any) -> Hashable:

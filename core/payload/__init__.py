@@ -1,4 +1,74 @@
-"""payload: how requests and answers are packed on their way.
+"""payload: what requests and answers are made of: content types, decoding, encoding, negotiation.
 
-May import numpy, the errors and the types of core; nothing of algorithms, training or serving.
+May import runtime and data.
 """
+
+from ..data.npy import MOST_NPY_HEAD, joined_npy, npy_layout
+from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
+from ..runtime.faults import MAX_FAULTS
+from .content_types import (
+    CSV,
+    JPEG,
+    JSON,
+    JSONLINES,
+    NPY,
+    PNG,
+    RECORDIO_PROTOBUF,
+    TEXT,
+    WEBP,
+    check_content_type,
+    content_type_of,
+    media_type,
+)
+from .decode import (
+    BOM_UTF8,
+    BOM_UTF16_BE,
+    BOM_UTF16_LE,
+    BOM_UTF32_BE,
+    BOM_UTF32_LE,
+    decode_array,
+    decode_image,
+    decode_records,
+    getincrementaldecoder,
+    lookup,
+)
+from .encode import encode_csv, encode_json, encode_jsonlines, encode_npy, plain
+from .negotiate import negotiate
+
+__all__ = [
+    "BOM_UTF8",
+    "BOM_UTF16_BE",
+    "BOM_UTF16_LE",
+    "BOM_UTF32_BE",
+    "BOM_UTF32_LE",
+    "CSV",
+    "FLOAT32_LIMIT",
+    "JPEG",
+    "JSON",
+    "JSONLINES",
+    "MAX_FAULTS",
+    "MOST_NPY_HEAD",
+    "NPY",
+    "PNG",
+    "RECORDIO_PROTOBUF",
+    "TEXT",
+    "UTF8_MARK",
+    "WEBP",
+    "check_content_type",
+    "content_type_of",
+    "decode_array",
+    "decode_image",
+    "decode_records",
+    "encode_csv",
+    "encode_json",
+    "encode_jsonlines",
+    "encode_npy",
+    "getincrementaldecoder",
+    "joined_npy",
+    "lookup",
+    "media_type",
+    "negotiate",
+    "npy_layout",
+    "parse_csv",
+    "plain",
+]

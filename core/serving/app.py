@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterable, Mapping, Tuple
 from urllib.parse import unquote, urlsplit
 
+from .. import payload
 from ..inference.requests import Reply, Request, fault, refusal
-from ..payload import codecs
 from ..payload import content_encoding as encoding
 from ..runtime import opt_ml as container
 from ..runtime.errors import AlgoshelfError, InputError, MalformedPayloadError, PayloadTooLargeError
@@ -349,9 +349,9 @@ class App:
 
     async def _order(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """The JSON object that a request to load a model holds."""
-        if codecs.media_type(_header(scope, b"content-type")) != codecs.JSON:
+        if payload.media_type(_header(scope, b"content-type")) != payload.JSON:
             # which also keeps a page in a browser from sending it without asking
-            raise Refusal(415, "unsupported_content_type", f"expected {codecs.JSON}")
+            raise Refusal(415, "unsupported_content_type", f"expected {payload.JSON}")
         body = await self._body(scope, receive, MOST_ORDER_BYTES, NO_MODEL)
         self.pool.release(NO_MODEL, len(body))
         try:
@@ -414,7 +414,7 @@ async def _drop_rest(receive: Receive) -> None:
 
 
 def _json(document: Any) -> Reply:
-    return Reply(200, codecs.JSON, codecs.encode_json(document))
+    return Reply(200, payload.JSON, payload.encode_json(document))
 
 
 def _described(served: Served) -> dict[str, Any]:

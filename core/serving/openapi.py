@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Mapping
 
+from .. import payload
 from ..inference.answers import ABRIDGED
-from ..payload import codecs
 from .pool import Options, Served
 
 ERRORS = {
@@ -43,15 +43,15 @@ def document(models: Iterable[Served], options: Options) -> dict[str, Any]:
     """The document for ``models``, as ``options`` have them asked."""
     served, max_payload = list(models), options.max_payload
     paths: dict[str, Any] = {
-        "/ping": {"get": _plain("Whether requests may be sent", codecs.JSON, "503")},
-        "/execution-parameters": {"get": _plain("What batch transform may send", codecs.JSON)},
-        "/metrics": {"get": _plain("Measurements for Prometheus", codecs.TEXT)},
-        "/models": {"get": _plain("The models that are served", codecs.JSON)},
+        "/ping": {"get": _plain("Whether requests may be sent", payload.JSON, "503")},
+        "/execution-parameters": {"get": _plain("What batch transform may send", payload.JSON)},
+        "/metrics": {"get": _plain("Measurements for Prometheus", payload.TEXT)},
+        "/models": {"get": _plain("The models that are served", payload.JSON)},
     }
     if len(served) == 1:
         paths["/invocations"] = {"post": _invocation(served[0], max_payload)}
     for model in served:
-        paths[f"/models/{model.name}"] = {"get": _plain(f"About {model.name}", codecs.JSON, "404")}
+        paths[f"/models/{model.name}"] = {"get": _plain(f"About {model.name}", payload.JSON, "404")}
         paths[f"/models/{model.name}/invoke"] = {"post": _invocation(model, max_payload)}
     components: dict[str, Any] = {"schemas": {"Error": ERROR_SCHEMA}}
     found: dict[str, Any] = {
@@ -83,7 +83,7 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
         schema = {"type": "string", "maxLength": max_payload, "description": described}
         if _is_binary(accepted.name):
             schema["format"] = "binary"
-        elif accepted.name == codecs.JSON:
+        elif accepted.name == payload.JSON:
             schema = {"description": described}
         content[accepted.name] = {"schema": schema}
         if payload and ABRIDGED not in payload:
@@ -104,18 +104,18 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
 
 def _is_binary(content_type: str) -> bool:
     return not content_type.startswith("text/") and content_type not in (
-        codecs.JSON,
-        codecs.JSONLINES,
+        payload.JSON,
+        payload.JSONLINES,
     )
 
 
 def _example(payload: str, content_type: str) -> Any:
-    return json.loads(payload) if content_type == codecs.JSON else payload
+    return json.loads(payload) if content_type == payload.JSON else payload
 
 
 def _errors(statuses: Iterable[str]) -> Mapping[str, Any]:
     schema = {"$ref": "#/components/schemas/Error"}
     return {
-        status: {"description": ERRORS[status], "content": {codecs.JSON: {"schema": schema}}}
+        status: {"description": ERRORS[status], "content": {payload.JSON: {"schema": schema}}}
         for status in statuses
     }

@@ -27,10 +27,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Sequence, Tuple
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Artifact, Metadata
 from ..inference.requests import Reply, Request, fault
-from ..payload import codecs
 from ..runtime.bounds import MOST_EXAMPLES, Bounds, Ledger
 from ..runtime.errors import (
     AlgoshelfError,
@@ -162,8 +162,8 @@ class Served:
     def check(self, content_type: str, accept: str) -> None:
         """Raises PayloadError where no request of this Content-Type and Accept is answered."""
         if (content_type, accept) not in self.fitting:
-            codecs.check_content_type(content_type, self.algorithm.accepted())
-            codecs.negotiate(accept, self.algorithm.answered())
+            payload.check_content_type(content_type, self.algorithm.accepted())
+            payload.negotiate(accept, self.algorithm.answered())
             if len(self.fitting) < MOST_FITTING:
                 self.fitting.add((content_type, accept))
 

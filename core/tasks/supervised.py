@@ -18,13 +18,13 @@ from typing import (
 
 import numpy as np
 
+from .. import payload
 from ..algorithm.base import Algorithm, ContentType, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation, evaluate_classes
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.folder import Example, InputSignature, Metadata, Model, class_faults
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
-from ..payload import codecs
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
 from ..runtime.types import Array, HybridBlock, NDArray
@@ -84,8 +84,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
         """Numbers, a row or an array an example: (N, …). Override it for anything else."""
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
-        return codecs.decode_array(request_body, content_type)
+        content_type = payload.check_content_type(request_content_type, self.accepted())
+        return payload.decode_array(request_body, content_type)
 
     def initializer(self, hyperparameters: H) -> Any:
         """How parameters begin: K. He et al., "Delving deep into rectifiers", ICCV 2015."""
@@ -107,9 +107,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
         writers = {
-            codecs.JSON: lambda: codecs.encode_json({"instances": first}),
-            codecs.JSONLINES: lambda: codecs.encode_jsonlines(first),
-            codecs.CSV: lambda: codecs.encode_csv(first.reshape(1, -1)),
+            payload.JSON: lambda: payload.encode_json({"instances": first}),
+            payload.JSONLINES: lambda: payload.encode_jsonlines(first),
+            payload.CSV: lambda: payload.encode_csv(first.reshape(1, -1)),
         }
         for content_type in self.accepted():
             if content_type in writers:
@@ -191,7 +191,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             raise DataError(f"{path}: holds no examples (channel {channel!r})")
         faults = class_faults(data.encoding)
         if faults:
-            raise DataError(*(f"{path}: classes: {fault}" for fault in faults[: codecs.MAX_FAULTS]))
+            raise DataError(
+                *(f"{path}: classes: {fault}" for fault in faults[: payload.MAX_FAULTS])
+            )
         if encoding is not None and dict(data.encoding) != dict(encoding):
             raise DataError(
                 f"{path}: its classes are not those of the training: "
@@ -306,17 +308,17 @@ class ClassProbabilities:
     def best(self) -> Iterator[tuple[str, float]]:
         """The likeliest class of each answer and its probability."""
         indices, values = self.values.argmax(axis=1).tolist(), self.values.max(axis=1)
-        for index, probability in zip(indices, codecs.plain(values)):
+        for index, probability in zip(indices, payload.plain(values)):
             yield self.classes[index], probability
 
     def by_class(self) -> Iterator[dict[str, float]]:
         """The probabilities of each answer by the names of their classes."""
         if not self.named:
-            for row in codecs.plain(self.values):
+            for row in payload.plain(self.values):
                 yield dict(zip(self.classes, row))
             return
         orders = np.argsort(-self.values, axis=1, kind="stable")[:, : self.named]
-        chosen = codecs.plain(np.take_along_axis(self.values, orders, axis=1))
+        chosen = payload.plain(np.take_along_axis(self.values, orders, axis=1))
         for order, row in zip(orders.tolist(), chosen):
             yield {self.classes[index]: value for index, value in zip(order, row)}
 
@@ -337,19 +339,19 @@ class Classifier(SupervisedAlgorithm[H]):
     objective = Objective("validation:accuracy", maximize=True)
     answers = (
         ContentType(
-            codecs.JSON,
+            payload.JSON,
             "for each example the likeliest class, its probability, and those of all classes",
             '{"predictions": [{"label": "7", "probability": 0.98, "probabilities": {"0": …}}]}',
         ),
         ContentType(
-            codecs.JSONLINES,
+            payload.JSONLINES,
             "the same, a line an example",
             '{"label": "7", "probability": 0.98, …}',
         ),
         ContentType(
-            codecs.CSV, "a line an example: the likeliest class and its probability", "7,0.98"
+            payload.CSV, "a line an example: the likeliest class and its probability", "7,0.98"
         ),
-        ContentType(codecs.NPY, "the probabilities of all classes, (N, C) float32"),
+        ContentType(payload.NPY, "the probabilities of all classes, (N, C) float32"),
     )
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
@@ -416,11 +418,11 @@ class Classifier(SupervisedAlgorithm[H]):
         return names
 
     def output_fn(self, prediction: ClassProbabilities, accept: str) -> bytes:
-        content_type = codecs.negotiate(accept, self.answered())
-        if content_type == codecs.NPY:
-            return codecs.encode_npy(prediction.values)
-        if content_type == codecs.CSV:
-            return codecs.encode_csv(prediction.best())
+        content_type = payload.negotiate(accept, self.answered())
+        if content_type == payload.NPY:
+            return payload.encode_npy(prediction.values)
+        if content_type == payload.CSV:
+            return payload.encode_csv(prediction.best())
         rows: list[dict[str, Any]] = [
             {
                 "label": label,
@@ -431,9 +433,9 @@ class Classifier(SupervisedAlgorithm[H]):
         ]
         for index, remark in prediction.remarks.items():
             rows[index].update(remark)
-        if content_type == codecs.JSONLINES:
-            return codecs.encode_jsonlines(rows)
-        return codecs.encode_json({"predictions": rows})
+        if content_type == payload.JSONLINES:
+            return payload.encode_jsonlines(rows)
+        return payload.encode_json({"predictions": rows})
 
 
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:

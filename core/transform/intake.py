@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Iterator, Sequence
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..data import encoding, opening, reading, recordio, tables
 from ..data.encoding import TextForm
 from ..data.tables import Layout
-from ..payload import codecs
 from ..runtime.errors import InputError, UnsupportedContentTypeError
 
 TABBED = (".tsv", ".tab")
-TEXTS = (codecs.CSV, codecs.JSON, codecs.JSONLINES, codecs.TEXT)
+TEXTS = (payload.CSV, payload.JSON, payload.JSONLINES, payload.TEXT)
 _SEEK_BYTES = 2**20
 
 
@@ -110,14 +110,14 @@ class Intake:
 def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = None) -> Intake:
     """How ``path`` is asked about. Raises InputError for what is no input, and what it then is."""
     kind = content_type or content_type_of(path, algorithm)
-    media = codecs.check_content_type(kind, algorithm.accepted())
+    media = payload.check_content_type(kind, algorithm.accepted())
     if media not in TEXTS:
         return Intake(path, media)
-    if media != codecs.CSV:
+    if media != payload.CSV:
         form = encoding.form_of(path, whole=True)
         encoding.say(path, form)
         return Intake(path, media, form)
-    holds_texts = algorithm.text_headings or codecs.TEXT in algorithm.accepted()
+    holds_texts = algorithm.text_headings or payload.TEXT in algorithm.accepted()
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
     usual = layout.is_plain and not layout.has_header
     return Intake(path, media, layout.form, None if usual else layout)
@@ -139,24 +139,24 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     accepted = algorithm.accepted()
     if name.suffix.lower() in TABBED:
-        return codecs.CSV
+        return payload.CSV
     if name.suffix:
         kind = _by_ending(path, name)
-        table = kind == codecs.TEXT and kind not in accepted and codecs.CSV in accepted
-        return codecs.CSV if table else kind
+        table = kind == payload.TEXT and kind not in accepted and payload.CSV in accepted
+        return payload.CSV if table else kind
     with opening.open_bytes(path) as stream:
         head = stream.read(16)
     if head.startswith(recordio.MAGIC):
-        return codecs.RECORDIO_PROTOBUF
+        return payload.RECORDIO_PROTOBUF
     if head.startswith(b"\x93NUMPY"):
-        return codecs.NPY
-    return codecs.CSV if codecs.CSV in accepted else codecs.content_type_of(path)
+        return payload.NPY
+    return payload.CSV if payload.CSV in accepted else payload.content_type_of(path)
 
 
 def _by_ending(path: Path, name: Path) -> str:
     """By the ending of ``name``. Raises InputError: what the file is, where it begins so."""
     try:
-        return codecs.content_type_of(name)
+        return payload.content_type_of(name)
     except UnsupportedContentTypeError:
         with opening.open_bytes(path) as stream:
             opening.check_is_text(path, stream.read(opening.HEAD_BYTES))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Sequence
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..data import leftovers, recordio
 from ..data.reading import Reading
-from ..payload import codecs
 from ..runtime.errors import InputError, OutputError
 from .intake import Intake, intake
 from .reader import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
@@ -28,8 +28,8 @@ SINGLE_RECORDS = 256
 PART_BYTES = 4 * 2**20
 MOST_FAULTS = 10
 
-_LINED = (codecs.JSONLINES, codecs.CSV)
-_WITH_LINES = (codecs.CSV, codecs.JSONLINES, codecs.TEXT, codecs.JSON)
+_LINED = (payload.JSONLINES, payload.CSV)
+_WITH_LINES = (payload.CSV, payload.JSONLINES, payload.TEXT, payload.JSON)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Job:
             return records.body
         if self.split == LINE:
             return b"\n".join(records) + b"\n"
-        if self.split == RECORDIO and self.content_type == codecs.RECORDIO_PROTOBUF:
+        if self.split == RECORDIO and self.content_type == payload.RECORDIO_PROTOBUF:
             return b"".join(map(recordio.frame, records))
         return records[0]
 
@@ -91,7 +91,7 @@ class Job:
         """The positions of those that ask for something: a blank line does not, unless it is of
         plain text, where each line is a text.
         """
-        has_blank = self.split == LINE and self.content_type != codecs.TEXT
+        has_blank = self.split == LINE and self.content_type != payload.TEXT
         if isinstance(records, Lines) and not (has_blank and records.may_be_blank()):
             return range(len(records))
         return [
@@ -196,25 +196,25 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     offered = algorithm.answered()
     if options.join_source:
         accept = _joined_type(content_type, split)
-        if options.accept and codecs.negotiate(options.accept, offered) != accept:
+        if options.accept and payload.negotiate(options.accept, offered) != accept:
             raise InputError(
                 f"--join-source joins {content_type} with {accept}: leave out --accept"
             )
-        codecs.negotiate(accept, offered)
+        payload.negotiate(accept, offered)
         if source.rewrites:
             raise InputError(
                 "--join-source joins comma-separated columns as they stand: write the file so, "
                 "or leave it out"
             )
     elif options.accept:
-        accept = codecs.negotiate(options.accept, offered)
+        accept = payload.negotiate(options.accept, offered)
     else:
         accept = next((each for each in _LINED if each in offered), offered[0])
-    if split != NONE and accept not in (_LINED if strategy == MULTI else (*_LINED, codecs.JSON)):
-        alone = " with --strategy single" if accept == codecs.JSON else ""
+    if split != NONE and accept not in (_LINED if strategy == MULTI else (*_LINED, payload.JSON)):
+        alone = " with --strategy single" if accept == payload.JSON else ""
         raise InputError(
             f"--accept {accept} is one document a request, and gives no line for each {split}: "
-            f"take it{alone or ' with --split-type none'}, or --accept {codecs.JSONLINES}"
+            f"take it{alone or ' with --split-type none'}, or --accept {payload.JSONLINES}"
         )
     return Job(
         path,
@@ -247,15 +247,15 @@ def _stat(path: Path) -> os.stat_result:
 
 def usual_split(content_type: str) -> str:
     """The split type of a body of ``content_type`` that is not told its own."""
-    if content_type in (codecs.CSV, codecs.JSONLINES, codecs.TEXT):
+    if content_type in (payload.CSV, payload.JSONLINES, payload.TEXT):
         return LINE
-    return RECORDIO if content_type == codecs.RECORDIO_PROTOBUF else NONE
+    return RECORDIO if content_type == payload.RECORDIO_PROTOBUF else NONE
 
 
 def _check_split(content_type: str, split: str, strategy: str) -> None:
     if split == LINE and content_type not in _WITH_LINES:
         raise InputError(f"--split-type line: {content_type} has no lines; give --split-type none")
-    shared = (codecs.RECORDIO_PROTOBUF,) if split == RECORDIO else _WITH_LINES[:3]
+    shared = (payload.RECORDIO_PROTOBUF,) if split == RECORDIO else _WITH_LINES[:3]
     if split != NONE and strategy == MULTI and content_type not in shared:
         raise InputError(
             f"--split-type {split}: a request holds one {content_type} only; "
@@ -265,10 +265,10 @@ def _check_split(content_type: str, split: str, strategy: str) -> None:
 
 def _joined_type(content_type: str, split: str) -> str:
     """The content type of answers that can stand beside their input."""
-    lined = split == LINE and content_type in (codecs.CSV, codecs.JSONLINES)
-    if lined or (split == NONE and content_type == codecs.JSON):
+    lined = split == LINE and content_type in (payload.CSV, payload.JSONLINES)
+    if lined or (split == NONE and content_type == payload.JSON):
         return content_type
     raise InputError(
-        f"--join-source joins lines of {codecs.CSV} or {codecs.JSONLINES}, or a whole "
-        f"{codecs.JSON}, not {content_type} with --split-type {split}"
+        f"--join-source joins lines of {payload.CSV} or {payload.JSONLINES}, or a whole "
+        f"{payload.JSON}, not {content_type} with --split-type {split}"
     )

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generator, Iterator, NamedTuple, Sequence
 
+from .. import payload
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Model
-from ..payload import codecs
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.types import Context
 from .job import MULTI, Job
@@ -136,7 +136,7 @@ class Asker:
     def _predicted(self, job: Job, decoded: Any, count: int, model: Model) -> Any:
         """The prediction for ``count`` records. Raises PayloadError where one is bad."""
         prediction = self.algorithm.predict_fn(decoded, model)
-        if job.split != NONE and job.accept != codecs.JSON and len(prediction) != count:
+        if job.split != NONE and job.accept != payload.JSON and len(prediction) != count:
             raise UnfitPayloadError(
                 f"holds {len(prediction)} examples, expected one"
                 if count == 1
@@ -192,7 +192,7 @@ def _chosen(part: Part, asked: Sequence[int]) -> Sequence[bytes]:
 
 def _checked(job: Job, part: Part) -> Part:
     """``part`` without the lines of CSV that are no rows: SageMaker divides at line feeds only."""
-    if job.split != LINE or job.content_type != codecs.CSV:
+    if job.split != LINE or job.content_type != payload.CSV:
         return part
     if isinstance(part.records, Lines) and b'"' not in part.records.body:
         return part
@@ -200,7 +200,7 @@ def _checked(job: Job, part: Part) -> Part:
         Fault(
             MalformedPayloadError,
             "a quote is left open: a cell that holds a line feed is divided there, as SageMaker "
-            f"does; send such texts as {codecs.JSONLINES}",
+            f"does; send such texts as {payload.JSONLINES}",
         )
         if isinstance(record, bytes) and record.count(b'"') % 2
         else record

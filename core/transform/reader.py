@@ -10,8 +10,8 @@ from typing import IO, Any, Iterator, NamedTuple, Sequence, Union, overload
 
 import numpy as np
 
+from .. import payload
 from ..data import recordio
-from ..payload import codecs
 from ..runtime.errors import (
     DataError,
     InputError,
@@ -198,8 +198,8 @@ def _skipped(stream: IO[bytes], length: int) -> tuple[int, bytes]:
 
 
 def _without_mark(body: bytes, count: int, offset: int) -> Lines:
-    marked = offset == 0 and body.startswith(codecs.UTF8_MARK)
-    return Lines(body[len(codecs.UTF8_MARK) :] if marked else body, count)
+    marked = offset == 0 and body.startswith(payload.UTF8_MARK)
+    return Lines(body[len(payload.UTF8_MARK) :] if marked else body, count)
 
 
 def _collected(

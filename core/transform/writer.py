@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Sequence, Tuple
 
-from ..payload import codecs
+from .. import payload
 from ..runtime.errors import PluginError
 from .job import Job
 from .predictor import Answer
@@ -58,7 +58,7 @@ def composed(answer: Answer, algorithm: str) -> tuple[bytes, int, Faults]:
 def report(job: Job, faults: Faults) -> bytes:
     """A line of JSON for each of ``faults``."""
     return b"".join(
-        codecs.encode_json(
+        payload.encode_json(
             {
                 "file": job.name,
                 "line": None if job.split == NONE else number,
@@ -80,24 +80,24 @@ def place(job: Job, number: int) -> str:
 
 def _shown(job: Job, fault: Fault) -> bytes:
     """What stands in the output for a bad record."""
-    if job.accept not in (codecs.JSON, codecs.JSONLINES):
+    if job.accept not in (payload.JSON, payload.JSONLINES):
         return b""
     shown = {"error": {"code": fault.kind.code, "message": fault.reason}}
-    return codecs.encode_json(shown) + (b"\n" if job.split == NONE else b"")
+    return payload.encode_json(shown) + (b"\n" if job.split == NONE else b"")
 
 
 def _joined(job: Job, record: Record, answer: bytes) -> bytes:
     """A record of the input with its answer, as SageMaker's JoinSource puts them together."""
     assert isinstance(record, bytes)
     record, answer = record.strip(b" \t\r\n"), answer.rstrip(b"\n")
-    if job.content_type == codecs.CSV:
+    if job.content_type == payload.CSV:
         return record + b"," + answer
-    key = codecs.encode_json(OUTPUT_KEY)
+    key = payload.encode_json(OUTPUT_KEY)
     if not record.startswith(b"{"):
         return b'{"%s":%s,%s:%s}' % (INPUT_KEY.encode(), record, key, answer)
     if key in record:  # perhaps as a key, which the answer replaces
         joined = json.loads(record)
         joined[OUTPUT_KEY] = json.loads(answer)
-        return codecs.encode_json(joined)
+        return payload.encode_json(joined)
     comma = b"" if record[1:-1].strip() == b"" else b","
     return record[:-1] + comma + key + b":" + answer + b"}"
