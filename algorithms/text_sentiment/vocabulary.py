@@ -16,7 +16,7 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ...core import ArtifactError, DataError, MissingDependencyError, UnfitPayloadError, mx
-from ...core.data.files import open_bytes
+from ...core.data.opening import open_bytes
 from ...core.runtime.types import Array
 
 PADDING, UNKNOWN = 0, 1

@@ -10,7 +10,6 @@ from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
-from ..container.job import BENCHMARK, CHECKPOINT_EVERY, SEED
 from .base import Algorithm, ContentType, Objective, PublishedResult
 from .channels import TEST, TRAIN, VALIDATION, Channel
 from .hyperparameters import Hyperparameters
@@ -19,6 +18,7 @@ from .search_space import range_faults
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FLAG = re.compile(r"[a-z][a-z0-9_]*")
 # What a training job takes beside an algorithm's hyperparameters; how SageMaker's own begin.
+SEED, CHECKPOINT_EVERY, BENCHMARK = "seed", "checkpoint_every", "benchmark"
 OF_JOBS = MappingProxyType(dict.fromkeys((SEED, CHECKPOINT_EVERY, BENCHMARK), "of a training job"))
 OF_SAGEMAKER = "sagemaker_"
 # Flags of nearly every algorithm.

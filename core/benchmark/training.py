@@ -15,8 +15,8 @@ from typing import Any, Iterable, Mapping, Sequence
 from ..algorithm.base import Algorithm
 from ..algorithm.hyperparameters import Hyperparameters
 from ..data.reading import Reading
+from ..runtime.children import die_with_parent
 from ..runtime.errors import InputError, TrainingError
-from ..training.launch import die_with_parent
 from .records import Objective, Place, Record, Run
 
 CHILD = "algoshelf.core.benchmark.child"

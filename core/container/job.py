@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Collection, Mapping, NoReturn, Sequence
 
 from ..algorithm.base import Algorithm
+from ..algorithm.declaration import BENCHMARK, CHECKPOINT_EVERY, SEED
 from ..benchmark import Task, measure_job
 from ..data.files import entries
 from ..data.leftovers import is_no_data
@@ -30,7 +31,6 @@ CHANNEL_VARIABLE = "SM_CHANNEL_"
 # In a job without network the SDK hands the script over in a channel of this name.
 CODE = "code"
 # Hyperparameters of the job, beside those of the algorithm.
-SEED, CHECKPOINT_EVERY, BENCHMARK = "seed", "checkpoint_every", "benchmark"
 READING = tuple(name for name, _, _ in READING_FLAGS)  # how tables and texts are read
 # AWS's toolkit hands no SIGTERM on: a job that is stopped loses what it learned since the last one.
 CHECKPOINT_SECONDS = "5m"

@@ -14,7 +14,7 @@ from ..data.numbers import parse_csv
 from ..runtime.errors import DataError
 from ..runtime.types import Array
 from . import faults, leftovers, tables
-from .opening import open_bytes
+from .opening import open_bytes as open_bytes  # plugins read their files with it
 from .tables import Layout
 
 # In a folder; a table that is given by itself may be called anything.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy
 
-from ..payload.decode import without_warnings_of
 from ..runtime import bounds
 from ..runtime.errors import InputError, MalformedPayloadError, UnfitPayloadError
 from ..runtime.faults import quoted, refuse
@@ -88,12 +89,21 @@ def _is_regular(text: bytes, characters: bytes, rows: int, columns: int) -> bool
     return len(marks) == rows * columns and marks == (b"," * (columns - 1) + b"\n") * rows
 
 
+@contextlib.contextmanager
+def _without_warnings_of(module: str) -> Iterator[None]:
+    # Filters are the process's, not the thread's: should two threads leave in the wrong order,
+    # no more than this module's warnings stays hidden.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=re.escape(module))
+        yield
+
+
 def _parse_numbers(text: bytes, dtype: str, count: int) -> NDArray[Any] | None:
     # numpy.fromstring stops at what it can't read, with no more than a warning, after taking
     # the number before it ("1 2" gives 1). It reached the end if it found the 0 put there.
     # It takes some blank cells for numbers too, so no text with blanks comes here.
     joined = text.replace(b"\n", b",") + b"0"
-    with without_warnings_of(__name__):
+    with _without_warnings_of(__name__):
         try:
             found = numpy.fromstring(joined, dtype=dtype, sep=",")
         except ValueError:

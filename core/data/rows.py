@@ -19,7 +19,8 @@ from ..runtime.types import Array
 from . import protobuf as recordio_protobuf
 from . import recordio
 from .dataset import chunks
-from .files import TABLE_SUFFIXES, data_files, numeric_lines, open_bytes, read_arrays
+from .files import TABLE_SUFFIXES, data_files, numeric_lines, read_arrays
+from .opening import open_bytes
 
 FORMATS = (
     "CSV or TSV, a line a row, with or without a header, gz or not",

@@ -19,28 +19,17 @@ from .content_types import (
     check_content_type,
     content_type_of,
     media_type,
+    parameter,
 )
 from .decode import (
-    BOM_UTF8,
-    BOM_UTF16_BE,
-    BOM_UTF16_LE,
-    BOM_UTF32_BE,
-    BOM_UTF32_LE,
     decode_array,
     decode_image,
     decode_records,
-    getincrementaldecoder,
-    lookup,
 )
 from .encode import encode_csv, encode_json, encode_jsonlines, encode_npy, plain
 from .negotiate import negotiate
 
 __all__ = [
-    "BOM_UTF8",
-    "BOM_UTF16_BE",
-    "BOM_UTF16_LE",
-    "BOM_UTF32_BE",
-    "BOM_UTF32_LE",
     "CSV",
     "FLOAT32_LIMIT",
     "JPEG",
@@ -63,12 +52,11 @@ __all__ = [
     "encode_json",
     "encode_jsonlines",
     "encode_npy",
-    "getincrementaldecoder",
     "joined_npy",
-    "lookup",
     "media_type",
     "negotiate",
     "npy_layout",
+    "parameter",
     "parse_csv",
     "plain",
 ]

@@ -7,14 +7,12 @@ from 1, in lines, columns, examples and elements: ``example 3, element (2, 5)``.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import itertools
 import json
 import re
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 import numpy
@@ -37,15 +35,6 @@ MAX_DIGITS = 4300  # of one integer: Python's own limit, in the versions that ha
 # About what Python's objects take: a str with its place in a list, and in JSON each sign.
 STR_BYTES = 60
 JSON_BYTES = {",": 32, '"': 16, "[": 64, "{": 240}
-
-
-@contextlib.contextmanager
-def without_warnings_of(module: str) -> Iterator[None]:
-    # Filters are the process's, not the thread's: should two threads leave in the wrong order,
-    # no more than this module's warnings stays hidden.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=re.escape(module))
-        yield
 
 
 # Records

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..data.npy import joined_npy, npy_layout
 from ..runtime.errors import PayloadError
-from . import codecs
+from .content_types import CSV, JSON, JSONLINES, NPY
+from .encode import encode_npy
 
-_LINES = (codecs.JSONLINES, codecs.CSV)
+_LINES = (JSONLINES, CSV)
 _FRAMES = ((b'{"predictions":[', b"]}"), (b"[", b"]"))  # as JSON answers are written
 
 
@@ -36,11 +38,11 @@ class Joined:
 
     def body(self) -> bytes:
         """The answer to all of them."""
-        if self._content_type == codecs.JSON:
+        if self._content_type == JSON:
             before, after = self._form
             return bytes(before + b",".join(self._parts) + after)
-        if self._content_type == codecs.NPY:
-            return codecs.encode_npy(codecs.joined_npy(self._parts))
+        if self._content_type == NPY:
+            return encode_npy(joined_npy(self._parts))
         return b"".join(self._parts)
 
     def _inner(self, body: bytes, examples: int) -> tuple[Any, bytes] | None:
@@ -48,11 +50,11 @@ class Joined:
         if self._content_type in _LINES:
             whole = body.endswith(b"\n") and body.count(b"\n") == examples
             return ("", body) if whole else None
-        if self._content_type == codecs.JSON:
+        if self._content_type == JSON:
             return _inner_json(body, examples)
-        if self._content_type == codecs.NPY:
+        if self._content_type == NPY:
             try:
-                dtype, order, shape, _ = codecs.npy_layout(body, len(body))
+                dtype, order, shape, _ = npy_layout(body, len(body))
             except PayloadError:
                 return None
             return ((dtype.str, order, shape[1:]), body) if shape[0] == examples else None

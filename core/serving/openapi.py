@@ -76,7 +76,7 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
     algorithm, example = model.algorithm, model.metadata.example
     content: dict[str, Any] = {}
     for accepted in algorithm.accepts:
-        payload = example.body if accepted.name == example.content_type else accepted.example
+        body = example.body if accepted.name == example.content_type else accepted.example
         described = "; ".join(
             [accepted.description, *(f"the content type may add {p}" for p in accepted.parameters)]
         )
@@ -86,8 +86,8 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
         elif accepted.name == payload.JSON:
             schema = {"description": described}
         content[accepted.name] = {"schema": schema}
-        if payload and ABRIDGED not in payload:
-            content[accepted.name]["example"] = _example(payload, accepted.name)
+        if body and ABRIDGED not in body:
+            content[accepted.name]["example"] = _example(body, accepted.name)
     answers = {
         answered.name: {"schema": {"description": answered.description}}
         for answered in algorithm.answers
@@ -109,8 +109,8 @@ def _is_binary(content_type: str) -> bool:
     )
 
 
-def _example(payload: str, content_type: str) -> Any:
-    return json.loads(payload) if content_type == payload.JSON else payload
+def _example(body: str, content_type: str) -> Any:
+    return json.loads(body) if content_type == payload.JSON else body
 
 
 def _errors(statuses: Iterable[str]) -> Mapping[str, Any]:

@@ -29,11 +29,11 @@ from ..inference.answers import ask, best, close, rows_of
 from ..inference.requests import Answering, Replies, Reply, Request
 from ..runtime import mx
 from ..runtime.bounds import Account, Bounds, Ledger
+from ..runtime.children import die_with_parent
 from ..runtime.devices import parse_devices
 from ..runtime.errors import AlgoshelfError, ArtifactError
 from ..runtime.printable import guard_streams
 from ..runtime.types import Context, HybridBlock
-from ..training.launch import die_with_parent
 from .sized import sized
 from .wire import Message, messages, pack
 

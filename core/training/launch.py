@@ -9,7 +9,6 @@ the one who looks on.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ import time
 from typing import IO, Callable, Mapping, Sequence
 
 from ..runtime import mx
+from ..runtime.children import die_with_parent
 from ..runtime.errors import TrainingError
 from ..runtime.opt_ml import Hosts, report_failure
 from ..runtime.signals import heeded
@@ -190,11 +190,6 @@ def _start(
         start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who hands it on
         preexec_fn=die_with_parent,
     )
-
-
-def die_with_parent() -> None:
-    """Have this process killed when the one that started it ends."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core import codecs
+from ...core.algorithm.declaration import BENCHMARK, SEED
 from ...core.algorithm.hyperparameters import Search
 from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
-from ...core.container.job import BENCHMARK, SEED
 from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.training.reporting import metric_definitions

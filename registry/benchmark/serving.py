@@ -16,8 +16,8 @@ from typing import Any, Callable, Iterator, Sequence
 
 from ...core.artifact.folder import Artifact
 from ...core.benchmark import Record, Run
+from ...core.runtime.children import die_with_parent
 from ...core.runtime.errors import TrainingError
-from ...core.training.launch import die_with_parent
 
 PATH = "/invocations"
 WARM_UP_SECONDS = 2.0
