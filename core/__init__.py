@@ -36,7 +36,8 @@ from .runtime.errors import (
     UnsupportedContentTypeError,
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
-from .tasks.supervised import Classifier, ClassProbabilities, SupervisedAlgorithm
+from .tasks.classification import Classifier, ClassProbabilities
+from .tasks.supervised import SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
 from .training.engine import on_device
 

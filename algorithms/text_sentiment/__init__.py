@@ -37,7 +37,8 @@ from ...core import (
     mx,
     supervised_channels,
 )
-from ...core.tasks.supervised import outputs, softmax
+from ...core.tasks.classification import softmax
+from ...core.tasks.supervised import outputs
 from . import data as texts
 from . import vocabulary as words
 from .vocabulary import Encoder, TextDataset

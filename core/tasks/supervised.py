@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Any, Mapping, Sequence, TypeVar
 
 import numpy as np
 
 from .. import payload
-from ..algorithm.base import Algorithm, ContentType, Objective
+from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
-from ..algorithm.evaluation import Evaluation, evaluate_classes
+from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.folder import Example, InputSignature, Metadata, Model, class_faults
+from ..artifact.folder import Example, InputSignature, Model, class_faults
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
-from ..runtime.errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
+from ..runtime.errors import DataError, PayloadError, PluginError
 from ..runtime.types import Array, HybridBlock, NDArray
 from ..training import loop
 from ..training.together import (
@@ -280,164 +271,6 @@ def _names(encoding: Mapping[str, Any]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-@dataclass(frozen=True)
-class ClassProbabilities:
-    """A classifier's answers: ``values`` (N, C) float32, rows that sum to 1, over ``classes``.
-
-    ``named`` is how many classes an answer names, the likeliest first; 0 are all, in their order.
-    ``remarks`` are what is to be said of some answers, by their index: JSON holds it beside them.
-    """
-
-    classes: tuple[str, ...]
-    values: Array
-    named: int = 0
-    remarks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, part: slice) -> ClassProbabilities:
-        places = range(len(self))[part]
-        remarks = {
-            index: self.remarks[place]
-            for index, place in enumerate(places if self.remarks else ())
-            if place in self.remarks
-        }
-        return replace(self, values=self.values[part], remarks=remarks)
-
-    def best(self) -> Iterator[tuple[str, float]]:
-        """The likeliest class of each answer and its probability."""
-        indices, values = self.values.argmax(axis=1).tolist(), self.values.max(axis=1)
-        for index, probability in zip(indices, payload.plain(values)):
-            yield self.classes[index], probability
-
-    def by_class(self) -> Iterator[dict[str, float]]:
-        """The probabilities of each answer by the names of their classes."""
-        if not self.named:
-            for row in payload.plain(self.values):
-                yield dict(zip(self.classes, row))
-            return
-        orders = np.argsort(-self.values, axis=1, kind="stable")[:, : self.named]
-        chosen = payload.plain(np.take_along_axis(self.values, orders, axis=1))
-        for order, row in zip(orders.tolist(), chosen):
-            yield {self.classes[index]: value for index, value in zip(order, row)}
-
-
-class Classifier(SupervisedAlgorithm[H]):
-    """A supervised algorithm whose network ends in one logit a class."""
-
-    metrics = {
-        "train:loss": "mean cross-entropy of the training batches, as augmented",
-        "validation:accuracy": "part of the validation examples whose class is found",
-        "validation:cross_entropy": "mean of -log(probability of the true class), in nats",
-        "test:accuracy": "the same for the test channel, after training",
-        "test:cross_entropy": "the same for the test channel, after training",
-        "train:throughput": "examples a second, without validation",
-        "train:data_wait": "part of the time in which the devices waited for data",
-        "train:peak_memory_mb": "the most memory that the process has held, in MiB",
-    }
-    objective = Objective("validation:accuracy", maximize=True)
-    answers = (
-        ContentType(
-            payload.JSON,
-            "for each example the likeliest class, its probability, and those of all classes",
-            '{"predictions": [{"label": "7", "probability": 0.98, "probabilities": {"0": …}}]}',
-        ),
-        ContentType(
-            payload.JSONLINES,
-            "the same, a line an example",
-            '{"label": "7", "probability": 0.98, …}',
-        ),
-        ContentType(
-            payload.CSV, "a line an example: the likeliest class and its probability", "7,0.98"
-        ),
-        ContentType(payload.NPY, "the probabilities of all classes, (N, C) float32"),
-    )
-
-    def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
-        names = data.encoding.get("classes", ())
-        if not names or labels.ndim != 1:
-            raise DataError(
-                f"{path}: its examples have no class, or several labels each: expected one class"
-            )
-        found = np.unique(labels)
-        if len(found) < 2:
-            raise DataError(
-                f"{path}: all {len(data):,} examples are of one class "
-                f"({', '.join(repr(names[label]) for label in found)}): expected two at least, or "
-                "there is nothing to tell apart"
-            )
-
-    def loss(self, hyperparameters: H) -> Any:
-        return mx.gluon.loss.SoftmaxCrossEntropyLoss()
-
-    def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        return evaluate_classes(
-            softmax(outputs), data.labels(), self._classes(outputs, data.encoding)
-        )
-
-    def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
-        """Probabilities for ``input_data`` (N, …), the network's own input.
-
-        Raises UnfitPayloadError where an example has another shape than the network takes, or
-        numbers so large that it cannot compute with them.
-        """
-        signature = model.metadata.input
-        if input_data.shape[1:] != signature.shape[1:]:
-            raise UnfitPayloadError(
-                f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
-            )
-        logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
-        beyond = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
-        if len(beyond):
-            raise UnfitPayloadError(
-                f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
-                "not finite"
-            )
-        return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
-
-    def disagreements(
-        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
-    ) -> Iterable[str]:
-        if outputs != ((1, len(metadata.classes)),):
-            shown = " and ".join(str(shape[1:]) for shape in outputs[:3])
-            yield (
-                f"the network gives {shown} outputs an example for {len(metadata.classes)} classes"
-            )
-
-    def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the classes, one for each of ``logits`` (N, C)."""
-        names = tuple(encoding.get("classes", ()))
-        if not np.isfinite(logits).all():
-            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
-        if logits.ndim != 2 or logits.shape[1] != len(names):
-            raise PluginError(
-                f"the network of {self.name} gives {logits.shape[1:]} outputs an example for "
-                f"{len(names)} classes ({', '.join(names[:10])})"
-            )
-        return names
-
-    def output_fn(self, prediction: ClassProbabilities, accept: str) -> bytes:
-        content_type = payload.negotiate(accept, self.answered())
-        if content_type == payload.NPY:
-            return payload.encode_npy(prediction.values)
-        if content_type == payload.CSV:
-            return payload.encode_csv(prediction.best())
-        rows: list[dict[str, Any]] = [
-            {
-                "label": label,
-                "probability": probability,
-                "probabilities": probabilities,
-            }
-            for (label, probability), probabilities in zip(prediction.best(), prediction.by_class())
-        ]
-        for index, remark in prediction.remarks.items():
-            rows[index].update(remark)
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(rows)
-        return payload.encode_json({"predictions": rows})
-
-
 def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
@@ -453,12 +286,4 @@ def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
         return found
     result: Array = np.empty_like(found)
     result[order] = found
-    return result
-
-
-def softmax(logits: Array) -> Array:
-    """Rows (N, C) of logits as probabilities."""
-    result: Array = logits - logits.max(axis=1, keepdims=True)
-    np.exp(result, out=result)
-    result /= result.sum(axis=1, keepdims=True)
     return result

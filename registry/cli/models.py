@@ -16,11 +16,12 @@ import click
 from ...core import codecs
 from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
-from ...core.algorithm.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
+from ...core.algorithm.evaluation import ClassFigures, Evaluation
 from ...core.artifact.folder import Artifact
 from ...core.data.files import exists
 from ...core.data.reading import using
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
+from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ...core.transform.intake import intake
 from ..discovery import opened
 from .flags import PATH
