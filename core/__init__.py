@@ -10,7 +10,8 @@ from .algorithm.evaluation import Evaluation
 from .algorithm.hooks import hookimpl, hookspec
 from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
 from .algorithm.search_space import Range, tunable
-from .artifact.folder import Artifact, Example, InputSignature, Metadata, Model
+from .artifact.folder import Artifact, Model
+from .artifact.metadata import Example, InputSignature, Metadata
 from .data import files
 from .data import protobuf as recordio_protobuf
 from .data.image_datasets import CsvRows, ImageFiles, RecordImages

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import AbstractSet, Any, Iterator
 
 from ...core import DataError, HybridBlock, mx
-from ...core.artifact.folder import PARAMETERS, digest_of
+from ...core.artifact.metadata import PARAMETERS
 from ...core.runtime import params
+from ...core.runtime.staging import digest_of
 
 
 def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:

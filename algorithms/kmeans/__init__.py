@@ -43,7 +43,7 @@ from ...core import (
     recordio_protobuf,
 )
 from ...core.algorithm.evaluation import GroupFigures
-from ...core.artifact.folder import Metadata
+from ...core.artifact.metadata import Metadata
 from ...core.data.dataset import chunks
 from ...core.data.rows import FORMATS, Rows, read_rows
 from ...core.training.loop import predict

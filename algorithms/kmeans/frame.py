@@ -12,7 +12,7 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from ...core import Array, ArtifactError
-from ...core.artifact.folder import METADATA
+from ...core.artifact.metadata import METADATA
 from ...core.data.dataset import chunks
 from .sharding import squared_differences
 

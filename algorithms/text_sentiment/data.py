@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence
 
 from ...core import DataError
 from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
-from ...core.artifact.folder import name_fault
+from ...core.artifact.metadata import name_fault
 from ...core.data import encoding, reading, tables
 from ...core.data.encoding import TextForm
 from ...core.data.files import data_files, entries, with_suffix

@@ -22,7 +22,8 @@ from typing import (
     TypeVar,
 )
 
-from ..artifact.folder import Artifact, Examined, Metadata, Model
+from ..artifact.folder import Artifact, Examined, Model
+from ..artifact.metadata import Metadata
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from .channels import Channel

@@ -3,6 +3,7 @@
 May import runtime only.
 """
 
-from .folder import Artifact, Example, InputSignature, Metadata, Model
+from .folder import Artifact, Model
+from .metadata import Example, InputSignature, Metadata
 
 __all__ = ["Artifact", "Example", "InputSignature", "Metadata", "Model"]

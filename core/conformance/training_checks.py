@@ -13,7 +13,7 @@ import numpy as np
 
 from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST
-from ..artifact.folder import METADATA, PARAMETERS, SYMBOL
+from ..artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ..data.files import entries
 from ..inference.answers import own_answers
 from ..runtime import params

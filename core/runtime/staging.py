@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -100,6 +101,20 @@ def exchange(one: Path, other: Path) -> bool:
         at_cwd, both = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
         return bool(swap(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), both) == 0)
     return False
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written, before anything relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unique() -> str:

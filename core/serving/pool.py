@@ -29,7 +29,8 @@ from typing import Any, Callable, Sequence, Tuple
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..artifact.folder import Artifact, Metadata
+from ..artifact.folder import Artifact
+from ..artifact.metadata import Metadata
 from ..inference.requests import Reply, Request, fault
 from ..runtime.bounds import MOST_EXAMPLES, Bounds, Ledger
 from ..runtime.errors import (

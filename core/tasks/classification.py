@@ -11,7 +11,8 @@ import numpy as np
 from .. import payload
 from ..algorithm.base import ContentType, Objective
 from ..algorithm.evaluation import Evaluation
-from ..artifact.folder import Metadata, Model
+from ..artifact.folder import Model
+from ..artifact.metadata import Metadata
 from ..data.dataset import Dataset
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError, UnfitPayloadError

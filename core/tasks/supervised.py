@@ -14,7 +14,8 @@ from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.folder import Example, InputSignature, Model, class_faults
+from ..artifact.folder import Model
+from ..artifact.metadata import Example, InputSignature, class_faults
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError

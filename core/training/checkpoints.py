@@ -22,9 +22,9 @@ from typing import IO, Any, Mapping
 
 import numpy as np
 
-from ..artifact.folder import digest_of, sync
 from ..runtime import mx, params, staging
 from ..runtime.errors import InputError, OutputError
+from ..runtime.staging import digest_of, sync
 from ..runtime.types import NDArray
 from .reporting import Reporter
 

@@ -33,7 +33,9 @@ import numpy as np
 from ..algorithm.channels import check_channels
 from ..algorithm.hyperparameters import Hyperparameters
 from ..artifact import folder as artifact
-from ..artifact.folder import Artifact, Example, InputSignature, Metadata
+from ..artifact.folder import Artifact
+from ..artifact.metadata import Example, InputSignature, Metadata, class_faults
+from ..artifact.target import staged
 from ..data.reading import Reading, using
 from ..runtime import mx, staging
 from ..runtime.devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
@@ -340,7 +342,7 @@ class Run(Generic[H]):
     def _metadata(
         self, signature: InputSignature, example: Example, encoding: Mapping[str, Any] | None
     ) -> Metadata:
-        faults = artifact.class_faults(encoding or {})
+        faults = class_faults(encoding or {})
         if faults:
             raise DataError(*(f"classes: {fault}" for fault in faults))
         try:
@@ -462,7 +464,7 @@ def check_compression(options: RunOptions, store: str | None) -> None:
 def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
     """Where the artifact is written; what another host than the chief writes is thrown away."""
     if cluster.is_chief:
-        with artifact.staged(output) as folder:
+        with staged(output) as folder:
             yield folder
     else:
         with staging.stage(Path(tempfile.gettempdir()), f"algoshelf-host-{os.getuid()}") as scratch:

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
-from ..artifact.folder import sync
 from ..runtime.errors import OutputError
+from ..runtime.staging import sync
 
 NAME = ".transform.jsonl"
 

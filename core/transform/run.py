@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ..algorithm.base import Algorithm
-from ..artifact.folder import METADATA, PARAMETERS, SYMBOL, digest_of
+from ..artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ..data.reading import using
 from ..runtime.devices import parse_devices
 from ..runtime.errors import ArtifactError, DataError, OutputError, PayloadError
+from ..runtime.staging import digest_of
 from . import journal
 from .job import FAIL, Job, TransformOptions, select
 from .predictor import Answer, Asker

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
-from ...core.artifact.folder import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL, Artifact
+from ...core.artifact.folder import Artifact
+from ...core.artifact.metadata import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL
 from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ...core.artifact.folder import METADATA, Artifact
+from ...core.artifact.folder import Artifact
+from ...core.artifact.metadata import METADATA
 from ...core.runtime.errors import InputError
 from ..discovery import Entry, catalog, opened
 from .flags import PATH

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ...core.artifact.folder import Artifact, Metadata
+from ...core.artifact.folder import Artifact
+from ...core.artifact.metadata import Metadata
 from ...core.runtime import opt_ml as container
 from ...core.runtime.bounds import MOST_EXAMPLES
 from ...core.runtime.cores import cores

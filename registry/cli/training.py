@@ -15,7 +15,7 @@ from typing import Any, Mapping
 import click
 
 from ...core.algorithm.channels import TEST, check_channels
-from ...core.artifact.folder import remove_leftovers
+from ...core.artifact.target import remove_leftovers
 from ...core.data.reading import using
 from ...core.runtime import opt_ml as container
 from ...core.runtime.errors import AlgoshelfError, InputError

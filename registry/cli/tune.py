@@ -93,7 +93,7 @@ def _tune(
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, ctx, output, storage)
     check_installed(entry, entry.algorithm.Hyperparameters.parse(plan.fixed))
-    from ...core.artifact.folder import check_target
+    from ...core.artifact.target import check_target
     from ..files import check_writable
     from ..tuning.report import write_report
     from ..tuning.study import Store

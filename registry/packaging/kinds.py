@@ -6,7 +6,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from ...core.artifact.folder import METADATA, PARAMETERS, SYMBOL, Artifact
+from ...core.artifact.folder import Artifact
+from ...core.artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ...core.runtime.errors import InputError, PluginError
 from ..discovery import Entry
 from . import requirements, writing

@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.hyperparameters import TrainingHyperparameters
-from ...core.artifact.folder import remove_leftovers, staged
+from ...core.artifact.target import remove_leftovers, staged
 from ...core.data.walking import walk
 from ...core.runtime.errors import InputError, TrainingError
 from ...core.runtime.mx import share_threads

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from algoshelf.core import Artifact, ArtifactError, InputSignature, OutputError
-from algoshelf.core.artifact.folder import staged
+from algoshelf.core.artifact.target import staged
 from pydantic import ValidationError
 
 from tests.conftest import InProcess

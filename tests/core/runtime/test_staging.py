@@ -12,7 +12,7 @@ from typing import Iterator
 import numpy as np
 import pytest
 from algoshelf.core import Reporter, mx
-from algoshelf.core.artifact.folder import staged
+from algoshelf.core.artifact.target import staged
 from algoshelf.core.runtime import staging
 from algoshelf.core.training.checkpoints import Checkpoint, Checkpoints
 
@@ -23,7 +23,7 @@ NAMES = ("algorithm.json", "model-0000.params", "model-symbol.json")
 MODEL = """
 import os, sys
 from pathlib import Path
-from algoshelf.core.artifact.folder import staged
+from algoshelf.core.artifact.target import staged
 with staged(Path(sys.argv[1])) as stage:
     for name in ("algorithm.json", "model-0000.params", "model-symbol.json"):
         (stage / name).write_text(sys.argv[2])
