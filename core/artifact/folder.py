@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, T
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
 
+from ..data.reading import Headings
 from ..runtime import graph as graphs
 from ..runtime import mx, params, staging
 from ..runtime.errors import ArtifactError, OutputError
@@ -108,6 +109,11 @@ class Metadata(BaseModel):
         default_factory=dict,
         description="channel to how many examples it had, and how many files were left out of it, "
         "pictures inverted, and the like",
+    )
+    headings: Optional[Headings] = Field(
+        default=None,
+        description="of the columns of the tables that were read, by which later ones"
+        " are taken; none where they had no headings",
     )
     packages: Dict[str, str] = Field(default_factory=dict)
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
@@ -448,7 +454,7 @@ def staged(target: Path) -> Iterator[Path]:
             stage = held.enter_context(staging.stage(place, target.name))
         except OSError as error:
             _remove_empty(created)
-            raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+            raise OutputError(staging.unwritable(target, error)) from None
         try:
             yield stage
             with _signals_deferred():

@@ -5,7 +5,7 @@ May import runtime and data.
 
 from ..data.npy import MOST_NPY_HEAD, joined_npy, npy_layout
 from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
-from ..runtime.faults import MAX_FAULTS
+from ..runtime.faults import MAX_FAULTS, either
 from .content_types import (
     CSV,
     JPEG,
@@ -18,29 +18,14 @@ from .content_types import (
     WEBP,
     check_content_type,
     content_type_of,
+    endings,
     media_type,
 )
-from .decode import (
-    BOM_UTF8,
-    BOM_UTF16_BE,
-    BOM_UTF16_LE,
-    BOM_UTF32_BE,
-    BOM_UTF32_LE,
-    decode_array,
-    decode_image,
-    decode_records,
-    getincrementaldecoder,
-    lookup,
-)
+from .decode import decode_array, decode_image, decode_records, lines_of_records
 from .encode import encode_csv, encode_json, encode_jsonlines, encode_npy, plain
 from .negotiate import negotiate
 
 __all__ = [
-    "BOM_UTF8",
-    "BOM_UTF16_BE",
-    "BOM_UTF16_LE",
-    "BOM_UTF32_BE",
-    "BOM_UTF32_LE",
     "CSV",
     "FLOAT32_LIMIT",
     "JPEG",
@@ -59,13 +44,14 @@ __all__ = [
     "decode_array",
     "decode_image",
     "decode_records",
+    "either",
     "encode_csv",
     "encode_json",
     "encode_jsonlines",
     "encode_npy",
-    "getincrementaldecoder",
+    "endings",
     "joined_npy",
-    "lookup",
+    "lines_of_records",
     "media_type",
     "negotiate",
     "npy_layout",
