@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .tables import Layout, is_number, ranges
+from .cells import has_thousands, is_number, ranges
+from .tables import Layout
 
 MOST_COLUMNS = 10  # shown
 MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known

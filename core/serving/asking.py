@@ -210,21 +210,22 @@ def _checked(job: Job, part: Part) -> Part:
 
 
 def _rewritten(job: Job, part: Part) -> Part:
-    """``part`` as lines of CSV that can be asked about, with a blank one for the headings."""
+    """``part`` as lines of CSV that can be asked about, with blank ones for the headings and what
+    stands above them.
+    """
     intake = job.intake
-    if job.split != LINE or not (intake.rewrites or intake.skips_headings):
+    if job.split != LINE or not (intake.rewrites or intake.lead):
         return part
-    begins = part.first == 1 and intake.skips_headings and len(part.records) > 0
+    lead = min(intake.lead, len(part.records)) if part.first == 1 else 0
     if not intake.rewrites and isinstance(part.records, Lines):
-        if not begins:
+        if not lead:
             return part
-        below = part.records.body.partition(b"\n")[2]
-        return part._replace(records=Lines(b"\n" + below, len(part.records)))
+        below = part.records.body.split(b"\n", lead)[lead]
+        return part._replace(records=Lines(b"\n" * lead + below, len(part.records)))
     records = [
         intake.line(record) if isinstance(record, bytes) else record for record in part.records
     ]
-    if begins:
-        records[0] = b""
+    records[:lead] = [b""] * lead
     return part._replace(records=records)
 
 

@@ -80,7 +80,8 @@ def transform(
     """
     options = options or TransformOptions()
     listener = listener or Listener()
-    with using(options.reading, listener.message):
+    headings = algorithm.artifact(model).metadata.headings
+    with using(options.reading, listener.message, headings):
         jobs = select(algorithm, source, output, options)
     digest = _digest(model)
     with journal.opened(output) as notes:

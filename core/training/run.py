@@ -34,6 +34,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
+from ..data import reading as reads
 from ..data.reading import Reading, using
 from ..errors import ArtifactError, DataError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
@@ -357,6 +358,7 @@ class Run(Generic[H]):
                 epoch=self.epoch,
                 data=self.data,
                 examples=self.examples,
+                headings=reads.headings(),
                 packages=self._packages,
             )
             metadata.document()

@@ -55,7 +55,7 @@ def evaluate(
 ) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
     decided = taken(given)
-    _artifact, algorithm = opened(model)
+    artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
@@ -68,7 +68,7 @@ def evaluate(
         )
     if plot is not None:
         check_plot(plot)
-    with using(decided, say):
+    with using(decided, say, artifact.metadata.headings):
         evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
         save_plot(evaluation, plot)
@@ -149,7 +149,7 @@ def predict(
             f"--accept {answer_type} is one document an input: "
             f"give one INPUT, or --accept {codecs.JSONLINES}"
         )
-    with using(taken(given), say):
+    with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
         loaded = algorithm.model_fn(model)
         for each in asked:
@@ -218,10 +218,8 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
     if status.st_size > MOST_INPUT_BYTES:
         raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
     read = intake(algorithm, Path(name), content_type)
-    headings = 1 if read.skips_headings else 0
-    return _Asked(
-        name, partial(read.body, MOST_INPUT_BYTES), content_type or read.content_type, headings
-    )
+    body = partial(read.body, MOST_INPUT_BYTES)
+    return _Asked(name, body, content_type or read.content_type, read.lead)
 
 
 def _below(headings: int, fault: str) -> str:

@@ -1,0 +1,40 @@
+"""What stands in a cell of a table: a number, or something that only looks like one."""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+COMMA = ","
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+# 1,234.5 or 1.234,5 or 1 234,5 or 1'234.5: two kinds of marks, or one that comes again
+_MARKED = re.compile(
+    r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"
+    r"|(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d*)?)"
+)
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether ``cell`` is a finite decimal number, with a comma in it where ``decimal`` is one."""
+    cell = cell.strip()
+    if NUMBER.fullmatch(cell):
+        return decimal == "." or "." not in cell
+    return decimal == COMMA and DECIMAL_COMMA.fullmatch(cell) is not None
+
+
+def has_thousands(cell: str) -> bool:
+    """Whether ``cell``, which is no number as it stands, is one with marks between thousands."""
+    return _MARKED.fullmatch(cell) is not None
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """``1,3-5`` of 1, 3, 4, 5."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
