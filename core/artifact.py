@@ -112,7 +112,8 @@ class Metadata(BaseModel):
         "pictures inverted, and the like",
     )
     headings: Optional[Headings] = Field(
-        default=None, description="of the columns of the tables that were read, by which later ones"
+        default=None,
+        description="of the columns of the tables that were read, by which later ones"
         " are taken; none where they had no headings",
     )
     packages: Dict[str, str] = Field(default_factory=dict)

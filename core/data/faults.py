@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .cells import has_thousands, is_number, ranges
+from .cells import is_number, ranges
 from .tables import Layout
 
 MOST_COLUMNS = 10  # shown

@@ -15,9 +15,10 @@ COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are har
 FEWEST_BELOW = 5  # rows by which a first line can be told from the others
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _ID = re.compile(
-    r"(?:.*[ _.-])?(?:ids?|uuid|index|idx|key|rowid|row|record|nr|no|number|#)|id[ _.-].*|unnamed: 0|",
+    r"(?:.*[ _.-])?(?:ids?|uuid|index|idx|key|rowid|row|record|nr|no|number|#)"
+    r"|id[ _.-].*|unnamed: 0|",
     re.IGNORECASE,
-)  # fmt: skip
+)
 _CAMEL_ID = re.compile(r".*[a-z]I[Dd]")
 
 Rows = Sequence[Sequence[str]]

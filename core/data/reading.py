@@ -310,9 +310,9 @@ class _Match:
         twice += [name for name in dict.fromkeys(expected) if expected.count(name) > 1]
         if twice:
             raise DataError(
-                f"{self.path}: several columns have the heading {_listed(dict.fromkeys(twice))}, and "
-                f"they do not stand as those that {self.source} ({_listed(wanted)}): give each a "
-                "heading of its own"
+                f"{self.path}: several columns have the heading {_listed(dict.fromkeys(twice))}, "
+                f"and they do not stand as those that {self.source} ({_listed(wanted)}): give "
+                "each a heading of its own"
             )
         return [by_name[name][0] for name in expected]
 

@@ -145,9 +145,7 @@ def _pointed(cell: str) -> str:
     return f"?{cell}" if "." in cell else cell.replace(COMMA, ".", 1)
 
 
-def numeric(
-    path: Path, *, label: bool = False, skipped: int = 0, request: bool = False
-) -> Layout:
+def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool = False) -> Layout:
     """The layout of a table of numbers. Raises DataError.
 
     With ``label``, each row begins with the label: the first column, unless it is decided
@@ -180,9 +178,7 @@ def numeric(
     return layout
 
 
-def _with_columns(
-    layout: Layout, decided: reading.Reading, label: bool, skipped: int
-) -> Layout:
+def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped: int) -> Layout:
     if not layout.width:
         return layout
     source, width, header = str(layout.path), layout.width, layout.header
@@ -277,9 +273,7 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
     if delimiter == COMMA:
         return "."
     cells = [cell.strip() for row in rows for cell in row]
-    commas = [
-        cell for cell in cells if DECIMAL_COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell)
-    ]
+    commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell)]
     if not commas:
         return "."
     points = [cell for cell in cells if "." in cell and NUMBER.fullmatch(cell)]
@@ -308,7 +302,9 @@ def _say(layout: Layout, certain: bool, decided: reading.Reading) -> None:
     if layout.has_header and decided.header is None:
         names = ", ".join(name.strip() for name in layout.header)
         number = layout.above + 1
-        parts.append(f"line {number} holds headings ({names if len(names) < 60 else names[:57] + '…'})")
+        parts.append(
+            f"line {number} holds headings ({names if len(names) < 60 else names[:57] + '…'})"
+        )
     if parts:
         flags = ["--encoding"] * bool(layout.form.assumed)
         flags += ["--delimiter"] * (not certain or layout.above > 0)

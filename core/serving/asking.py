@@ -20,6 +20,7 @@ from ..algorithm import Algorithm
 from ..artifact import Model
 from ..errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..types import Context
+from .headed import placed
 from .jobs import MULTI, Job
 from .journal import Entry
 from .splitting import LINE, NONE, Fault, Lines, Part, Record, parts
@@ -157,7 +158,7 @@ class Asker:
             return [body.rstrip(b"\n")] if len(records) == 1 else list(body.split(b"\n")[:-1])
         except PayloadError as error:
             if len(records) == 1:
-                return [_fault(error)]
+                return [_fault(job, error)]
         found: list[Record] = list(self._undecodable(job, records))
         good = [position for position, record in enumerate(found) if isinstance(record, bytes)]
         if len(good) < len(records):
@@ -175,7 +176,7 @@ class Asker:
             self._decoded(job, records)
         except PayloadError as error:
             if len(records) == 1:
-                return [_fault(error)]
+                return [_fault(job, error)]
             middle = len(records) // 2
             return [
                 *self._undecodable(job, records[:middle]),
@@ -229,7 +230,9 @@ def _rewritten(job: Job, part: Part) -> Part:
     return part._replace(records=records)
 
 
-def _fault(error: PayloadError) -> Fault:
+def _fault(job: Job, error: PayloadError) -> Fault:
     """What is wrong with the one record of a request."""
-    reason = "; ".join(_PLACE.sub("", fault, 1) for fault in error.faults)
+    layout = job.intake.layout
+    columns = None if layout is None else layout.columns
+    reason = "; ".join(placed(_PLACE.sub("", fault, 1), 0, columns) for fault in error.faults)
     return Fault(type(error), reason)

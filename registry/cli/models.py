@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 import sys
@@ -21,6 +20,8 @@ from ...core.data.reading import using
 from ...core.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
 from ...core.files import exists
+from ...core.serving import headed
+from ...core.serving.headed import Taken
 from ...core.serving.intake import intake
 from ..discovery import opened
 from .flags import PATH
@@ -32,7 +33,6 @@ STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
-_LINE = re.compile(r"^line (\d+)")
 
 
 @click.command()
@@ -153,25 +153,22 @@ def predict(
         asked = _asked(model, artifact, algorithm, inputs, content_type)
         loaded = algorithm.model_fn(model)
         for each in asked:
-            body = each.body()
+            body = Taken(b"")
             try:
-                prediction = algorithm.predict_fn(algorithm.input_fn(body, each.kind), loaded)
+                body = each.taken()
+                prediction = algorithm.predict_fn(algorithm.input_fn(body.body, each.kind), loaded)
             except PayloadError as error:
-                faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
+                faults = (f"{each.source}: {body.placed(x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
             write_answer(algorithm.output_fn(prediction, answer_type))
 
 
 class _Asked(NamedTuple):
-    """Where a request comes from, what gives its body, and its content type.
-
-    ``headings`` is how many lines of the source come before those of the body.
-    """
+    """Where a request comes from, what reads it, and its content type."""
 
     source: str
-    body: Callable[[], bytes]
+    taken: Callable[[], Taken]
     kind: str
-    headings: int = 0
 
 
 def _asked(
@@ -187,11 +184,12 @@ def _asked(
             raise InputError("--content-type speaks of an INPUT: give a file, or - for stdin")
         click.echo("no INPUT: answering the example that the model carries", err=True)
         example = artifact.metadata.example
-        return [_Asked("the model's example", example.body.encode, example.content_type)]
+        body = partial(Taken, example.body.encode())
+        return [_Asked("the model's example", body, example.content_type)]
     found, faults = [], []
     for name in inputs:
         try:
-            found.append(_input(model, algorithm, name, content_type))
+            found.append(_input(model, artifact, algorithm, name, content_type))
         except InputError as error:
             faults += [each if name in each else f"{name}: {each}" for each in error.faults]
     if faults:
@@ -199,11 +197,19 @@ def _asked(
     return found
 
 
-def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str | None) -> _Asked:
+def _input(
+    model: Path,
+    artifact: Artifact,
+    algorithm: Algorithm[Any],
+    name: str,
+    content_type: str | None,
+) -> _Asked:
     if name == STDIN:
         if content_type is None:
             raise InputError("stdin has no name to tell its content type by: give --content-type")
-        return _Asked("stdin", sys.stdin.buffer.read, content_type)
+        kind, headings = content_type, artifact.metadata.headings
+        read_all = sys.stdin.buffer.read
+        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
     try:
         status = os.stat(name)
     except OSError as error:
@@ -218,13 +224,12 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
     if status.st_size > MOST_INPUT_BYTES:
         raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
     read = intake(algorithm, Path(name), content_type)
-    body = partial(read.body, MOST_INPUT_BYTES)
-    return _Asked(name, body, content_type or read.content_type, read.lead)
-
-
-def _below(headings: int, fault: str) -> str:
-    """``fault`` with the number of its line in the file, of which ``headings`` were left out."""
-    return _LINE.sub(lambda found: f"line {int(found[1]) + headings}", fault, count=1)
+    columns = None if read.layout is None else read.layout.columns
+    return _Asked(
+        name,
+        lambda: Taken(read.body(MOST_INPUT_BYTES), read.lead, columns),
+        content_type or read.content_type,
+    )
 
 
 def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def test_the_artifact_keeps_the_headings(known: InProcess) -> None:
         (table("height", "width", "length", delimiter=";"), "are taken by their headings"),
         (table(" Height ", "WIDTH", "length"), "the order that the model was trained on: width, l"),
         (table("id", *NAMES), "1 column is left out, which the model was not trained on: id"),
-        (table("height", "species", "length", "width"), "left out, which the model was not trained"),
+        (table("height", "species", "length", "width"), "left out, which the model was not"),
         (table(*NAMES), ""),
         (table(*NAMES, header=False), ""),
     ],
@@ -112,7 +112,8 @@ def test_a_training_takes_its_test_channel_by_headings(known: InProcess) -> None
     figures = []
     for test in ("a.csv", "b.csv"):
         done = known(
-            "train", "kmeans", "--train", "a.csv", "--test", test, "--k", 3, "--output", "n", "--json"
+            "train", "kmeans", "--train", "a.csv", "--test", test, "--k", 3, "--output", "n",
+            "--json",
         )  # fmt: skip
         assert done.code == 0, done.stderr
         figures.append(done.json["metrics"])
@@ -124,7 +125,9 @@ def test_a_training_takes_its_test_channel_by_headings(known: InProcess) -> None
 
 def test_leading_labels_are_left_out_wherever_they_stand(in_process: InProcess) -> None:
     figures = []
-    for number, names in enumerate((("kind", *NAMES), ("length", "height", "kind", "width"), NAMES)):
+    for number, names in enumerate(
+        (("kind", *NAMES), ("length", "height", "kind", "width"), NAMES)
+    ):
         (in_process.folder / "a.csv").write_text(table(*names))
         if not number:
             options = ("--k", 3, "--label-size", 1, "--output", "m")
@@ -155,4 +158,4 @@ def test_a_request_with_headings_is_taken_by_them(trained: Path) -> None:
     status, told = http(model, table("width", "length", "depth"))
     assert (status, "height missing, depth unknown" in told) == (422, True), told
     status, told = http(model, "height,width,length\n1,2,3\n1,x,3\n")
-    assert (status, "line 3, column 1: 'x' is not a number" in told) == (400, True), told
+    assert (status, "line 3, column 2: 'x' is not a number" in told) == (400, True), told
