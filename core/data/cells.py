@@ -14,6 +14,15 @@ _MARKED = re.compile(
     r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"
     r"|(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d*)?)"
 )
+_NO_VALUE = frozenset(
+    ("", "n/a", "na", "#n/a", "<na>", "nan", "null", "none", "nil", "nd", "-", "--", "?", ".",
+     "missing", "n.a.", "k.a.")
+)  # fmt: skip
+
+
+def is_no_value(cell: str) -> bool:
+    """Whether ``cell`` is empty, or one of the words for a value that is missing."""
+    return cell.strip().lower() in _NO_VALUE
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:

@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .cells import is_number, ranges
+from .cells import has_thousands, is_no_value, is_number, ranges
 from .tables import Layout
 
 MOST_COLUMNS = 10  # shown
 MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_NO_VALUE = ("n/a", "na", "#n/a", "null", "none", "nil", "nd", "-", "--", "?", ".", "missing")
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
 _ONE = {
     TEXT: "{cell!r} is not a number",
@@ -146,7 +145,7 @@ def _kind(cell: str, decimal: str) -> str:
         return "" if abs(float(cell.replace(",", "."))) < FLOAT32_LIMIT else BEYOND
     if _NOT_FINITE.fullmatch(cell):
         return BEYOND
-    return NOTHING if cell.lower() in _NO_VALUE else TEXT
+    return NOTHING if is_no_value(cell) else TEXT
 
 
 def _short(cell: str) -> str:

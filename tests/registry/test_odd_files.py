@@ -394,3 +394,31 @@ def test_what_cannot_be_told_of_texts_is_refused_with_the_flag(
         assert result.code == 2
         assert case.said in result.stderr
         assert "Exceeds the limit" not in result.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "folder"])
+def test_the_classes_that_are_found_are_said_and_odd_ones_warned_of(
+    form: str, in_process: InProcess, judge: Path
+) -> None:
+    labels = ["gut", "gut", "GUT", "schlecht", "n/a", "schlecht", "NA", "gut"]
+    path = in_process.folder / "odd"
+    if form == "table":
+        path = path.with_suffix(".csv")
+        lines = [f"word{i} and more,{label}\n" for i, label in enumerate(labels)]
+        path.write_text("text,label\n" + "".join(lines).replace("schlecht", " schlecht "))
+    else:
+        labels = [label for label in labels if label != "n/a"]
+        for i, label in enumerate(labels):
+            (path / label).mkdir(parents=True, exist_ok=True)
+            (path / label / f"{i}.txt").write_text(f"word{i} and more")
+    said = _good(_learned(in_process, path, ())).stderr
+    assert "gut (3)" in said
+    assert "schlecht (2)" in said
+    assert "warning: classes that differ in case or blanks only: 'GUT' (1) and 'gut' (3): " in said
+    missing = "'NA' (1); 'n/a' (1)" if form == "table" else "'NA' (1)"
+    assert f"warning: classes whose name says that there is no value: {missing}: " in said
+    plain = in_process.folder / "plain.csv"
+    plain.write_text(table(","))
+    said = _good(_learned(in_process, plain, ())).stderr
+    assert "train: 2 classes: bad (4), very good (4)" in said
+    assert "warning: classes" not in said
