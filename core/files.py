@@ -11,14 +11,16 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from . import codecs
-from .data import faults, leftovers, tables
+from .data import faults, leftovers, reading, tables
 from .data.opening import open_bytes as open_bytes
 from .data.tables import Layout
 from .errors import DataError
 from .types import Array
 
+# Of tables, whatever stands between their cells.
+TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat", ".data")
 # In a folder; a table that is given by itself may be called anything.
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
+TABLE_SUFFIXES = tuple(f"{ending}{packed}" for ending in TABLE_ENDINGS for packed in ("", ".gz"))
 # Of arrays in an npz file, whatever its size; and in proportion to it.
 MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO = 2**30, 100
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
@@ -81,9 +83,16 @@ def check_empty(path: Path, empty: Sequence[Path], count: int) -> None:
     DataError where none holds any.
     """
     if len(empty) == count:
-        found = "holds no rows" if count == 1 else f"none of its {count:,} files holds a row"
-        raise DataError(f"{path}: {found}")
-    leftovers.say_left_out(path, [file.name for file in empty], "which hold no rows")
+        files = "" if count == 1 else f": none of its {count:,} files does"
+        raise DataError(f"{path}: holds no rows{files}")
+    if empty:
+        names = ", ".join(file.name for file in empty[: leftovers.SHOWN])
+        more = len(empty) - leftovers.SHOWN
+        reading.note(
+            f"{len(empty):,} of its {count:,} files {'holds' if len(empty) == 1 else 'hold'} no "
+            f"rows: {names}" + (f" and {more:,} more" if more > 0 else ""),
+            path,
+        )
 
 
 def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array, Array]:

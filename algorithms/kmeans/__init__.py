@@ -351,9 +351,12 @@ def _named(rows: Rows) -> str:
 
 def _check_columns(rows: Rows, columns: int, path: Path) -> None:
     if rows.shape[1] != columns:
+        count = rows.shape[1]
+        more, apart = count > columns, abs(count - columns)
+        advice = "--columns or --label-column say which to read" if more else "give those as well"
         raise DataError(
-            f"{path}: has {rows.shape[1]} columns, expected {columns} as in training "
-            "(--label-size leaves out labels)"
+            f"{path}: has {count:,} columns of numbers, the model was trained on {columns:,}: "
+            f"{apart:,} too {'many' if more else 'few'}; {advice}"
         )
 
 

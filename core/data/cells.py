@@ -38,6 +38,18 @@ def has_thousands(cell: str) -> bool:
     return _MARKED.fullmatch(cell) is not None
 
 
+def holds_blanks(cell: str) -> bool:
+    """Whether ``cell`` is several numbers with blanks between them."""
+    words = cell.split()
+    return len(words) > 1 and all(map(is_number, words))
+
+
+def is_like_number(cell: str, decimal: str) -> bool:
+    """Whether ``cell`` is one or several numbers, however written: hardly a heading."""
+    cell = cell.strip()
+    return is_number(cell, decimal) or has_thousands(cell) or holds_blanks(cell)
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """``1,3-5`` of 1, 3, 4, 5."""
     parts: list[list[int]] = []

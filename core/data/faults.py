@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .cells import has_thousands, is_no_value, is_number, ranges
+from .cells import has_thousands, holds_blanks, is_no_value, is_number, ranges
 from .tables import Layout
 
 MOST_COLUMNS = 10  # shown
@@ -14,10 +14,13 @@ MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
+MARKED, SEVERAL = "numbers with marks between thousands", "several numbers with blanks between them"
 _ONE = {
     TEXT: "{cell!r} is not a number",
     EMPTY: "is empty, expected a number",
     NOTHING: "{cell!r} is not a number",
+    MARKED: "{cell!r} has marks between thousands",
+    SEVERAL: "{cell!r} are several numbers with blanks between them",
     BEYOND: "{cell!r} is not a finite float32",
 }
 
@@ -110,6 +113,23 @@ class _Found:
         in_line_1 = bool(kinds) and all((kind.line, kind.count) == (1, 1) for kind in kinds)
         if in_line_1 and not (self.ragged or self.blank) and self.lines > 1:
             return "--header yes takes line 1 for headings"
+        found = {name for kinds in self.columns.values() for name in kinds}
+        if MARKED in found:
+            cell = next(k[MARKED].cell for k in self.columns.values() if MARKED in k)
+            mark = re.sub(r"[+\-\d]", "", cell)[0]
+            return (
+                "write numbers without marks between thousands: in a spreadsheet by the format of "
+                f"the cells, in Python by pandas.read_csv(…, thousands={mark!r}"
+                + (", decimal=',')" if mark == "." else ")")
+                + " and to_csv(…, index=False)"
+            )
+        if SEVERAL in found and self.width == 1:
+            if all(kind.cell.split() == kind.cell.split(" ") for kind in kinds):
+                return "--delimiter space takes blanks for what stands between columns"
+            return (
+                "its columns stand apart by several blanks: put a comma between them, as by: "
+                "sed -E 's/^ +| +$//g; s/ +/,/g' FILE > NEW"
+            )
         bad = [
             index
             for index, kinds in self.columns.items()
@@ -145,6 +165,10 @@ def _kind(cell: str, decimal: str) -> str:
         return "" if abs(float(cell.replace(",", "."))) < FLOAT32_LIMIT else BEYOND
     if _NOT_FINITE.fullmatch(cell):
         return BEYOND
+    if has_thousands(cell):
+        return MARKED
+    if holds_blanks(cell):
+        return SEVERAL
     return NOTHING if is_no_value(cell) else TEXT
 
 

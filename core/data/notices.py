@@ -51,11 +51,11 @@ def _counted(layout: Layout, column: int, cells: Sequence[str]) -> str:
     if steps == {1}:
         return "counts the rows"
     if min(steps) > 0:
-        return "is a whole number that rises from row to row, as one does that names the rows"
+        return "rises by whole numbers from row to row, as one that names the rows"
     name = layout.header[column].strip() if column < len(layout.header) else None
     is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
     if is_id and len(set(numbers)) == len(numbers):
-        return "is another whole number in each row, as one is that names the rows"
+        return "is another whole number in each row, as one that names the rows"
     return ""
 
 

@@ -18,9 +18,9 @@ from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..errors import DataError
 from . import notices, reading
-from .cells import COMMA, DECIMAL_COMMA, NUMBER, THOUSANDS
+from .cells import COMMA, DECIMAL_COMMA, NUMBER, THOUSANDS, has_thousands, is_like_number
 from .cells import is_number as is_number
-from .encoding import TextForm, form_of, lines, open_utf8
+from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
@@ -159,11 +159,12 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
     _check_is_table(path, text)
     delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter or given)
     rows = list(itertools.islice(_parsed(text, delimiter), HEAD_ROWS))
+    _check_no_title(path, rows, above)
     first = rows[0] if rows else []
     headed = decided.header
     if headed is None:
         filled = any(cell.strip() for cell in first)
-        headed = filled and not any(is_number(cell, decimal) for cell in first)
+        headed = filled and not any(is_like_number(cell, decimal) for cell in first)
     header = tuple(first) if headed else ()
     body = rows[1:] if headed else rows
     layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first), above=above)
@@ -218,6 +219,25 @@ def _check_is_table(path: Path, text: str) -> None:
         )
 
 
+def _check_no_title(path: Path, rows: Sequence[Sequence[str]], above: int) -> None:
+    """Raises DataError where a line with words in its first cell alone stands above a table."""
+    filled = [[cell for cell in row if cell.strip()] for row in rows]
+    start = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
+    if not start or not filled[0] or is_like_number(filled[0][0], "."):
+        return
+    width = len(rows[start])
+    alike = sum(len(row) == width for row in rows[start:])
+    padded = len(rows[0]) == width and any(map(is_number, filled[start]))
+    if width < 2 or 2 * alike <= len(rows) - start or not rows[0][0].strip() or padded:
+        return
+    title, lines = filled[0][0].strip(), "line" if start == 1 else f"{start} lines"
+    raise DataError(
+        f"{path}: line {above + 1}, {title[:40]!r}, is a title above the table, which begins in "
+        f"line {above + start + 1}: remove the {lines} above it, as by: tail -n "
+        f"+{above + start + 1} FILE > NEW"
+    )
+
+
 def _check_label_is_first(layout: Layout) -> None:
     """A heading that says where the label is decides nothing by itself, but is not passed over."""
     names = [name.strip().lower() for name in layout.header]
@@ -247,7 +267,8 @@ def _numeric_delimiter(path: Path, text: str, given: str | None) -> tuple[str, s
         widths = [len(row) for row in body]
         alike = max(map(widths.count, set(widths))) / len(widths)
         decimals = "." if delimiter == COMMA else ".,"
-        good = max(sum(is_number(cell, mark) for cell in cells) for mark in decimals)
+        marked = sum(has_thousands(cell.strip()) for cell in cells)
+        good = max(marked, *(sum(is_number(cell, mark) for cell in cells) for mark in decimals))
         scores[delimiter] = (round(alike * good / len(cells), 6), alike)
     if not scores or set(scores) == {COMMA}:
         return COMMA, ".", True
@@ -440,6 +461,8 @@ def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Ro
             yield first, row
             first = above + reader.line_num + 1
     except csv.Error as error:
+        if "NUL" in str(error):
+            raise nul_error(path, first) from None
         raise DataError(
             f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
             "double quotes"

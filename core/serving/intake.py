@@ -17,8 +17,8 @@ from ..data import encoding, opening, reading, tables
 from ..data.encoding import TextForm
 from ..data.tables import Layout
 from ..errors import InputError, UnsupportedContentTypeError
+from ..files import TABLE_ENDINGS
 
-TABBED = (".tsv", ".tab")
 TEXTS = (codecs.CSV, codecs.JSON, codecs.JSONLINES, codecs.TEXT)
 _SEEK_BYTES = 2**20
 
@@ -140,7 +140,7 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
     """By the file's name, and where that has no ending, by how it begins. Raises InputError."""
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     accepted = algorithm.accepted()
-    if name.suffix.lower() in TABBED:
+    if name.suffix.lower() in TABLE_ENDINGS:
         return codecs.CSV
     if name.suffix:
         kind = _by_ending(path, name)

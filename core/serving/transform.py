@@ -251,6 +251,9 @@ class _Transform:
         """Before the end by ``error``, make what is written durable, and say so."""
         if self.current is None or not self.current.streams:
             return
+        if not self.current.entry.records:
+            self.current.discard()
+            return
         try:
             self.current.save()
         except OutputError:

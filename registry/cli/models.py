@@ -224,6 +224,8 @@ def _input(
     if status.st_size > MOST_INPUT_BYTES:
         raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
     read = intake(algorithm, Path(name), content_type)
+    if read.is_empty:
+        raise InputError(f"{name}: holds no rows")
     columns = None if read.layout is None else read.layout.columns
     return _Asked(
         name,
