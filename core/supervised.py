@@ -239,6 +239,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
         train = self._train_data(run)
+        run.check_headings()
         self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):

@@ -143,6 +143,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         run.data.update((channel, held.digest) for channel, held in given.items())
         run.reporter.message(", ".join(f"{name}: {_named(held)}" for name, held in given.items()))
         run.cluster.check_alike("the number of columns", rows.shape[1])
+        run.check_headings()
         if test is not None:
             _check_columns(test, rows.shape[1], run.channels[TEST])
         body = codecs.encode_csv(rows.take(slice(0, 1))).decode()

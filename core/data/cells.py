@@ -6,6 +6,7 @@ import re
 from typing import Sequence
 
 COMMA = ","
+BLANKS = " \t\r\n"  # around a number; others, such as U+00A0, are a fault
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
@@ -13,6 +14,9 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
 _MARKED = re.compile(
     r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"
     r"|(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d*)?)"
+)
+_WITH_UNIT = re.compile(
+    rf"[$€£¥]\s?{NUMBER.pattern}|{NUMBER.pattern}\s?(?:[%$€£¥°‰]|[A-Za-zµ°][A-Za-z/²³]{{0,5}})"
 )
 _NO_VALUE = frozenset(
     ("", "n/a", "na", "#n/a", "<na>", "nan", "null", "none", "nil", "nd", "-", "--", "?", ".",
@@ -27,7 +31,7 @@ def is_no_value(cell: str) -> bool:
 
 def is_number(cell: str, decimal: str = ".") -> bool:
     """Whether ``cell`` is a finite decimal number, with a comma in it where ``decimal`` is one."""
-    cell = cell.strip()
+    cell = cell.strip(BLANKS)
     if NUMBER.fullmatch(cell):
         return decimal == "." or "." not in cell
     return decimal == COMMA and DECIMAL_COMMA.fullmatch(cell) is not None
@@ -36,6 +40,11 @@ def is_number(cell: str, decimal: str = ".") -> bool:
 def has_thousands(cell: str) -> bool:
     """Whether ``cell``, which is no number as it stands, is one with marks between thousands."""
     return _MARKED.fullmatch(cell) is not None
+
+
+def has_unit(cell: str) -> bool:
+    """Whether ``cell`` is a number with a sign or a unit, such as ``5 %``, ``$5`` or ``5 cm``."""
+    return _WITH_UNIT.fullmatch(cell) is not None
 
 
 def holds_blanks(cell: str) -> bool:

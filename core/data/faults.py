@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import DataError
-from .cells import has_thousands, holds_blanks, is_no_value, is_number, ranges
+from .cells import BLANKS, has_thousands, has_unit, holds_blanks, is_no_value, is_number, ranges
 from .tables import Layout
 
 MOST_COLUMNS = 10  # shown
@@ -15,11 +15,13 @@ FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds 
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
 MARKED, SEVERAL = "numbers with marks between thousands", "several numbers with blanks between them"
+UNIT = "numbers with a sign or unit"
 _ONE = {
     TEXT: "{cell!r} is not a number",
     EMPTY: "is empty, expected a number",
     NOTHING: "{cell!r} is not a number",
     MARKED: "{cell!r} has marks between thousands",
+    UNIT: "{cell!r} has a sign or unit",
     SEVERAL: "{cell!r} are several numbers with blanks between them",
     BEYOND: "{cell!r} is not a finite float32",
 }
@@ -69,10 +71,11 @@ class _Found:
                     self._cell(index, number, row[index], decimal)
 
     def _cell(self, index: int, line: int, cell: str, decimal: str) -> None:
-        kind = _kind(cell.strip(), decimal)
+        cell = cell.strip(BLANKS)
+        kind = _kind(cell, decimal)
         if kind:
             kinds = self.columns.setdefault(index, {})
-            kinds.setdefault(kind, _Kind(line, cell.strip())).count += 1
+            kinds.setdefault(kind, _Kind(line, cell)).count += 1
 
     def sentences(self) -> list[str]:
         """A sentence for each column, and one for rows of another width, and for blank ones."""
@@ -123,6 +126,8 @@ class _Found:
                 + (", decimal=',')" if mark == "." else ")")
                 + " and to_csv(…, index=False)"
             )
+        if UNIT in found:
+            return "write numbers alone, and their sign or unit in the heading"
         if SEVERAL in found and self.width == 1:
             if all(kind.cell.split() == kind.cell.split(" ") for kind in kinds):
                 return "--delimiter space takes blanks for what stands between columns"
@@ -169,6 +174,8 @@ def _kind(cell: str, decimal: str) -> str:
         return MARKED
     if holds_blanks(cell):
         return SEVERAL
+    if has_unit(cell):
+        return UNIT
     return NOTHING if is_no_value(cell) else TEXT
 
 

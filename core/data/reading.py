@@ -305,6 +305,8 @@ class _Match:
                     if missing
                     else "--columns leaves columns out"
                 )
+                + "; --label-column names the column of labels"
+                * any(name in self.expected.labels for name in missing)
             )
         twice = [name for name in dict.fromkeys(expected) if len(by_name[name]) > 1]
         twice += [name for name in dict.fromkeys(expected) if expected.count(name) > 1]

@@ -33,6 +33,12 @@ _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)", " ": 
 _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
+_OTHER_FORMS = (
+    (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
+     "remove all lines up to @data"),
+    (re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*\r?\n"), "in LIBSVM's form",
+     "convert it: sklearn.datasets.load_svmlight_file, then numpy.save of x.toarray()"),
+)  # fmt: skip
 # What Excel reads of a first line: the character between cells.
 _SEPARATOR = re.compile(r'"?sep=([^\r\n])"?[;,]*(?:\r?\n|\Z)', re.IGNORECASE)
 
@@ -210,7 +216,10 @@ def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped
 
 
 def _check_is_table(path: Path, text: str) -> None:
-    """Raises DataError for JSON, which is read where it is asked for, and is no table."""
+    """Raises DataError for texts of another form: what it is, and what to do."""
+    for form, what, advice in _OTHER_FORMS:
+        if form.match(text):
+            raise DataError(f"{path}: is {what}, expected a table: {advice}")
     if _JSON.match(text):
         lined = "\n{" in text and text.lstrip()[0] == "{"
         raise DataError(
@@ -223,6 +232,11 @@ def _check_no_title(path: Path, rows: Sequence[Sequence[str]], above: int) -> No
     """Raises DataError where a line with words in its first cell alone stands above a table."""
     filled = [[cell for cell in row if cell.strip()] for row in rows]
     start = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
+    if start and not any(filled[:start]) and not rows[0]:
+        raise DataError(
+            f"{path}: line {above + 1} is empty, and the table begins in line {above + start + 1}: "
+            f"remove what is above it, as by: tail -n +{above + start + 1} FILE > NEW"
+        )
     if not start or not filled[0] or is_like_number(filled[0][0], "."):
         return
     width = len(rows[start])

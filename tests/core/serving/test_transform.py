@@ -121,7 +121,7 @@ def test_what_is_refused_before_the_first_answer_leaves_nothing(asked: Asked) ->
 
 def test_what_is_refused_later_can_be_gone_on_with(asked: Asked) -> None:
     asked.write([LINES[0]] * 20_000 + [b"x,1,1,1"])
-    with pytest.raises(PayloadError, match="line 20001"):
+    with pytest.raises(PayloadError, match="line 20,001"):
         asked()
     names = {path.name for path in asked.output.iterdir()}
     assert {".transform.jsonl", ".in.csv.out.partial"} <= names
