@@ -234,6 +234,11 @@ def matched(
     )
 
 
+def are_known(cells: Sequence[str], known: Headings | None) -> bool:
+    """Whether all ``known`` headings of columns are among ``cells``, be they numbers."""
+    return known is not None and {key_of(cell) for cell in cells} >= set(map(key_of, known.columns))
+
+
 def key_of(heading: str) -> str:
     """By which headings are alike: without blanks around, in whichever case."""
     return heading.strip().lower()

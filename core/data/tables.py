@@ -171,6 +171,7 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
     if headed is None:
         filled = any(cell.strip() for cell in first)
         headed = filled and not any(is_like_number(cell, decimal) for cell in first)
+        headed = headed or (filled and reading.are_known(first, reading.headings()))
     header = tuple(first) if headed else ()
     body = rows[1:] if headed else rows
     layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first), above=above)

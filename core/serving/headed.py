@@ -12,7 +12,7 @@ from typing import NamedTuple, Sequence
 
 from .. import codecs
 from ..data.cells import is_number
-from ..data.reading import Headings, Reading, matched, using
+from ..data.reading import Headings, Reading, are_known, matched, using
 from ..errors import DataError, MalformedPayloadError, UnfitPayloadError
 
 HEAD_BYTES = 2**18  # in which the headings end
@@ -55,7 +55,9 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
 
     Raises UnfitPayloadError where it has others, MalformedPayloadError where it does not parse.
     """
-    if headings is None or codecs.media_type(content_type) != codecs.CSV or _ROW.match(body):
+    if headings is None or codecs.media_type(content_type) != codecs.CSV:
+        return Taken(body)
+    if _ROW.match(body) and not any(map(is_number, headings.columns)):
         return Taken(body)
     text = body[:HEAD_BYTES].decode("utf-8-sig", "replace")
     reader = csv.reader(io.StringIO(text, newline=""))
@@ -63,7 +65,8 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
         header = next(reader, [])
     except csv.Error:
         return Taken(body)
-    if not any(cell.strip() for cell in header) or any(map(is_number, header)):
+    filled = any(cell.strip() for cell in header)
+    if not filled or (any(map(is_number, header)) and not are_known(header, headings)):
         return Taken(body)
     try:
         with using(Reading(), _LOG.debug, headings):

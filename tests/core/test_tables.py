@@ -185,7 +185,7 @@ def test_labelled_tables_are_taken_by_the_headings_of_the_model(tmp_path: Path) 
     assert any("1 column is left out, which the model was not trained on: id" in t for t in said)
     path.write_text("class,a,b\n1,2,3.5\n")
     with using(Reading(), said.append, known), pytest.raises(
-        DataError, match="label missing, class unknown; .*--label-c"
+        DataError, match=r"label missing, class unknown; .*--label-c"
     ):
         files.read_labelled_csv(path, features=2, labels=3)
     with using(Reading(label_column="class"), said.append, known):

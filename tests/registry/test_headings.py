@@ -159,3 +159,47 @@ def test_a_request_with_headings_is_taken_by_them(trained: Path) -> None:
     assert (status, "height missing, depth unknown" in told) == (422, True), told
     status, told = http(model, "height,width,length\n1,2,3\n1,x,3\n")
     assert (status, "line 3, column 2: 'x' is not a number" in told) == (400, True), told
+
+
+def test_headings_that_are_numbers_are_known_again(in_process: InProcess) -> None:
+    years = ("2019", "2020", "2021")
+    named = dict(zip(NAMES, years))
+    (in_process.folder / "a.csv").write_text(
+        table(*NAMES).replace(",".join(NAMES), ",".join(years))
+    )
+    options = ("--k", 3, "--output", "m", "--header", "yes")
+    assert in_process("train", "kmeans", "--train", "a.csv", *options).code == 0
+    model = in_process.folder / "m"
+    (in_process.folder / "rows.csv").write_text(table(*NAMES, header=False))
+    expected = in_process("predict", "m", "rows.csv", "--accept", "text/csv").text
+    for names in (NAMES, ("height", "width", "length")):
+        body = table(*names).replace(",".join(names), ",".join(named[name] for name in names))
+        (in_process.folder / "b.csv").write_text(body)
+        assert in_process("predict", "m", "b.csv", "--accept", "text/csv").text == expected
+        assert http(model, body) == (200, expected)
+
+
+def test_chosen_columns_are_taken_by_headings_too(in_process: InProcess) -> None:
+    (in_process.folder / "a.csv").write_text(table("id", *NAMES))
+    options = ("--k", 3, "--output", "m", "--columns", "2-4")
+    assert in_process("train", "kmeans", "--train", "a.csv", *options).code == 0
+    answers = []
+    for names, flags in (
+        (("id", *NAMES), ("--columns", "2-4")), (("id", *NAMES), ()),
+        (("id", "length", "height", "width"), ("--columns", "2-4")),
+        (("length", "height", "width"), ()),
+    ):  # fmt: skip
+        (in_process.folder / "b.csv").write_text(table(*names))
+        answers.append(in_process("predict", "m", "b.csv", *flags).text)
+    assert answers[0]
+    assert answers.count(answers[0]) == len(answers)
+
+
+def test_stdin_with_headings_is_taken_by_them(known: InProcess) -> None:
+    expected = known("predict", "m", "a.csv").text
+    body = table("height", "width", "length").encode()
+    asked = known("predict", "m", "-", "--content-type", "text/csv", stdin=body)
+    assert (asked.code, asked.text) == (0, expected), asked.stderr
+    wrong = known("predict", "m", "-", "--content-type", "text/csv", stdin=b"a,b,c\n1,2,3\n")
+    assert wrong.code == 2
+    assert "stdin: the request: its headings are not those" in wrong.stderr
