@@ -393,6 +393,8 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
     has_header = bool(named) if decided.header is None else decided.header
     header = tuple(first) if has_header else ()
     layout = Layout(path, form, delimiter, ".", header, has_header, len(first), above=above)
+    filled = itertools.islice((row for row in _parsed(text, delimiter) if row), 1 + has_header)
+    layout = replace(layout, is_empty=len(list(filled)) <= has_header)
     column = decided.text_column or decided.columns
     if column is not None:
         flag = "--text-column" if decided.text_column else "--columns"

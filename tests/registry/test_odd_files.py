@@ -417,6 +417,8 @@ def spark_of_texts(folder: Path) -> Path:
     found = folder / "texts"
     found.mkdir()
     (found / "part-0").write_text(table(","))
+    (found / "part-1").write_text("text,label\n")
+    (found / "part-2").write_text("")
     (found / "_SUCCESS").write_text("")
     (found / "README.md").write_text("# what this is")
     return found
@@ -490,6 +492,17 @@ def test_every_command_reads_the_same_texts(case: Case, in_process: InProcess, j
         _good(in_process("transform", judge, path, "out", *case.flags))
         answered = (in_process.folder / "out" / f"{case.name}.out").read_text()
         assert answered == asked.text
+
+
+def test_parts_without_texts_are_said_and_none_is_answered(
+    in_process: InProcess, judge: Path
+) -> None:
+    learned = _good(_learned(in_process, spark_of_texts(in_process.folder), ()))
+    assert "2 of its 3 files hold no rows: part-1, part-2" in learned.stderr
+    (in_process.folder / "x.csv").write_text("text,label\n")
+    for command in (("predict", judge, "x.csv"), ("transform", judge, "x.csv", "out")):
+        refused = in_process(*command)
+        assert (refused.code, "x.csv: holds no rows" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("case", REFUSED_TEXTS, ids=lambda case: case.name)
