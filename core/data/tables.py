@@ -165,7 +165,7 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
     _check_is_table(path, text)
     delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter or given)
     rows = list(itertools.islice(_parsed(text, delimiter), HEAD_ROWS))
-    _check_no_title(path, rows, above)
+    _check_no_title(path, rows, above, request)
     first = rows[0] if rows else []
     headed = decided.header
     if headed is None:
@@ -229,11 +229,15 @@ def _check_is_table(path: Path, text: str) -> None:
         )
 
 
-def _check_no_title(path: Path, rows: Sequence[Sequence[str]], above: int) -> None:
-    """Raises DataError where a line with words in its first cell alone stands above a table."""
+def _check_no_title(
+    path: Path, rows: Sequence[Sequence[str]], above: int, may_be_blank: bool
+) -> None:
+    """Raises DataError where a line with words in its first cell alone stands above a table, or a
+    blank one where that may not be.
+    """
     filled = [[cell for cell in row if cell.strip()] for row in rows]
     start = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
-    if start and not any(filled[:start]) and not rows[0]:
+    if start and not (may_be_blank or any(filled[:start]) or rows[0]):
         raise DataError(
             f"{path}: line {above + 1} is empty, and the table begins in line {above + start + 1}: "
             f"remove what is above it, as by: tail -n +{above + start + 1} FILE > NEW"
