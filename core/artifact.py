@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from typing_extensions import Literal
 
 from . import mx
+from .data.reading import Headings
 from .errors import ArtifactError, OutputError
 from .runtime import graph as graphs
 from .runtime import params, staging
@@ -109,6 +110,11 @@ class Metadata(BaseModel):
         default_factory=dict,
         description="channel to how many examples it had, and how many files were left out of it, "
         "pictures inverted, and the like",
+    )
+    headings: Optional[Headings] = Field(
+        default=None,
+        description="of the columns of the tables that were read, by which later ones"
+        " are taken; none where they had no headings",
     )
     packages: Dict[str, str] = Field(default_factory=dict)
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(

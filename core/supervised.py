@@ -22,6 +22,7 @@ from . import codecs, mx
 from .algorithm import Algorithm, ContentType, Objective
 from .artifact import Example, InputSignature, Metadata, Model, class_faults
 from .channels import TEST, TRAIN, VALIDATION
+from .data import classes
 from .errors import DataError, PayloadError, PluginError, TrainingError, UnfitPayloadError
 from .evaluation import Evaluation, evaluate_classes
 from .hyperparameters import TrainingHyperparameters
@@ -238,6 +239,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
         train = self._train_data(run)
+        run.check_headings()
         self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
@@ -256,6 +258,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             run.reporter.message(
                 f"{channel}: {len(data):,} examples" + (f" ({note})" if note else "")
             )
+        self._say_classes(run, train)
         if VALIDATION in given:
             return train, given[VALIDATION], given.get(TEST)
         part = options.holdout
@@ -266,6 +269,13 @@ class SupervisedAlgorithm(Algorithm[H]):
             + ", are held out"
         )
         return learn, held, given.get(TEST)
+
+    def _say_classes(self, run: Run[H], train: Dataset) -> None:
+        labels, names = classes_of(train), train.encoding.get("classes", ())
+        if labels is not None:
+            counts = np.bincount(labels, minlength=len(names)).tolist()
+            for sentence in classes.sentences(names, counts):
+                run.reporter.message(f"{TRAIN}: {sentence}")
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)

@@ -13,7 +13,7 @@ from ...core.channels import TEST, TRAIN, VALIDATION
 from ...core.codecs import MAX_DIGITS, MAX_FAULTS
 from ...core.data import encoding, reading, tables
 from ...core.data.encoding import TextForm
-from ...core.files import data_files, entries, with_suffix
+from ...core.files import check_empty, data_files, entries, with_suffix
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
@@ -105,6 +105,10 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
     if not files:
         raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
+    empty = [file for file, part in zip(files, parts) if not part.texts]
+    if len(empty) < len(files):
+        check_empty(path, empty, len(files))
+        parts = [part for part in parts if part.texts]
     notes = dict.fromkeys(part.note for part in parts)
     return Texts(
         [text for part in parts for text in part.texts],

@@ -15,7 +15,7 @@ GZIP = b"\x1f\x8b"
 HEAD_BYTES = 4096
 
 _CSV_OF_A_SHEET = (
-    "save the sheet as CSV (in Excel: Save As, CSV UTF-8), or in Python: "
+    "save the sheet as CSV (Save As: CSV UTF-8 in Excel, Text CSV in LibreOffice), or in Python: "
     'pandas.read_excel("…").to_csv("….csv", index=False)'
 )
 _UNPACK = "unpack it, and give what it holds"
@@ -32,6 +32,8 @@ _FOREIGN = (
     (b"{\\rtf", "a document in RTF", "save it as plain text"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook or Office document (.xls, .doc)",
      _CSV_OF_A_SHEET),
+    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, and not the data itself",
+     "fetch the data: git lfs pull"),
     (b"BZh", "packed with bzip2", "unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ\0", "packed with xz", "unpack it: unxz FILE"),
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: unzstd FILE"),
@@ -50,7 +52,7 @@ _OFFICE = {
     "xl/": ("an Excel workbook (.xlsx)", _CSV_OF_A_SHEET),
     "word/": ("a Word document (.docx)", "save it as plain text"),
     "ppt/": ("a PowerPoint presentation (.pptx)", "give a table or texts"),
-    "content.xml": ("an OpenDocument file (.ods, .odt)", "save it as CSV, or as plain text"),
+    "content.xml": ("an OpenDocument text or drawing (.odt, .odg)", "save it as plain text"),
 }
 
 
@@ -104,12 +106,20 @@ def _foreign(path: Path, head: bytes) -> tuple[str, str] | None:
     return None
 
 
+def _start_of(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as stream:
+        return stream.read(HEAD_BYTES).strip()
+
+
 def _archive(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+            kind = _start_of(archive, "mimetype") if "mimetype" in names else b""
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError):
         return "a zip archive that is damaged or cut short", "get it anew"
+    if kind.endswith(b".spreadsheet"):
+        return "an OpenDocument spreadsheet (.ods)", _CSV_OF_A_SHEET
     for start, found in _OFFICE.items():
         if any(name.startswith(start) for name in names):
             return found

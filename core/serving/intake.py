@@ -17,8 +17,8 @@ from ..data import encoding, opening, reading, tables
 from ..data.encoding import TextForm
 from ..data.tables import Layout
 from ..errors import InputError, UnsupportedContentTypeError
+from ..files import TABLE_ENDINGS
 
-TABBED = (".tsv", ".tab")
 TEXTS = (codecs.CSV, codecs.JSON, codecs.JSONLINES, codecs.TEXT)
 _SEEK_BYTES = 2**20
 
@@ -28,17 +28,19 @@ class Intake:
     """How the file at ``path`` becomes requests of ``content_type``.
 
     ``form`` is None for what is no text; ``layout`` for what is no table, or asked as it stands.
+    ``is_empty`` where it is a table without a row.
     """
 
     path: Path
     content_type: str
     form: TextForm | None = None
     layout: Layout | None = None
+    is_empty: bool = False
 
     @property
-    def skips_headings(self) -> bool:
-        """Whether the first line is no record."""
-        return self.layout is not None and self.layout.has_header
+    def lead(self) -> int:
+        """How many lines at the start are no records."""
+        return 0 if self.layout is None else self.layout.lead
 
     @property
     def rewrites(self) -> bool:
@@ -53,7 +55,7 @@ class Intake:
             found["encoding"] = [self.form.encoding, self.form.newline]
         if self.layout is not None:
             columns = None if self.layout.columns is None else list(self.layout.columns)
-            found["table"] = [self.layout.delimiter, self.layout.has_header, columns]
+            found["table"] = [self.layout.delimiter, self.layout.lead, columns]
         return found
 
     @contextmanager
@@ -76,7 +78,7 @@ class Intake:
         if len(body) > most:
             raise InputError(f"{self.path}: larger than {most:,} bytes: divide it")
         if not self.rewrites:
-            return _below_headings(body) if self.skips_headings else body
+            return b"\n".join(body.split(b"\n", self.lead)[self.lead :]) if self.lead else body
         return "".join(f"{line}\n" for line in self._written()).encode()
 
     def _written(self) -> Iterator[str]:
@@ -119,8 +121,8 @@ def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = Non
         return Intake(path, media, form)
     holds_texts = algorithm.text_headings or codecs.TEXT in algorithm.accepted()
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
-    usual = layout.is_plain and not layout.has_header
-    return Intake(path, media, layout.form, None if usual else layout)
+    usual = layout.is_plain and not layout.lead
+    return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
 
 
 def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
@@ -138,7 +140,7 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
     """By the file's name, and where that has no ending, by how it begins. Raises InputError."""
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     accepted = algorithm.accepted()
-    if name.suffix.lower() in TABBED:
+    if name.suffix.lower() in TABLE_ENDINGS:
         return codecs.CSV
     if name.suffix:
         kind = _by_ending(path, name)
@@ -161,7 +163,3 @@ def _by_ending(path: Path, name: Path) -> str:
         with opening.open_bytes(path) as stream:
             opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
         raise
-
-
-def _below_headings(body: bytes) -> bytes:
-    return body.partition(b"\n")[2]

@@ -14,6 +14,7 @@ from ..algorithm import Algorithm
 from ..data import leftovers
 from ..data.reading import Reading
 from ..errors import InputError, OutputError
+from ..files import check_empty
 from .intake import Intake, intake
 from .splitting import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
@@ -72,6 +73,11 @@ class Job:
     request_type: str = ""
 
     @property
+    def holds_nothing(self) -> bool:
+        """Whether there is nothing to answer, as in some of the parts that Spark writes."""
+        return self.size == 0 or self.intake.is_empty
+
+    @property
     def limits(self) -> Limits:
         """Of a part of this input."""
         records = SINGLE_RECORDS if self.strategy == SINGLE else PART_RECORDS
@@ -116,6 +122,7 @@ def select(
     if faults:
         more = len(faults) - MOST_FAULTS
         raise InputError(*faults[:MOST_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+    check_empty(Path(source), [job.path for job in jobs if job.holds_nothing], len(jobs))
     return jobs
 
 

@@ -34,6 +34,7 @@ from .. import artifact, mx
 from ..artifact import Artifact, Example, InputSignature, Metadata
 from ..channels import check_channels
 from ..container import report_failure
+from ..data import reading as reads
 from ..data.reading import Reading, using
 from ..errors import ArtifactError, DataError, InputError, PluginError, TrainingError
 from ..hyperparameters import Hyperparameters
@@ -265,6 +266,19 @@ class Run(Generic[H]):
             "threads": mx.threads(),
         }
 
+    def check_headings(self) -> None:
+        """Raise DataError where the hosts took columns of numbers by unlike headings; every host
+        calls it once its data are read.
+        """
+        found = reads.headings()
+        columns = None if found is None else [reads.key_of(name) for name in found.columns]
+        everyone = self.cluster.exchange(columns, "the headings of the other hosts")
+        if len({str(each) for each in everyone if each is not None}) > 1:
+            raise DataError(
+                "the hosts do not agree on the headings of columns, and their order: "
+                + self.cluster.by_host(everyone)
+            )
+
     def check_hosts(self) -> None:
         """Raise DataError, with each difference, where the hosts are not given the same.
 
@@ -357,6 +371,7 @@ class Run(Generic[H]):
                 epoch=self.epoch,
                 data=self.data,
                 examples=self.examples,
+                headings=reads.headings(),
                 packages=self._packages,
             )
             metadata.document()

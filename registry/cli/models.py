@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 import sys
@@ -21,6 +20,8 @@ from ...core.data.reading import using
 from ...core.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
 from ...core.files import exists
+from ...core.serving import headed
+from ...core.serving.headed import Taken
 from ...core.serving.intake import intake
 from ..discovery import opened
 from .flags import PATH
@@ -32,7 +33,6 @@ STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
-_LINE = re.compile(r"^line (\d+)")
 
 
 @click.command()
@@ -55,7 +55,7 @@ def evaluate(
 ) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
     decided = taken(given)
-    _artifact, algorithm = opened(model)
+    artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
@@ -68,7 +68,7 @@ def evaluate(
         )
     if plot is not None:
         check_plot(plot)
-    with using(decided, say):
+    with using(decided, say, artifact.metadata.headings):
         evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
         save_plot(evaluation, plot)
@@ -149,29 +149,26 @@ def predict(
             f"--accept {answer_type} is one document an input: "
             f"give one INPUT, or --accept {codecs.JSONLINES}"
         )
-    with using(taken(given), say):
+    with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
         loaded = algorithm.model_fn(model)
         for each in asked:
-            body = each.body()
+            body = Taken(b"")
             try:
-                prediction = algorithm.predict_fn(algorithm.input_fn(body, each.kind), loaded)
+                body = each.taken()
+                prediction = algorithm.predict_fn(algorithm.input_fn(body.body, each.kind), loaded)
             except PayloadError as error:
-                faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
+                faults = (f"{each.source}: {body.placed(x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
             write_answer(algorithm.output_fn(prediction, answer_type))
 
 
 class _Asked(NamedTuple):
-    """Where a request comes from, what gives its body, and its content type.
-
-    ``headings`` is how many lines of the source come before those of the body.
-    """
+    """Where a request comes from, what reads it, and its content type."""
 
     source: str
-    body: Callable[[], bytes]
+    taken: Callable[[], Taken]
     kind: str
-    headings: int = 0
 
 
 def _asked(
@@ -187,11 +184,12 @@ def _asked(
             raise InputError("--content-type speaks of an INPUT: give a file, or - for stdin")
         click.echo("no INPUT: answering the example that the model carries", err=True)
         example = artifact.metadata.example
-        return [_Asked("the model's example", example.body.encode, example.content_type)]
+        body = partial(Taken, example.body.encode())
+        return [_Asked("the model's example", body, example.content_type)]
     found, faults = [], []
     for name in inputs:
         try:
-            found.append(_input(model, algorithm, name, content_type))
+            found.append(_input(model, artifact, algorithm, name, content_type))
         except InputError as error:
             faults += [each if name in each else f"{name}: {each}" for each in error.faults]
     if faults:
@@ -199,11 +197,19 @@ def _asked(
     return found
 
 
-def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str | None) -> _Asked:
+def _input(
+    model: Path,
+    artifact: Artifact,
+    algorithm: Algorithm[Any],
+    name: str,
+    content_type: str | None,
+) -> _Asked:
     if name == STDIN:
         if content_type is None:
             raise InputError("stdin has no name to tell its content type by: give --content-type")
-        return _Asked("stdin", sys.stdin.buffer.read, content_type)
+        kind, headings = content_type, artifact.metadata.headings
+        read_all = sys.stdin.buffer.read
+        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
     try:
         status = os.stat(name)
     except OSError as error:
@@ -218,15 +224,14 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
     if status.st_size > MOST_INPUT_BYTES:
         raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
     read = intake(algorithm, Path(name), content_type)
-    headings = 1 if read.skips_headings else 0
+    if read.is_empty:
+        raise InputError(f"{name}: holds no rows")
+    columns = None if read.layout is None else read.layout.columns
     return _Asked(
-        name, partial(read.body, MOST_INPUT_BYTES), content_type or read.content_type, headings
+        name,
+        lambda: Taken(read.body(MOST_INPUT_BYTES), read.lead, columns),
+        content_type or read.content_type,
     )
-
-
-def _below(headings: int, fault: str) -> str:
-    """``fault`` with the number of its line in the file, of which ``headings`` were left out."""
-    return _LINE.sub(lambda found: f"line {int(found[1]) + headings}", fault, count=1)
 
 
 def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:

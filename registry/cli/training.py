@@ -117,7 +117,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
             }
         )
         return
-    with using(run_options.reading, _say_nothing):  # what was assumed, the training has said
+    headings = artifact.metadata.headings
+    with using(run_options.reading, _say_nothing, headings):  # what was assumed is said already
         _show(entry, output, channels.get(TEST), metrics, written(run_options.reading))
 
 

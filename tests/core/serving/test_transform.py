@@ -107,6 +107,26 @@ def test_both_strategies_answer_each_line_as_predict_does(
     np.testing.assert_allclose(distances(answers), distances(multi), rtol=1e-5)
 
 
+def test_what_is_refused_before_the_first_answer_leaves_nothing(asked: Asked) -> None:
+    asked.write([LINES[0], b"x,1,1,1"])
+    with pytest.raises(PayloadError, match="line 2"):
+        asked()
+    assert not asked.output.exists()
+    asked.output.mkdir()
+    (asked.output / "kept").touch()
+    with pytest.raises(PayloadError, match="line 2"):
+        asked()
+    assert [path.name for path in asked.output.iterdir()] == ["kept"]
+
+
+def test_what_is_refused_later_can_be_gone_on_with(asked: Asked) -> None:
+    asked.write([LINES[0]] * 20_000 + [b"x,1,1,1"])
+    with pytest.raises(PayloadError, match="line 20,001"):
+        asked()
+    names = {path.name for path in asked.output.iterdir()}
+    assert {".transform.jsonl", ".in.csv.out.partial"} <= names
+
+
 def test_pictures_and_pixels_in_a_tree_of_folders(
     model: Path, digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
