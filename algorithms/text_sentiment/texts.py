@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ...core import DataError
 from ...core.artifact import name_fault
 from ...core.channels import TEST, TRAIN, VALIDATION
-from ...core.codecs import MAX_DIGITS, MAX_FAULTS
+from ...core.codecs import MAX_DIGITS, MAX_FAULTS, half_character
 from ...core.data import encoding, reading, tables
 from ...core.data.encoding import TextForm
+from ...core.data.folders import ClassFolders, class_folders, ending
 from ...core.files import data_files, entries, with_suffix
 
 FORMATS = (
@@ -42,17 +43,25 @@ PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingt
 POLARITIES = (".neg", ".pos")
 # How the files of a data set that lie in one folder are called, by what they are for.
 PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
+# And its folders; where there is none for validation, that for test serves.
+FOLDERS = {
+    TRAIN: ("train",), VALIDATION: ("validation", "valid", "val", "dev", "test"), TEST: ("test",),
+}  # fmt: skip
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 
 
 @dataclass
 class Texts:
-    """Texts with the names of their classes, where each stands, and how the files were read."""
+    """Texts with the names of their classes, where each stands, and how the files were read.
+
+    ``counts`` are the figures in ``note`` by name.
+    """
 
     texts: list[str]
     labels: list[str]
     places: list[str]
     note: str
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Texts:
@@ -77,7 +86,16 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
         raise DataError(
             f"{path}: every label is {found.labels[0]!r}: there is nothing to tell apart"
         )
+    _note_empty(found)
     return found
+
+
+def _note_empty(found: Texts) -> None:
+    empty = [place for place, text in zip(found.places, found.texts) if not text.strip()]
+    if empty:
+        what = "1 text is" if len(empty) == 1 else f"{len(empty):,} texts are"
+        found.note += f"; {what} empty (the first: {empty[0]})"
+        found.counts["empty"] = len(empty)
 
 
 def _label_fault(label: str, classes: Sequence[str] | None) -> str:
@@ -93,10 +111,11 @@ def _label_fault(label: str, classes: Sequence[str] | None) -> str:
 
 def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
     if path.is_dir():
-        part = path / ("train" if channel == TRAIN else "test")
-        for folder in (part, path):
-            if folder.is_dir() and _class_folders(folder):
-                return _folders(folder)
+        parts = [path / name for name in FOLDERS[channel] if (path / name).is_dir()]
+        for folder in (*parts[:1], path):
+            found = _class_folders(folder)
+            if found.files:
+                return _folders(folder, found, path)
         if with_suffix(path, *_packed_or_not(*POLARITIES)):
             return _polarities(path)
     files = [path]
@@ -146,28 +165,33 @@ def _of_channel(folder: Path, files: list[Path], channel: str) -> list[Path]:
     return parts[channel]
 
 
-def _class_folders(path: Path) -> dict[str, list[Path]]:
-    found = {
-        folder.name: with_suffix(folder, ".txt")
-        for folder in entries(path)
-        if folder.is_dir() and folder.name != UNLABELLED
-    }
-    return {name: files for name, files in found.items() if files}
+def _class_folders(path: Path) -> ClassFolders:
+    """The texts of each class; without subfolders, none."""
+    if not any(entry.is_dir() for entry in entries(path)):
+        return ClassFolders({}, {})
+    return class_folders(path, _other_than_text, no_class=UNLABELLED)
 
 
-def _folders(path: Path) -> Texts:
-    pairs = [(name, file) for name, files in _class_folders(path).items() for file in files]
+def _other_than_text(file: Path) -> str:
+    return "" if file.suffix.lower() == ".txt" else ending(file)
+
+
+def _folders(path: Path, found: ClassFolders, given: Path) -> Texts:
+    pairs = [(name, file) for name, files in found.files.items() for file in files]
     texts = []
     for _, file in pairs:
         form = encoding.form_of(file, whole=True)
         encoding.say(file, form)
         texts.append("\n".join(line for _, line in encoding.lines(file, form)))
-    names = sorted({name for name, _ in pairs})
+    names = sorted(found.files)
+    part = "" if path == given else f" of {path.name}/"
+    note = f"the folders {', '.join(names)}{part}, a text a file"
     return Texts(
         texts,
         [name for name, _ in pairs],
         [str(file) for _, file in pairs],
-        f"the folders {', '.join(names)}, a text a file",
+        "; ".join(filter(None, [note, found.note])),
+        found.counts,
     )
 
 
@@ -207,6 +231,10 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
         if not line.strip():
             continue
         place = f"{path}: line {number}"
+        half = half_character(line, number)
+        if half:
+            faults.append(f"{path}: {half}")
+            continue
         try:
             record = json.loads(line, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:

@@ -17,10 +17,12 @@ from ...core import codecs
 from ...core.algorithm import Algorithm
 from ...core.artifact import Artifact
 from ...core.channels import TEST
+from ...core.data import images
+from ...core.data.folders import named
 from ...core.data.reading import using
 from ...core.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
-from ...core.files import exists
+from ...core.files import absent, exists
 from ...core.serving.intake import intake
 from ..discovery import opened
 from .flags import PATH
@@ -32,7 +34,7 @@ STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
-_LINE = re.compile(r"^line (\d+)")
+_PLACE = re.compile(r"(line|example) (\d+)")
 
 
 @click.command()
@@ -60,7 +62,7 @@ def evaluate(
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
     if not exists(path):
-        raise InputError(f"{path}: no such file or folder (--test)")
+        raise InputError(f"{absent(path)} (--test)")
     if test is None:
         click.echo(
             "evaluating on the bundled sample; give --test PATH for your own data",
@@ -155,10 +157,13 @@ def predict(
         for each in asked:
             body = each.body()
             try:
-                prediction = algorithm.predict_fn(algorithm.input_fn(body, each.kind), loaded)
+                examples = algorithm.input_fn(body, each.kind)
+                prediction = algorithm.predict_fn(examples, loaded)
             except PayloadError as error:
-                faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
+                faults = (f"{each.source}: {_placed(each, body, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
+            if codecs.PNG in algorithm.accepted():
+                _say_one_colour(each.source, examples)
             write_answer(algorithm.output_fn(prediction, answer_type))
 
 
@@ -206,6 +211,8 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
         return _Asked("stdin", sys.stdin.buffer.read, content_type)
     try:
         status = os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(absent(Path(name))) from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     if stat.S_ISDIR(status.st_mode):
@@ -224,9 +231,27 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
     )
 
 
-def _below(headings: int, fault: str) -> str:
-    """``fault`` with the number of its line in the file, of which ``headings`` were left out."""
-    return _LINE.sub(lambda found: f"line {int(found[1]) + headings}", fault, count=1)
+def _placed(asked: _Asked, body: bytes, fault: str) -> str:
+    """``fault`` of a line or an example of ``body`` with the number of its line in the file."""
+    found = _PLACE.match(fault)
+    if not found:
+        return fault
+    line = int(found[2])
+    if found[1] == "example":
+        starts = codecs.lines_of_records(body, asked.kind)
+        if line > len(starts):
+            return fault
+        line = starts[line - 1]
+    return f"line {line + asked.headings}{fault[found.end() :]}"
+
+
+def _say_one_colour(source: str, examples: Any) -> None:
+    """Note the pictures whose answers, however certain, have nothing to go by."""
+    pictures = [each for each in examples if getattr(each, "ndim", 0) in (2, 3)]
+    blank = [str(i) for i, each in enumerate(pictures, 1) if images.is_one_colour(each)]
+    if blank:
+        which = f"example {named(blank)}: " if len(pictures) > 1 else ""
+        say(f"{source}: {which}one colour throughout: the answer has nothing to go by")
 
 
 def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:
