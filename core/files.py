@@ -46,7 +46,10 @@ def absent(path: Path) -> str:
 def entries(folder: Path) -> list[Path]:
     """What ``folder`` holds, sorted, without hidden entries such as ``.DS_Store``."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        if found:
+            found[0].lstat()  # which a folder that may only be listed does not allow
+        return found
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
 

@@ -293,6 +293,8 @@ def _tables(path: Path) -> list[Path]:
 
 def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
     found = class_folders(path)
+    if not found.files and found.note:
+        raise DataError(f"{path}: holds no digits ({found.note}). Expected {'; or '.join(FORMATS)}")
     strangers = sorted(found.files.keys() - set(CLASSES))
     if strangers:
         raise DataError(

@@ -101,8 +101,9 @@ def _note_empty(found: Texts) -> None:
 def _label_fault(label: str, classes: Sequence[str] | None) -> str:
     if not label:
         return "there is no label"
-    if name_fault(label):
-        return f"the label {label!r} holds control characters"
+    fault = name_fault(label)
+    if fault:
+        return fault.replace("the name", "the label", 1)
     if classes is not None and label not in classes:
         known = ", ".join(classes[:10])
         return f"the label {label[:40]!r} is none of the training's: {known}"
@@ -110,19 +111,22 @@ def _label_fault(label: str, classes: Sequence[str] | None) -> str:
 
 
 def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
+    beside = ""
     if path.is_dir():
-        parts = [path / name for name in FOLDERS[channel] if (path / name).is_dir()]
+        there = {entry.name for entry in entries(path) if entry.is_dir()}
+        parts = [path / name for name in FOLDERS[channel] if name in there]
         for folder in (*parts[:1], path):
             found = _class_folders(folder)
             if found.files:
                 return _folders(folder, found, path)
+            beside = f" ({found.note})" if found.note else beside
         if with_suffix(path, *_packed_or_not(*POLARITIES)):
             return _polarities(path)
     files = [path]
     if path.is_dir():
         files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
     if not files:
-        raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
+        raise DataError(f"{path}: holds no texts{beside}. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
     notes = dict.fromkeys(part.note for part in parts)
     return Texts(
@@ -202,7 +206,10 @@ def _file(path: Path, classes: Sequence[str] | None) -> Texts:
         encoding.say(path, form)
         return (_blazing_text if first.startswith(PREFIX) else _json_lines)(path, form)
     if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
-        raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
+        raise DataError(
+            f"{path}: one JSON document: expected JSON lines, an object a line, as "
+            f"`jq -c '.[]' {path.name}` writes them"
+        )
     return _table(path, form, classes)
 
 
@@ -238,6 +245,11 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
         try:
             record = json.loads(line, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
+            if line.strip() == "{":
+                raise DataError(
+                    f"{place}: an object over several lines: expected one a line, as "
+                    f"`jq -c . {path.name}` writes them"
+                ) from None
             faults.append(f"{place}: no JSON: {error}")
             continue
         if not isinstance(record, dict):
@@ -281,7 +293,7 @@ def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
 def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
     """Rows of a table; which column is the text is told by name, or by what stands there."""
     layout = tables.textual(path, form, names=(*TEXT_NAMES, *LABEL_NAMES))
-    rows = [(number, row) for number, row in layout.rows() if row]
+    rows = [(number, row) for number, row in layout.rows() if len(row) > 1 or "".join(row).strip()]
     found = Texts([], [], [], "")
     if not rows:
         return found

@@ -291,5 +291,7 @@ def _got(record: Any, keys: Sequence[str]) -> str:
     if isinstance(record, dict):
         return f"or an object with a text named {', '.join(keys[:3])}"
     if isinstance(record, list):
-        return f"got {len(record)} cells or elements: in CSV a text with commas is put in quotes"
+        if len(record) > 1 and all(isinstance(each, str) for each in record):
+            return f"got {len(record)} cells: in CSV a text with commas is put in double quotes"
+        return f"got a list of {len(record)}"
     return f"got {str(record)[:40]!r}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable, Collection, Mapping, NamedTuple
 
 from ..errors import DataError
-from .images import HEAD_BYTES, JPEG, LFS_POINTER, PNG, WEBP, kind_of
+from .images import HEAD_BYTES, JPEG, LFS_POINTER, PNG, WEB_PAGE, WEBP, kind_of
 from .walking import walk
 
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -73,7 +73,7 @@ def other_than_picture(path: Path) -> str:
     kind = _kind(path)
     if kind in (PNG, JPEG, WEBP):
         return ""
-    if kind in ("", LFS_POINTER) and path.suffix.lower() in _PICTURE_SUFFIXES:
+    if kind in ("", LFS_POINTER, WEB_PAGE) and path.suffix.lower() in _PICTURE_SUFFIXES:
         return ""
     return kind or ending(path)
 

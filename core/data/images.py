@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 PNG, JPEG, WEBP = "PNG", "JPEG", "WebP"
-LFS_POINTER = "Git LFS pointer"
+LFS_POINTER, WEB_PAGE = "Git LFS pointer", "HTML"
 HEAD_BYTES = 512  # by which ``kind_of`` tells a file
 
 MAX_PIXELS = 50_000_000
@@ -113,6 +113,8 @@ def kind_of(head: bytes) -> str:
     found = format_of(head)
     if found:
         return found
+    if head[:HEAD_BYTES].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return WEB_PAGE
     if b"<svg" in head[:HEAD_BYTES]:
         return "SVG"
     return next((kind for at, mark, kind in _KINDS if head[at:].startswith(mark)), "")
@@ -224,7 +226,7 @@ def inspect(body: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def is_foreign(head: bytes) -> bool:
     """Whether a file, by its first HEAD_BYTES, is a picture or the like that is never opened."""
     kind = kind_of(head)
-    marked = kind in ("SVG", "GIF", "PDF", "PostScript", LFS_POINTER)
+    marked = kind in ("SVG", "GIF", "PDF", "PostScript", LFS_POINTER, WEB_PAGE)
     return marked or (b"\0" in head and kind not in ("", "ZIP", PNG, JPEG, WEBP))
 
 
@@ -233,6 +235,8 @@ def refusal(head: bytes, expected: str = "PNG, JPEG or WebP") -> str:
     kind = kind_of(head)
     if kind == LFS_POINTER:
         return f"a {kind} in place of the picture: `git lfs pull` fetches that"
+    if kind == WEB_PAGE:
+        return "a page of the web in place of the picture: download the picture itself"
     if kind == "SVG":
         return f"an SVG, a drawing and not pixels: expected a whole {expected}: export it as PNG"
     if not kind:

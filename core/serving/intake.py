@@ -193,6 +193,8 @@ def _by_ending(path: Path, name: Path, accepted: Sequence[str]) -> str:
         return kind
     with opening.open_bytes(path) as stream:
         opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
+    if kind:
+        return kind
     ending = f"names that end in {name.suffix}" if name.suffix else "names without an ending"
     raise UnsupportedContentTypeError(
         f"{path}: no content type is known for {ending}: expected {codecs.endings(accepted)}; "

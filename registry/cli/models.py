@@ -247,7 +247,8 @@ def _placed(asked: _Asked, body: bytes, fault: str) -> str:
 
 def _say_one_colour(source: str, examples: Any) -> None:
     """Note the pictures whose answers, however certain, have nothing to go by."""
-    pictures = [each for each in examples if getattr(each, "ndim", 0) in (2, 3)]
+    some = examples if isinstance(examples, list) or hasattr(examples, "shape") else []
+    pictures = [each for each in some if getattr(each, "ndim", 0) in (2, 3)]
     blank = [str(i) for i, each in enumerate(pictures, 1) if images.is_one_colour(each)]
     if blank:
         which = f"example {named(blank)}: " if len(pictures) > 1 else ""

@@ -99,5 +99,5 @@ def _staged(target: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise OutputError(staging.unwritable(Path(error.filename or target), error)) from None
+            raise OutputError(staging.unwritable(target, error)) from None
         raise

@@ -146,11 +146,11 @@ def test_all_damaged_images_are_named_at_once(
         assert fault.startswith(f"{name}: the image is corrupt")
     assert len(named) == 5
     assert said == "5 of 100 images are damaged: mend or remove them"
+    read, place = {
+        "folders": (ImageFiles.from_folders, folders), "pack": (RecordImages, pack),
+    }[form]  # fmt: skip
     with pytest.raises(DataError, match=r"remove them, or leave them out \(--on-damaged skip\)$"):
-        if form == "folders":
-            ImageFiles.from_folders(folders, decode, on_damaged="fail").take(np.arange(100))
-        else:
-            RecordImages(pack, decode, on_damaged="fail").take(np.arange(100))
+        read(place, decode, on_damaged="fail").take(np.arange(100))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("form", ["folders", "pack"])

@@ -266,8 +266,8 @@ def test_a_folder_and_a_missing_file_are_told_before_mxnet_loads(
         "sys.exit('mxnet' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "nowhere.csv: cannot be read: No such file" in done.stderr
-    assert "nor-here.csv: cannot be read: No such file" in done.stderr
+    assert "nowhere.csv: no such file or folder" in done.stderr
+    assert "nor-here.csv: no such file or folder" in done.stderr
 
 
 def test_wrong_flags_are_reported_together(in_process: InProcess) -> None:
@@ -471,6 +471,7 @@ def test_a_picture_is_told_by_its_content(in_process: InProcess, model: Path) ->
         ("a.tif", picture("TIFF"), "a file of another kind (TIFF)"),
         ("a.svg", b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG, a "
          "drawing and not pixels"),
+        ("a.png", b"<!DOCTYPE html><html>404</html>", "a page of the web in place of the picture"),
         ("a.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a Git LFS "
          "pointer in place of the picture: `git lfs pull`"),
     ],
@@ -521,7 +522,7 @@ def test_a_file_in_place_of_a_folder_and_a_link_that_leads_nowhere_are_named(
     (in_process.folder / "gone.csv").symlink_to("nowhere.csv")
     for arguments in (
         ("train", "kmeans", "--k", 2, "--output", "plain.csv/x"),
-        ("package", "kmeans", "--output", "plain.csv/x"),
+        ("package", "kmeans", "--as", "script", "--output", "plain.csv/x"),
         ("transform", model, "plain.csv", "plain.csv/out"),
         ("train", "kmeans", "--k", 2, "--checkpoints", "plain.csv/x", "--output", "o"),
     ):

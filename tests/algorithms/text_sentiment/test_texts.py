@@ -226,6 +226,13 @@ WRONG = {
         '{"text": "a", "label": "\\uDE00"}\n{"text": "a", "label": 1}\n',
         "x.jsonl: line 1, column 25: \\uDE00 is half of a character",
     ),
+    "zero_bytes": ("x.tsv", "good \0 film\t1\nbad\t0\n", "x.tsv: line 1: holds zero bytes"),
+    "an_object_over_lines": (
+        "x.jsonl",
+        '{\n "text": "a",\n "label": 1\n}\n',
+        "x.jsonl: line 1: an object over several",
+    ),
+    "blanks_alone": ("x.txt", "\n \n", "holds no texts"),
     "no_gzip": ("x.csv.gz", "good,1\nbad,0\n", "ends in .gz, but it is not packed with gzip"),
     "a_pointer_of_git_lfs": (
         "x.csv",
@@ -336,4 +343,10 @@ def test_the_part_that_serves_a_channel_is_its_own_and_said(tmp_path: Path) -> N
 def test_parts_that_hold_no_classes_are_not_told_apart(tmp_path: Path) -> None:
     write(tmp_path, "train/1.txt", "test/2.txt")
     with pytest.raises(DataError, match="test, train are parts of the data, not classes"):
+        read(tmp_path, "train")
+
+
+def test_a_folder_without_texts_says_what_it_holds(tmp_path: Path) -> None:
+    write(tmp_path, "pos/a.docx", "neg/b.docx")
+    with pytest.raises(DataError, match=r"holds no texts \(2 files are left out: 2 \.docx; 2 fol"):
         read(tmp_path, "train")
