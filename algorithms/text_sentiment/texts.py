@@ -114,8 +114,8 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
     beside = ""
     if path.is_dir():
         there = {entry.name for entry in entries(path) if entry.is_dir()}
-        parts = [path / name for name in FOLDERS[channel] if name in there]
-        for folder in (*parts[:1], path):
+        own = [path / name for name in FOLDERS[channel] if name in there]
+        for folder in (*own[:1], path):
             found = _class_folders(folder)
             if found.files:
                 return _folders(folder, found, path)
