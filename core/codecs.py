@@ -121,7 +121,7 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
     media = media_type(content_type)
     if any(media == media_type(name) for name in accepted):
         return media
-    expected = f"expected {_either(accepted)}"
+    expected = f"expected {either(accepted)}"
     if media in ("", FORM):
         said = (
             f"Content-Type is {FORM}, which curl -d says of any body"
@@ -149,7 +149,7 @@ def parameter(content_type: str, name: str, choices: Sequence[str]) -> str | Non
             if value not in choices:
                 raise UnfitPayloadError(
                     f"the content type's {name} is {_shown(value)}{did_you_mean(value, choices)}: "
-                    f"expected {_either(choices)}"
+                    f"expected {either(choices)}"
                 )
             return value
     return None
@@ -165,9 +165,14 @@ def content_type_of(path: str | os.PathLike[str]) -> str:
         return _EXTENSIONS[extension]
     raise UnsupportedContentTypeError(
         f"{path}: no content type is known for the extension {extension!r}"
-        f"{did_you_mean(extension, _EXTENSIONS)}: expected {_either(list(_EXTENSIONS))}; "
+        f"{did_you_mean(extension, _EXTENSIONS)}: expected {either(list(_EXTENSIONS))}; "
         "for any other file, pass --content-type"
     )
+
+
+def endings(accepted: Sequence[str]) -> str:
+    """How the names of files end that hold one of the content types ``accepted``, for people."""
+    return either([ending for ending, kind in _EXTENSIONS.items() if kind in accepted])
 
 
 def negotiate(accept: str | None, offered: Sequence[str]) -> str:
@@ -199,7 +204,7 @@ def _negotiated(accept: str, offered: tuple[str, ...]) -> str:
     if quality(best) > 0:
         return best
     raise NotAcceptableError(
-        f"nothing satisfies Accept: {_shown(accept)}; offered is {_either(offered)}"
+        f"nothing satisfies Accept: {_shown(accept)}; offered is {either(offered)}"
     )
 
 
@@ -233,7 +238,8 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def _either(names: Sequence[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """``a, b or c``."""
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -295,6 +301,26 @@ def decode_records(body: bytes, content_type: str) -> list[Any]:
         raise _empty("at least one example")
     bounds.check_examples(len(records))
     return [_unwrap(record) for record in records]
+
+
+def lines_of_records(body: bytes, content_type: str) -> list[int]:
+    """The lines, from 1, at which the records of a body begin that ``decode_records`` takes.
+
+    Empty for a content type whose records have none of their own.
+    """
+    media = media_type(content_type)
+    if media not in (JSONLINES, CSV, TEXT):
+        return []
+    text = _text(body)
+    if media != CSV:
+        numbered = enumerate(text.split("\n"), 1)
+        return [number for number, line in numbered if media == TEXT or line.strip(" \t\r")]
+    starts, reader = [], csv.reader(io.StringIO(_ending_in_lf(text), newline=""))
+    start = 1
+    for _ in reader:
+        starts.append(start)
+        start = reader.line_num + 1
+    return starts
 
 
 def _text(body: bytes) -> str:
@@ -400,7 +426,34 @@ _JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_PARSE_INT)
 _STRING_OR_CONSTANT = re.compile(r'"[^"]*"|(NaN|-?Infinity)')
 
 
+def half_character(text: str, first_line: int = 1) -> str:
+    """Where JSON escapes half of a surrogate pair alone, and what is wrong; empty where it doesn't.
+
+    Such a text has no UTF-8 (RFC 8259, 8.2): it comes of a cut through an emoji.
+    """
+    if not _MAY_BE_HALF.search(text):
+        return ""
+    found = next((each for each in _ESCAPE.finditer(text) if each[1]), None)
+    if found is None:
+        return ""
+    start = found.start()
+    line = first_line + text.count("\n", 0, start)
+    return (
+        f"line {line}, column {start - text.rfind(chr(10), 0, start)}: {found[1]} is half of a "
+        "character (a surrogate without its other half): mend the text, or write \\ufffd there"
+    )
+
+
+_HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"{_HIGH}{_LOW}|({_HIGH}|{_LOW})|\\.", re.DOTALL)
+# Quick, and may be mistaken where a backslash is escaped itself.
+_MAY_BE_HALF = re.compile(rf"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}|\\\\u[dD]")
+
+
 def _parse_json(text: str, first_line: int = 1) -> Any:
+    half = half_character(text, first_line)
+    if half:
+        raise MalformedPayloadError(half)
     try:
         return _JSON.decode(text)
     except json.JSONDecodeError as error:

@@ -34,10 +34,24 @@ def exists(path: Path) -> bool:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def absent(path: Path) -> str:
+    """Why there is nothing at ``path``, which ``exists`` denies."""
+    for each in (path, *path.parents):
+        if os.path.islink(each) and not os.path.exists(each):
+            return f"{path}: {each} is a link that leads nowhere, to {os.readlink(each)}"
+    blocking = next((each for each in path.parents if os.path.isfile(each)), None)
+    if blocking is not None:
+        return f"{path}: {blocking} is a file, and holds no others"
+    return f"{path}: no such file or folder"
+
+
 def entries(folder: Path) -> list[Path]:
     """What ``folder`` holds, sorted, without hidden entries such as ``.DS_Store``."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        if found:
+            found[0].lstat()  # which a folder that may only be listed does not allow
+        return found
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
 

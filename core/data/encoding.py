@@ -36,6 +36,7 @@ _LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
 _RARE_LETTERS = b"\x83\x8a\x8c\x8e\x9a\x9c\x9e\x9f"
 _WESTERN_LETTERS = bytes(sorted(set(range(0xC0, 0x100)) - {0xD7, 0xF7}))
+_ZEROS_OF_ASCII = 0.4  # of the bytes of ASCII in UTF-16, every other is zero
 _DECIDE = "--encoding decides"
 
 
@@ -89,12 +90,15 @@ def _told_by_the_start(path: Path, head: bytes) -> tuple[str, str]:
     even, odd = start[::2].count(0), start[1::2].count(0)
     if MOST_NULS * (even + odd) < len(start) and _is_utf8(start.replace(b"\0", b"")):
         return "", ""
-    if odd > 10 * even:
+    stray = start.isascii() and even + odd < _ZEROS_OF_ASCII * len(start)
+    if odd > 10 * even and not stray:
         return "utf-16-le", "taken for UTF-16 (little-endian, without a mark)"
-    if even > 10 * odd:
+    if even > 10 * odd and not stray:
         return "utf-16-be", "taken for UTF-16 (big-endian, without a mark)"
+    line = start[: start.index(0)].count(b"\n") + 1
     raise DataError(
-        f"{path}: holds zero bytes: no text, or in an encoding that cannot be told; {_DECIDE}"
+        f"{path}: line {line}: holds zero bytes: no text, or in an encoding that cannot be told; "
+        f"{_DECIDE}"
     )
 
 

@@ -42,6 +42,8 @@ _FOREIGN = (
     (b"\x89PNG\r\n", "a PNG image", "give a table or texts"),
     (b"\xff\xd8\xff", "a JPEG image", "give a table or texts"),
     (b"GIF8", "a GIF image", "give a table or texts"),
+    (b"version https://git-lfs", "a Git LFS pointer in place of the file",
+     "`git lfs pull` fetches the file itself"),
     (b"\x93NUMPY", "an array of numpy (npy)", "name it .npy where such arrays are read"),
     (b"\x0a\x23\xd7\xce", "RecordIO", "name it .rec where RecordIO is read"),
     (b"\x80\x04\x95", "a pickle of Python, which is never loaded", "save it as CSV"),
@@ -58,11 +60,16 @@ _OFFICE = {
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """``path`` for reading, decompressed if its name ends in ``.gz``, or if it is gzip whatever
-    its name; faults become DataError.
+    """``path`` for reading, decompressed if it is gzip, whatever its name; faults become DataError,
+    and so does a name that ends in ``.gz`` where it is not.
     """
     try:
-        packed = path.suffix == ".gz" or is_packed(path)
+        packed = is_packed(path)
+        if path.suffix == ".gz" and not packed and path.stat().st_size:
+            raise DataError(
+                f"{path}: its name ends in .gz, but it is not packed with gzip: rename it without "
+                ".gz, or get it anew"
+            )
         with gzip.open(path) if packed else path.open("rb") as stream:
             yield stream  # type: ignore[misc, unused-ignore]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

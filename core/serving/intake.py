@@ -13,10 +13,10 @@ from typing import IO, Any, Iterator, Sequence
 
 from .. import codecs, recordio
 from ..algorithm import Algorithm
-from ..data import encoding, opening, reading, tables
+from ..data import encoding, images, opening, reading, tables
 from ..data.encoding import TextForm
 from ..data.tables import Layout
-from ..errors import InputError, UnsupportedContentTypeError
+from ..errors import DataError, InputError, UnsupportedContentTypeError
 from ..files import TABLE_ENDINGS
 
 TEXTS = (codecs.CSV, codecs.JSON, codecs.JSONLINES, codecs.TEXT)
@@ -130,6 +130,12 @@ def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
     form = encoding.form_of(path, whole=True)
     encoding.say(path, form)
     layout = tables.of_texts(path, form, algorithm.text_headings)
+    several = layout.columns is None and layout.delimiter == "\t" and layout.width > 1
+    if several and algorithm.text_headings:
+        raise DataError(
+            f"{path}: line 1: {layout.width} columns, of which none is headed as texts are "
+            f"({', '.join(algorithm.text_headings[:3])}, …): --text-column N says which holds them"
+        )
     if layout.columns is not None:
         chosen = layout.named(layout.columns[0])
         reading.note(f"asked about {chosen} (--text-column decides)", path)
@@ -137,13 +143,18 @@ def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
 
 
 def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
-    """By the file's name, and where that has no ending, by how it begins. Raises InputError."""
+    """Of a picture by its content, else by the file's name, and where that has no ending, by how
+    it begins. Raises InputError.
+    """
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     accepted = algorithm.accepted()
-    if name.suffix.lower() in TABLE_ENDINGS:
+    picture = _picture(path, accepted)
+    if picture:
+        return picture
+    if name.suffix.lower() in TABLE_ENDINGS and codecs.CSV in accepted:
         return codecs.CSV
     if name.suffix:
-        kind = _by_ending(path, name)
+        kind = _by_ending(path, name, accepted)
         table = kind == codecs.TEXT and kind not in accepted and codecs.CSV in accepted
         return codecs.CSV if table else kind
     with opening.open_bytes(path) as stream:
@@ -152,14 +163,42 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
         return codecs.RECORDIO_PROTOBUF
     if head.startswith(b"\x93NUMPY"):
         return codecs.NPY
-    return codecs.CSV if codecs.CSV in accepted else codecs.content_type_of(path)
+    return codecs.CSV if codecs.CSV in accepted else _by_ending(path, name, accepted)
 
 
-def _by_ending(path: Path, name: Path) -> str:
+def _picture(path: Path, accepted: Sequence[str]) -> str:
+    """The content type of a picture, where pictures are ``accepted``; empty for what is none.
+
+    Raises UnsupportedContentTypeError for a picture, or a drawing, that is never opened.
+    """
+    types = {images.PNG: codecs.PNG, images.JPEG: codecs.JPEG, images.WEBP: codecs.WEBP}
+    if not set(accepted) & set(types.values()):
+        return ""
+    with opening.open_bytes(path) as stream:
+        head = stream.read(images.HEAD_BYTES)
+    found = types.get(images.format_of(head), "")
+    if found in accepted:
+        return found
+    if found or images.is_foreign(head):
+        kinds = codecs.either([name for name, kind in types.items() if kind in accepted])
+        raise UnsupportedContentTypeError(f"{path}: {images.refusal(head, kinds)}")
+    return ""
+
+
+def _by_ending(path: Path, name: Path, accepted: Sequence[str]) -> str:
     """By the ending of ``name``. Raises InputError: what the file is, where it begins so."""
     try:
-        return codecs.content_type_of(name)
+        kind = codecs.content_type_of(name)
     except UnsupportedContentTypeError:
-        with opening.open_bytes(path) as stream:
-            opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
-        raise
+        kind = ""
+    if kind in accepted or (kind == codecs.TEXT and codecs.CSV in accepted):
+        return kind
+    with opening.open_bytes(path) as stream:
+        opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
+    if kind:
+        return kind
+    ending = f"names that end in {name.suffix}" if name.suffix else "names without an ending"
+    raise UnsupportedContentTypeError(
+        f"{path}: no content type is known for {ending}: expected {codecs.endings(accepted)}; "
+        "for any other file, pass --content-type"
+    )

@@ -6,15 +6,16 @@ import glob
 import os
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Sequence
 
 from .. import codecs, recordio
 from ..algorithm import Algorithm
 from ..data import leftovers
 from ..data.reading import Reading
+from ..data.walking import walk
 from ..errors import InputError, OutputError
-from ..files import check_empty
+from ..files import absent, check_empty
 from .intake import Intake, intake
 from .splitting import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
@@ -153,7 +154,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         elif path.exists():
             raise InputError(f"{source}: not a file or folder")
         else:
-            raise InputError(f"{source}: no such file or folder (INPUT)")
+            raise InputError(f"{absent(path)} (INPUT)")
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     if not found:
@@ -166,22 +167,19 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files in ``folder`` and its folders but hidden ones, such as ``.DS_Store``."""
-    found = []
+    """All files in ``folder`` and its folders but hidden ones, such as ``.DS_Store``.
 
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for parent, inner, files in os.walk(folder, onerror=refuse):
-        inner[:] = [name for name in inner if not leftovers.is_no_data(name)]
-        for name in inner:
-            if Path(parent, name).is_symlink():
-                raise InputError(
-                    f"{Path(parent, name)}: a link to a folder, which is not followed: "
-                    "give that folder as INPUT, or remove the link"
-                )
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return found
+    Raises InputError for links that lead nowhere or back, and for what is no file: nobody may take
+    it for answered.
+    """
+    found = walk(folder)
+    if found.odd:
+        raise InputError(*(f"{folder}: {odd}; remove it, or give a file" for odd in found.odd))
+    return [
+        folder / name
+        for name in found.files
+        if not any(map(leftovers.is_no_data, PurePosixPath(name).parts[:-1]))
+    ]
 
 
 def _base(pattern: str) -> Path:

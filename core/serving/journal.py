@@ -17,6 +17,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 
 from ..artifact import sync
 from ..errors import OutputError
+from ..runtime.staging import unwritable
 
 NAME = ".transform.jsonl"
 
@@ -99,7 +100,7 @@ def opened(folder: Path) -> Iterator[Journal]:
     except FileExistsError:
         raise OutputError(f"{folder}: a file is in the way: OUTPUT is a folder") from None
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(unwritable(folder, error)) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         journal = Journal(folder)
@@ -110,7 +111,7 @@ def opened(folder: Path) -> Iterator[Journal]:
         ) from None
     except OSError as error:
         os.close(descriptor)
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(unwritable(folder, error)) from None
     try:
         yield journal
     finally:

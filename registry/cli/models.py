@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import sys
@@ -16,10 +17,12 @@ from ...core import codecs
 from ...core.algorithm import Algorithm
 from ...core.artifact import Artifact
 from ...core.channels import TEST
+from ...core.data import images
+from ...core.data.folders import named
 from ...core.data.reading import using
 from ...core.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.evaluation import MOST_IN_MATRIX, ClassFigures, Evaluation
-from ...core.files import exists
+from ...core.files import absent, exists
 from ...core.serving import headed
 from ...core.serving.headed import Taken
 from ...core.serving.intake import intake
@@ -33,6 +36,7 @@ STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
+_EXAMPLE = re.compile(r"example (\d+)")
 
 
 @click.command()
@@ -60,7 +64,7 @@ def evaluate(
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
     if not exists(path):
-        raise InputError(f"{path}: no such file or folder (--test)")
+        raise InputError(f"{absent(path)} (--test)")
     if test is None:
         click.echo(
             "evaluating on the bundled sample; give --test PATH for your own data",
@@ -156,10 +160,13 @@ def predict(
             body = Taken(b"")
             try:
                 body = each.taken()
-                prediction = algorithm.predict_fn(algorithm.input_fn(body.body, each.kind), loaded)
+                examples = algorithm.input_fn(body.body, each.kind)
+                prediction = algorithm.predict_fn(examples, loaded)
             except PayloadError as error:
-                faults = (f"{each.source}: {body.placed(x)}" for x in error.faults)
+                faults = (f"{each.source}: {_placed(body, each.kind, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
+            if codecs.PNG in algorithm.accepted():
+                _say_one_colour(each.source, examples)
             write_answer(algorithm.output_fn(prediction, answer_type))
 
 
@@ -212,6 +219,8 @@ def _input(
         return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
     try:
         status = os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(absent(Path(name))) from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     if stat.S_ISDIR(status.st_mode):
@@ -232,6 +241,25 @@ def _input(
         lambda: Taken(read.body(MOST_INPUT_BYTES), read.lead, columns),
         content_type or read.content_type,
     )
+
+
+def _placed(taken: Taken, kind: str, fault: str) -> str:
+    """``fault`` of a line or an example of what was ``taken`` with its line in the file."""
+    found = _EXAMPLE.match(fault)
+    starts = codecs.lines_of_records(taken.body, kind) if found else ()
+    if found and int(found[1]) <= len(starts):
+        fault = f"line {starts[int(found[1]) - 1]}{fault[found.end() :]}"
+    return taken.placed(fault)
+
+
+def _say_one_colour(source: str, examples: Any) -> None:
+    """Note the pictures whose answers, however certain, have nothing to go by."""
+    some = examples if isinstance(examples, list) or hasattr(examples, "shape") else []
+    pictures = [each for each in some if getattr(each, "ndim", 0) in (2, 3)]
+    blank = [str(i) for i, each in enumerate(pictures, 1) if images.is_one_colour(each)]
+    if blank:
+        which = f"example {named(blank)}: " if len(pictures) > 1 else ""
+        say(f"{source}: {which}one colour throughout: the answer has nothing to go by")
 
 
 def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import InProcess, Result
 
@@ -376,8 +377,8 @@ def test_a_folder_and_a_missing_file_are_told_before_mxnet_loads(
         "sys.exit('mxnet' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "nowhere.csv: cannot be read: No such file" in done.stderr
-    assert "nor-here.csv: cannot be read: No such file" in done.stderr
+    assert "nowhere.csv: no such file or folder" in done.stderr
+    assert "nor-here.csv: no such file or folder" in done.stderr
 
 
 def test_wrong_flags_are_reported_together(in_process: InProcess) -> None:
@@ -546,3 +547,146 @@ def test_the_classes_that_are_found_are_said_and_odd_ones_warned_of(
     said = _good(_learned(in_process, plain, ())).stderr
     assert "train: 2 classes: bad (4), very good (4)" in said
     assert "warning: classes" not in said
+
+
+def test_half_a_character_is_refused_before_anything_is_learned_or_asked(
+    in_process: InProcess, judge: Path
+) -> None:
+    rows = [{"text": "good", "label": "very good"}, {"text": "bad \ud83d", "label": "bad"}]
+    path = in_process.folder / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fault = "x.jsonl: line 2, column 15: \\ud83d is half of a character"
+    for result in (
+        _learned(in_process, path, ()),
+        in_process("evaluate", judge, "--test", path),
+        in_process("predict", judge, path),
+    ):
+        assert (result.code, fault in result.stderr) == (2, True), result.stderr
+        assert "step" not in result.stderr
+    transformed = in_process("transform", judge, path, "out")
+    assert transformed.code == 2
+    assert "x.jsonl: line 2" in transformed.stderr
+    assert "half of a character" in transformed.stderr
+    reported = in_process("transform", judge, path, "out", "--on-error", "report")
+    assert reported.code == 0
+    assert "half of a character" in (in_process.folder / "out" / "x.jsonl.errors.jsonl").read_text()
+
+
+def test_texts_that_cannot_be_asked_about_are_told_by_their_line(
+    in_process: InProcess, judge: Path
+) -> None:
+    folder = in_process.folder
+    for name, content, fault in (
+        ("a.jsonl", '"good"\n\n{"what": 1}\n', "a.jsonl: line 3: expected a text, or an object"),
+        ("b.csv", '"two\nlines"\ngood, very\n', "b.csv: line 3: expected a text, got 2 cells"),
+        ("c.tsv", "good\t1\nbad\t0\n", "c.tsv: line 1: 2 columns, of which none is headed"),
+        ("d.md", "good", "d.md: no content type is known for names that end in .md: expected .csv, "
+         ".json, .jsonl, .jsonlines, .ndjson or .txt;"),
+    ):  # fmt: skip
+        (folder / name).write_text(content)
+        asked = in_process("predict", judge, name)
+        assert (asked.code, fault in asked.stderr) == (2, True), asked.stderr
+    told = in_process("predict", judge, "c.tsv", "--text-column", "1")
+    assert len(_lines(_good(told).text)) == 2
+
+
+# Pictures
+
+
+def picture(form: str, *, dot: bool = True) -> bytes:
+    stream = io.BytesIO()
+    found = Image.new("L", (28, 28), 0)
+    for y in range(5, 22) if dot else ():
+        found.putpixel((14, y), 255)
+    found.save(stream, form)
+    return stream.getvalue()
+
+
+def test_a_picture_is_told_by_its_content(in_process: InProcess, model: Path) -> None:
+    names = ("one.png", "bare", "odd.gif", "odd.dat", "odd.txt", "odd.jpg")
+    for name in names:
+        (in_process.folder / name).write_bytes(picture("PNG"))
+    asked = _good(in_process("predict", model, *names))
+    answers = _lines(asked.text)
+    assert answers == answers[:1] * len(names)
+    assert asked.stderr == ""
+    _good(in_process("transform", model, "bare", "out"))
+    assert _lines((in_process.folder / "out" / "bare.out").read_text()) == answers[:1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("seven.gif", picture("GIF"), "a file of another kind (GIF): expected a whole PNG, JPEG or "
+         "WebP: save it as PNG"),
+        ("bare", picture("GIF"), "a file of another kind (GIF)"),
+        ("a.tif", picture("TIFF"), "a file of another kind (TIFF)"),
+        ("a.svg", b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG, a "
+         "drawing and not pixels"),
+        ("a.png", b"<!DOCTYPE html><html>404</html>", "a page of the web in place of the picture"),
+        ("a.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a Git LFS "
+         "pointer in place of the picture: `git lfs pull`"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_named_with_what_is_expected(
+    name: str, content: bytes, fault: str, in_process: InProcess, model: Path
+) -> None:
+    (in_process.folder / name).write_bytes(content)
+    for result in (in_process("predict", model, name), in_process("transform", model, name, "o")):
+        assert (result.code, f"{name}: {fault}" in result.stderr) == (2, True), result.stderr
+        assert "CSV" not in result.stderr
+
+
+def test_an_answer_to_one_colour_is_not_taken_for_certain(
+    in_process: InProcess, model: Path
+) -> None:
+    (in_process.folder / "blank.png").write_bytes(picture("PNG", dot=False))
+    Image.new("RGB", (1, 1), (9, 8, 7)).save(in_process.folder / "dot.png")
+    zeros, some = [0] * 784, [0] * 783 + [255]
+    (in_process.folder / "x.jsonl").write_text(f"{some}\n{zeros}\n{zeros}\n")
+    asked = _good(in_process("predict", model, "blank.png", "dot.png", "x.jsonl"))
+    assert len(_lines(asked.text)) == 5
+    said = "one colour throughout: the answer has nothing to go by"
+    assert asked.stderr.splitlines() == [
+        f"blank.png: {said}", f"dot.png: {said}", f"x.jsonl: example 2, 3: {said}",
+    ]  # fmt: skip
+
+
+def test_digits_of_one_colour_are_counted_and_named(
+    in_process: InProcess, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    folder = in_process.folder / "digits"
+    for number, (image, label) in enumerate(zip(*digits)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / str(label) / f"{number}.png")
+    (folder / "3" / "blank.png").write_bytes(picture("PNG", dot=False))
+    trained = _good(in_process("train", "mnist-cnn", "--train", "digits", "--epochs", 1,
+                               "--batch-size", 10, "--output", "own", "--json"))  # fmt: skip
+    assert "1 picture is of one colour throughout, nothing to learn" in trained.stderr
+    assert "digits/3/blank.png" in trained.stderr
+    assert trained.json["examples"]["train"] == {"examples": 101, "one_colour": 1}
+
+
+def test_a_file_in_place_of_a_folder_and_a_link_that_leads_nowhere_are_named(
+    in_process: InProcess, model: Path
+) -> None:
+    (in_process.folder / "plain.csv").write_text(CSV)
+    (in_process.folder / "gone.csv").symlink_to("nowhere.csv")
+    for arguments in (
+        ("train", "kmeans", "--k", 2, "--output", "plain.csv/x"),
+        ("package", "kmeans", "--as", "script", "--output", "plain.csv/x"),
+        ("transform", model, "plain.csv", "plain.csv/out"),
+        ("train", "kmeans", "--k", 2, "--checkpoints", "plain.csv/x", "--output", "o"),
+    ):
+        result = in_process(*arguments)
+        assert result.code == 2
+        assert "plain.csv is a file, expected a folder" in result.stderr, arguments
+    for arguments in (
+        ("train", "kmeans", "--train", "gone.csv"),
+        ("evaluate", model, "--test", "gone.csv"),
+        ("predict", model, "gone.csv"),
+        ("transform", model, "gone.csv", "out"),
+    ):
+        result = in_process(*arguments)
+        assert result.code == 2
+        assert "gone.csv is a link that leads nowhere, to nowhere.csv" in result.stderr, arguments
