@@ -11,6 +11,7 @@ from ...core import DataError
 from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
 from ...core.artifact.metadata import name_fault
 from ...core.data import encoding, reading, tables
+from ...core.data.cells import is_number
 from ...core.data.encoding import TextForm
 from ...core.data.files import check_empty, data_files, entries, with_suffix
 from ...core.data.folders import ClassFolders, class_folders, ending
@@ -340,8 +341,8 @@ def _header(rows: Sequence[Sequence[str]]) -> list[str]:
     if decided is not None:
         return names if decided else []
     known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
-    above = not any(map(tables.is_number, names)) and any(
-        name and len(rows) > 2 and all(tables.is_number(row[i]) for row in rows[1:])
+    above = not any(map(is_number, names)) and any(
+        name and len(rows) > 2 and all(is_number(row[i]) for row in rows[1:])
         for i, name in enumerate(names)
     )
     again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))
