@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping
 
 import pytest
+from graphlib import CycleError, TopologicalSorter
 
 from tests.conftest import ROOT
 
