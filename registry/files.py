@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 
-from ..core.runtime import staging
 from ..core.runtime.errors import OutputError
+from ..core.runtime.staging import write_whole
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``, all or nothing. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staging.stage(path.parent, path.name) as stage:
-            whole = stage / path.name
-            whole.write_text(text, encoding="utf-8")
-            whole.chmod(0o644)
-            os.replace(whole, path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise OutputError(staging.unwritable(path, error)) from None
 

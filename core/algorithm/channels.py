@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Dict, Mapping, Sequence
 
 from ..data.files import absent, exists
 from ..runtime.errors import DataError, did_you_mean
@@ -35,14 +35,20 @@ def supervised_channels(*formats: str) -> tuple[Channel, ...]:
     )
 
 
+class CheckedChannels(Dict[str, Path]):
+    """Paths by channel, as ``check_channels`` gives them: they are not checked a second time."""
+
+
 def check_channels(
     channels: Sequence[Channel], given: Mapping[str, Path | None]
-) -> dict[str, Path]:
+) -> CheckedChannels:
     """The ``given`` paths that are set, after a check that each exists and none is missing.
 
     Raises DataError naming every path that does not exist and every required channel that is
     absent.
     """
+    if isinstance(given, CheckedChannels):
+        return given
     paths = {name: path for name, path in given.items() if path is not None}
     known = {channel.name for channel in channels}
     faults = [
@@ -59,4 +65,4 @@ def check_channels(
     ]
     if faults:
         raise DataError(*faults)
-    return paths
+    return CheckedChannels(paths)

@@ -8,7 +8,6 @@ that has several are one run: MXNet's scheduler serves the training that it was 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
 
@@ -19,6 +18,7 @@ from ..algorithm.hyperparameters import Hyperparameters
 from ..data.reading import Reading
 from ..runtime import opt_ml as container
 from ..runtime.errors import InputError
+from ..runtime.staging import write_whole
 from ..training.cluster import is_worker
 from .machine import process_started
 from .running import measured
@@ -87,6 +87,4 @@ def _leave(setting: Setting, outcomes: Sequence[Outcome]) -> None:
     path = container.base() / "output" / "data" / RECORD
     record = record_of(setting, outcomes, command=f"{setting.algorithm.name} in a training job")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{RECORD}")
-    fresh.write_text(record.model_dump_json() + "\n", encoding="utf-8")
-    os.replace(str(fresh), str(path))
+    write_whole(path, f"{record.model_dump_json()}\n".encode())

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -15,7 +11,7 @@ from typing import Any, Iterable, Mapping, Sequence
 from ..algorithm.base import Algorithm
 from ..algorithm.hyperparameters import Hyperparameters
 from ..data.reading import Reading
-from ..runtime.children import die_with_parent
+from ..runtime.children import ask, name_of
 from ..runtime.errors import InputError, TrainingError
 from .records import Objective, Place, Record, Run
 
@@ -73,10 +69,9 @@ def run_once(setting: Setting, seed: int, model: Path | None = None) -> Outcome:
     InputError where what it was given is wrong, which no repetition mends.
     """
     with tempfile.TemporaryDirectory(prefix="measuring-") as scratch:
-        answer = Path(scratch, "answer.json")
-        job = {
-            "module": type(setting.algorithm).__module__,
-            "class": type(setting.algorithm).__qualname__,
+        started = time.monotonic()
+        order = {
+            "algorithm": name_of(type(setting.algorithm)),
             "channels": {name: str(path) for name, path in setting.channels.items()},
             "hyperparameters": setting.hyperparameters.model_dump(mode="json"),
             "devices": setting.devices,
@@ -85,17 +80,15 @@ def run_once(setting: Setting, seed: int, model: Path | None = None) -> Outcome:
             "reading": setting.reading.written(),
             "seed": seed,
             "model": str(model or Path(scratch, "model")),
-            "answer": str(answer),
-            "started": time.monotonic(),  # the same clock in all processes
+            "started": started,  # the same clock in all processes
         }
-        started = time.monotonic()
-        code = _child(job)
+        done = ask(["-m", CHILD], order)
         seconds = time.monotonic() - started
-        found = json.loads(answer.read_bytes()) if answer.is_file() else {}
+    found = done.answer or {}
     if "faults" in found:
         raise InputError(*found["faults"])
     if "run" not in found:
-        reason = found.get("failure") or _ending(code)
+        reason = found.get("failure") or _ending(done.code)
         return Outcome(Run(seed=seed, failure=reason.replace(scratch, "(scratch)")), {})
     run = Run.model_validate(found["run"])
     figures = {**run.figures, "process_seconds": seconds}
@@ -125,25 +118,6 @@ def record_of(
         runs=[outcome.run for outcome in outcomes],
         **facts,
     )
-
-
-def _child(job: Mapping[str, Any]) -> int:
-    """The exit code of the process that does ``job``; it ends with this one."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    process = subprocess.Popen(
-        [sys.executable, "-m", CHILD],
-        env={**os.environ, "PYTHONPATH": path},
-        stdin=subprocess.PIPE,
-        stdout=sys.stderr.fileno(),
-        start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who kills it
-        preexec_fn=die_with_parent,
-    )
-    try:
-        process.communicate(json.dumps(job).encode())
-    finally:  # interrupted
-        process.kill()
-        process.wait()
-    return process.returncode
 
 
 def _ending(code: int) -> str:

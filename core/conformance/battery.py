@@ -20,7 +20,7 @@ from ..algorithm import declaration
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Artifact, Model
 from ..runtime.errors import UnknownNameError, did_you_mean
-from ..training.run import sources
+from ..training.provenance import sources
 from . import child
 from .trial import Trial
 

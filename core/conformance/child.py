@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import importlib
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from typing import Any, Mapping
 
 from ..algorithm.base import Algorithm
 from ..inference.answers import own_answers
+from ..runtime.children import ask, name_of, named, ordered
 from ..runtime.errors import PluginError
 from .trial import Trial
 
@@ -63,45 +61,28 @@ def use(
 
 def _fresh(cls: type[Algorithm[Any]], **order: Any) -> Fresh:
     """Run ``main`` in a process of its own, whose hash seed orders sets otherwise than here."""
-    if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
-        raise PluginError(
-            f"{cls.__module__}.{cls.__qualname__} cannot be imported by another process: define "
-            "the class at the top of a module that can"
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    order["algorithm"] = name_of(cls)
+    try:
+        done = ask(
+            ["-c", START], order, {"PYTHONHASHSEED": seed}, keep=True, timeout=TIMEOUT_SECONDS
         )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-        "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
-    }
-    with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch, "result.json")
-        order.update(module=cls.__module__, name=cls.__qualname__, result=str(result))
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", START, json.dumps(order)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=TIMEOUT_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise PluginError(f"a fresh process did not end within {TIMEOUT_SECONDS} s") from None
-        if done.returncode or not result.exists():
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise PluginError(f"a fresh process ended with code {done.returncode}: {said[-1]}")
-        found = json.loads(result.read_bytes())
-        return Fresh(found["values"], found["errors"])
+    except subprocess.TimeoutExpired:
+        raise PluginError(f"a fresh process did not end within {TIMEOUT_SECONDS} s") from None
+    if done.code or done.answer is None:
+        said = done.said.splitlines() or ["nothing"]
+        raise PluginError(f"a fresh process ended with code {done.code}: {said[-1]}")
+    return Fresh(**done.answer)
 
 
 def main(core_seconds: float) -> None:
-    """Carry out the order on the command line."""
-    order = json.loads(sys.argv[1])
+    """Carry out the order."""
+    order, answer = ordered()
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     before, started = set(sys.modules), time.perf_counter()
     try:
-        algorithm = _imported(order)
+        algorithm = _imported(order["algorithm"])
     except Exception as error:
         errors = dict.fromkeys(("describe", "answer", "train"), _said(error))
     values["describe"] = {
@@ -115,15 +96,12 @@ def main(core_seconds: float) -> None:
             values[name] = task(algorithm, order)
         except Exception as error:
             errors[name] = _said(error)
-    Path(order["result"]).write_text(json.dumps({"values": values, "errors": errors}))
+    answer({"values": values, "errors": errors})
 
 
-def _imported(order: Mapping[str, Any]) -> Algorithm[Any]:
+def _imported(name: str) -> Algorithm[Any]:
     """The algorithm, after all that ``algoshelf info`` asks of it."""
-    found: Any = importlib.import_module(order["module"])
-    for name in order["name"].split("."):
-        found = getattr(found, name)
-    algorithm: Algorithm[Any] = found()
+    algorithm: Algorithm[Any] = named(name)()
     algorithm.Hyperparameters.describe()
     algorithm.sample()
     return algorithm

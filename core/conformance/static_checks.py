@@ -17,7 +17,7 @@ from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import check_channels
 from ..algorithm.hyperparameters import Hyperparameters
 from ..runtime.errors import HyperparameterError, InputError
-from ..training.run import sources
+from ..training.provenance import sources
 from . import child
 from .battery import Battery, Fault, check
 from .trial import settings

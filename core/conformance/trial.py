@@ -9,8 +9,8 @@ from typing import Any, Mapping
 
 from ..algorithm.base import Algorithm
 from ..algorithm.hyperparameters import Hyperparameters
+from ..training import RunOptions, train
 from ..training.reporting import Reporter
-from ..training.run import RunOptions, train
 from ..training.stopping import Stop
 
 SEED = 1

@@ -23,9 +23,9 @@ from ..data.reading import FLAGS as READING_FLAGS
 from ..data.reading import Reading
 from ..runtime import opt_ml as container
 from ..runtime.errors import AlgoshelfError, InputError, Stopped
+from ..training import RunOptions, parse_duration, parse_seed, train
 from ..training.cluster import is_worker
 from ..training.launch import run_host
-from ..training.run import RunOptions, parse_duration, parse_seed, train
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
 # In a job without network the SDK hands the script over in a channel of this name.

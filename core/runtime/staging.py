@@ -24,12 +24,13 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, NoReturn
+from typing import Callable, Iterator, NoReturn
 
 _MARK = ".stage-"
 _LOCK = ".lock"
 # What leave() gives to the removal of what is unfinished: a disk that hangs is not waited for.
 _LEAVE_SECONDS = 2.0
+BLOCK_BYTES = 2**20
 # The stages of this process, which must not outlive it.
 _ours: set[Path] = set()
 
@@ -103,9 +104,27 @@ def exchange(one: Path, other: Path) -> bool:
     return False
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace the file ``path`` by ``content``, all or nothing. Raises OSError."""
+    with stage(path.parent, path.name) as folder:
+        whole = folder / path.name
+        whole.write_bytes(content)
+        sync(whole)
+        os.replace(whole, path)
+
+
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    hash_file(path, found.update)
+    return found.hexdigest()
+
+
+def hash_file(path: Path, update: Callable[[bytes], None]) -> None:
+    """Give ``update``, of a digest, the content of a file, of which memory holds a block."""
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
+            update(block)
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import logging
 import os
@@ -29,7 +28,7 @@ from ..inference.answers import ask, best, close, rows_of
 from ..inference.requests import Answering, Replies, Reply, Request
 from ..runtime import mx
 from ..runtime.bounds import Account, Bounds, Ledger
-from ..runtime.children import die_with_parent
+from ..runtime.children import die_with_parent, named
 from ..runtime.devices import parse_devices
 from ..runtime.errors import AlgoshelfError, ArtifactError
 from ..runtime.printable import guard_streams
@@ -121,8 +120,7 @@ def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Mod
 
     Raises ArtifactError where it cannot.
     """
-    module, _, name = algorithm.partition(":")
-    maker: Algorithm[Any] = getattr(importlib.import_module(module), name)()
+    maker: Algorithm[Any] = named(algorithm)()
     (context,) = parse_devices(device)
     model = maker.model_fn(folder, context)
     expected = _own_answer(maker, model)

@@ -21,7 +21,7 @@ from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, pa
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError
 from ..runtime.types import Array, HybridBlock, NDArray
-from ..training import loop
+from ..training.loop import HOLD_OUT, Loop, evaluation_batch, predict, predict_batches
 from ..training.together import (
     ExampleElsewhereError,
     Together,
@@ -112,7 +112,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
         options = run.hyperparameters
-        train, validation, test = self._datasets(run)
+        train, validation, test = self._divided(run, self._read_channels(run))
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
@@ -120,32 +120,36 @@ class SupervisedAlgorithm(Algorithm[H]):
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = _signature(self.name, shape, str(x.dtype))
         run.check(signature=signature, example=example, encoding=train.encoding)
-        network = self.network(options, train)
-        if not isinstance(network, mx.gluon.HybridBlock):
-            raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
-        network.initialize(self.initializer(options), ctx=list(run.devices))
-        self.begin(network, train, run)
-        # a static shape is planned for anew, at some cost, whenever another one comes
-        network.hybridize(static_alloc=True, static_shape=not ragged)
+        network = self._network(run, train, static_shape=not ragged)
 
+        def augment(x: NDArray, y: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+            return self.augment(x, y, options, rng)
+
+        loop = Loop(run, network, self.loss(options), train, augment)
         validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
-        tested = None if test is None else Together(run.cluster, test, run.data[TEST])
-        steps, epochs = loop.fit(
-            run,
-            network,
-            self.loss(options),
-            train,
-            augment=lambda x, y, rng: self.augment(x, y, options, rng),
-            validate=lambda: self._figures(run, network, validated),
-        )
-        if tested is not None:
+        for place in loop.epochs():
+            with run.interruptible(place):
+                figures = self._figures(run, network, validated)
+            loop.validated(figures)
+        if test is not None:
             with run.interruptible("before the test"):
-                found = self._figures(run, network, tested)
+                found = self._figures(run, network, Together(run.cluster, test, run.data[TEST]))
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
-                run.report(final, epoch=epochs, step=steps)
-        loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
+                run.report(final, epoch=loop.epochs_done, step=loop.position.step)
+        predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
         run.save(network, signature=signature, example=example, encoding=train.encoding)
+
+    def _network(self, run: Run[H], train: Dataset, *, static_shape: bool) -> HybridBlock:
+        """The network as it is before the first step."""
+        network = self.network(run.hyperparameters, train)
+        if not isinstance(network, mx.gluon.HybridBlock):
+            raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
+        network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
+        self.begin(network, train, run)
+        # a static shape is planned for anew, at some cost, whenever another one comes
+        network.hybridize(static_alloc=True, static_shape=static_shape)
+        return network
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
         """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
@@ -154,7 +158,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         device = run.devices[0]
         take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
-        found = data.outputs(lambda part: outputs(network, part, device))
+        found = data.gathered(outputs(network, data.mine, device))
         if found is None:
             return {}
         try:
@@ -222,40 +226,42 @@ class SupervisedAlgorithm(Algorithm[H]):
             return train
         return self._read(path, TRAIN, options, whole)
 
-    def _datasets(self, run: Run[H]) -> tuple[Dataset, Dataset, Dataset | None]:
-        """Train, validation and test; the digest of each channel is noted in ``run``."""
-        options = run.hyperparameters
+    def _read_channels(self, run: Run[H]) -> dict[str, Dataset]:
+        """The channels that are given, in one encoding; the digest of each is noted in ``run``."""
         train = self._train_data(run)
         run.check_headings()
         self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
-        given: dict[str, Dataset] = {TRAIN: train}
+        given = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:
                 path = run.channels[channel]
-                given[channel] = self._read(path, channel, options, train.encoding)
-        notes = {channel: getattr(data, "note", "") for channel, data in given.items()}
-        counts = {channel: getattr(data, "counts", {}) for channel, data in given.items()}
-        if run.options.examples is not None:
-            given = {name: part_of(data, run.options.examples) for name, data in given.items()}
-            train = given[TRAIN]
-        run.data.update((channel, data.digest()) for channel, data in given.items())
-        for channel, data in given.items():
-            note = notes[channel]
-            run.examples[channel] = {"examples": len(data), **counts[channel]}
-            run.reporter.message(
-                f"{channel}: {len(data):,} examples" + (f" ({note})" if note else "")
-            )
-        self._say_classes(run, train)
+                given[channel] = self._read(path, channel, run.hyperparameters, train.encoding)
+        most = run.options.examples
+        used = given if most is None else {name: part_of(d, most) for name, d in given.items()}
+        run.data.update((channel, data.digest()) for channel, data in used.items())
+        for channel, data in used.items():
+            whole, count = given[channel], len(data)
+            note = getattr(whole, "note", "")
+            run.examples[channel] = {"examples": count, **getattr(whole, "counts", {})}
+            run.reporter.message(f"{channel}: {count:,} examples" + (f" ({note})" if note else ""))
+        self._say_classes(run, used[TRAIN])
+        return used
+
+    def _divided(
+        self, run: Run[H], given: Mapping[str, Dataset]
+    ) -> tuple[Dataset, Dataset, Dataset | None]:
+        """Train, validation, which without a channel of its own is held out of train, and test."""
+        train, test = given[TRAIN], given.get(TEST)
         if VALIDATION in given:
-            return train, given[VALIDATION], given.get(TEST)
-        part = options.holdout
-        learn, held = hold_out(train, part, run.rng(loop.HOLD_OUT))
+            return train, given[VALIDATION], test
+        part = run.hyperparameters.holdout
+        learn, held = hold_out(train, part, run.rng(HOLD_OUT))
         run.reporter.message(
             f"no validation channel: {len(held):,} examples of train, {part:.0%}"
             + (" of each class" if classes_of(train) is not None else "")
             + ", are held out"
         )
-        return learn, held, given.get(TEST)
+        return learn, held, test
 
     def _say_classes(self, run: Run[H], train: Dataset) -> None:
         labels, names = classes_of(train), train.encoding.get("classes", ())
@@ -287,12 +293,14 @@ def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
 
     Examples of one length stand together.
     """
+    if not len(data):
+        return np.zeros(0, np.float32)  # as a host's share may be
     lengths = lengths_of(data)
     order = np.arange(len(data)) if lengths is None else np.argsort(lengths, kind="stable")
-    size = loop.evaluation_batch(data.take(order[-1:])[0])
+    size = evaluation_batch(data.take(order[-1:])[0])
     parts = [order[part] for part in chunks(len(data), size)]
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
-        found = loop.predict_batches(network, batches, size, device)
+        found = predict_batches(network, batches, size, device)
     if lengths is None:
         return found
     result: Array = np.empty_like(found)

@@ -4,8 +4,10 @@ May import the rest of core, never serving, a container, or an algorithm.
 """
 
 from ..data.dataset import ArrayDataset, Dataset
+from .options import RunOptions, parse_duration, parse_seed
 from .reporting import LogReporter, Reporter
-from .run import Run, RunOptions, parse_duration, parse_seed, train
+from .run import Run
+from .trainer import train
 
 __all__ = [
     "ArrayDataset",

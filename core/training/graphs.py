@@ -8,7 +8,7 @@ second graph over the same parameters, and the network stays what it is.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from ..runtime import graph as files
 from ..runtime import mx
 from ..runtime.errors import PluginError
 from ..runtime.types import Array, HybridBlock, NDArray
-
-if TYPE_CHECKING:
-    from ..algorithm.base import Algorithm
+from .run import Trainable
 
 # mxnet's kernel has room for the addresses of so many arrays.
 AT_ONCE = 200
@@ -41,7 +39,7 @@ def twin(network: HybridBlock) -> HybridBlock:
     return _block(network(data), data, network)
 
 
-def check(network: HybridBlock, x: Array, algorithm: Algorithm[Any]) -> None:
+def check(network: HybridBlock, x: Array, algorithm: Trainable[Any]) -> None:
     """Raises PluginError where a model of ``network`` would not be opened: before it is trained.
 
     Its parameters know their shapes; ``x`` (1, …) is an example.

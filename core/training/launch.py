@@ -19,7 +19,7 @@ import time
 from typing import IO, Callable, Mapping, Sequence
 
 from ..runtime import mx
-from ..runtime.children import die_with_parent
+from ..runtime.children import start
 from ..runtime.errors import TrainingError
 from ..runtime.opt_ml import Hosts, report_failure
 from ..runtime.signals import heeded
@@ -116,16 +116,19 @@ class Processes:
     def serve(self, name: str, environment: Mapping[str, str]) -> None:
         """Start a scheduler or a server, as ``name`` begins."""
         role = {**environment, "DMLC_ROLE": name.split()[0]}
-        self._running[name] = _start([sys.executable, "-c", SERVE], role, quiet=True)
+        command = [sys.executable, "-c", SERVE]
+        self._running[name] = start(command, role, stdout=subprocess.DEVNULL)
 
     def work(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], *, shown: bool
     ) -> None:
         """Start a worker; what one that is not ``shown`` says is told if it fails."""
-        if not shown:
-            self._outputs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         role = {NAME_VARIABLE: name, **environment, "DMLC_ROLE": "worker"}
-        self._running[name] = _start(command, role, self._outputs.get(name))
+        said = None
+        if not shown:
+            said = self._outputs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+        quiet = None if shown else subprocess.DEVNULL
+        self._running[name] = start(command, role, stdout=quiet, stderr=said)
         self._workers.append(name)
 
     def _hand_on(self, number: int, frame: object) -> None:
@@ -172,24 +175,6 @@ class Processes:
 
 def _code(code: int) -> int:
     return 1 if code < 0 else code
-
-
-def _start(
-    command: Sequence[str],
-    role: Mapping[str, str],
-    output: IO[bytes] | None = None,
-    *,
-    quiet: bool = False,
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        env={**os.environ, **role},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if quiet or output else None,
-        stderr=output,
-        start_new_session=True,  # a terminal's Ctrl-C reaches the one who looks on, who hands it on
-        preexec_fn=die_with_parent,
-    )
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

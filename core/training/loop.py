@@ -12,7 +12,7 @@ import math
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Callable, Iterable, Mapping, Tuple, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from .stopping import stopped
 from .together import check_examples, take_from_chief
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
-T = TypeVar("T", bound=TrainingHyperparameters)
 
 # An evaluation takes so many examples at once, or as many as are so much input.
 EVALUATION_BATCH = 256
@@ -68,45 +67,29 @@ class Position:
     kept_metrics: dict[str, float] = field(default_factory=dict)
 
 
-def fit(
-    run: Run[T],
-    network: HybridBlock,
-    loss: Any,
-    train: Dataset,
-    *,
-    augment: Augment,
-    validate: Callable[[], Mapping[str, float]],
-) -> tuple[int, int]:
-    """Train ``network`` in place under ``run.hyperparameters``, and report after each epoch.
+class Loop:
+    """Trains ``network`` in place under ``run.hyperparameters``, an epoch at a time:
+
+        loop = Loop(run, network, loss, train, augment)
+        for place in loop.epochs():
+            with run.interruptible(place):
+                figures = …             # of the network as it now is, on the validation channel
+            loop.validated(figures)
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
-    it is given; ``validate``, which every host calls, returns the metrics of the validation
-    channel: those of the chief count. Goes on from the newest checkpoint of ``run``. At the end
-    ``network`` has the parameters of the epoch that was the best by the algorithm's objective, or
-    where ``validate`` tells none, of the last; which one is in ``run.epoch``, and ``run.metrics``
-    are its figures. Returns the numbers of steps and epochs done. Raises TrainingError when the
-    loss is no longer finite, Stopped when a signal ended the training.
+    it is given. The loop goes on from the newest checkpoint of ``run``. When it ends, ``network``
+    has the parameters of the epoch that was the best by the algorithm's objective, or where no
+    figures tell it, of the last; which one is in ``run.epoch``, and ``run.metrics`` are its
+    figures. Raises TrainingError when the loss is no longer finite, Stopped when a signal ended it.
     """
-    return _Fit(run, network, loss, train, augment, validate).run_all()
-
-
-class _Fit:
-    """The state of one ``fit``."""
 
     def __init__(
-        self,
-        run: Run[Any],
-        network: HybridBlock,
-        loss: Any,
-        train: Dataset,
-        augment: Augment,
-        validate: Callable[[], Mapping[str, float]],
+        self, run: Run[Any], network: HybridBlock, loss: Any, train: Dataset, augment: Augment
     ) -> None:
         self.run = run
         self.options: TrainingHyperparameters = run.hyperparameters
         self.train = train
         self.augment = augment
-        self.validate = validate
         self.cluster = run.cluster
         # Hosts that hold the same examples share each batch; others take theirs from their own.
         if self.cluster.count > 1:
@@ -128,6 +111,7 @@ class _Fit:
         )
         self.position = Position()
         self.best: Mapping[str, NDArray] = {}  # the parameters of the epoch that is kept
+        self.ended = ""  # why the training ends before its time
         self.measured: dict[str, float] = {}
         self.pending: deque[tuple[int, list[NDArray]]] = deque()
 
@@ -154,28 +138,36 @@ class _Fit:
             parameter._finish_deferred_init()
         graphs.check(network, x, self.run.algorithm)
 
-    def run_all(self) -> tuple[int, int]:
+    def epochs(self) -> Iterator[str]:
+        """Learn; after each epoch, or what there was time for, say where that is, in words.
+
+        Then ``validated`` has to be called.
+        """
         run, position = self.run, self._resume()
         run.reporter.begin(self.steps)
         run.reporter.step(position.step)
-        ended = "" if position.unvalidated else self._reached()
-        while not ended and (position.unvalidated or position.step < self.steps):
+        if not position.unvalidated:
+            self.ended = self._reached()
+        while not self.ended and (position.unvalidated or position.step < self.steps):
             if not position.unvalidated:
-                ended = self._epoch()
+                self.ended = self._epoch()
                 self._save()  # before the validation: however it ends, the epoch is not lost
-            self._validate()
-            decision = run.decide()
-            if not ended:
-                ended = self._reached()
-                if decision.over and position.step < self.steps:
-                    ended = ended or OVER
-                if ended or position.step == self.steps or decision.save:
-                    self._save()
-            self._stop_if_asked(decision)
-        if ended:
-            run.reporter.message(f"stopping early: {ended}")
+            yield self._place()
+            self._go_on()
+        if self.ended:
+            run.reporter.message(f"stopping early: {self.ended}")
         self._take_best()
-        return position.step, self._epochs()
+
+    def _go_on(self) -> None:
+        """After a validation: whether there is to be another epoch, or a checkpoint."""
+        position, decision = self.position, self.run.decide()
+        if not self.ended:
+            self.ended = self._reached()
+            if decision.over and position.step < self.steps:
+                self.ended = self.ended or OVER
+            if self.ended or position.step == self.steps or decision.save:
+                self._save()
+        self._stop_if_asked(decision)
 
     def _resume(self) -> Position:
         checkpoint = self.run.resume()
@@ -188,7 +180,8 @@ class _Fit:
             self.run.metrics.update(self.position.metrics)
         return self.position
 
-    def _epochs(self) -> int:
+    @property
+    def epochs_done(self) -> int:
         """How many epochs are done, the one that is under way among them."""
         return math.ceil(self.position.step / self.per_epoch)
 
@@ -275,21 +268,24 @@ class _Fit:
             "train:peak_memory_mb": peak_memory_mb(),
         }
 
-    def _validate(self) -> None:
-        """After an epoch, or what there was time for: validate, and report on the chief."""
-        position, run = self.position, self.run
-        epochs, where = self._epochs(), f"in the validation after step {self.position.step}"
+    def _place(self) -> str:
+        return f"in the validation after step {self.position.step}"
+
+    def validated(self, figures: Mapping[str, float]) -> None:
+        """Take in what was found on the validation channel, and report it; every host calls this.
+
+        The chief's ``figures`` count.
+        """
+        position, run, epochs = self.position, self.run, self.epochs_done
         examples = (position.step - (epochs - 1) * self.per_epoch) * self.batch_size
         values = {"train:loss": self._total_loss() / examples}
-        with run.interruptible(where):
-            found = self.validate()
         if self.cluster.is_chief:
-            values.update((f"validation:{name}", value) for name, value in found.items())
+            values.update((f"validation:{name}", value) for name, value in figures.items())
             run.report(values, epoch=epochs, step=position.step, measured=self.measured)
         position.loss = 0.0
         position.unvalidated = False
         position.metrics = dict(run.metrics)
-        with run.interruptible(where):
+        with run.interruptible(self._place()):
             value = self._agreed(values.get(run.algorithm.objective.metric))
         self._note(value)
 
@@ -313,7 +309,7 @@ class _Fit:
         sign = 1 if self.run.algorithm.objective.maximize else -1
         gain = 1.0 if position.best is None else sign * (value - position.best)
         if gain >= 0:  # of equal ones the last, which has seen most
-            position.kept, position.kept_metrics = self._epochs(), dict(position.metrics)
+            position.kept, position.kept_metrics = self.epochs_done, dict(position.metrics)
             self.best = self.engine.parameters()
         if gain > 0:
             position.best, position.epochs_since_best = value, 0
@@ -323,7 +319,7 @@ class _Fit:
     def _take_best(self) -> None:
         """Give the network the parameters of its best epoch, and say which that was."""
         position, run = self.position, self.run
-        metric, epochs = run.algorithm.objective.metric, self._epochs()
+        metric, epochs = run.algorithm.objective.metric, self.epochs_done
         run.epoch = position.kept or epochs
         if not position.kept:
             run.reporter.message(

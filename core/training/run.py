@@ -1,100 +1,76 @@
-"""A run: one training of one algorithm, from checked inputs to the artifact."""
+"""A run: what one training of one algorithm is given, and how it reports, saves and goes on."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
-import os
-import platform
-import random
-import re
-import tempfile
 import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib import metadata as distributions
 from pathlib import Path
 from typing import (
-    TYPE_CHECKING,
     Any,
+    ClassVar,
     ContextManager,
     Generic,
     Iterator,
     Mapping,
     NamedTuple,
+    Protocol,
     Sequence,
     TypeVar,
 )
 
 import numpy as np
 
-from ..algorithm.channels import check_channels
+from ..algorithm.channels import Channel
 from ..algorithm.hyperparameters import Hyperparameters
 from ..artifact import folder as artifact
 from ..artifact.folder import Artifact
 from ..artifact.metadata import Example, InputSignature, Metadata, class_faults
-from ..artifact.target import staged
 from ..data import reading as reads
-from ..data.reading import Reading, using
-from ..runtime import mx, staging
-from ..runtime.devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
+from ..runtime import mx
 from ..runtime.errors import ArtifactError, DataError, InputError, PluginError, TrainingError
-from ..runtime.opt_ml import report_failure
+from ..runtime.graph import Fit
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .checkpoints import Checkpoint, Checkpoints
-from .cluster import PEER_TIMEOUT_SECONDS, Cluster, HostCluster, is_worker, open_store
+from .cluster import Cluster
+from .options import RunOptions
+from .provenance import packages, source_digest
 from .reducing import Reducer
 from .reporting import LogReporter, Reporter
-from .stopping import Stop, stop_on_signals
-
-if TYPE_CHECKING:
-    from ..algorithm.base import Algorithm
+from .stopping import Stop
 
 H = TypeVar("H", bound=Hyperparameters)
 # In one store with gradients, weights and gathered figures: engine.WEIGHTS_KEY, cluster.GATHER_KEY.
 SUMS_KEY = 150_000
-MOST_SEED = 2**31 - 1
 
 
-def parse_duration(text: str) -> float:
-    """Seconds, from ``90``, ``90s``, ``2ms``, ``10m`` or ``1.5h``. Raises ValueError."""
-    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|[smh]|)", text.strip())
-    if not found or float(found[1]) == 0:
-        raise ValueError(f"no duration: {text!r}")
-    return float(found[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
+class Objective(Protocol):
+    """The metric that chooses between trainings."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def maximize(self) -> bool: ...
 
 
-def parse_seed(text: str) -> int:
-    """A seed from 0 to MOST_SEED. Raises ValueError, which says what was expected."""
-    if not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= MOST_SEED):
-        raise ValueError(f"expected a whole number from 0 to {MOST_SEED}, got {text!r}")
-    return int(text)
+class Trainable(Protocol[H]):
+    """What a training needs to know of an algorithm, as ``Algorithm`` states it."""
 
+    name: ClassVar[str]
+    version: ClassVar[str]
+    channels: ClassVar[tuple[Channel, ...]]
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out; the hyperparameters say what is learned.
+    @property
+    def objective(self) -> Objective: ...
 
-    ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
-    ``target_metric`` is a value of the algorithm's objective that ends the training;
-    ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
-    ``peer_timeout`` is how many seconds a host may say nothing before the others give it up;
-    ``examples`` is about how many of a channel are used, where a trial on a part will do;
-    ``reading`` is what the user decides of tables and texts.
-    """
+    def train(self, run: Run[H]) -> None: ...
 
-    devices: str = "auto"
-    kvstore: str = "auto"
-    gradient_compression: float = 0.0
-    checkpoints: Path | None = None
-    checkpoint_every: float = 600.0
-    max_runtime: float | None = None
-    target_metric: float | None = None
-    peer_timeout: float = PEER_TIMEOUT_SECONDS
-    examples: int | None = None
-    reading: Reading = field(default_factory=Reading)
+    def check(self, artifact: Artifact) -> None: ...
+
+    def excesses(self, fit: Fit, parameters: int) -> Iterator[str]: ...
 
 
 class Decision(NamedTuple):
@@ -116,7 +92,7 @@ class Run(Generic[H]):
     the artifact.
     """
 
-    algorithm: Algorithm[H]
+    algorithm: Trainable[H]
     hyperparameters: H
     channels: Mapping[str, Path]
     seed: int
@@ -140,8 +116,8 @@ class Run(Generic[H]):
         self._reducer: Reducer | None = None
         self._data: dict[str, str] = {}
         # Of the code that runs, not of what its files hold when a checkpoint or the model is saved.
-        self._packages = _packages()
-        self._code = "" if folder is None else _source_digest(type(self.algorithm))
+        self._packages = packages()
+        self._code = "" if folder is None else source_digest(type(self.algorithm))
 
     def rng(self, *key: int) -> np.random.Generator:
         """Random numbers that depend on the run's seed and ``key`` (purpose, epoch, …) alone."""
@@ -382,141 +358,3 @@ class Run(Generic[H]):
                 f"{self.algorithm.name}: its model could not be saved: {error}"
             ) from None
         return metadata
-
-
-def train(
-    algorithm: Algorithm[H],
-    channels: Mapping[str, Path | None],
-    hyperparameters: H,
-    output: Path,
-    *,
-    seed: int = 1,
-    options: RunOptions | None = None,
-    reporter: Reporter | None = None,
-    distribution: str = "",
-    stop: Stop | None = None,
-) -> tuple[Artifact | None, dict[str, float]]:
-    """Train ``algorithm`` on ``channels`` (name to path) and leave the artifact at ``output``.
-
-    Everything that can be wrong with the inputs is checked before the first step, and on any
-    error nothing is left at ``output``. ``distribution`` (name and version) is noted in the
-    artifact as where ``algorithm`` comes from. ``stop`` asks the run to end in place of the
-    process's signals, which then are left alone. Returns the artifact and its final metrics; of
-    several hosts only the chief has an artifact.
-    """
-    paths = check_channels(algorithm.channels, channels)
-    options = options or RunOptions()
-    reporter = reporter or LogReporter()
-    devices = parse_devices(options.devices)
-    resumable = options.checkpoints is not None
-    choose = choose_distributed if is_worker() else choose_kvstore
-    store, why = choose(devices, options.kvstore)
-    check_compression(options, store)
-    cluster = Cluster()
-    kvstore = None
-    if is_worker() and store is not None:
-        tell = reporter.message
-
-        def fail(reason: str) -> None:
-            tell(reason)
-            report_failure(reason)
-
-        cluster = HostCluster(store, options.peer_timeout, fail, options.gradient_compression)
-        kvstore = cluster.store
-    elif store is not None:
-        kvstore = open_store(store, options.gradient_compression)
-    if not cluster.is_chief:
-        reporter = Reporter()
-    with cluster, _stage(output, cluster) as folder, _stopping(stop, resumable) as asked:
-        _seed(seed)
-        run = Run(
-            algorithm=algorithm,
-            hyperparameters=hyperparameters,
-            channels=paths,
-            seed=seed,
-            devices=devices,
-            folder=folder,
-            options=options,
-            kvstore=kvstore,
-            cluster=cluster,
-            reporter=reporter,
-            stop=asked,
-            distribution=distribution,
-        )
-        where = ", ".join(map(str, devices))
-        hosts = f"{cluster.count} hosts, each " if cluster.count > 1 else ""
-        reporter.message(f"seed {seed}, {hosts}on {where}, {mx.threads()} threads an operator")
-        if kvstore is not None:
-            reporter.message(why)
-        try:
-            run.check_hosts()
-            # names of blocks and operators count from 0 again: the same training, the same bytes
-            with mx.name.NameManager(), using(options.reading, reporter.message):
-                algorithm.train(run)
-        finally:
-            reporter.end()
-            run.close()
-    return (Artifact.open(output) if cluster.is_chief else None), run.metrics
-
-
-def check_compression(options: RunOptions, store: str | None) -> None:
-    """Raises InputError where gradients cannot be compressed as asked for."""
-    if not options.gradient_compression:
-        return
-    if store not in COMPRESSING_STORES:
-        raise InputError(
-            f"--gradient-compression: works with the KVStores {', '.join(COMPRESSING_STORES)}; "
-            f"here it is {store or 'none, since one device sends nothing'}"
-        )
-    if options.checkpoints is not None:
-        raise InputError(
-            "--gradient-compression: what it leaves out of a step is nowhere to be saved: "
-            "give no --checkpoints"
-        )
-
-
-@contextmanager
-def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
-    """Where the artifact is written; what another host than the chief writes is thrown away."""
-    if cluster.is_chief:
-        with staged(output) as folder:
-            yield folder
-    else:
-        with staging.stage(Path(tempfile.gettempdir()), f"algoshelf-host-{os.getuid()}") as scratch:
-            yield scratch
-
-
-def _stopping(stop: Stop | None, resumable: bool) -> ContextManager[Stop]:
-    return stop_on_signals(resumable) if stop is None else nullcontext(stop)
-
-
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    mx.random.seed(seed)
-
-
-def sources(cls: type) -> list[Path]:
-    """The files of the package, or the module, that ``cls`` is written in."""
-    path = Path(inspect.getfile(cls))
-    packaged = (path.parent / "__init__.py").exists()
-    return sorted(path.parent.rglob("*.py")) if packaged else [path]
-
-
-def _source_digest(cls: type) -> str:
-    """Of the files of ``cls`` and of the algorithms of others that it builds on."""
-    own = __name__.split(".", 1)[0] + ".core."
-    written = [each for each in cls.__mro__ if hasattr(each, "train")]
-    chosen = [each for each in written if each is cls or not each.__module__.startswith(own)]
-    files = dict.fromkeys(file for each in chosen for file in sources(each))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _packages() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "mxnet": mx.load().__version__}
-    for name in ("algoshelf", "numpy"):
-        try:
-            versions[name] = distributions.version(name)
-        except distributions.PackageNotFoundError:
-            continue
-    return versions

@@ -121,9 +121,6 @@ def _all_names(lists: Sequence[Sequence[str]]) -> list[str]:
 
 def check_examples(cluster: Cluster, data: Dataset) -> None:
     """Raise DataError, with who has what, where the hosts' examples are not of one kind."""
-    encodings = gathered_encodings(cluster, data.encoding)
-    if len(encodings) > 1:
-        raise DataError(*differences(encodings, cluster.names))
     x, y = data.take(np.zeros(1, np.int64))
     inside = 1 if lengths_of(data) is None else 2  # the length of a text is its own
     for what, array, first in (("an example", x, inside), ("a label", y, 1)):
@@ -209,11 +206,10 @@ class Together:
         if cluster.is_chief:
             self.whole = Joined(data, np.concatenate(labels))
 
-    def outputs(self, compute: Callable[[Dataset], Array]) -> Array | None:
-        """What ``compute`` gives for all examples of ``whole``, (N, …), on the chief; else None."""
+    def gathered(self, mine: Array) -> Array | None:
+        """Of the outputs for ``mine``, those for ``whole``, (N, …), on the chief; else None."""
         if self.cluster.count == 1:
-            return compute(self.whole)
-        mine = compute(self.mine) if len(self.mine) else np.zeros(0, np.float32)
+            return mine
         found = self.cluster.gather_arrays(mine, "the outputs to evaluate", to_chief=True)
         return np.concatenate([each for each in found if len(each)]) if found else None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from ..runtime.errors import OutputError
-from ..runtime.staging import sync, unwritable
+from ..runtime.staging import unwritable, write_whole
 
 NAME = ".transform.jsonl"
 
@@ -50,10 +50,8 @@ class Journal:
                 name, entry = _read(line)
                 if entry is not None:
                     self.entries[name] = entry
-        compact = self.path.with_suffix(".new")
-        compact.write_bytes(b"".join(_line(name, entry) for name, entry in self.entries.items()))
-        sync(compact)
-        os.replace(compact, self.path)
+        lines = (_line(name, entry) for name, entry in self.entries.items())
+        write_whole(self.path, b"".join(lines))
         self.stream = self.path.open("ab", buffering=0)
 
     def note(self, name: str, entry: Entry) -> None:

@@ -25,8 +25,8 @@ from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
 from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, MissingDependencyError
+from ...core.training import parse_seed
 from ...core.training.reporting import metric_definitions
-from ...core.training.run import parse_seed
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
 from . import checks, data, names, sources, tags

@@ -8,11 +8,11 @@ It runs on uvloop, as the server does, and finds the end of an answer by its Con
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import sys
 import time
-from typing import Any, Mapping, Sequence, cast
+from typing import Sequence, cast
+
+from ...core.runtime.children import ordered
 
 ANSWER_SECONDS = 60.0  # a connection that waits for longer has failed
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
@@ -117,7 +117,7 @@ def figures(latencies: Sequence[float], failed: int, seconds: float) -> dict[str
 
 
 def main() -> None:
-    job: Mapping[str, Any] = json.load(sys.stdin)
+    job, answer = ordered()
     try:
         import uvloop
 
@@ -126,7 +126,7 @@ def main() -> None:
         pass  # slower, and no more
     asking = request(job["path"], job["content_type"], job["body"].encode())
     working = load(job["port"], asking, job["connections"], job["warm_up"], job["seconds"])
-    json.dump(asyncio.run(working), sys.stdout)
+    answer(asyncio.run(working))
 
 
 if __name__ == "__main__":

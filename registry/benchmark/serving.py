@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 from ...core.artifact.folder import Artifact
 from ...core.benchmark import Record, Run
-from ...core.runtime.children import die_with_parent
+from ...core.runtime.children import ask, start
 from ...core.runtime.errors import TrainingError
 
 PATH = "/invocations"
@@ -66,14 +65,7 @@ def _server(model: Path, devices: str) -> Iterator[tuple[int, float, Callable[[]
     command = [sys.executable, "-m", "algoshelf.registry.cli", "serve", str(model)]
     with tempfile.TemporaryFile() as log:
         started = time.monotonic()
-        process = subprocess.Popen(
-            [*command, "--port", "0", "--devices", devices],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+        process = start([*command, "--port", "0", "--devices", devices], stdout=log, stderr=log)
 
         def said() -> str:
             log.seek(0)
@@ -140,13 +132,8 @@ def _load(port: int, example: Any, connections: int, seconds: float) -> dict[str
         "warm_up": min(WARM_UP_SECONDS, seconds),
         "seconds": seconds,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "algoshelf.registry.benchmark.load"],
-        input=json.dumps(job).encode(),
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    if done.returncode:
+    done = ask(["-m", "algoshelf.registry.benchmark.load"], job)
+    if done.code or done.answer is None:
         raise TrainingError(f"the load of {connections} connections failed: see above")
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, float] = done.answer
     return found

@@ -20,7 +20,7 @@ from ...core.algorithm.hyperparameters import Hyperparameters
 from ...core.runtime.devices import DISTRIBUTED_STORES, FORMS, STORES
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
-from ...core.training.run import parse_duration
+from ...core.training import parse_duration
 from ..discovery import Entry, catalog
 from .output import SuggestingGroup
 

@@ -14,7 +14,7 @@ from typing import Any, Mapping
 
 import click
 
-from ...core.algorithm.channels import TEST, check_channels
+from ...core.algorithm.channels import TEST, CheckedChannels, check_channels
 from ...core.artifact.target import remove_leftovers
 from ...core.data.reading import using
 from ...core.runtime import opt_ml as container
@@ -169,7 +169,7 @@ def _listeners(
 
 def _checked(
     entry: Entry, given: Mapping[str, str], ctx: click.Context, sampled: bool
-) -> tuple[dict[str, Path], Any, int, RunOptions]:
+) -> tuple[CheckedChannels, Any, int, RunOptions]:
     """What the command line says; every fault of it in one InputError."""
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
@@ -182,7 +182,7 @@ def _checked(
         for name in ("metrics", "checkpoints")
         if given.get(name) and output in (Path(given[name]) / "x").resolve().parents
     ]
-    channels: dict[str, Path] = {}
+    channels = CheckedChannels()
     hyperparameters = None
     try:
         own = {c.name: Path(given[c.name]) for c in algorithm.channels if given.get(c.name)}

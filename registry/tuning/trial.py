@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...core.data.reading import Reading
+from ...core.runtime.children import importing, ordered
 from ...core.runtime.errors import AlgoshelfError, InputError
 from ...core.runtime.staging import leave
 from ...core.training import Reporter, RunOptions, train
@@ -42,10 +43,7 @@ class TrialProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._process = subprocess.Popen(
             [sys.executable, "-c", START],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            },
+            env={**os.environ, **importing()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -105,14 +103,8 @@ class _Telling(Reporter):
 
 
 def main() -> None:
-    """Carry out the order on stdin."""
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever else is printed, by a plugin or by mxnet, is no event
-
-    def tell(event: Mapping[str, Any]) -> None:
-        print(json.dumps(event), file=events, flush=True)
-
-    order = json.loads(sys.stdin.readline())
+    """Carry out the order."""
+    order, tell = ordered()
     answers: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(answers,), daemon=True).start()
     try:

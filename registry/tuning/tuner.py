@@ -18,6 +18,7 @@ from ...core.artifact.target import remove_leftovers, staged
 from ...core.data.walking import walk
 from ...core.runtime.errors import InputError, TrainingError
 from ...core.runtime.mx import share_threads
+from ...core.runtime.staging import hash_file
 from ...core.training import Reporter
 from .plan import Plan
 from .study import Claim, Outcome, Store, Trials
@@ -26,7 +27,6 @@ from .verdict import Verdict, compare, on_test
 
 # How often the storage is looked into while only other processes have trials running.
 LOOK_SECONDS = 1.0
-BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -362,9 +362,7 @@ def _digest(path: Path) -> str:
     for name, file in walk(path).files.items():
         name = name if path.is_dir() else "."
         found.update(os.fsencode(f"{name}\0{file.stat().st_size}\0"))
-        with file.open("rb") as stream:
-            while block := stream.read(BLOCK_BYTES):
-                found.update(block)
+        hash_file(file, found.update)
     return found.hexdigest()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Iterator
+from typing import Iterable, Iterator, Mapping
 
 import pytest
+from graphlib import CycleError, TopologicalSorter
 
 from tests.conftest import ROOT
 
@@ -15,12 +16,42 @@ CORE = sorted(ROOT.glob("core/**/*.py"))
 ALGORITHMS = sorted(ROOT.glob("algorithms/**/*.py"))
 REGISTRY = sorted(ROOT.glob("registry/**/*.py"))
 FILES = [*CORE, *ALGORITHMS, *REGISTRY]
+# What each folder of core may import of the others; types alone may come from anywhere.
+ARROWS = {
+    "runtime": (),
+    "data": ("runtime",),
+    "payload": ("data", "runtime"),
+    "artifact": ("runtime",),
+    "algorithm": ("artifact", "data", "runtime"),
+    "training": ("algorithm", "artifact", "data", "runtime"),
+    "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
+    "tasks": ("training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    "serving": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    "transform": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    "benchmark": ("training", "algorithm", "artifact", "data", "runtime"),
+    "container": (
+        *("benchmark", "serving", "transform", "training", "inference", "algorithm"),
+        *("artifact", "payload", "data", "runtime"),
+    ),
+    "conformance": (
+        *("tasks", "training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    ),
+}
+# Of an algorithm, a training knows what it is told by; the rest it states itself (Trainable).
+OF_ALGORITHMS = ("channels", "hyperparameters")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Absolute names of all that ``path`` imports, at the top or in a function."""
+def imports(path: Path, *, types: bool = True) -> Iterator[str]:
+    """Absolute names of all that ``path`` imports, at the top or in a function.
+
+    Without ``types``, not what a type checker alone imports.
+    """
     package = ["algoshelf", *path.relative_to(ROOT).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    left_out = set() if types else {node for each in checked_alone(tree) for node in ast.walk(each)}
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -30,10 +61,84 @@ def imports(path: Path) -> Iterator[str]:
             )
 
 
+def checked_alone(tree: ast.AST) -> list[ast.If]:
+    """The parts that stand under ``if TYPE_CHECKING``."""
+    conditions = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    return [each for each in conditions if ast.unparse(each.test) == "TYPE_CHECKING"]
+
+
+def module_of(path: Path) -> str:
+    parts = ["algoshelf", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def imported_modules(path: Path, *, types: bool = True) -> set[str]:
+    """The modules of this project among ``imports``, but for ``path`` itself."""
+    names = imports(path, types=types)
+    found = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return (found & MODULES) - {module_of(path)}
+
+
+def folder_of(module: str) -> str:
+    """The folder of core that ``module`` lies in; empty for core's own and what is not core's."""
+    parts = module.split(".")
+    return parts[2] if parts[1] == "core" and len(parts) > 2 else ""
+
+
+def circle(arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    """A way that leads back to where it begins; empty where there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def test_the_test_sees_imports() -> None:
     found = set(imports(ROOT / "algorithms" / "mnist_cnn" / "__init__.py"))
     assert "algoshelf.core.ArrayDataset" in found
     assert "algoshelf.algorithms.mnist_cnn.data" in found
+    base = ROOT / "core" / "algorithm" / "base.py"
+    assert "algoshelf.core.training.run" in imported_modules(base)
+    assert "algoshelf.core.training.run" not in imported_modules(base, types=False)
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+
+
+def test_every_folder_of_core_has_its_arrows() -> None:
+    folders = {path.name for path in (ROOT / "core").iterdir() if (path / "__init__.py").exists()}
+    assert folders == ARROWS.keys()
+    assert not circle(ARROWS)
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_core_imports_along_its_arrows(path: Path) -> None:
+    here = folder_of(module_of(path))
+    if not here:  # the public face
+        return
+    for module in imported_modules(path, types=False):
+        there = folder_of(module)
+        assert there in (here, *ARROWS[here]), f"{here} imports {module}"
+        if (here, there) == ("training", "algorithm"):
+            assert module.rpartition(".")[2] in OF_ALGORITHMS, f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("folder", ["serving", "transform", "inference"])
+def test_what_answers_knows_nothing_of_training(folder: str) -> None:
+    """Not even for types."""
+    asked = [path for path in CORE if folder_of(module_of(path)) == folder]
+    assert asked
+    for path in asked:
+        found = {folder_of(module) for module in imported_modules(path)}
+        assert not found & {"training", "tasks", "benchmark", "conformance"}, path
+
+
+@pytest.mark.parametrize("top", [CORE, ALGORITHMS], ids=["core", "algorithms"])
+def test_no_module_imports_itself_by_way_of_others(top: list[Path]) -> None:
+    """Not even for types: of two modules, one can be read first."""
+    assert not circle({module_of(path): imported_modules(path) for path in top})
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 import click
 
 from ....core.runtime.errors import AlgoshelfError, InputError
-from ....core.training.run import parse_duration
+from ....core.training import parse_duration
 from ...aws import checks, endpoints, instances, inventory, prices, sources
 from ...aws import rollout as shifting
 from ...aws.account import ROLE_VARIABLE, Account, AwsError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -187,3 +188,20 @@ def test_a_stage_that_lives_is_not_swept(tmp_path: Path) -> None:
         assert other.is_dir()
         assert one != other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    staging.write_whole(path, b"old")
+    staging.write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        staging.write_whole(tmp_path / "folder", b"in the way")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "results.jsonl"]
+
+
+def test_a_digest_is_that_of_all_blocks(tmp_path: Path) -> None:
+    content = bytes(range(256)) * (2 * staging.BLOCK_BYTES // 256) + b"and more"
+    (tmp_path / "large").write_bytes(content)
+    assert staging.digest_of(tmp_path / "large") == hashlib.sha256(content).hexdigest()

@@ -21,7 +21,7 @@ from algoshelf.core import (
     mx,
     train,
 )
-from algoshelf.core.algorithm.channels import supervised_channels
+from algoshelf.core.algorithm.channels import check_channels, supervised_channels
 from algoshelf.core.data.files import read_labelled_csv
 from algoshelf.core.training.engine import Schedule
 
@@ -156,6 +156,13 @@ def test_examples_of_one_class_are_refused(rows: Path) -> None:
     with pytest.raises(DataError, match=r"rows\.csv: all \d+ examples are of one class \('plus'\)"):
         fit(rows)
     assert not (rows.parent / "model").exists()
+
+
+def test_channels_are_checked_once(rows: Path) -> None:
+    checked = check_channels(Rows.channels, {"train": rows, "test": None})
+    assert checked == {"train": rows}
+    rows.rename(rows.with_name("elsewhere"))
+    assert check_channels(Rows.channels, checked) is checked
 
 
 def test_channels_are_checked_together(rows: Path) -> None:
