@@ -14,11 +14,9 @@ from ..inference.answers import (
     ABRIDGED,
     RECORDS,
     TEXT,
-    ask,
     best,
     close,
     excerpt,
-    own_answers,
     rows_of,
 )
 from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
@@ -141,7 +139,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
 @check("example", otherwise="output_fn has to write each content type of answers")
 def content_types_out(battery: Battery) -> Iterator[Fault]:
     """Every content type in ``answers`` is written, well formed, with an answer an example."""
-    bodies = own_answers(battery.algorithm, battery.model)
+    bodies = battery.handlers.own_answers()
     counts: dict[str, int] = {}
     for name, body in bodies.items():
         if name not in RECORDS:
@@ -344,4 +342,4 @@ def _refused(
 
 
 def _asked(battery: Battery, body: bytes, content_type: str, accept: str) -> bytes:
-    return ask(battery.algorithm, battery.model, body, content_type, accept)
+    return battery.handlers.answer(body, content_type, accept)

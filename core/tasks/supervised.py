@@ -14,8 +14,9 @@ from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.folder import Model
 from ..artifact.metadata import Example, InputSignature, class_faults
+from ..artifact.model import Model
+from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError
@@ -143,7 +144,9 @@ class SupervisedAlgorithm(Algorithm[H]):
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=epochs, step=steps)
-        loop.predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
+        GluonNetwork(network, run.devices[0]).compute(
+            x
+        )  # what was resumed at its end has not run yet
         run.save(network, signature=signature, example=example, encoding=train.encoding)
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
@@ -153,7 +156,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         device = run.devices[0]
         take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
-        found = data.outputs(lambda part: outputs(network, part, device))
+        computing = GluonNetwork(network, device)
+        found = data.outputs(lambda part: outputs(computing, part))
         if found is None:
             return {}
         try:
@@ -257,7 +261,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
-        return self.score(outputs(model.block, data, model.device), data)
+        return self.score(outputs(model.network, data), data)
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:
@@ -272,19 +276,18 @@ def _names(encoding: Mapping[str, Any]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
+def outputs(network: Network, data: Dataset) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
     Examples of one length stand together.
     """
     lengths = lengths_of(data)
     order = np.arange(len(data)) if lengths is None else np.argsort(lengths, kind="stable")
-    size = loop.evaluation_batch(data.take(order[-1:])[0])
+    size = batch_size(data.take(order[-1:])[0])
     parts = [order[part] for part in chunks(len(data), size)]
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
-        found = loop.predict_batches(network, batches, size, device)
+        found = outputs_of(network, batches, size)
     if lengths is None:
         return found
-    result: Array = np.empty_like(found)
-    result[order] = found
-    return result
+    places = np.argsort(order)
+    return tuple(each[places] for each in found) if isinstance(found, tuple) else found[places]

@@ -20,6 +20,7 @@ from ...core.algorithm.evaluation import ClassFigures, Evaluation
 from ...core.artifact.folder import Artifact
 from ...core.data.files import exists
 from ...core.data.reading import using
+from ...core.inference.handlers import Handlers
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ...core.transform.intake import intake
@@ -152,15 +153,15 @@ def predict(
         )
     with using(taken(given), say):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
-        loaded = algorithm.model_fn(model)
+        handlers = Handlers.load(algorithm, model)
         for each in asked:
             body = each.body()
             try:
-                prediction = algorithm.predict_fn(algorithm.input_fn(body, each.kind), loaded)
+                answer = handlers.answer(body, each.kind, answer_type)
             except PayloadError as error:
                 faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
-            write_answer(algorithm.output_fn(prediction, answer_type))
+            write_answer(answer)
 
 
 class _Asked(NamedTuple):
