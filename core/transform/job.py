@@ -13,8 +13,8 @@ from .. import payload
 from ..algorithm.base import Algorithm
 from ..data import leftovers, recordio
 from ..data.reading import Reading
+from ..inference.intake import Intake, intake
 from ..runtime.errors import InputError, OutputError
-from .intake import Intake, intake
 from .reader import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
 MULTI, SINGLE = "multi", "single"

@@ -21,9 +21,9 @@ from ...core.artifact.folder import Artifact
 from ...core.data.files import exists
 from ...core.data.reading import using
 from ...core.inference.handlers import Handlers
+from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
-from ...core.transform.intake import intake
 from ..discovery import opened
 from .flags import PATH
 from .output import console, json_option, print_json, print_table, write_answer
