@@ -9,6 +9,11 @@ from ..algorithm.base import Algorithm
 from ..artifact.model import Model
 
 
+def decode(algorithm: Algorithm[Any], body: bytes, content_type: str) -> Any:
+    """A request's examples, for which no model is needed yet. Raises PayloadError."""
+    return algorithm.input_fn(body, content_type)
+
+
 class Handlers:
     """An algorithm's handlers, and the model by which they answer.
 
@@ -27,7 +32,7 @@ class Handlers:
 
     def decode(self, body: bytes, content_type: str) -> Any:
         """A request's examples. Raises PayloadError."""
-        return self.algorithm.input_fn(body, content_type)
+        return decode(self.algorithm, body, content_type)
 
     def predict(self, examples: Any) -> Any:
         """The answers to examples that are computed together. Raises PayloadError."""

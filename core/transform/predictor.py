@@ -17,7 +17,7 @@ from typing import Any, Generator, Iterator, NamedTuple, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..inference.handlers import Handlers
+from ..inference.handlers import Handlers, decode
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.types import Context
 from .job import MULTI, Job
@@ -103,7 +103,8 @@ class Asker:
                 yield Question(job, part, asked, decoded)
 
     def _decoded(self, job: Job, records: Sequence[bytes]) -> Any:
-        return self.algorithm.input_fn(job.body(records), job.request_type or job.content_type)
+        kind = job.request_type or job.content_type
+        return decode(self.algorithm, job.body(records), kind)
 
     def _answer(self, question: Question) -> Answer:
         job, part, asked, decoded = question
