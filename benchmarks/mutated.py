@@ -333,7 +333,7 @@ def open_all() -> None:
 
     def answer(folder: Path) -> None:
         _, algorithm = opened(folder)
-        Handlers.load(algorithm, folder).own_answer(best(algorithm.answered()))
+        Handlers.load(algorithm, folder).example_response(best(algorithm.answered()))
 
     for line in sys.stdin:
         path = Path(line.strip())

@@ -88,7 +88,7 @@ def bare(algorithm: Any, model: Path, path: Path, output: Path) -> None:
     handlers = Handlers.load(algorithm, model)
     with (output / "bare.out").open("wb") as stream:
         for body in chunks(path):
-            stream.write(handlers.answer(body, kind, codecs.JSONLINES))
+            stream.write(handlers.invoke(body, kind, codecs.JSONLINES))
 
 
 def transformed(algorithm: Any, model: Path, path: Path, output: Path) -> None:

@@ -54,7 +54,7 @@ class Workload:
 
         handlers = Handlers.load(catalog().get(self.algorithm).algorithm, model)
         return [
-            self.decoded(handlers.answer(body, self.content_type, self.accept)) for body in bodies
+            self.decoded(handlers.invoke(body, self.content_type, self.accept)) for body in bodies
         ]
 
     def decoded(self, body: bytes) -> Any:

@@ -13,4 +13,4 @@ def model_fn(model_dir):
 
 def transform_fn(handlers, body, content_type, accept):
     raw = body.encode() if isinstance(body, str) else bytes(body)
-    return handlers.answer(raw, content_type, accept), accept
+    return handlers.invoke(raw, content_type, accept), accept

@@ -138,7 +138,7 @@ def _said(error: Exception) -> str:
 
 def _answer(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> dict[str, str]:
     """The artifact's answers to its own example, by content type, in base64."""
-    answers = Handlers.load(algorithm, order["trained"]).own_answers()
+    answers = Handlers.load(algorithm, order["trained"]).example_responses()
     return {name: base64.b64encode(body).decode() for name, body in answers.items()}
 
 

@@ -139,7 +139,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
 @check("example", otherwise="output_fn has to write each content type of answers")
 def content_types_out(battery: Battery) -> Iterator[Fault]:
     """Every content type in ``answers`` is written, well formed, with an answer an example."""
-    bodies = battery.handlers.own_answers()
+    bodies = battery.handlers.example_responses()
     counts: dict[str, int] = {}
     for name, body in bodies.items():
         if name not in RECORDS:
@@ -342,4 +342,4 @@ def _refused(
 
 
 def _asked(battery: Battery, body: bytes, content_type: str, accept: str) -> bytes:
-    return battery.handlers.answer(body, content_type, accept)
+    return battery.handlers.invoke(body, content_type, accept)

@@ -17,7 +17,7 @@ def decode(algorithm: Algorithm[Any], body: bytes, content_type: str) -> Any:
 class Handlers:
     """An algorithm's handlers, and the model by which they answer.
 
-    Whoever answers does it by these steps: for one request there is ``answer``, for several at
+    Whoever answers does it by these steps: for one request there is ``invoke``, for several at
     once ``requests.Answering``, for files ``transform``.
     """
 
@@ -26,7 +26,7 @@ class Handlers:
         self.model = model
 
     @classmethod
-    def load(cls, algorithm: Algorithm[Any], folder: Path, device: Any = None) -> Handlers:
+    def load(cls, algorithm: Algorithm[Any], folder: str | Path, device: Any = None) -> Handlers:
         """With the model in ``folder``. Raises ArtifactError."""
         return cls(algorithm, algorithm.model_fn(folder, device))
 
@@ -42,15 +42,15 @@ class Handlers:
         """The body that holds the answers. Raises NotAcceptableError."""
         return self.algorithm.output_fn(prediction, accept)
 
-    def answer(self, body: bytes, content_type: str, accept: str) -> bytes:
+    def invoke(self, body: bytes, content_type: str, accept: str) -> bytes:
         """The answer to one request, at once. Raises PayloadError."""
         return self.encode(self.predict(self.decode(body, content_type)), accept)
 
-    def own_answer(self, accept: str) -> bytes:
+    def example_response(self, accept: str) -> bytes:
         """The answer to the artifact's own example."""
         example = self.model.metadata.example
-        return self.answer(example.body.encode(), example.content_type, accept)
+        return self.invoke(example.body.encode(), example.content_type, accept)
 
-    def own_answers(self) -> dict[str, bytes]:
+    def example_responses(self) -> dict[str, bytes]:
         """The answers to the artifact's own example, by content type."""
-        return {accept: self.own_answer(accept) for accept in self.algorithm.answered()}
+        return {accept: self.example_response(accept) for accept in self.algorithm.answered()}

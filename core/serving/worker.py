@@ -137,7 +137,7 @@ def load(algorithm: str, folder: Path, device: str) -> Handlers:
 def _own_rows(handlers: Handlers) -> Any:
     accept = best(handlers.algorithm.answered())
     try:
-        return rows_of(handlers.own_answer(accept), accept)
+        return rows_of(handlers.example_response(accept), accept)
     except Exception as error:
         raise ArtifactError(f"the model does not answer its own example: {error}") from error
 

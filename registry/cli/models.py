@@ -157,7 +157,7 @@ def predict(
         for each in asked:
             body = each.body()
             try:
-                answer = handlers.answer(body, each.kind, answer_type)
+                answer = handlers.invoke(body, each.kind, answer_type)
             except PayloadError as error:
                 faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
