@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Mapping, Tuple, TypeVar
@@ -18,11 +19,12 @@ import numpy as np
 
 from ..algorithm.channels import TRAIN
 from ..algorithm.hyperparameters import TrainingHyperparameters
+from ..artifact.network import GluonNetwork, outputs
 from ..data.dataset import Dataset, lengths_of, prefetched, shuffled_batches
 from ..runtime import mx
 from ..runtime.devices import check_batch_splits, on_device
 from ..runtime.errors import DataError, InputError, TrainingError
-from ..runtime.types import Array, HybridBlock, NDArray
+from ..runtime.types import Array, Context, HybridBlock, NDArray
 from . import graphs
 from .engine import Engine, Schedule
 from .reporting import peak_memory_mb
@@ -379,3 +381,13 @@ def _batch_size(run: Run[Any], examples: int) -> int:
     if size < asked:
         run.reporter.message(f"batch size {size}: there are no more examples than that")
     return size
+
+
+def predict(network: HybridBlock, x: Array, device: Context) -> Any:
+    """Deprecated: ``Model.outputs``. The network's outputs (N, …) for ``x`` (N, …)."""
+    warnings.warn(
+        "training.loop.predict will go with the next release: call model.outputs(x)",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return outputs(GluonNetwork(network, device), x)

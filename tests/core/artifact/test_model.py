@@ -10,6 +10,7 @@ import pytest
 from algoshelf.core import Artifact, Example, InputSignature, Metadata, Model, NetworkError, mx
 from algoshelf.core.artifact import folder as artifact
 from algoshelf.core.artifact.network import EVALUATION_BATCH
+from algoshelf.core.training import loop
 
 
 def _written(folder: Path, network: Any) -> Artifact:
@@ -91,5 +92,8 @@ def test_a_plugin_that_asks_for_the_block_is_warned_and_served(one: Artifact) ->
         block = model.block
     with pytest.warns(DeprecationWarning, match=r"Model\.device"):
         device = model.device
+    with pytest.warns(DeprecationWarning, match=r"loop\.predict .* model\.outputs\(x\)"):
+        predicted = loop.predict(block, _rows(2), device)
+    np.testing.assert_array_equal(predicted, model.outputs(_rows(2)))
     found = block(mx.nd.array(_rows(2), ctx=device)).asnumpy()
     np.testing.assert_array_equal(found, model.outputs(_rows(2)))
