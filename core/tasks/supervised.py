@@ -144,9 +144,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=epochs, step=steps)
-        GluonNetwork(network, run.devices[0]).compute(
-            x
-        )  # what was resumed at its end has not run yet
+        # What was resumed at its end has not run yet.
+        GluonNetwork(network, run.devices[0]).compute(x)
         run.save(network, signature=signature, example=example, encoding=train.encoding)
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
