@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Protocol
 
 import numpy as np
-from typing_extensions import Protocol
 
 from ..runtime import mx, params
 from ..runtime.devices import on_device
