@@ -323,7 +323,8 @@ def mutated(rng: random.Random, base: Path, target: Path) -> str:
 def open_all() -> None:
     """For each path on stdin, a line on stdout: how it ended, the seconds and MiB that it took."""
     from algoshelf.core import AlgoshelfError, mx
-    from algoshelf.core.inference.answers import ask, best
+    from algoshelf.core.inference.answers import best
+    from algoshelf.core.inference.handlers import Handlers
     from algoshelf.registry.aws.sources import model
     from algoshelf.registry.discovery import opened
 
@@ -331,11 +332,8 @@ def open_all() -> None:
     mx.load()
 
     def answer(folder: Path) -> None:
-        artifact, algorithm = opened(folder)
-        example = artifact.metadata.example
-        accept = best(algorithm.answered())
-        loaded = algorithm.model_fn(folder)
-        ask(algorithm, loaded, example.body.encode(), example.content_type, accept)
+        _, algorithm = opened(folder)
+        Handlers.load(algorithm, folder).example_response(best(algorithm.answered()))
 
     for line in sys.stdin:
         path = Path(line.strip())

@@ -82,13 +82,13 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 def bare(algorithm: Any, model: Path, path: Path, output: Path) -> None:
     from algoshelf.core import codecs
+    from algoshelf.core.inference.handlers import Handlers
 
     kind = codecs.content_type_of(path)
-    loaded = algorithm.model_fn(model)
+    handlers = Handlers.load(algorithm, model)
     with (output / "bare.out").open("wb") as stream:
         for body in chunks(path):
-            prediction = algorithm.predict_fn(algorithm.input_fn(body, kind), loaded)
-            stream.write(algorithm.output_fn(prediction, codecs.JSONLINES))
+            stream.write(handlers.invoke(body, kind, codecs.JSONLINES))
 
 
 def transformed(algorithm: Any, model: Path, path: Path, output: Path) -> None:

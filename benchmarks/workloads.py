@@ -49,18 +49,12 @@ class Workload:
 
     def expected(self, model: Path, bodies: Iterable[bytes]) -> list[Any]:
         """The answers, decoded, of the model loaded here, each request by itself."""
+        from algoshelf.core.inference.handlers import Handlers
         from algoshelf.registry.discovery import catalog
 
-        algorithm = catalog().get(self.algorithm).algorithm
-        loaded = algorithm.model_fn(model)
+        handlers = Handlers.load(catalog().get(self.algorithm).algorithm, model)
         return [
-            self.decoded(
-                algorithm.output_fn(
-                    algorithm.predict_fn(algorithm.input_fn(body, self.content_type), loaded),
-                    self.accept,
-                )
-            )
-            for body in bodies
+            self.decoded(handlers.invoke(body, self.content_type, self.accept)) for body in bodies
         ]
 
     def decoded(self, body: bytes) -> Any:

@@ -10,12 +10,14 @@ from .algorithm.evaluation import Evaluation
 from .algorithm.hooks import hookimpl, hookspec
 from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
 from .algorithm.search_space import Range, tunable
-from .artifact.folder import Artifact, Model
+from .artifact.folder import Artifact
 from .artifact.metadata import Example, InputSignature, Metadata
+from .artifact.model import Model
 from .data import files
 from .data import protobuf as recordio_protobuf
 from .data.image_datasets import CsvRows, ImageFiles, RecordImages
 from .runtime import mx
+from .runtime.devices import on_device
 from .runtime.errors import (
     AlgoshelfError,
     ArtifactError,
@@ -40,7 +42,6 @@ from .runtime.types import Array, Context, HybridBlock, NDArray
 from .tasks.classification import Classifier, ClassProbabilities
 from .tasks.supervised import SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
-from .training.engine import on_device
 
 __all__ = [
     "TEST",

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import Field
@@ -24,11 +23,9 @@ from ...core import (
     Array,
     Channel,
     ContentType,
-    Context,
     DataError,
     Evaluation,
     Example,
-    HybridBlock,
     Hyperparameters,
     InputSignature,
     Model,
@@ -44,9 +41,9 @@ from ...core import (
 )
 from ...core.algorithm.evaluation import GroupFigures
 from ...core.artifact.metadata import Metadata
+from ...core.artifact.network import GluonNetwork, Network, outputs
 from ...core.data.dataset import chunks
 from ...core.data.rows import FORMATS, Rows, read_rows
-from ...core.training.loop import predict
 from . import initialization as starts
 from . import plane
 from .frame import Frame, choose_frame, nearest_in_float64, read_frame
@@ -176,7 +173,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         if test is not None:
             ssd = size = 0.0
             if not run.cluster.agrees(test.digest, "the test rows") or run.cluster.is_chief:
-                answers = Answering(network, frame, mx.cpu()).assigned(test)
+                answers = Answering(GluonNetwork(network, mx.cpu()), frame).assigned(test)
                 ssd, size = float(answers.squares.sum()), len(test)
             ssd, size = run.cluster.gather([ssd, size], "the figures of the test rows").sum(axis=0)
             figures.update({"test:msd": ssd / size, "test:ssd": ssd})
@@ -186,8 +183,8 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
         model = super().model_fn(model_dir, device)
-        Answering.of(model)  # what is wrong with it is said before the first request
-        return model
+        shape = centroids_of(model.network).shape
+        return KMeansModel(**vars(model), frame=read_frame(model.metadata.encoding, *shape))
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""
@@ -283,32 +280,31 @@ class Assigned(NamedTuple):
     squares: Array
 
 
-_FRAMES: WeakKeyDictionary[HybridBlock, Frame] = WeakKeyDictionary()  # of loaded artifacts
+@dataclass(frozen=True)
+class KMeansModel(Model):
+    """A loaded model with the frame in which it answers."""
+
+    frame: Frame
 
 
 @dataclass(frozen=True)
 class Answering:
     """A ``network`` of the artifact, and the frame in which it answers."""
 
-    network: HybridBlock
+    network: Network
     frame: Frame
-    device: Context
 
     @classmethod
     def of(cls, model: Model) -> Answering:
-        """Raises ArtifactError where the metadata does not fit the network."""
-        frame = _FRAMES.get(model.block)
-        if frame is None:
-            shape = centroids_of(model.block, model.device).shape
-            frame = _FRAMES[model.block] = read_frame(model.metadata.encoding, *shape)
-        return cls(model.block, frame, model.device)
+        assert isinstance(model, KMeansModel)
+        return cls(model.network, model.frame)
 
     @property
     def centroids(self) -> Array:
         """(K, D) float64, where the rows lie."""
         if self.frame.centroids is not None:
             return self.frame.centroids
-        held: Array = centroids_of(self.network, self.device) + self.frame.offset
+        held: Array = centroids_of(self.network) + self.frame.offset
         return held
 
     def closest(self, rows: Array) -> Closest:
@@ -318,7 +314,7 @@ class Answering:
             return Closest(clusters, distances.astype(np.float32))
         if self.frame.offset.any():
             rows = rows.astype(np.float64) - self.frame.offset
-        found = predict(self.network, rows.astype(np.float32), self.device)
+        found = outputs(self.network, rows.astype(np.float32))
         return Closest(found.argmin(axis=1), found.min(axis=1))
 
     def assigned(self, rows: Rows) -> Assigned:

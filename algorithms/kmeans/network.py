@@ -12,6 +12,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ...core import Array, Context, HybridBlock, NDArray, mx
+from ...core.artifact.network import Network
 
 
 def nearest(k: int, columns: int, devices: Sequence[Context], dtype: str) -> HybridBlock:
@@ -52,15 +53,12 @@ def squared_distances(x: NDArray, norms: NDArray, points: NDArray) -> NDArray:
     return mx.nd.relu(mx.nd.broadcast_add(apart, lengths.expand_dims(0)))
 
 
-def centroids_of(network: HybridBlock, device: Context) -> Array:
+def centroids_of(network: Network) -> Array:
     """The centroids (K, D) float64 that a network of ``distances`` holds."""
-    (centroids,) = (
-        parameter
-        for name, parameter in network.collect_params().items()
-        if name.endswith("centroids")
-    )
-    values: Array = centroids.data(device).asnumpy().astype(np.float64)
-    return values
+    held = network.parameters().items()
+    (centroids,) = (values for name, values in held if name.endswith("centroids"))
+    exact: Array = centroids.astype(np.float64)
+    return exact
 
 
 def distances(centroids: Array, origin: Array) -> HybridBlock:

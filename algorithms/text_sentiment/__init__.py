@@ -249,7 +249,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ids = [model.encoder(text) for text in input_data]
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
-        logits = outputs(model.block, data, model.device)
+        logits = outputs(model.network, data)
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from algoshelf.core.artifact.folder import Artifact
-from algoshelf.registry.discovery import catalog
+from algoshelf.core.inference.handlers import Handlers
+from algoshelf.registry.discovery import opened
 
 
 def model_fn(model_dir):
-    algorithm = catalog().get(Artifact.open(Path(model_dir)).metadata.algorithm).algorithm
-    return algorithm, algorithm.model_fn(model_dir)
+    _, algorithm = opened(Path(model_dir))
+    return Handlers.load(algorithm, model_dir)
 
 
-def transform_fn(served, body, content_type, accept):
-    algorithm, model = served
+def transform_fn(handlers, body, content_type, accept):
     raw = body.encode() if isinstance(body, str) else bytes(body)
-    prediction = algorithm.predict_fn(algorithm.input_fn(raw, content_type), model)
-    return algorithm.output_fn(prediction, accept), accept
+    return handlers.invoke(raw, content_type, accept), accept

@@ -22,8 +22,9 @@ from typing import (
     TypeVar,
 )
 
-from ..artifact.folder import Artifact, Examined, Model
+from ..artifact.folder import Artifact, Examined
 from ..artifact.metadata import Metadata
+from ..artifact.model import Model
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from .channels import Channel

@@ -3,7 +3,8 @@
 May import runtime only.
 """
 
-from .folder import Artifact, Model
+from .folder import Artifact
 from .metadata import Example, InputSignature, Metadata
+from .model import Model
 
 __all__ = ["Artifact", "Example", "InputSignature", "Metadata", "Model"]

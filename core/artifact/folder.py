@@ -8,7 +8,6 @@ algorithm.json       what made it, and how to ask it: see Metadata
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
@@ -31,23 +30,11 @@ from .metadata import (
     SYMBOL,
     Metadata,
 )
+from .model import Model
+from .network import GluonNetwork
 
 # Reading them takes up to 60 bytes each.
 MOST_VALUES, MOST_CONTAINERS = 5_000_000, 100_000
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded artifact: what ``model_fn`` returns and ``predict_fn`` is given.
-
-    ``fit`` is what the network makes of one example. For one thread at a time: mxnet gives wrong
-    answers where threads share a static graph.
-    """
-
-    block: HybridBlock
-    metadata: Metadata
-    device: Context
-    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -114,27 +101,14 @@ class Artifact:
         found = self._examined(faults, numbers=True)
         device = device or mx.cpu()
         try:
-            block = self._block(found, device)
+            network = GluonNetwork.load(
+                found.graph.text(found.fit), self.metadata.input, found.parameters.arrays, device
+            )
         except Exception as error:  # mxnet raises many kinds
             raise ArtifactError(
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
-        block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
-        return Model(block, self.metadata, device, found.fit)
-
-    def _block(self, found: Examined, device: Context) -> HybridBlock:
-        """The network as mxnet has it; each array of numbers is let go once it is copied."""
-        arrays = found.parameters.arrays
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of input types, which the parameters decide
-            symbol = mx.sym.load_json(found.graph.text(found.fit))
-            block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(self.metadata.input.name)])
-            parameters = block.collect_params()
-            for name in list(arrays):
-                parameters[params.plain(name)]._load_init(
-                    params.to_mxnet(arrays.pop(name)), device, cast_dtype=True, dtype_source="saved"
-                )
-        return block
+        return Model(network, self.metadata, found.fit)
 
     def check(self, faults: Faults = lambda found: ()) -> Examined:
         """What the files hold, without the parameters' numbers; mxnet is not needed.

@@ -18,7 +18,9 @@ from typing_extensions import Literal
 
 from ..algorithm import declaration
 from ..algorithm.base import Algorithm
-from ..artifact.folder import Artifact, Model
+from ..artifact.folder import Artifact
+from ..artifact.model import Model
+from ..inference.handlers import Handlers
 from ..runtime.errors import UnknownNameError, did_you_mean
 from ..training.provenance import sources
 from . import child
@@ -193,5 +195,9 @@ class Battery:
         return child.use(self.cls, self.channels, self.trained, self.folder / "fresh")
 
     @cached_property
+    def handlers(self) -> Handlers:
+        return Handlers.load(self.algorithm, self.trained)
+
+    @property
     def model(self) -> Model:
-        return self.algorithm.model_fn(self.trained)
+        return self.handlers.model

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..algorithm.base import Algorithm
-from ..inference.answers import own_answers
+from ..inference.handlers import Handlers
 from ..runtime.children import ask, name_of, named, ordered
 from ..runtime.errors import PluginError
 from .trial import Trial
@@ -116,7 +116,7 @@ def _said(error: Exception) -> str:
 
 def _answer(algorithm: Algorithm[Any], order: Mapping[str, Any]) -> dict[str, str]:
     """The artifact's answers to its own example, by content type, in base64."""
-    answers = own_answers(algorithm, algorithm.model_fn(order["trained"]))
+    answers = Handlers.load(algorithm, order["trained"]).example_responses()
     return {name: base64.b64encode(body).decode() for name, body in answers.items()}
 
 

@@ -14,11 +14,9 @@ from ..inference.answers import (
     ABRIDGED,
     RECORDS,
     TEXT,
-    ask,
     best,
     close,
     excerpt,
-    own_answers,
     rows_of,
 )
 from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
@@ -111,7 +109,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
     accept = best(battery.cls.answered())
     same, other = requests(battery)
     own = battery.model.metadata.example.content_type
-    expected = rows_of(_asked(battery, same[own], own, accept), accept)
+    expected = rows_of(battery.handlers.invoke(same[own], own, accept), accept)
     for content_type in battery.cls.accepted():
         if content_type not in same and content_type not in other:
             yield Fault(
@@ -123,7 +121,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
             if body is None:
                 continue
             try:
-                answer = rows_of(_asked(battery, body, content_type, accept), accept)
+                answer = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
             except RAISED as error:
                 yield Fault(
                     f"a request of {content_type} raises {battery.shown(error)}: {excerpt(body)}",
@@ -141,7 +139,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
 @check("example", otherwise="output_fn has to write each content type of answers")
 def content_types_out(battery: Battery) -> Iterator[Fault]:
     """Every content type in ``answers`` is written, well formed, with an answer an example."""
-    bodies = own_answers(battery.algorithm, battery.model)
+    bodies = battery.handlers.example_responses()
     counts: dict[str, int] = {}
     for name, body in bodies.items():
         if name not in RECORDS:
@@ -159,8 +157,7 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
             f"the number of answers to one request depends on the content type: {held}",
             "write one answer for each example, in their order",
         )
-    own = battery.model.metadata.example
-    any_type = _asked(battery, own.body.encode(), own.content_type, "*/*")
+    any_type = battery.handlers.example_response("*/*")
     if any_type != bodies[battery.cls.answered()[0]]:
         yield Fault(
             "Accept: */* is not answered in the first content type of answers",
@@ -183,7 +180,7 @@ def batches(battery: Battery) -> Iterator[Fault]:
         if body is None:
             continue
         try:
-            (answer,) = rows_of(_asked(battery, body, content_type, accept), accept)
+            (answer,) = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
         except PayloadError:
             continue  # this variant is no example of its kind
         singles.append((one, answer))
@@ -191,7 +188,7 @@ def batches(battery: Battery) -> Iterator[Fault]:
     body = body_of(_joined([one for one, _ in singles]), content_type) if singles else None
     if body is None:
         return
-    answers = rows_of(_asked(battery, body, content_type, accept), accept)
+    answers = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
     expected = [answer for _, answer in singles]
     if len(answers) != len(expected):
         yield Fault(
@@ -250,7 +247,7 @@ def refused_requests(battery: Battery) -> Iterator[Fault]:
     for content_type in battery.cls.accepted():
         for what, body in _bodies(same.get(content_type, other.get(content_type)), content_type):
             try:
-                answer = _asked(battery, body, content_type, accept)
+                answer = battery.handlers.invoke(body, content_type, accept)
                 if accept in RECORDS:
                     rows_of(answer, accept)
             except PayloadError as error:
@@ -311,18 +308,18 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
             UnsupportedContentTypeError,
             f"a request of the content type {content_type!r}",
             check_type,
-            partial(_asked, battery, body, content_type, first),
+            partial(battery.handlers.invoke, body, content_type, first),
         )
     yield from _refused(
         battery,
         NotAcceptableError,
         f"Accept: {UNKNOWN}",
         "choose the type by payload.negotiate(accept, self.answered())",
-        partial(_asked, battery, body, own.content_type, UNKNOWN),
+        partial(battery.handlers.invoke, body, own.content_type, UNKNOWN),
     )
     for content_type in (f"{own.content_type}; charset=utf-8", own.content_type.upper()):
         try:
-            _asked(battery, body, content_type, first)
+            battery.handlers.invoke(body, content_type, first)
         except RAISED as error:
             yield Fault(
                 f"a request of the content type {content_type!r} raises {battery.shown(error)}",
@@ -341,7 +338,3 @@ def _refused(
         yield Fault(f"{what} raises {battery.shown(error)}, no {kind.__name__}", change)
     else:
         yield Fault(f"{what} is answered", change)
-
-
-def _asked(battery: Battery, body: bytes, content_type: str, accept: str) -> bytes:
-    return ask(battery.algorithm, battery.model, body, content_type, accept)

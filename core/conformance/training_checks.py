@@ -15,7 +15,7 @@ from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST
 from ..artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ..data.files import entries
-from ..inference.answers import own_answers
+from ..inference.handlers import Handlers
 from ..runtime import params
 from ..runtime.errors import InputError, Stopped
 from ..runtime.types import Array
@@ -88,7 +88,7 @@ def example(battery: Battery) -> Iterator[Fault]:
             f"the artifact's example is {content_type}, which accepts does not list",
             "give an example of a type that is accepted",
         )
-    for accept, body in own_answers(battery.algorithm, battery.model).items():
+    for accept, body in battery.handlers.example_responses().items():
         if not isinstance(body, bytes) or not body:
             yield Fault(f"output_fn gives {body!r} for {accept}", "return the body as bytes")
 
@@ -134,7 +134,7 @@ def _differences(one: Path, other: Path, which: str) -> Iterator[Fault]:
 )
 def fresh_process(battery: Battery) -> Iterator[Fault]:
     """A process that has never seen the training loads the artifact and answers the same."""
-    here = own_answers(battery.algorithm, battery.model)
+    here = battery.handlers.example_responses()
     there = battery.fresh.value("answer")
     for name, body in here.items():
         if base64.b64decode(there.get(name, "")) != body:
@@ -232,7 +232,7 @@ def time_limit(battery: Battery) -> Iterator[Fault]:
             "it goes on although run.decide() said that the time is over",
             "end the training where decision.over is set, and save what there is",
         )
-    own_answers(battery.algorithm, battery.algorithm.model_fn(output))
+    Handlers.load(battery.algorithm, output).example_responses()
 
 
 @check(

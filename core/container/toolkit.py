@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 from ..algorithm.base import Algorithm
-from ..artifact.folder import Model
+from ..artifact.model import Model
+from ..inference.handlers import Handlers
 from ..inference.requests import Request, answer
 from ..runtime.devices import parse_devices
 from ..runtime.errors import InputError
@@ -42,7 +43,7 @@ def transform(
     that is then raised.
     """
     raw = body.encode() if isinstance(body, str) else bytes(body or b"")
-    [reply] = answer(algorithm, model, [Request(raw, content_type or "", accept or "")])
+    [reply] = answer(Handlers(algorithm, model), [Request(raw, content_type or "", accept or "")])
     if reply.status != HTTPStatus.OK:
         if context is None:
             raise InputError(reply.body.decode())

@@ -1,4 +1,4 @@
 """inference: the one path from a request to an answer: input, predict, output.
 
-May import algorithm, artifact, payload and runtime.
+May import algorithm, artifact, data, payload and runtime.
 """

@@ -1,4 +1,4 @@
-"""Asking a model, and reading its answers whatever their content type."""
+"""Reading answers, whatever their content type, and comparing them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,12 @@ import math
 from typing import Any, Mapping
 
 from .. import payload
-from ..algorithm.base import Algorithm
-from ..artifact.folder import Model
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"
 # A product of matrices is rounded otherwise for another number of rows.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 RECORDS = (payload.JSONLINES, payload.JSON, payload.CSV, payload.NPY)
-
-
-def ask(
-    algorithm: Algorithm[Any], model: Model, body: bytes, content_type: str, accept: str
-) -> bytes:
-    return algorithm.output_fn(
-        algorithm.predict_fn(algorithm.input_fn(body, content_type), model), accept
-    )
-
-
-def own_answers(algorithm: Algorithm[Any], model: Model) -> dict[str, bytes]:
-    """The answers to the artifact's own example, by content type."""
-    example = model.metadata.example
-    return {
-        accept: ask(algorithm, model, example.body.encode(), example.content_type, accept)
-        for accept in algorithm.answered()
-    }
 
 
 def best(answered: tuple[str, ...]) -> str:

@@ -18,8 +18,6 @@ from typing import AbstractSet, Any, Generator, Hashable, Iterator, Sequence, Tu
 import numpy as np
 
 from .. import payload
-from ..algorithm.base import Algorithm
-from ..artifact.folder import Model
 from ..payload.joining import Joined
 from ..runtime.bounds import Account, Bounds, Cost, CrowdedError
 from ..runtime.errors import (
@@ -33,6 +31,7 @@ from ..runtime.errors import (
     UnsupportedContentTypeError,
 )
 from . import headings as headed
+from .handlers import Handlers
 
 log = logging.getLogger(__name__)
 
@@ -103,17 +102,15 @@ class Answering:
 
     def __init__(
         self,
-        algorithm: Algorithm[Any],
-        model: Model,
+        handlers: Handlers,
         bounds: Bounds = UNBOUNDED,
         account: Account | None = None,
     ) -> None:
-        self.algorithm = algorithm
-        self.model = model
+        self._handlers = handlers
         self._bounds = bounds
         self._account = account or Account()
         self._pace = Pace()
-        self._offered = algorithm.answered()
+        self._offered = handlers.algorithm.answered()
 
     def steps(
         self, requests: Sequence[Request], gone: AbstractSet[int] = frozenset()
@@ -174,8 +171,9 @@ class Answering:
         body = headed.Taken(request.body)
         try:
             with cost:
-                body = headed.taken(body.body, request.content_type, self.model.metadata.headings)
-                asked.examples = self.algorithm.input_fn(body.body, request.content_type)
+                headings = self._handlers.model.metadata.headings
+                body = headed.taken(body.body, request.content_type, headings)
+                asked.examples = self._handlers.decode(body.body, request.content_type)
             if _kind(asked.examples) is not None:
                 cost.check_examples(len(asked.examples))
         except Exception as error:
@@ -218,8 +216,8 @@ class Answering:
             while in_parts and start < count:
                 part = examples[start : start + self._pace.examples]
                 began = time.perf_counter()
-                prediction = self.algorithm.predict_fn(part, self.model)
-                body = self.algorithm.output_fn(prediction, asked.request.accept)
+                prediction = self._handlers.predict(part)
+                body = self._handlers.encode(prediction, asked.request.accept)
                 took = time.perf_counter() - began
                 self._pace.took(len(part), took)
                 if len(prediction) != len(part) or not joined.add(body, len(part)):
@@ -242,7 +240,7 @@ class Answering:
     def predicted(self, examples: Any) -> Any:
         """The prediction for examples that are computed together."""
         start = time.perf_counter()
-        prediction = self.algorithm.predict_fn(examples, self.model)
+        prediction = self._handlers.predict(examples)
         if _kind(examples) is not None:
             self._pace.took(len(examples), time.perf_counter() - start)
         return prediction
@@ -257,19 +255,19 @@ class Answering:
     def reply(self, prediction: Any, asked: _Asked) -> Reply:
         """``output_fn``'s answer; its content type is the one that Accept asks for."""
         try:
-            body = self.algorithm.output_fn(prediction, asked.request.accept)
+            body = self._handlers.encode(prediction, asked.request.accept)
             asked.cost.check_answer(len(body))
             return Reply(200, asked.accept, body)
         except Exception as error:
             return refusal(error)
 
 
-def answer(algorithm: Algorithm[Any], model: Model, requests: Sequence[Request]) -> list[Reply]:
+def answer(handlers: Handlers, requests: Sequence[Request]) -> list[Reply]:
     """A reply to each of ``requests``, computed together as far as their examples join.
 
     What is wrong with one request is answered to that one alone.
     """
-    steps = Answering(algorithm, model).steps(requests)
+    steps = Answering(handlers).steps(requests)
     replies = dict(reply for step in steps for reply in step)
     return [replies[index] for index in range(len(requests))]
 

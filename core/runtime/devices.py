@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from . import mx
 from .errors import InputError
-from .types import Context
+from .types import Array, Context, NDArray
 
 FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
 # mxnet-cu112 1.9.1 holds machine code for sm_50, 60, 70, 80 and 86, and no PTX to compile anew:
@@ -159,3 +159,13 @@ def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]
     if asked != "auto":
         return asked, f"KVStore {asked}, as asked for"
     return _chosen("nccl" if on_gpus and has_nccl else "device")
+
+
+def on_device(batch: Array, device: Context) -> NDArray:
+    """``batch`` on ``device``, without waiting; it may be taken over, and is not to be used again.
+
+    ``mx.nd.array`` copies, and before it does it waits for what the device has yet to do.
+    """
+    whole = batch.flags.owndata and batch.flags.c_contiguous
+    array = mx.nd.from_numpy(batch if whole else batch.copy(order="C"))
+    return array.as_in_context(device)

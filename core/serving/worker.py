@@ -18,13 +18,13 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generator, Iterator
 
 from ..algorithm.base import Algorithm
-from ..artifact.folder import Model
-from ..inference.answers import ask, best, close, rows_of
+from ..inference.answers import best, close, rows_of
+from ..inference.handlers import Handlers
 from ..inference.requests import Answering, Replies, Reply, Request
 from ..runtime import mx
 from ..runtime.bounds import Account, Bounds, Ledger
@@ -32,13 +32,10 @@ from ..runtime.children import die_with_parent, named
 from ..runtime.devices import parse_devices
 from ..runtime.errors import AlgoshelfError, ArtifactError
 from ..runtime.printable import guard_streams
-from ..runtime.types import Context, HybridBlock
-from .sized import sized
 from .wire import Message, messages, pack
 
 log = logging.getLogger(__name__)
 
-RAGGED_LENGTH = 8
 TURN_SECONDS = 0.1
 
 
@@ -105,63 +102,42 @@ class Worker:
         """Load a model, and prove it by its own example."""
         start = time.monotonic()
         try:
-            loaded = load(algorithm, Path(folder), device)
+            handlers = load(algorithm, Path(folder), device)
         except AlgoshelfError as error:
             return {"error": [error.code, str(error)]}
         except Exception as error:
             log.exception("%s does not load", folder)
             return {"error": [ArtifactError.code, f"{folder}: does not load: {error}"]}
-        self._models[key] = Answering(*loaded, self._bounds, self._account)
+        self._models[key] = Answering(handlers, self._bounds, self._account)
         return {"seconds": time.monotonic() - start}
 
 
-def load(algorithm: str, folder: Path, device: str) -> tuple[Algorithm[Any], Model]:
+def load(algorithm: str, folder: Path, device: str) -> Handlers:
     """The model in ``folder``, which has answered its own example; ``algorithm`` is module:class.
 
     Raises ArtifactError where it cannot.
     """
     maker: Algorithm[Any] = named(algorithm)()
     (context,) = parse_devices(device)
-    model = maker.model_fn(folder, context)
-    expected = _own_answer(maker, model)
-    if context.device_type == "cpu":
-        quick = replace(model, block=_quick(maker, folder, context, model))
-        if close(_own_answer(maker, quick), expected):
-            model = quick
+    plain = Handlers.load(maker, folder, context)
+    expected = _own_rows(plain)
+    tuned = Handlers(maker, plain.model.tuned(lambda: maker.model_fn(folder, context)))
+    found = plain
+    if tuned.model is not plain.model:
+        if close(_own_rows(tuned), expected):
+            found = tuned
         else:
             log.warning("%s: fused operators answer differently: they are not used", folder)
     _collect()
-    return maker, model
+    return found
 
 
-def _own_answer(algorithm: Algorithm[Any], model: Model) -> Any:
-    example = model.metadata.example
-    accept = best(algorithm.answered())
+def _own_rows(handlers: Handlers) -> Any:
+    accept = best(handlers.algorithm.answered())
     try:
-        body = ask(algorithm, model, example.body.encode(), example.content_type, accept)
-        return rows_of(body, accept)
+        return rows_of(handlers.example_response(accept), accept)
     except Exception as error:
         raise ArtifactError(f"the model does not answer its own example: {error}") from error
-
-
-def _quick(maker: Algorithm[Any], folder: Path, context: Context, model: Model) -> Any:
-    """The network with convolution, batch normalization and activation as one operator of oneDNN,
-    and ready for batches of several sizes unless its examples differ in length.
-    """
-    signature = model.metadata.input
-    shape = (1, *(size or RAGGED_LENGTH for size in signature.shape[1:]))
-    example = mx.nd.zeros(shape, dtype=signature.dtype)
-
-    def fused() -> HybridBlock:
-        block = maker.model_fn(folder, context).block
-        fixed = not signature.is_ragged
-        try:
-            block.optimize_for(example, backend="MKLDNN", static_alloc=True, static_shape=fixed)
-        except mx.base.MXNetError:
-            log.debug("the network is not fused", exc_info=True)
-        return block
-
-    return fused() if signature.is_ragged else sized(fused, example, model.fit)
 
 
 def _collect() -> None:

@@ -11,13 +11,12 @@ import numpy as np
 from .. import payload
 from ..algorithm.base import ContentType, Objective
 from ..algorithm.evaluation import Evaluation
-from ..artifact.folder import Model
 from ..artifact.metadata import Metadata
+from ..artifact.model import Model
 from ..data.dataset import Dataset
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError, UnfitPayloadError
 from ..runtime.types import Array
-from ..training import loop
 from .class_figures import evaluate_classes
 from .supervised import H, SupervisedAlgorithm
 
@@ -129,7 +128,7 @@ class Classifier(SupervisedAlgorithm[H]):
             raise UnfitPayloadError(
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
-        logits = loop.predict(model.block, input_data.astype(signature.dtype), model.device)
+        logits = model.outputs(input_data.astype(signature.dtype))
         beyond = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
         if len(beyond):
             raise UnfitPayloadError(

@@ -14,14 +14,15 @@ from ..algorithm.base import Algorithm
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.folder import Model
 from ..artifact.metadata import Example, InputSignature, class_faults
+from ..artifact.model import Model
+from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError
 from ..runtime.types import Array, HybridBlock, NDArray
-from ..training.loop import HOLD_OUT, Loop, evaluation_batch, predict, predict_batches
+from ..training.loop import HOLD_OUT, Loop
 from ..training.together import (
     ExampleElsewhereError,
     Together,
@@ -137,7 +138,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
-        predict(network, x, run.devices[0])  # what was resumed at its end has not run yet
+        # What was resumed at its end has not run yet.
+        GluonNetwork(network, run.devices[0]).compute(x)
         run.save(network, signature=signature, example=example, encoding=train.encoding)
 
     def _network(self, run: Run[H], train: Dataset, *, static_shape: bool) -> HybridBlock:
@@ -158,7 +160,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         device = run.devices[0]
         take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
-        found = data.gathered(outputs(network, data.mine, device))
+        found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
         if found is None:
             return {}
         try:
@@ -273,7 +275,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
-        return self.score(outputs(model.block, data, model.device), data)
+        return self.score(outputs(model.network, data), data)
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:
@@ -288,7 +290,7 @@ def _names(encoding: Mapping[str, Any]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
+def outputs(network: Network, data: Dataset) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
     Examples of one length stand together.
@@ -297,12 +299,11 @@ def outputs(network: HybridBlock, data: Dataset, device: Any) -> Array:
         return np.zeros(0, np.float32)  # as a host's share may be
     lengths = lengths_of(data)
     order = np.arange(len(data)) if lengths is None else np.argsort(lengths, kind="stable")
-    size = evaluation_batch(data.take(order[-1:])[0])
+    size = batch_size(data.take(order[-1:])[0])
     parts = [order[part] for part in chunks(len(data), size)]
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
-        found = predict_batches(network, batches, size, device)
+        found = outputs_of(network, batches, size)
     if lengths is None:
         return found
-    result: Array = np.empty_like(found)
-    result[order] = found
-    return result
+    places = np.argsort(order)
+    return tuple(each[places] for each in found) if isinstance(found, tuple) else found[places]

@@ -15,6 +15,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..runtime import mx
+from ..runtime.devices import on_device
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .graphs import LossScale, all_finite, in_half_precision, twin
 from .reducing import Reducer
@@ -217,16 +218,6 @@ class Engine:
 
     def _parameters(self) -> list[Any]:
         return list(self.network.collect_params().values())
-
-
-def on_device(batch: Array, device: Context) -> NDArray:
-    """``batch`` on ``device``, without waiting; it may be taken over, and is not to be used again.
-
-    ``mx.nd.array`` copies, and before it does it waits for what the device has yet to do.
-    """
-    whole = batch.flags.owndata and batch.flags.c_contiguous
-    array = mx.nd.from_numpy(batch if whole else batch.copy(order="C"))
-    return array.as_in_context(device)
 
 
 def _slots(state: Any) -> Iterator[NDArray]:

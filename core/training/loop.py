@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Callable, Iterable, Iterator, Mapping, Tuple
+from typing import Any, Callable, Iterator, Mapping, Tuple
 
 import numpy as np
 
 from ..algorithm.channels import TRAIN
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..data.dataset import Dataset, chunks, lengths_of, prefetched, shuffled_batches
+from ..artifact.network import GluonNetwork, outputs
+from ..data.dataset import Dataset, lengths_of, prefetched, shuffled_batches
 from ..runtime import mx
-from ..runtime.devices import check_batch_splits
-from ..runtime.errors import DataError, InputError, NetworkError, TrainingError
+from ..runtime.devices import check_batch_splits, on_device
+from ..runtime.errors import DataError, InputError, TrainingError
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from . import graphs
-from .engine import Engine, Schedule, on_device
+from .engine import Engine, Schedule
 from .reporting import peak_memory_mb
 from .run import Decision, Run
 from .stopping import stopped
@@ -32,9 +34,6 @@ from .together import check_examples, take_from_chief
 
 Augment = Callable[[NDArray, NDArray, np.random.Generator], Tuple[NDArray, NDArray]]
 
-# An evaluation takes so many examples at once, or as many as are so much input.
-EVALUATION_BATCH = 256
-EVALUATION_BYTES = 32 * 2**20
 # The host runs ahead of the devices to keep them busy: by so many steps, or so much input, twice.
 AHEAD = 16
 AHEAD_BYTES = 128 * 2**20
@@ -380,35 +379,11 @@ def _batch_size(run: Run[Any], examples: int) -> int:
     return size
 
 
-def predict(network: HybridBlock, x: Array, device: Context) -> Array:
-    """The network's outputs (N, …) for ``x`` (N, …), computed in batches on ``device``."""
-    size = evaluation_batch(x)
-    return predict_batches(network, (x[part] for part in chunks(len(x), size)), size, device)
-
-
-def evaluation_batch(x: Array) -> int:
-    """How many examples like those of ``x`` (N, …) an evaluation takes at once."""
-    example = x.dtype.itemsize * math.prod(x.shape[1:])
-    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // max(1, example)))
-
-
-def predict_batches(
-    network: HybridBlock, batches: Iterable[Array], size: int, device: Context
-) -> Array:
-    """The network's outputs (N, …) for ``batches`` of ``size`` examples; the last may have fewer.
-
-    It is filled up by repetition, so that a static graph is planned once, unless there is no
-    other.
-    """
-    outputs: list[Array] = []
-    for batch in batches:
-        full = np.resize(batch, (size, *batch.shape[1:])) if outputs else batch
-        try:
-            found = network(on_device(full, device)).asnumpy()
-        except mx.base.MXNetError as error:
-            reason = str(error).strip().splitlines()[-1].rpartition(": ")[2]
-            raise NetworkError(
-                f"the network cannot compute with an input {full.shape}: {reason}"
-            ) from error
-        outputs.append(found[: len(batch)])
-    return np.concatenate(outputs)
+def predict(network: HybridBlock, x: Array, device: Context) -> Any:
+    """Deprecated: ``Model.outputs``. The network's outputs (N, …) for ``x`` (N, …)."""
+    warnings.warn(
+        "training.loop.predict will go with the next release: call model.outputs(x)",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return outputs(GluonNetwork(network, device), x)

@@ -15,8 +15,8 @@ from ..data import leftovers, recordio
 from ..data.files import absent, check_empty
 from ..data.reading import Reading
 from ..data.walking import walk
+from ..inference.intake import Intake, intake
 from ..runtime.errors import InputError, OutputError
-from .intake import Intake, intake
 from .reader import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
 
 MULTI, SINGLE = "multi", "single"

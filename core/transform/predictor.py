@@ -17,7 +17,7 @@ from typing import Any, Generator, Iterator, NamedTuple, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..artifact.folder import Model
+from ..inference.handlers import Handlers, decode
 from ..inference.headings import placed
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.types import Context
@@ -104,48 +104,39 @@ class Asker:
                 yield Question(job, part, asked, decoded)
 
     def _decoded(self, job: Job, records: Sequence[bytes]) -> Any:
-        return self.algorithm.input_fn(job.body(records), job.request_type or job.content_type)
+        kind = job.request_type or job.content_type
+        return decode(self.algorithm, job.body(records), kind)
 
     def _answer(self, question: Question) -> Answer:
         job, part, asked, decoded = question
         question = question._replace(decoded=None)
         if not asked:
             return Answer(question, None, 0, [])
-        model = self._model()
+        handlers = self._handlers()
         if decoded is not None:
             try:
-                prediction = self._predicted(job, decoded, len(asked), model)
-                body = self.algorithm.output_fn(prediction, job.accept)
+                prediction = _predicted(job, decoded, len(asked), handlers)
+                body = handlers.encode(prediction, job.accept)
                 return Answer(question, body, len(prediction), None)
             except PayloadError:
                 pass  # whose it is, shows below
         records = _chosen(part, asked)
         if job.strategy == MULTI:
-            return Answer(question, None, len(asked), self._sorted(job, records, model))
+            return Answer(question, None, len(asked), self._sorted(job, records, handlers))
         rows: list[Record] = []
         for record in records:
-            rows += self._sorted(job, [record], model)
+            rows += self._sorted(job, [record], handlers)
         return Answer(question, None, len(asked), rows)
 
-    def _model(self) -> Model:
+    def _handlers(self) -> Handlers:
         """One for each thread: those that share one are given wrong answers."""
-        if not hasattr(self.local, "model"):
-            self.local.model = self.algorithm.model_fn(self.folder, self.devices.get_nowait())
-        model: Model = self.local.model
-        return model
+        if not hasattr(self.local, "handlers"):
+            device = self.devices.get_nowait()
+            self.local.handlers = Handlers.load(self.algorithm, self.folder, device)
+        handlers: Handlers = self.local.handlers
+        return handlers
 
-    def _predicted(self, job: Job, decoded: Any, count: int, model: Model) -> Any:
-        """The prediction for ``count`` records. Raises PayloadError where one is bad."""
-        prediction = self.algorithm.predict_fn(decoded, model)
-        if job.split != NONE and job.accept != payload.JSON and len(prediction) != count:
-            raise UnfitPayloadError(
-                f"holds {len(prediction)} examples, expected one"
-                if count == 1
-                else f"{count} records hold {len(prediction)} examples"
-            )
-        return prediction
-
-    def _sorted(self, job: Job, records: Sequence[bytes], model: Model) -> list[Record]:
+    def _sorted(self, job: Job, records: Sequence[bytes], handlers: Handlers) -> list[Record]:
         """What becomes of each of ``records``: its answer, or its fault.
 
         Those that do not decode are found by halving, and the others asked together again; where
@@ -153,8 +144,8 @@ class Asker:
         """
         try:
             decoded = self._decoded(job, records)
-            prediction = self._predicted(job, decoded, len(records), model)
-            body = self.algorithm.output_fn(prediction, job.accept)
+            prediction = _predicted(job, decoded, len(records), handlers)
+            body = handlers.encode(prediction, job.accept)
             return [body.rstrip(b"\n")] if len(records) == 1 else list(body.split(b"\n")[:-1])
         except PayloadError as error:
             if len(records) == 1:
@@ -162,13 +153,13 @@ class Asker:
         found: list[Record] = list(self._undecodable(job, records))
         good = [position for position, record in enumerate(found) if isinstance(record, bytes)]
         if len(good) < len(records):
-            answers = self._sorted(job, [records[i] for i in good], model) if good else []
+            answers = self._sorted(job, [records[i] for i in good], handlers) if good else []
             for position, outcome in zip(good, answers):
                 found[position] = outcome
             return found
         middle = len(records) // 2
         halves = (records[:middle], records[middle:])
-        return [outcome for half in halves for outcome in self._sorted(job, half, model)]
+        return [outcome for half in halves for outcome in self._sorted(job, half, handlers)]
 
     def _undecodable(self, job: Job, records: Sequence[bytes]) -> Sequence[Record]:
         """``records`` with a fault in place of each that does not decode even alone."""
@@ -183,6 +174,18 @@ class Asker:
                 *self._undecodable(job, records[middle:]),
             ]
         return records
+
+
+def _predicted(job: Job, decoded: Any, count: int, handlers: Handlers) -> Any:
+    """The prediction for ``count`` records. Raises PayloadError where one is bad."""
+    prediction = handlers.predict(decoded)
+    if job.split != NONE and job.accept != payload.JSON and len(prediction) != count:
+        raise UnfitPayloadError(
+            f"holds {len(prediction)} examples, expected one"
+            if count == 1
+            else f"{count} records hold {len(prediction)} examples"
+        )
+    return prediction
 
 
 def _chosen(part: Part, asked: Sequence[int]) -> Sequence[bytes]:

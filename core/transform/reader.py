@@ -11,7 +11,9 @@ from typing import IO, Any, Iterator, NamedTuple, Sequence, Union, overload
 import numpy as np
 
 from .. import payload
+from ..artifact.network import EVALUATION_BATCH as BATCH
 from ..data import recordio
+from ..inference.intake import Intake
 from ..runtime.errors import (
     DataError,
     InputError,
@@ -19,12 +21,9 @@ from ..runtime.errors import (
     PayloadError,
     PayloadTooLargeError,
 )
-from .intake import Intake
 
 LINE, RECORDIO, NONE = "line", "recordio", "none"
 SPLIT_TYPES = (LINE, NONE, RECORDIO)
-# As many examples as an evaluation takes at once: a part of whole batches leaves none half full.
-BATCH = 256
 READ_BYTES = 2**20
 _LINE_FEED, _BLANK = 10, 32
 
@@ -156,7 +155,7 @@ def _lines(stream: IO[bytes], limits: Limits, offset: int, before: int) -> Itera
             fitting = int(np.searchsorted(ends[: limits.records], limits.part, "right"))
             count = max(fitting, min(1, len(ends)))
             last = at_end and count == len(ends)
-            if count > BATCH and not last:
+            if count > BATCH and not last:  # of whole batches none is left half full
                 count -= count % BATCH
             length = int(ends[count - 1]) if count else 0
             if length - 1 > limits.record:

@@ -23,10 +23,11 @@ from ...core.data.files import absent, exists
 from ...core.data.folders import named
 from ...core.data.reading import using
 from ...core.inference import headings as headed
+from ...core.inference.handlers import Handlers
 from ...core.inference.headings import Taken
+from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
-from ...core.transform.intake import intake
 from ..discovery import opened
 from .flags import PATH
 from .output import console, json_option, print_json, print_table, write_answer
@@ -156,19 +157,19 @@ def predict(
         )
     with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
-        loaded = algorithm.model_fn(model)
+        handlers = Handlers.load(algorithm, model)
         for each in asked:
             body = Taken(b"")
             try:
                 body = each.taken()
-                examples = algorithm.input_fn(body.body, each.kind)
-                prediction = algorithm.predict_fn(examples, loaded)
+                examples = handlers.decode(body.body, each.kind)
+                answer = handlers.encode(handlers.predict(examples), answer_type)
             except PayloadError as error:
                 faults = (f"{each.source}: {_placed(body, each.kind, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
             if codecs.PNG in algorithm.accepted():
                 _say_one_colour(each.source, examples)
-            write_answer(algorithm.output_fn(prediction, answer_type))
+            write_answer(answer)
 
 
 class _Asked(NamedTuple):

@@ -20,7 +20,6 @@ from algoshelf.algorithms.image_classification import (
     data as pictures,
 )
 from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
-from algoshelf.core.training.loop import predict
 from PIL import Image
 
 from tests.conftest import ROOT, Algoshelf, InProcess
@@ -337,9 +336,9 @@ def test_a_model_answers_alike_in_any_batch(
     algorithm = ImageClassification()
     model = algorithm.model_fn(trained)
     x = np.ascontiguousarray(photos[0][:5].transpose(0, 3, 1, 2))
-    together = predict(model.block, x, model.device)
+    together = model.outputs(x)
     for index in range(5):
-        alone = predict(model.block, x[index : index + 1], model.device)
+        alone = model.outputs(x[index : index + 1])
         np.testing.assert_allclose(alone[0], together[index], rtol=1e-3, atol=1e-4)
 
 

@@ -21,7 +21,7 @@ ARROWS = {
     "runtime": (),
     "data": ("runtime",),
     "payload": ("data", "runtime"),
-    "artifact": ("runtime",),
+    "artifact": ("data", "runtime"),
     "algorithm": ("artifact", "data", "runtime"),
     "training": ("algorithm", "artifact", "data", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
@@ -188,3 +188,32 @@ def test_nothing_can_unpickle(path: Path) -> None:
 @pytest.mark.parametrize("path", [*CORE, *ALGORITHMS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_runs_in_the_container_parses_on_python_3_8(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+ANSWERING = [path for path in CORE if path.parent.name in {"inference", "serving", "transform"}]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_handlers_are_called_in_one_module(path: Path) -> None:
+    """All answers go one way; an algorithm may call its own, or its task's."""
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) not in {"self", "super()"}
+    }
+    if path != ROOT / "core" / "inference" / "handlers.py":
+        assert not called & {"input_fn", "predict_fn", "output_fn"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_artifact_and_training_know_what_computes(path: Path) -> None:
+    """Gluon's blocks and a loaded model's device: so a model may be computed by something else."""
+    if path.parent in {ROOT / "core" / "artifact", ROOT / "core" / "training"}:
+        return
+    assert not {
+        f"{ast.unparse(node.value)}.{node.attr}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"block", "device"}
+    } & {"model.block", "model.device", "loaded.block", "loaded.device"}

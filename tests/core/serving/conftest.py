@@ -17,6 +17,7 @@ import pytest
 from algoshelf.core import codecs, mx
 from algoshelf.core.artifact import folder as artifact
 from algoshelf.core.artifact.folder import Artifact
+from algoshelf.core.artifact.network import GluonNetwork
 
 from tests.conftest import Algoshelf
 
@@ -135,10 +136,12 @@ def other_model(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same network with other weights, which answers otherwise."""
     folder = tmp_path_factory.mktemp("other")
     loaded = Artifact.open(model).load()
-    for parameter in loaded.block.collect_params().values():
+    assert isinstance(loaded.network, GluonNetwork)
+    block = loaded.network.block
+    for parameter in block.collect_params().values():
         parameter.set_data(parameter.data() * 0.9)
-    loaded.block(mx.nd.zeros((1, *loaded.metadata.input.shape[1:])))
-    artifact.write(folder, loaded.block, loaded.metadata)
+    block(mx.nd.zeros((1, *loaded.metadata.input.shape[1:])))
+    artifact.write(folder, block, loaded.metadata)
     return folder
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from algoshelf.core import Algorithm, ContentType, codecs
+from algoshelf.core.inference.handlers import Handlers
 from algoshelf.core.inference.requests import Answering, Reply, Request, answer
 from algoshelf.core.runtime.bounds import Bounds
 from algoshelf.core.runtime.errors import UnfitPayloadError
@@ -66,9 +67,13 @@ class Summing(Doubling):
         return {"sum": float(np.sum(input_data))}
 
 
+def without_model(algorithm: Algorithm[Any]) -> Handlers:
+    return Handlers(algorithm, MODEL)
+
+
 def _ask(algorithm: Algorithm[Any], *bodies: str, accept: str = "") -> list[Reply]:
     requests = [Request(body.encode(), codecs.JSON, accept) for body in bodies]
-    return answer(algorithm, MODEL, requests)
+    return answer(without_model(algorithm), requests)
 
 
 def test_examples_are_joined_and_the_answers_divided_again() -> None:
@@ -97,7 +102,7 @@ def test_poison_is_answered_alone(poison: str, status: int, code: str) -> None:
 def test_one_that_accepts_nothing_offered_does_not_cost_the_others() -> None:
     algorithm = Doubling()
     requests = [Request(b"[1]", codecs.JSON, "text/html"), Request(b"[2]", codecs.JSON, "")]
-    refused, good = answer(algorithm, MODEL, requests)
+    refused, good = answer(without_model(algorithm), requests)
     assert (refused.status, good.status, good.body) == (406, 200, b"[4.0]")
     assert algorithm.batches == [1]  # the other one is refused before it is computed
 
@@ -132,7 +137,7 @@ def test_what_cannot_be_divided_is_computed_at_once() -> None:
 def test_nothing_is_computed_for_who_has_left() -> None:
     algorithm = Doubling()
     gone: set[int] = set()
-    steps = Answering(algorithm, MODEL).steps(
+    steps = Answering(without_model(algorithm)).steps(
         [Request(codecs.encode_json([1] * 200), codecs.JSON, "")], gone
     )
     next(steps)
@@ -153,7 +158,7 @@ def test_nothing_is_computed_for_who_has_left() -> None:
 def test_what_a_request_may_cost(bounds: Bounds, said: str) -> None:
     body = codecs.encode_json([1] * 100)
     requests = [Request(body, codecs.JSON, ""), Request(b"[1]", codecs.JSON, "")]
-    answering = Answering(Doubling(), MODEL, bounds)
+    answering = Answering(without_model(Doubling()), bounds)
     replies = dict(reply for step in answering.steps(requests) for reply in step)
     assert (replies[0].status, said.encode() in replies[0].body) == (413, True)
     assert bounds.decoding_seconds < 0 or replies[1].status == 200

@@ -71,7 +71,7 @@ def answers(artifact: Artifact) -> np.ndarray:
 
     _, held = hold_out(data, 0.1, rng)
     x, _ = held.take(np.arange(len(held)))
-    return np.asarray(loop.predict(model.block, x, model.device))
+    return np.asarray(model.outputs(x))
 
 
 def best_of(log: Log) -> int:

@@ -28,7 +28,6 @@ from algoshelf.core import (
     train,
 )
 from algoshelf.core.data.dataset import hold_out, part_of
-from algoshelf.core.training import loop
 
 from tests.core.packs import png, write_records
 
@@ -66,7 +65,7 @@ class Estimator(SupervisedAlgorithm[TrainingHyperparameters]):
         )
 
     def predict_fn(self, input_data: Any, model: Model) -> Any:
-        return loop.predict(model.block, input_data.astype(np.float32), model.device)
+        return model.outputs(input_data.astype(np.float32))
 
     def output_fn(self, prediction: Any, accept: str) -> bytes:
         return codecs.encode_json({"predictions": prediction})

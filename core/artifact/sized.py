@@ -32,18 +32,19 @@ class Sized:
         self._parts = functools.lru_cache(maxsize=1024)(self._parts_of)
 
     def __call__(self, x: Any) -> Any:
-        """The network's outputs (N, …) for ``x`` (N, …)."""
-        outputs, start = [], 0
+        """Each of the network's outputs (N, …) for ``x`` (N, …)."""
+        found, start = [], 0
         for size in self._parts(len(x)):
             part = x if size == len(x) else x[start : start + size]
             missing = size - len(part)
             if missing:
                 zeros = mx.nd.zeros((missing, *x.shape[1:]), ctx=x.context, dtype=x.dtype)
                 part = mx.nd.concat(part, zeros, dim=0)
-            found = self._copies[size](part)
-            outputs.append(found[: size - missing] if missing else found)
+            outputs = self._copies[size](part)
+            several = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
+            found.append([each[: size - missing] if missing else each for each in several])
             start += size
-        return outputs[0] if len(outputs) == 1 else mx.nd.concat(*outputs, dim=0)
+        return found[0] if len(found) == 1 else [mx.nd.concat(*each, dim=0) for each in zip(*found)]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._copies[1], name)
@@ -73,7 +74,8 @@ def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit) -> Any:
         return first
     copies = {size: first if size == 1 else load() for size in sizes}
     for size, network in copies.items():
-        network(mx.nd.concat(*[example] * size, dim=0)).wait_to_read()
+        network(mx.nd.concat(*[example] * size, dim=0))
+    mx.nd.waitall()
     return Sized(copies)
 
 
