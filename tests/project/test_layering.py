@@ -190,9 +190,6 @@ def test_what_runs_in_the_container_parses_on_python_3_8(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 8))
 
 
-ANSWERING = [path for path in CORE if path.parent.name in {"inference", "serving", "transform"}]
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_handlers_are_called_in_one_module(path: Path) -> None:
     """All answers go one way; an algorithm may call its own, or its task's."""
