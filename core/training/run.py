@@ -34,7 +34,7 @@ from ..algorithm.channels import check_channels
 from ..algorithm.hyperparameters import Hyperparameters
 from ..artifact import folder as artifact
 from ..artifact.folder import Artifact
-from ..artifact.metadata import Example, InputSignature, Metadata, class_faults
+from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..artifact.target import staged
 from ..data.reading import Reading, using
 from ..runtime import mx, staging
@@ -342,9 +342,9 @@ class Run(Generic[H]):
     def _metadata(
         self, signature: InputSignature, example: Example, encoding: Mapping[str, Any] | None
     ) -> Metadata:
-        faults = class_faults(encoding or {})
+        faults = name_faults(encoding or {})
         if faults:
-            raise DataError(*(f"classes: {fault}" for fault in faults))
+            raise DataError(*faults)
         try:
             metadata = Metadata(
                 algorithm=self.algorithm.name,
