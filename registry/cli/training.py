@@ -36,7 +36,7 @@ from .flags import (
     options,
     unknown_flags,
 )
-from .output import json_option, print_json, reporter
+from .output import figure, json_option, print_json, reporter
 from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")
@@ -255,7 +255,7 @@ def _show(
     if test is not None:
         _sketch(entry, output, test)
     for name, value in metrics.items():
-        click.echo(f"{name:<28}{value:.4f}")
+        click.echo(f"{name:<28}{figure(value)}")
     program, model = _program(), shlex.quote(str(output))
     own = test is not None and test not in algorithm.sample().values()
     data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"
