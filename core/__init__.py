@@ -40,6 +40,7 @@ from .runtime.errors import (
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
 from .tasks.classification import Classifier, ClassProbabilities
+from .tasks.regression import Regressor, TargetValues
 from .tasks.supervised import SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
 
@@ -84,12 +85,14 @@ __all__ = [
     "PublishedResult",
     "Range",
     "RecordImages",
+    "Regressor",
     "Reporter",
     "Run",
     "RunOptions",
     "Search",
     "Stopped",
     "SupervisedAlgorithm",
+    "TargetValues",
     "TrainingError",
     "TrainingHyperparameters",
     "UnfitPayloadError",

@@ -28,7 +28,8 @@ def supervised_channels(*formats: str) -> tuple[Channel, ...]:
         Channel(TRAIN, "examples to learn from", formats, required=True),
         Channel(
             VALIDATION,
-            "examples to choose by; without it, a stratified part of train is held out",
+            "examples to choose by; without it, a random part of train is held out, of each class "
+            "where there are classes",
             formats,
         ),
         Channel(TEST, "examples for the final figure, which touch nothing else", formats),

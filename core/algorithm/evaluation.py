@@ -29,6 +29,19 @@ class Confused:
 
 
 @dataclass(frozen=True)
+class TargetFigures:
+    """How one target of a regression fares; ``rmse`` and ``mae`` are in the target's unit.
+
+    ``r2`` is None where it is undefined: where all examples have one value of the target.
+    """
+
+    name: str
+    rmse: float
+    mae: float
+    r2: float | None
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """How one group of examples that a model has found fares: its size and its mean square."""
 
@@ -54,7 +67,8 @@ class Evaluation:
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
     ``classes`` and, of up to MOST_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MOST_PAIRS. What finds groups by itself has ``groups`` and ``scatter``.
+    most MOST_PAIRS. A regression has ``targets``. What finds groups by itself has ``groups`` and
+    ``scatter``.
     """
 
     examples: int
@@ -63,6 +77,7 @@ class Evaluation:
     classes: tuple[ClassFigures, ...] = ()
     confusion: tuple[tuple[int, ...], ...] | None = None
     confused: tuple[Confused, ...] = ()
+    targets: tuple[TargetFigures, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     scatter: Scatter | None = None
 

@@ -103,9 +103,9 @@ class Metadata(BaseModel):
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, encoding: Dict[str, Any]) -> Dict[str, Any]:
-        faults = class_faults(encoding)
+        faults = name_faults(encoding)
         if faults:
-            raise ValueError("; ".join(f"classes: {fault}" for fault in faults[:MOST_FAULTS]))
+            raise ValueError("; ".join(faults[:MOST_FAULTS]))
         return encoding
 
     def document(self) -> bytes:
@@ -134,9 +134,16 @@ class Metadata(BaseModel):
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def class_faults(encoding: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the names of the classes in ``encoding``, a sentence a fault."""
-    names = encoding.get("classes", [])
+def name_faults(encoding: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names of classes and targets in ``encoding``, a sentence a fault."""
+    return [
+        f"{kind}: {fault}"
+        for kind in ("classes", "targets")
+        for fault in _list_faults(encoding.get(kind, []))
+    ]
+
+
+def _list_faults(names: Any) -> list[str]:
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         return ["expected a list of names"]
     faults = [f"the name {name!a} stands twice" for name, n in Counter(names).items() if n > 1]
@@ -144,7 +151,7 @@ def class_faults(encoding: Mapping[str, Any]) -> list[str]:
 
 
 def name_fault(name: str) -> str:
-    """Why a class cannot be called ``name``, or an empty string."""
+    """Why a class or a target cannot be called ``name``, or an empty string."""
     found = _HARMFUL.search(name)
     if found is None:
         return ""

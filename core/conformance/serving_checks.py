@@ -18,6 +18,7 @@ from ..inference.answers import (
     close,
     excerpt,
     rows_of,
+    size_of,
 )
 from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
 from ..runtime.types import Array
@@ -196,7 +197,8 @@ def batches(battery: Battery) -> Iterator[Fault]:
             "answer every example of a batch",
         )
     elif not close(answers, expected):
-        wrong = next(i for i in range(len(answers)) if not close(answers[i], expected[i]))
+        largest = size_of(expected)
+        wrong = next(i for i in range(BATCH) if not close(answers[i], expected[i], largest))
         yield Fault(
             f"example {wrong + 1} of {BATCH} is answered {excerpt(answers[wrong])} in a "
             f"batch, {excerpt(expected[wrong])} alone",

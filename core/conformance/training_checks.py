@@ -161,7 +161,9 @@ def devices(battery: Battery) -> Iterator[Fault]:
     graph = json.loads((two / SYMBOL).read_bytes())
     split = OF_A_REPLICA & {node["op"] for node in graph["nodes"]}
     limit = MOST_DISTANCE_OF_REPLICAS if split else MOST_DISTANCE
-    size = sum(float(np.sum(a.astype(float) ** 2)) for a in one.values())
+    # What is the same to the bit, such as the mean of a regression's targets, was not learned.
+    learned = [a for n, a in one.items() if not np.array_equal(a, other[n])]
+    size = sum(float(np.sum(a.astype(float) ** 2)) for a in learned)
     apart = sum(float(np.sum((a.astype(float) - other[n]) ** 2)) for n, a in one.items())
     distance = math.sqrt(apart / max(1e-12, size))
     if not distance <= limit:

@@ -45,6 +45,8 @@ class Dataset(Protocol):
     def encoding(self) -> Mapping[str, Any]:
         """How names became numbers, in JSON types: ``{"classes": […], "vocabulary": […]}``.
 
+        ``targets`` are the names of the numbers that a regression estimates.
+
         It is kept in the artifact, and given to ``dataset`` for every other channel.
         """
 
@@ -66,17 +68,23 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class ArrayDataset:
-    """Examples in memory: ``x`` (N, …) and ``y`` (N,) int32; float64 becomes float32."""
+    """Examples in memory: ``x`` (N, …), and ``y`` (N, …), what is to be learned of each.
+
+    ``classes`` are the names of classes, of which ``y`` (N,) int32 holds the indices; ``targets``
+    those of numbers to be estimated, ``y`` (N,) or (N, T) float32. float64 becomes float32.
+    """
 
     x: Array
     y: Array
     classes: tuple[str, ...] = ()
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
 
     @property
     def encoding(self) -> Mapping[str, Any]:
-        return {"classes": list(self.classes)} if self.classes else {}
+        named = {"classes": list(self.classes), "targets": list(self.targets)}
+        return {kind: names for kind, names in named.items() if names}
 
     def __post_init__(self) -> None:
         for name in ("x", "y"):

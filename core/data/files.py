@@ -130,6 +130,23 @@ def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array,
     )
 
 
+def read_numbers_csv(path: Path, *, columns: int, target_first: bool = False) -> Array:
+    """Rows of ``columns`` numbers of a table, or of the tables in a folder: (N, columns) float32.
+
+    With ``target_first``, rows are ``target, feature, …``: a column that --label-column names is
+    moved to the front. Without it, such a column is left out. Raises DataError, with what is wrong
+    in each file.
+    """
+    blocks = [
+        block
+        for file in table_files(path)
+        for block in numeric_lines(file, columns=columns, target_first=target_first)
+    ]
+    if not blocks:
+        raise DataError(f"{path}: holds no examples")
+    return np.concatenate(blocks).astype(np.float32)
+
+
 def table_files(path: Path) -> list[Path]:
     """``path``, or all files in it that may be data: Spark's have an ending or none."""
     if not path.is_dir():
@@ -203,17 +220,25 @@ def parse_labelled(
     return rows
 
 
-def numeric_lines(path: Path, skipped: int = 0) -> Iterator[Array]:
-    """Rows of numbers, as many in each as in the first: block by block (B, columns) float64.
+def numeric_lines(
+    path: Path, skipped: int = 0, *, columns: int | None = None, target_first: bool = False
+) -> Iterator[Array]:
+    """Rows of ``columns`` numbers, or as many in each as in the first: block by block (B, columns)
+    float64.
 
     ``skipped`` columns at the start are labels, and left out. What stands between cells, the
     encoding and headings are told by the file, and said. Raises DataError, with all that is wrong
-    by column.
+    by column. ``target_first`` as for ``read_numbers_csv``.
     """
-    layout = tables.numeric(path, skipped=skipped)
+    layout = tables.numeric(path, label=target_first, skipped=skipped)
     width = len(layout.meant())
     if width and width <= layout.labels:
         raise DataError(f"{path}: has {width} columns, of which {layout.labels} are labels")
+    if columns is not None and layout.columns is not None and width != columns:
+        raise DataError(
+            f"{path}: {width} of its {layout.width} columns are chosen, expected {columns}"
+        )
+    width = columns or width
     for block in layout.blocks():
         if block.text.strip():
             try:
@@ -226,7 +251,8 @@ def numeric_lines(path: Path, skipped: int = 0) -> Iterator[Array]:
                     dtype=np.float64,
                 )[:, layout.labels :]
             except DataError as error:
-                raise faults.summary(layout) or error from None
+                in_file = width if layout.columns is None else layout.width
+                raise faults.summary(layout, in_file) or error from None
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:

@@ -12,7 +12,8 @@ from .. import payload
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"
-# A product of matrices is rounded otherwise for another number of rows.
+# A product of matrices is rounded otherwise for another number of rows. ABSOLUTE is of numbers up
+# to 1, such as probabilities, and grows with the largest.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 RECORDS = (payload.JSONLINES, payload.JSON, payload.CSV, payload.NPY)
 
@@ -59,17 +60,36 @@ def _number(cell: str) -> Any:
         return cell
 
 
-def close(one: Any, other: Any) -> bool:
-    """Whether two answers are the same, but for rounding."""
+def close(one: Any, other: Any, largest: float | None = None) -> bool:
+    """Whether two answers are the same, but for rounding.
+
+    ``largest`` is the size of the largest number among all that are looked at: that of ``other``
+    where it is not given. A price near 0 is rounded as one of thousands is.
+    """
+    if largest is None:
+        largest = size_of(other)
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        absolute = ABSOLUTE * max(1.0, largest)
+        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=absolute)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(close, one, other))
+        same = len(one) == len(other)
+        return same and all(close(a, b, largest) for a, b in zip(one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+        same = one.keys() == other.keys()
+        return same and all(close(one[key], other[key], largest) for key in one)
     return bool(one == other)
+
+
+def size_of(answer: Any) -> float:
+    """The size of the largest finite number in ``answer``; 0 where there is none."""
+    if isinstance(answer, Mapping):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        return max(map(size_of, answer), default=0.0)
+    number = isinstance(answer, (int, float)) and math.isfinite(answer)
+    return abs(float(answer)) if number else 0.0
 
 
 def excerpt(value: Any) -> str:

@@ -15,10 +15,10 @@ from ..artifact.metadata import Metadata
 from ..artifact.model import Model
 from ..data.dataset import Dataset
 from ..runtime import mx
-from ..runtime.errors import DataError, PluginError, TrainingError, UnfitPayloadError
+from ..runtime.errors import DataError, PluginError, TrainingError
 from ..runtime.types import Array
 from .class_figures import evaluate_classes
-from .supervised import H, SupervisedAlgorithm
+from .supervised import MEASURED, H, SupervisedAlgorithm
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ class Classifier(SupervisedAlgorithm[H]):
         "validation:cross_entropy": "mean of -log(probability of the true class), in nats",
         "test:accuracy": "the same for the test channel, after training",
         "test:cross_entropy": "the same for the test channel, after training",
-        "train:throughput": "examples a second, without validation",
-        "train:data_wait": "part of the time in which the devices waited for data",
-        "train:peak_memory_mb": "the most memory that the process has held, in MiB",
+        **MEASURED,
     }
     objective = Objective("validation:accuracy", maximize=True)
     answers = (
@@ -118,23 +116,8 @@ class Classifier(SupervisedAlgorithm[H]):
         )
 
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
-        """Probabilities for ``input_data`` (N, …), the network's own input.
-
-        Raises UnfitPayloadError where an example has another shape than the network takes, or
-        numbers so large that it cannot compute with them.
-        """
-        signature = model.metadata.input
-        if input_data.shape[1:] != signature.shape[1:]:
-            raise UnfitPayloadError(
-                f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
-            )
-        logits = model.outputs(input_data.astype(signature.dtype))
-        beyond = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
-        if len(beyond):
-            raise UnfitPayloadError(
-                f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
-                "not finite"
-            )
+        """Probabilities for ``input_data`` (N, …), the network's own input; see ``compute``."""
+        logits = self.compute(input_data, model)
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
 
     def disagreements(

@@ -5,22 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
 from .. import payload
-from ..algorithm.base import Algorithm
+from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.metadata import Example, InputSignature, class_faults
+from ..artifact.metadata import Example, InputSignature, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
-from ..runtime.errors import DataError, PayloadError, PluginError
+from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
 from ..runtime.types import Array, HybridBlock, NDArray
 from ..training.loop import HOLD_OUT, Loop
 from ..training.together import (
@@ -39,9 +39,32 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=TrainingHyperparameters)
 
+# What training measures of the machine, whatever is learned.
+MEASURED = {
+    "train:throughput": "examples a second, without validation",
+    "train:data_wait": "part of the time in which the devices waited for data",
+    "train:peak_memory_mb": "the most memory that the process has held, in MiB",
+}
+
 
 class SupervisedAlgorithm(Algorithm[H]):
-    """An algorithm that learns from examples with labels, by gradient descent."""
+    """An algorithm that learns from examples with labels, by gradient descent.
+
+    Its answers are the network's outputs, (N, …) float32, unless ``predict_fn`` and ``output_fn``
+    say otherwise. A subclass adds what ``score`` measures to ``metrics``.
+    """
+
+    metrics = {"train:loss": "mean loss of the training batches, as augmented", **MEASURED}
+    answers = (
+        ContentType(
+            payload.JSON,
+            "for each example the network's outputs",
+            '{"predictions": [[0.2, -1.5], …]}',
+        ),
+        ContentType(payload.JSONLINES, "the same, a line an example", "[0.2, -1.5]"),
+        ContentType(payload.CSV, "a line an example: its outputs, row by row", "0.2,-1.5"),
+        ContentType(payload.NPY, "the network's outputs, (N, …) float32"),
+    )
 
     @abstractmethod
     def dataset(
@@ -97,6 +120,16 @@ class SupervisedAlgorithm(Algorithm[H]):
         """A training batch x (B, …), y (B, …) changed at random; by default as it is."""
         return x, y
 
+    def scale_targets(
+        self, network: HybridBlock, train: Dataset, run: Run[H]
+    ) -> tuple[HybridBlock, Dataset]:
+        """The model that is kept of ``network``, and the examples that ``network`` learns in place
+        of ``train``: by default both as they are.
+
+        A Regressor's network learns targets that are standardized, and its model undoes that.
+        """
+        return network, train
+
     def example(self, data: Dataset) -> Example:
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
@@ -121,36 +154,37 @@ class SupervisedAlgorithm(Algorithm[H]):
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = _signature(self.name, shape, str(x.dtype))
         run.check(signature=signature, example=example, encoding=train.encoding)
-        network = self._network(run, train, static_shape=not ragged)
+        network = self._network(run, train)
+        model, learned = self.scale_targets(network, train, run)
+        # a static shape is planned for anew, at some cost, whenever another one comes
+        model.hybridize(static_alloc=True, static_shape=not ragged)
 
         def augment(x: NDArray, y: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
             return self.augment(x, y, options, rng)
 
-        loop = Loop(run, network, self.loss(options), train, augment)
+        loop = Loop(run, network, self.loss(options), learned, augment)
         validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
         for place in loop.epochs():
             with run.interruptible(place):
-                figures = self._figures(run, network, validated)
+                figures = self._figures(run, model, validated)
             loop.validated(figures)
         if test is not None:
             with run.interruptible("before the test"):
-                found = self._figures(run, network, Together(run.cluster, test, run.data[TEST]))
+                found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
         # What was resumed at its end has not run yet.
-        GluonNetwork(network, run.devices[0]).compute(x)
-        run.save(network, signature=signature, example=example, encoding=train.encoding)
+        GluonNetwork(model, run.devices[0]).compute(x)
+        run.save(model, signature=signature, example=example, encoding=train.encoding)
 
-    def _network(self, run: Run[H], train: Dataset, *, static_shape: bool) -> HybridBlock:
+    def _network(self, run: Run[H], train: Dataset) -> HybridBlock:
         """The network as it is before the first step."""
         network = self.network(run.hyperparameters, train)
         if not isinstance(network, mx.gluon.HybridBlock):
             raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
         self.begin(network, train, run)
-        # a static shape is planned for anew, at some cost, whenever another one comes
-        network.hybridize(static_alloc=True, static_shape=static_shape)
         return network
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
@@ -188,16 +222,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         data = self.dataset(path, channel, hyperparameters, encoding)
         if len(data) == 0:
             raise DataError(f"{path}: holds no examples (channel {channel!r})")
-        faults = class_faults(data.encoding)
+        faults = name_faults(data.encoding)
         if faults:
-            raise DataError(
-                *(f"{path}: classes: {fault}" for fault in faults[: payload.MAX_FAULTS])
-            )
-        if encoding is not None and dict(data.encoding) != dict(encoding):
-            raise DataError(
-                f"{path}: its classes are not those of the training: "
-                f"{_names(data.encoding)} there, {_names(encoding)} in training"
-            )
+            raise DataError(*(f"{path}: {fault}" for fault in faults[: payload.MAX_FAULTS]))
+        if encoding is not None:
+            unlike = [f"{path}: {each}" for each in _unlike(data.encoding, encoding)]
+            if unlike:
+                raise DataError(*unlike)
         return data
 
     def united(
@@ -238,6 +269,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             if channel in run.channels:
                 path = run.channels[channel]
                 given[channel] = self._read(path, channel, run.hyperparameters, train.encoding)
+                _check_labels_are_like(given[channel], train, path)
         most = run.options.examples
         used = given if most is None else {name: part_of(d, most) for name, d in given.items()}
         run.data.update((channel, data.digest()) for channel, data in used.items())
@@ -272,6 +304,41 @@ class SupervisedAlgorithm(Algorithm[H]):
             for sentence in classes.sentences(names, counts):
                 run.reporter.message(f"{TRAIN}: {sentence}")
 
+    def compute(self, input_data: Array, model: Model) -> Array:
+        """The network's outputs (N, …), all finite, for ``input_data`` (N, …), its own input.
+
+        Raises UnfitPayloadError where an example has another shape than the network takes, or
+        numbers so large that it cannot compute with them.
+        """
+        signature = model.metadata.input
+        if input_data.shape[1:] != signature.shape[1:]:
+            raise UnfitPayloadError(
+                f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
+            )
+        found = model.outputs(input_data.astype(signature.dtype))
+        beyond = np.flatnonzero(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
+        if len(beyond):
+            raise UnfitPayloadError(
+                f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
+                "not finite"
+            )
+        return found
+
+    def predict_fn(self, input_data: Any, model: Model) -> Any:
+        """The network's outputs (N, …) for ``input_data`` (N, …); see ``compute``."""
+        return self.compute(input_data, model)
+
+    def output_fn(self, prediction: Any, accept: str) -> bytes:
+        """``prediction`` (N, …), an array, as numbers: a row or an array an example."""
+        content_type = payload.negotiate(accept, self.answered())
+        if content_type == payload.NPY:
+            return payload.encode_npy(prediction)
+        if content_type == payload.CSV:
+            return payload.encode_csv(prediction.reshape(len(prediction), -1))
+        if content_type == payload.JSONLINES:
+            return payload.encode_jsonlines(prediction)
+        return payload.encode_json({"predictions": prediction})
+
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
@@ -285,9 +352,35 @@ def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:
         raise PluginError(f"{name}: no network takes examples of {dtype}: use float32") from None
 
 
-def _names(encoding: Mapping[str, Any]) -> str:
-    names = [str(name) for name in encoding.get("classes", ())]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+def _unlike(encoding: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:
+    """In what an ``encoding`` is not that of the ``training``, a sentence a key."""
+    for key in sorted({*encoding, *training}):
+        if encoding.get(key) != training.get(key):
+            yield (
+                f"its {key} are not those of the training: {_names(encoding.get(key))} there, "
+                f"{_names(training.get(key))} in training"
+            )
+
+
+def _names(value: Any) -> str:
+    if not isinstance(value, (list, tuple)):
+        return "none" if value is None else str(value)[:100]
+    more = f" and {len(value) - 10} more" if len(value) > 10 else ""
+    return ", ".join(map(str, value[:10])) + more
+
+
+def _check_labels_are_like(data: Dataset, train: Dataset, path: Path) -> None:
+    """Raises DataError where the labels of ``data`` at ``path`` are of another shape than
+    ``train``'s; of examples that differ in length, so may the labels.
+    """
+    if lengths_of(train) is not None:
+        return
+    found, expected = (each.take(np.zeros(1, np.int64))[1].shape[1:] for each in (data, train))
+    if found != expected:
+        raise DataError(
+            f"{path}: the labels of an example have the shape {found}, those of the training "
+            f"{expected}"
+        )
 
 
 def outputs(network: Network, data: Dataset) -> Any:

@@ -27,7 +27,7 @@ from ..algorithm.channels import Channel
 from ..algorithm.hyperparameters import Hyperparameters
 from ..artifact import folder as artifact
 from ..artifact.folder import Artifact
-from ..artifact.metadata import Example, InputSignature, Metadata, class_faults
+from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..data import reading as reads
 from ..runtime import mx
 from ..runtime.errors import ArtifactError, DataError, InputError, PluginError, TrainingError
@@ -332,9 +332,9 @@ class Run(Generic[H]):
     def _metadata(
         self, signature: InputSignature, example: Example, encoding: Mapping[str, Any] | None
     ) -> Metadata:
-        faults = class_faults(encoding or {})
+        faults = name_faults(encoding or {})
         if faults:
-            raise DataError(*(f"classes: {fault}" for fault in faults))
+            raise DataError(*faults)
         try:
             metadata = Metadata(
                 algorithm=self.algorithm.name,

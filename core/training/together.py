@@ -129,9 +129,11 @@ def check_examples(cluster: Cluster, data: Dataset) -> None:
 
 
 def labels_of_all(cluster: Cluster, data: Dataset) -> Array:
-    """The labels (N, …) of ``data``; of several hosts, each class that any of them has, (C,)."""
+    """The labels (N, …) of ``data``; where they are classes and there are several hosts, each class
+    that any of them has, (C,).
+    """
     labels = data.labels()
-    if cluster.count == 1 or labels.ndim != 1:
+    if cluster.count == 1 or labels.ndim != 1 or not data.encoding.get("classes"):
         return labels
     return np.concatenate(cluster.gather_arrays(np.unique(labels), "the classes"))
 

@@ -16,7 +16,7 @@ import click
 from ...core import codecs
 from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
-from ...core.algorithm.evaluation import ClassFigures, Evaluation
+from ...core.algorithm.evaluation import ClassFigures, Evaluation, TargetFigures
 from ...core.artifact.folder import Artifact
 from ...core.data import images
 from ...core.data.files import absent, exists
@@ -30,7 +30,7 @@ from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ..discovery import opened
 from .flags import PATH
-from .output import console, json_option, print_json, print_table, write_answer
+from .output import console, figure, json_option, print_json, print_table, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, say, taken
 
@@ -89,9 +89,11 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     out = console()
     for name, value in evaluation.metrics.items():
         interval = evaluation.intervals.get(name)
-        sure = f"  (95 % confidence: {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-        out.print(f"{name:<16}{value:.4f}{sure}", markup=False)
+        bounds = " to ".join(map(figure, interval)) if interval else ""
+        sure = f"  (95 % confidence: {bounds})" if interval else ""
+        out.print(f"{name:<16}{figure(value)}{sure}", markup=False)
     out.print(f"{'examples':<16}{evaluation.examples:,}")
+    _print_targets(evaluation.targets)
     if evaluation.classes:
         out.print("")
         print_table(
@@ -121,6 +123,24 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         )
         rows = [[p.true, p.predicted, p.examples] for p in evaluation.confused[:LOWEST]]
         print_table(out, ("true class", "predicted", "examples"), rows)
+
+
+def _print_targets(targets: Sequence[TargetFigures]) -> None:
+    """Each of several targets, and of which R² is undefined."""
+    out = console()
+    if len(targets) > 1:
+        out.print("")
+        rows = [
+            [t.name, figure(t.rmse), figure(t.mae), "–" if t.r2 is None else figure(t.r2)]
+            for t in targets
+        ]
+        print_table(out, ("target", "rmse", "mae", "r2"), rows)
+    constant = [target.name for target in targets if target.r2 is None]
+    if constant:
+        out.print(
+            f"r2 is undefined where all examples have the same value: {', '.join(constant)}",
+            markup=False,
+        )
 
 
 def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:

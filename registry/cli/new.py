@@ -15,8 +15,13 @@ from ...core.runtime.errors import InputError, OutputError
 from ..discovery import catalog
 from .flags import PATH
 
-# A distribution that works: its names are replaced, and nothing else.
-SCAFFOLD = Path(__file__).parent / "scaffold" / "my-algorithm"
+# A distribution that works: its names are replaced, and nothing else. For another task than
+# classification, the files of the task's folder stand in place of those of the same name.
+SCAFFOLDS = Path(__file__).parent / "scaffold"
+OF_TASKS = {
+    "classification": ("my-algorithm",),
+    "regression": ("my-algorithm", "regression"),
+}
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MOST_CHARACTERS = 60
 FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, beside its package
@@ -25,19 +30,26 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
 @click.command()
 @click.argument("name")
 @click.option(
+    "--task",
+    type=click.Choice(list(OF_TASKS)),
+    default="classification",
+    show_default=True,
+    help="What it learns of an example: one of several classes, or a number.",
+)
+@click.option(
     "--output",
     type=PATH,
     metavar="DIR",
     help="Where to write it [default: ./NAME]",
 )
-def new(name: str, output: Path | None) -> None:
+def new(name: str, task: str, output: Path | None) -> None:
     """Write a small distribution with an algorithm NAME that trains, to change into your own."""
     faults = _faults(name)
     if faults:
         raise InputError(*faults)
     folder = output or Path(name)
     _check_empty(folder)
-    _write(folder, name)
+    _write(folder, name, task)
     click.echo(f"{name} is in {folder}. Next:")
     click.echo(f"  pip install -e '{folder.absolute()}[test]'")
     click.echo(f"  algoshelf check {name}")
@@ -86,10 +98,11 @@ def _check_empty(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
-def _write(folder: Path, name: str) -> None:
+def _write(folder: Path, name: str, task: str) -> None:
     sources = {
-        path.relative_to(SCAFFOLD): path.read_text(encoding="utf-8")
-        for path in sorted(SCAFFOLD.rglob("*"))
+        path.relative_to(SCAFFOLDS / part): path.read_text(encoding="utf-8")
+        for part in OF_TASKS[task]
+        for path in sorted((SCAFFOLDS / part).rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }
     new_class = "".join(word.capitalize() for word in name.split("-"))

@@ -37,7 +37,7 @@ from .flags import (
     parse_above_0,
     unknown_flags,
 )
-from .output import json_option, print_json, reporter
+from .output import figure, json_option, print_json, reporter
 from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")
@@ -250,7 +250,7 @@ def _show(
     if test is not None:
         _sketch(entry, output, test)
     for name, value in metrics.items():
-        click.echo(f"{name:<28}{value:.4f}")
+        click.echo(f"{name:<28}{figure(value)}")
     program, model = _program(), shlex.quote(str(output))
     own = test is not None and test not in algorithm.sample().values()
     data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"

@@ -74,6 +74,7 @@ def test_what_a_plugin_raises_is_told_with_its_line(site: Site, rows: Path) -> N
         (("new", "tests"), "cannot be the name of a Python module"),
         (("new", "mnist-cnn"), "in the catalog already, by algoshelf"),
         (("new", "numpy"), "a module or a distribution of that name is installed"),
+        (("new", "leaf", "--task", "ranking"), "'ranking' is not one of"),
         (("new", "leaf", "--output", "full"), "full: is not empty"),
         (("new", "leaf", "--output", "full/file"), "full/file: a file is in the way"),
         (("new", "leaf", "--output", "full/file/x"), "cannot be"),
@@ -91,13 +92,16 @@ def test_wrong_usage_is_told_and_leaves_nothing(
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "file"]
 
 
-@pytest.mark.parametrize("name", ["leaf-shapes", "path"])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("leaf-shapes", "classification"), ("path", "classification"), ("leaf-sizes", "regression")],
+)
 def test_a_new_distribution_passes_by_whatever_name(
-    name: str, algoshelf: Algoshelf, tmp_path: Path
+    name: str, task: str, algoshelf: Algoshelf, tmp_path: Path
 ) -> None:
     """Path, say, is imported in the module, whose class then has another name."""
     (tmp_path / name).mkdir()
-    written = algoshelf("new", name)
+    written = algoshelf("new", name, "--task", task)
     assert written.code == 0, written.stderr
     files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
     assert len(files) == 6

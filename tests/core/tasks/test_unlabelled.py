@@ -15,7 +15,6 @@ from algoshelf.core import (
     Dataset,
     Evaluation,
     ImageFiles,
-    Model,
     Objective,
     RecordImages,
     Reporter,
@@ -41,8 +40,7 @@ class Estimator(SupervisedAlgorithm[TrainingHyperparameters]):
     Hyperparameters = TrainingHyperparameters
     channels = supervised_channels("a .npy file of rows")
     accepts = (ContentType(codecs.JSON, "rows"),)
-    answers = (ContentType(codecs.JSON, "numbers"),)
-    metrics = {"validation:mse": "mean squared error"}
+    metrics = {**SupervisedAlgorithm.metrics, "validation:mse": "mean squared error"}
     objective = Objective("validation:mse", maximize=False)
     outputs = 1
 
@@ -63,12 +61,6 @@ class Estimator(SupervisedAlgorithm[TrainingHyperparameters]):
         return Evaluation(
             len(data), {"mse": float(np.mean((outputs.reshape(labels.shape) - labels) ** 2))}
         )
-
-    def predict_fn(self, input_data: Any, model: Model) -> Any:
-        return model.outputs(input_data.astype(np.float32))
-
-    def output_fn(self, prediction: Any, accept: str) -> bytes:
-        return codecs.encode_json({"predictions": prediction})
 
 
 class Targets(Estimator):
@@ -136,8 +128,18 @@ def test_it_learns_and_a_tenth_is_held_out(
     assert algorithm().evaluate(model, path).metrics["mse"] < 0.05
     example = artifact.metadata.example
     body = algorithm().input_fn(example.body.encode(), example.content_type)
-    answer = json.loads(algorithm().output_fn(algorithm().predict_fn(body, model), codecs.JSON))
-    assert np.isfinite(answer["predictions"]).all()
+    found = algorithm().predict_fn(np.repeat(body, 3, axis=0), model)
+    answer = json.loads(algorithm().output_fn(found, codecs.JSON))["predictions"]
+    assert np.isfinite(answer).all()
+    assert len(answer) == 3
+    lines = algorithm().output_fn(found, codecs.JSONLINES).splitlines()
+    assert [json.loads(line) for line in lines] == answer
+    cells = algorithm().output_fn(found, codecs.CSV).decode().splitlines()
+    assert [[float(cell) for cell in line.split(",")] for line in cells] == [
+        np.ravel(row).tolist() for row in answer
+    ]
+    array = codecs.decode_array(algorithm().output_fn(found, codecs.NPY), codecs.NPY)
+    np.testing.assert_allclose(array, answer, rtol=1e-6)
 
 
 @pytest.mark.parametrize("algorithm", [Estimator, Targets, Autoencoder])

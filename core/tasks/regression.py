@@ -1,0 +1,333 @@
+"""Regression: one number an example, or several, each in the unit of its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .. import payload
+from ..algorithm.base import ContentType, Objective
+from ..algorithm.channels import TRAIN
+from ..algorithm.evaluation import Evaluation
+from ..artifact.folder import Model
+from ..artifact.metadata import Metadata
+from ..data.dataset import Dataset, lengths_of
+from ..runtime import mx
+from ..runtime.errors import DataError, PluginError, TrainingError
+from ..runtime.types import Array, HybridBlock
+from ..training.cluster import Cluster
+from ..training.together import differences, united
+from .supervised import MEASURED, H, SupervisedAlgorithm
+from .target_figures import evaluate_targets
+
+if TYPE_CHECKING:
+    from ..training.run import Run
+
+SHOWN = 5  # targets in a message
+
+
+@dataclass(frozen=True)
+class TargetValues:
+    """A regression's answers: ``values`` (N, T) float32 in the targets' units, by ``names`` (T)."""
+
+    names: tuple[str, ...]
+    values: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, part: slice) -> TargetValues:
+        return replace(self, values=self.values[part])
+
+    def by_name(self) -> Iterator[dict[str, float]]:
+        """The numbers of each answer by the names of their targets."""
+        for row in payload.plain(self.values):
+            yield dict(zip(self.names, row))
+
+
+class Regressor(SupervisedAlgorithm[H]):
+    """A supervised algorithm whose network ends in one number a target.
+
+    The labels of its dataset are (N,), or (N, T) for T targets, in their own units; it may name
+    them (``ArrayDataset(x, y, targets=("price",))``), and answers name them so. The network learns
+    targets of mean 0 and variance 1; what brings its outputs back to the targets' units is part of
+    the model's graph.
+    """
+
+    metrics = {
+        "train:loss": "mean loss of the training batches, as augmented; unless loss() is "
+        "overridden, half the squared error by the target's variance",
+        "validation:rmse": "root of the mean squared error, in the target's unit; of several "
+        "targets, the mean over them",
+        "validation:mae": "mean absolute error, in the target's unit; of several, the mean",
+        "validation:r2": "1 - squared error / that of answering the mean, no unit, 1 at best; of "
+        "several targets, the mean; left out where no target varies",
+        "test:rmse": "the same for the test channel, after training",
+        "test:mae": "the same for the test channel, after training",
+        "test:r2": "the same for the test channel, after training",
+        **MEASURED,
+    }
+    objective = Objective("validation:rmse", maximize=False)
+    answers = (
+        ContentType(
+            payload.JSON,
+            "for each example the number of each target, by the target's name",
+            '{"predictions": [{"price": 152.3}]}',
+        ),
+        ContentType(payload.JSONLINES, "the same, a line an example", '{"price": 152.3}'),
+        ContentType(payload.CSV, "a line an example: the number of each target", "152.3"),
+        ContentType(payload.NPY, "the numbers of all targets, (N, T) float32"),
+    )
+
+    def loss(self, hyperparameters: H) -> Any:
+        """Half the squared error of the network's outputs and the standardized targets (B, T)."""
+        return mx.gluon.loss.L2Loss()
+
+    def _read(
+        self, path: Path, channel: str, hyperparameters: H, encoding: Mapping[str, Any] | None
+    ) -> Dataset:
+        data = super()._read(path, channel, hyperparameters, encoding)
+        faults = [f"{path}: {fault}" for fault in _target_faults(data)]
+        if faults:
+            raise DataError(*faults[: payload.MAX_FAULTS])
+        return data
+
+    def united(
+        self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
+    ) -> Mapping[str, Any]:
+        """As for any algorithm, but for the targets, which are the columns of the labels: they
+        have to be the same on each host. Raises DataError.
+        """
+        named = [{"targets": encoding.get("targets")} for encoding in encodings]
+        unlike = differences(named, hosts)
+        if unlike:
+            raise DataError(*(f"{fault}. Give every host the same targets" for fault in unlike))
+        return united(encodings, hosts)
+
+    def scale_targets(
+        self, network: HybridBlock, train: Dataset, run: Run[H]
+    ) -> tuple[HybridBlock, Dataset]:
+        """``network`` with its outputs in the targets' units, and ``train`` with targets of mean 0
+        and variance 1, by all that any host learns from.
+        """
+        targets = columns(train.labels())
+        names = target_names(train.encoding, targets.shape[1])
+        found = moments(run.cluster, targets)
+        constant = [
+            f"{name} ({low:g})"
+            for name, low, high in zip(names, found.low, found.high)
+            if low == high
+        ]
+        if len(constant) == len(names):
+            raise DataError(
+                f"{run.channels[TRAIN]}: all {found.count:,} examples to learn from have the same "
+                f"target: {', '.join(constant[:SHOWN])}: expected numbers that differ, or there is "
+                "nothing to estimate"
+            )
+        if constant:
+            run.reporter.message(
+                f"targets that are the same in all examples: {', '.join(constant[:SHOWN])}"
+            )
+        mean, scale = found.mean.astype(np.float32), found.scale.astype(np.float32)
+        scale[(scale == 0) | (found.low == found.high)] = 1.0
+        model = in_units(network, len(names))
+        self._check_outputs(model, train, names)
+        for parameter, value in ((model.mean, mean), (model.scale, scale)):
+            parameter.initialize(ctx=list(run.devices))
+            parameter.set_data(mx.nd.array(value.reshape(1, -1)))
+        return model, StandardizedTargets(train, mean, scale)
+
+    def _check_outputs(self, model: HybridBlock, train: Dataset, names: Sequence[str]) -> None:
+        """Raises PluginError where the network has another number of outputs than of targets."""
+        outputs = model.network(mx.sym.var("data"))
+        if isinstance(outputs, (list, tuple)):
+            raise PluginError(
+                f"the network of {self.name} gives {len(outputs)} outputs: expected one array, a "
+                "number a target"
+            )
+        x = train.take(np.zeros(1, np.int64))[0]
+        try:
+            _, shapes, _ = outputs.infer_shape(data=x.shape)
+        except mx.base.MXNetError:
+            return  # it does not fit its input: the first step says so
+        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
+            raise PluginError(
+                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
+                f"{len(names)} targets ({', '.join(names[:SHOWN])}): let it end in a layer of "
+                f"{len(names)}"
+            )
+
+    def score(self, outputs: Array, data: Dataset) -> Evaluation:
+        truth = columns(data.labels())
+        found = self._values(outputs, data.encoding)
+        if not np.isfinite(found.values).all():
+            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
+        if truth.shape[1] != len(found.names):
+            raise DataError(
+                f"the examples have {truth.shape[1]} targets each, but the model estimates "
+                f"{len(found.names)} ({', '.join(found.names[:SHOWN])})"
+            )
+        return evaluate_targets(found.values, truth, found.names)
+
+    def predict_fn(self, input_data: Array, model: Model) -> TargetValues:
+        """The targets of ``input_data`` (N, …), the network's own input; see ``compute``."""
+        return self._values(self.compute(input_data, model), model.metadata.encoding)
+
+    def _values(self, outputs: Array, encoding: Mapping[str, Any]) -> TargetValues:
+        values = outputs.reshape(len(outputs), -1)
+        names = target_names(encoding, values.shape[1])
+        if len(names) != values.shape[1]:
+            raise PluginError(
+                f"the network of {self.name} gives {values.shape[1]} outputs an example for "
+                f"{len(names)} targets ({', '.join(names[:SHOWN])})"
+            )
+        return TargetValues(names, values)
+
+    def disagreements(
+        self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
+    ) -> Iterable[str]:
+        shown = " and ".join(str(shape[1:]) for shape in outputs[:3])
+        count = outputs[0][1] if len(outputs) == 1 and len(outputs[0]) == 2 else 0
+        names = target_names(metadata.encoding, count)
+        if not count or len(names) != count:
+            expected = f"{len(names)} targets" if names else "a row of targets"
+            yield f"the network gives {shown} outputs an example for {expected}"
+
+    def output_fn(self, prediction: TargetValues, accept: str) -> bytes:
+        content_type = payload.negotiate(accept, self.answered())
+        if content_type == payload.NPY:
+            return payload.encode_npy(prediction.values)
+        if content_type == payload.CSV:
+            return payload.encode_csv(prediction.values)
+        if content_type == payload.JSONLINES:
+            return payload.encode_jsonlines(prediction.by_name())
+        return payload.encode_json({"predictions": list(prediction.by_name())})
+
+
+def target_names(encoding: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    """The names of ``count`` targets, as the data names them, or ``target`` and by number."""
+    numbered = ["target"] if count == 1 else [f"target_{i}" for i in range(1, count + 1)]
+    return tuple(encoding.get("targets", numbered))
+
+
+def columns(labels: Array) -> Array:
+    """Labels (N,) or (N, T) as (N, T) float64."""
+    return np.asarray(labels, np.float64).reshape(len(labels), -1)
+
+
+def _target_faults(data: Dataset) -> Iterator[str]:
+    """Why the labels of ``data`` are no numbers to be estimated, a sentence a fault."""
+    labels = np.asarray(data.labels())
+    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "buif":
+        yield (
+            f"its labels have the shape {labels.shape} and the type {labels.dtype}: expected "
+            "numbers (N,), or (N, T) for T targets"
+        )
+        return
+    values = columns(labels)
+    names = target_names(data.encoding, values.shape[1])
+    if len(names) != values.shape[1]:
+        yield (
+            f"an example has {values.shape[1]} targets, but {len(names)} are named: "
+            f"{', '.join(names[:SHOWN])}"
+        )
+        return
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(values.astype(np.float32))
+    for name, column, good in zip(names, values.T, finite.T):
+        wrong = np.flatnonzero(~good)
+        if len(wrong):
+            more = f" (nor are {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
+            yield (
+                f"the target {name} of example {wrong[0] + 1} is {column[wrong[0]]:g}, no finite "
+                f"float32{more}: leave such examples out"
+            )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of ``count`` examples: mean, standard deviation, least and greatest of each target, (T,)."""
+
+    count: int
+    mean: Array
+    scale: Array
+    low: Array
+    high: Array
+
+
+def moments(cluster: Cluster, targets: Array) -> Moments:
+    """Those of the ``targets`` (N, T) of all hosts, the same on each to the bit.
+
+    Raises DataError where the hosts have other numbers of targets.
+    """
+    cluster.check_alike("the number of targets", targets.shape[1])
+    parts = (targets.mean(axis=0), targets.var(axis=0), targets.min(axis=0), targets.max(axis=0))
+    own = [len(targets), *(part.tolist() for part in parts)]
+    everyone = cluster.exchange(own, "the means of the targets")
+    if all(each == own for each in everyone):  # such as hosts that hold the same data
+        everyone = [own]
+    counts = np.array([each[0] for each in everyone], np.float64)[:, None]
+    means, variances, lows, highs = (
+        np.array([each[place] for each in everyone]) for place in range(1, 5)
+    )
+    mean = means[0] if len(everyone) == 1 else (counts * means).sum(axis=0) / counts.sum()
+    variance = (counts * (variances + (means - mean) ** 2)).sum(axis=0) / counts.sum()
+    return Moments(int(counts.sum()), mean, np.sqrt(variance), lows.min(axis=0), highs.max(axis=0))
+
+
+def in_units(network: HybridBlock, targets: int) -> HybridBlock:
+    """``network``, whose outputs are (N,) or (N, T), times ``scale`` (1, T) plus ``mean`` (1, T).
+
+    These are parameters that no gradient moves. Gluon's own constants would not do: their
+    initializers are named after an address in memory, which goes into the graph's file.
+    """
+
+    class InUnits(mx.gluon.HybridBlock):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(prefix="units_")
+            self.network = network
+            kept = {"shape": (1, targets), "grad_req": "null", "differentiable": False}
+            self.mean = self.params.get("mean", init="zeros", **kept)
+            self.scale = self.params.get("scale", init="ones", **kept)
+
+        def hybrid_forward(self, F: Any, x: Any, mean: Any, scale: Any) -> Any:  # noqa: N803
+            outputs = F.reshape(self.network(x), shape=(0, -1))
+            return F.broadcast_add(F.broadcast_mul(outputs, scale), mean)
+
+    return InUnits()
+
+
+@dataclass(frozen=True)
+class StandardizedTargets:
+    """``whole`` with its targets less ``mean`` (T,), by ``scale`` (T,): y (B, T) float32."""
+
+    whole: Dataset
+    mean: Array
+    scale: Array
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return self.whole.encoding
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        x, y = self.whole.take(indices)
+        return x, self._scaled(y)
+
+    def labels(self) -> Array:
+        return self._scaled(self.whole.labels())
+
+    def lengths(self) -> Array | None:
+        return lengths_of(self.whole)
+
+    def digest(self) -> str:
+        return self.whole.digest()
+
+    def _scaled(self, labels: Array) -> Array:
+        scaled: Array = (columns(labels) - self.mean) / self.scale
+        return scaled.astype(np.float32)

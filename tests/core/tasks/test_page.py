@@ -1,0 +1,126 @@
+"""docs/tasks.md is true: each of its plugins is short, passes ``algoshelf check``, and works."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from algoshelf.core.conformance import CHECKS
+
+from tests.conftest import ROOT
+from tests.core.serving.conftest import serving
+from tests.project.test_docs import blocks
+from tests.registry.conftest import install
+
+PAGE = ROOT / "docs" / "tasks.md"
+MOST_LINES = 60
+DATA, *COMMANDS = blocks(PAGE, "sh")
+PLUGINS = {re.search(r'name = "(.+)"', code)[1]: code for code in blocks(PAGE, "python")}  # type: ignore[index]
+OF_PLUGINS = dict(zip(PLUGINS, COMMANDS))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """With all the plugins of the page installed."""
+    site = tmp_path_factory.mktemp("site")
+    for name, code in PLUGINS.items():
+        install(site, name, code)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": programs, "PYTHONPATH": str(site), "COLUMNS": "100"}
+
+
+@pytest.fixture(scope="module")
+def flowers(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the page's data."""
+    folder = tmp_path_factory.mktemp("flowers")
+    run(DATA, folder, environment)
+    return folder
+
+
+def run(commands: str, folder: Path, environment: dict[str, str]) -> str:
+    shown = ""
+    for line in commands.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        shown += done.stdout
+    return shown
+
+
+@pytest.fixture(scope="module")
+def shown(flowers: Path, environment: dict[str, str]) -> str:
+    """What the commands of the regression print; the model is in models/petal-width."""
+    return run(OF_PLUGINS["petal-width"], flowers, environment)
+
+
+def test_the_page_has_three_short_plugins() -> None:
+    assert list(PLUGINS) == ["petal-width", "petal-labels", "flower-autoencoder"]
+    assert len(COMMANDS) == len(PLUGINS)
+    assert all(code.count("\n") < MOST_LINES for code in PLUGINS.values())
+
+
+@pytest.mark.parametrize("name", ["petal-labels", "flower-autoencoder"])
+def test_a_plugin_of_the_page_passes(name: str, flowers: Path, environment: dict[str, str]) -> None:
+    shown = run(OF_PLUGINS[name], flowers, environment)
+    assert f"{name}: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+
+
+def test_the_regression_of_the_page_passes_and_has_two_fifths_of_the_means_error(
+    shown: str, flowers: Path, environment: dict[str, str]
+) -> None:
+    """On 30 real flowers that it never saw."""
+    assert f"petal-width: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+    learned, others = (
+        np.loadtxt(flowers / name, delimiter=",")[:, 0] for name in ("flowers.csv", "others.csv")
+    )
+    of_mean = float(np.sqrt(np.mean((others - learned.mean()) ** 2)))
+    asked = "algoshelf evaluate models/petal-width --test others.csv --json"
+    found = json.loads(run(asked, flowers, environment))
+    assert found["metrics"]["rmse"] < 0.4 * of_mean
+    assert found["metrics"]["r2"] > 0.85
+    assert found["examples"] == 30
+    assert found["intervals"] == {}  # of so few
+    (target,) = found["targets"]
+    assert target == {"name": "petal_width", **found["metrics"]}
+    assert re.search(rf"^rmse +{found['metrics']['rmse']:.4f}$", shown, re.MULTILINE)
+
+
+def test_its_model_answers_alike_whoever_asks(
+    shown: str, flowers: Path, environment: dict[str, str]
+) -> None:
+    """In each content type: predict, transform and a server; in the unit of the target."""
+    rows = list(csv.reader((flowers / "others.csv").open()))
+    asked = "".join(",".join(row[1:]) + "\n" for row in rows)
+    (flowers / "asked.csv").write_text(asked)
+    ask = "algoshelf predict models/petal-width asked.csv --accept"
+    lines = run(f"{ask} application/jsonlines", flowers, environment)
+    answers = [json.loads(line)["petal_width"] for line in lines.splitlines()]
+    truth = [float(row[0]) for row in rows]
+    assert len(answers) == len(truth) == 30
+    assert np.corrcoef(answers, truth)[0, 1] > 0.9
+    whole = json.loads(run(f"{ask} application/json", flowers, environment))
+    assert whole == {"predictions": [{"petal_width": answer} for answer in answers]}
+    cells = run(f"{ask} text/csv", flowers, environment)
+    assert [float(cell) for cell in cells.split()] == answers
+    run("algoshelf transform models/petal-width asked.csv answered", flowers, environment)
+    (written,) = (flowers / "answered").glob("asked.csv*")
+    transformed = [json.loads(line) for line in written.read_text().splitlines()]
+    assert [row["petal_width"] for row in transformed] == pytest.approx(answers, rel=1e-5)
+    with serving(flowers / "models" / "petal-width", **environment) as server:
+        answer = server.ask(asked.encode(), "text/csv", accept="application/json")
+        assert answer.status == 200
+        served = [row["petal_width"] for row in answer.json["predictions"]]
+        assert served == pytest.approx(answers, rel=1e-5)
+        huge = server.ask(b"5.1,3.5,1.4\n3e38,3e38,3e38\n", "text/csv")
+        assert (huge.status, huge.code) == (422, "unfit_payload")
+        assert "example 2: its numbers are too large" in huge.json["error"]["message"]
+        assert server.ask(b"1,2\n", "text/csv").status == 422
