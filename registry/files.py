@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..core.runtime.errors import OutputError
-from ..core.runtime.staging import write_whole
+from ..core.runtime.staging import unwritable, write_whole
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,7 +16,7 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise OutputError(unwritable(path, error)) from None
 
 
 def check_writable(folder: Path) -> None:
@@ -27,7 +27,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(unwritable(folder, error)) from None
     finally:
         for path in made:
             with contextlib.suppress(OSError):

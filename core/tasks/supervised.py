@@ -16,6 +16,7 @@ from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.folder import Model
 from ..artifact.metadata import Example, InputSignature, class_faults
+from ..data import classes
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError
@@ -228,6 +229,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def _read_channels(self, run: Run[H]) -> dict[str, Dataset]:
         """The channels that are given, in one encoding; the digest of each is noted in ``run``."""
         train = self._train_data(run)
+        run.check_headings()
         self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
         given = {TRAIN: train}
         for channel in (VALIDATION, TEST):
@@ -242,6 +244,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             note = getattr(whole, "note", "")
             run.examples[channel] = {"examples": count, **getattr(whole, "counts", {})}
             run.reporter.message(f"{channel}: {count:,} examples" + (f" ({note})" if note else ""))
+        self._say_classes(run, used[TRAIN])
         return used
 
     def _divided(
@@ -259,6 +262,13 @@ class SupervisedAlgorithm(Algorithm[H]):
             + ", are held out"
         )
         return learn, held, test
+
+    def _say_classes(self, run: Run[H], train: Dataset) -> None:
+        labels, names = classes_of(train), train.encoding.get("classes", ())
+        if labels is not None:
+            counts = np.bincount(labels, minlength=len(names)).tolist()
+            for sentence in classes.sentences(names, counts):
+                run.reporter.message(f"{TRAIN}: {sentence}")
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import socket
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -210,8 +209,6 @@ class Peers:
             verdict = self._verdict(now, waits)
             if verdict is not None and not self._leaving:
                 self._fail(verdict[0])
-                sys.stdout.flush()
-                sys.stderr.flush()
                 leave(verdict[1])
             time.sleep(LOOK_SECONDS)
 

@@ -21,7 +21,7 @@ ARROWS = {
     "runtime": (),
     "data": ("runtime",),
     "payload": ("data", "runtime"),
-    "artifact": ("runtime",),
+    "artifact": ("data", "runtime"),
     "algorithm": ("artifact", "data", "runtime"),
     "training": ("algorithm", "artifact", "data", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),

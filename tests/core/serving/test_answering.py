@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from algoshelf.core.runtime.bounds import Bounds
 from algoshelf.core.runtime.errors import UnfitPayloadError
 
 CONTENT_TYPE = ContentType(codecs.JSON, "numbers")
+
+
+# These algorithms compute without one.
+MODEL: Any = SimpleNamespace(metadata=SimpleNamespace(headings=None))
 
 
 class Doubling(Algorithm[Any]):
@@ -63,7 +68,7 @@ class Summing(Doubling):
 
 def _ask(algorithm: Algorithm[Any], *bodies: str, accept: str = "") -> list[Reply]:
     requests = [Request(body.encode(), codecs.JSON, accept) for body in bodies]
-    return answer(algorithm, None, requests)  # type: ignore[arg-type]
+    return answer(algorithm, MODEL, requests)
 
 
 def test_examples_are_joined_and_the_answers_divided_again() -> None:
@@ -92,7 +97,7 @@ def test_poison_is_answered_alone(poison: str, status: int, code: str) -> None:
 def test_one_that_accepts_nothing_offered_does_not_cost_the_others() -> None:
     algorithm = Doubling()
     requests = [Request(b"[1]", codecs.JSON, "text/html"), Request(b"[2]", codecs.JSON, "")]
-    refused, good = answer(algorithm, None, requests)  # type: ignore[arg-type]
+    refused, good = answer(algorithm, MODEL, requests)
     assert (refused.status, good.status, good.body) == (406, 200, b"[4.0]")
     assert algorithm.batches == [1]  # the other one is refused before it is computed
 
@@ -127,7 +132,7 @@ def test_what_cannot_be_divided_is_computed_at_once() -> None:
 def test_nothing_is_computed_for_who_has_left() -> None:
     algorithm = Doubling()
     gone: set[int] = set()
-    steps = Answering(algorithm, None).steps(  # type: ignore[arg-type]
+    steps = Answering(algorithm, MODEL).steps(
         [Request(codecs.encode_json([1] * 200), codecs.JSON, "")], gone
     )
     next(steps)
@@ -148,7 +153,7 @@ def test_nothing_is_computed_for_who_has_left() -> None:
 def test_what_a_request_may_cost(bounds: Bounds, said: str) -> None:
     body = codecs.encode_json([1] * 100)
     requests = [Request(body, codecs.JSON, ""), Request(b"[1]", codecs.JSON, "")]
-    answering = Answering(Doubling(), None, bounds)  # type: ignore[arg-type]
+    answering = Answering(Doubling(), MODEL, bounds)
     replies = dict(reply for step in answering.steps(requests) for reply in step)
     assert (replies[0].status, said.encode() in replies[0].body) == (413, True)
     assert bounds.decoding_seconds < 0 or replies[1].status == 200
