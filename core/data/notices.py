@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Sequence
+from pathlib import Path
+from typing import Protocol, Sequence
 
 from . import reading
 from .cells import is_number, ranges
-
-if TYPE_CHECKING:
-    from .tables import Layout
 
 COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are hardly a measure
 FEWEST_BELOW = 5  # rows by which a first line can be told from the others
@@ -24,7 +22,27 @@ _CAMEL_ID = re.compile(r".*[a-z]I[Dd]")
 Rows = Sequence[Sequence[str]]
 
 
-def say_counted(layout: Layout, rows: Rows) -> None:
+class Table(Protocol):
+    """What is looked at of a table; see ``tables.Layout``."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def header(self) -> tuple[str, ...]: ...
+
+    @property
+    def decimal(self) -> str: ...
+
+    @property
+    def above(self) -> int: ...
+
+    def named(self, index: int) -> str: ...
+
+    def meant(self) -> Sequence[int]: ...
+
+
+def say_counted(layout: Table, rows: Rows) -> None:
     """A column that counts or names the rows is a number as any other, and hardly meant."""
     meant = list(layout.meant())
     found = [
@@ -42,7 +60,7 @@ def say_counted(layout: Layout, rows: Rows) -> None:
         )
 
 
-def _counted(layout: Layout, column: int, cells: Sequence[str]) -> str:
+def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     """Why a column is hardly a measure; empty where it may well be one."""
     if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
         return ""
@@ -59,7 +77,7 @@ def _counted(layout: Layout, column: int, cells: Sequence[str]) -> str:
     return ""
 
 
-def say_first_line(layout: Layout, rows: Rows) -> None:
+def say_first_line(layout: Table, rows: Rows) -> None:
     """Headings may be numbers too, such as years; then the first line is read as a row."""
     first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     if _are_headings(first, below, layout.decimal):
