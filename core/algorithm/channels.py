@@ -25,13 +25,18 @@ class Channel:
 def supervised_channels(*formats: str) -> tuple[Channel, ...]:
     """The three channels of supervised learning, each read in the same ``formats``."""
     return (
-        Channel(TRAIN, "examples to learn from", formats, required=True),
+        Channel(TRAIN, "Training examples.", formats, required=True),
         Channel(
             VALIDATION,
-            "examples to choose by; without it, a stratified part of train is held out",
+            "Validation examples, measured after each epoch to choose the best one. Default: a "
+            "stratified part of the training examples, which is then held out.",
             formats,
         ),
-        Channel(TEST, "examples for the final figure, which touch nothing else", formats),
+        Channel(
+            TEST,
+            "Test examples, measured once after the training. They influence nothing else.",
+            formats,
+        ),
     )
 
 

@@ -43,7 +43,10 @@ __all__ = ["cli", "main"]
 @click.group(cls=SuggestingGroup)
 @click.version_option(metadata.version("algoshelf"), prog_name="algoshelf")
 def cli() -> None:
-    """Deep-learning use-cases by name: pick one, train it, ask it, measure it, add your own."""
+    """Train, evaluate and serve deep-learning algorithms by name, locally or on Amazon SageMaker.
+
+    Start with `algoshelf list`, then for example `algoshelf train mnist-cnn`.
+    """
 
 
 for command in (

@@ -397,16 +397,19 @@ def test_where_nothing_can_be_written_nothing_is_trained(
         (["--vary", "k=0..3"], "k: expected a whole number from 1"),
         (["--vary", "k=3..1"], "k: expected choices, or two bounds, got 3 to 1"),
         (["--vary", "k=1..x"], "--vary k=1..x: expected k=LOW..HIGH"),
-        (["--vary", "k"], "--vary k: has no range of its own"),
+        (["--vary", "k"], "--vary k: no default range"),
         (["--vary", "k=2,many"], "--k: expected a whole number"),
         (["--vary", "kk=1..3"], "kk: no such hyperparameter"),
         (["--vary", "k=1,2", "--vary", "k=3,4"], "--vary k: is given twice"),
-        (["--vary", "init", "--init", "random"], "--vary init: --init is given, too"),
+        (["--vary", "init", "--init", "random"], "--vary init: --init also fixes its value"),
         (
             ["--init", "random", "--restarts", "1", "--tolerance", "0"],
-            "there is nothing to tune",
+            "nothing is left to tune",
         ),
-        (["--storage", "models/kmeans-tuned/s.db"], "--storage: may not lie in the model folder"),
+        (
+            ["--storage", "models/kmeans-tuned/s.db"],
+            "--storage: must not be inside the model folder",
+        ),
         (["--train", "absent.csv"], "absent.csv: no such file"),
     ],
 )
