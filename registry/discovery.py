@@ -1,4 +1,4 @@
-"""The catalog: every algorithm of every installed distribution, found through pluggy.
+"""The catalog: all algorithms of all installed packages, found through pluggy.
 
 Built-in algorithms come the same way as anyone's: by an entry point of the group ``algoshelf``.
 Each entry point is loaded by itself. A plugin that is broken becomes a Problem, named, and the

@@ -1,6 +1,6 @@
 """image-classification: images of any kind, classified by a network from GluonCV's model zoo.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations

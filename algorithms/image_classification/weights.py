@@ -1,4 +1,4 @@
-"""Weights to begin with: of a model of this catalog, or of a params file as Gluon saves it."""
+"""Pretrained weights, from a model folder of algoshelf or a params file as Gluon saves it."""
 
 from __future__ import annotations
 

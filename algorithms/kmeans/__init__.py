@@ -1,9 +1,9 @@
 """kmeans: k centroids, and for each row the closest of them.
 
-Read top-down: what it is told, what it learns from, how it learns, how it answers. The network is
-in ``network.py``; ``spread.py`` lays the rows on devices and hosts; ``starts.py`` and ``lloyd.py``
-are where the centroids begin and how they move; ``frame.py`` is what the answers are counted from;
-``plane.py`` draws them.
+From top to bottom: hyperparameters, data, training, predictions. ``network.py`` computes distances,
+``sharding.py`` distributes the rows over devices and hosts, ``initialization.py`` chooses the first
+centroids, ``lloyd.py`` moves them, ``frame.py`` keeps precision by an offset, and ``plane.py``
+draws the clusters.
 """
 
 from __future__ import annotations

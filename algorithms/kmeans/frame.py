@@ -1,4 +1,4 @@
-"""What the answers are counted from, so that they tell the clusters apart that training has found.
+"""The offset or precision of the answers, so that float32 does not blur clusters of large numbers.
 
 A network takes rows in float32, whose steps between 1.7e9 and 3.4e9 are of 128. Where that matters,
 an offset is taken from the rows in float64 before. Where it does not help, since some values of a

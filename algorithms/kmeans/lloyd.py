@@ -1,4 +1,4 @@
-"""How the centroids move: Lloyd's iterations over all rows, or steps over mini-batches.
+"""Training: Lloyd's iterations over all rows, or steps over mini-batches.
 
 S. P. Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory 28, 1982;
 D. Sculley, "Web-scale k-means clustering", WWW 2010. Both go on from a checkpoint to the same bits:

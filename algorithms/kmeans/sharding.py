@@ -1,4 +1,4 @@
-"""Rows spread over devices and hosts in blocks, and the sums over all of them.
+"""Sharding: rows divided into blocks over devices and hosts, and the sums over all of them.
 
 The blocks follow from the rows alone, not from how many devices there are, and their float32 sums
 are added in float64: so the result is the same, however many devices there are. Few rows, and those

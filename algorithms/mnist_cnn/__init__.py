@@ -1,6 +1,6 @@
-"""mnist-cnn: handwritten digits, told apart by a small convolutional network.
+"""mnist-cnn: handwritten digits, recognized by a small convolutional network.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """text-sentiment: texts classified by what they say, such as praise and blame.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations

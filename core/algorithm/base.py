@@ -1,4 +1,4 @@
-"""What an algorithm is: one class with its name, its hyperparameters, and five verbs.
+"""The base class of all algorithms: their attributes, and the methods of SageMaker's script mode.
 
 The verbs and their signatures are those of SageMaker's script mode: ``train``, ``model_fn``,
 ``input_fn``, ``predict_fn``, ``output_fn``. An algorithm holds no state of its own: what a

@@ -1,4 +1,4 @@
-"""Channels: the named inputs of a training job (SageMaker's word), each a folder or a file."""
+"""Channels: the named data inputs of a training job (train, validation, test), files or folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hyperparameters: one typed schema that feeds flags, help, validation, docs and the artifact."""
+"""Hyperparameters: one typed schema for options, help, validation, docs and the artifact."""
 
 from __future__ import annotations
 

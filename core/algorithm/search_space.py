@@ -1,4 +1,4 @@
-"""What a tuner may try: the ranges of one schema, in a form that any tuner can be told.
+"""The search space of a tuner: ranges of hyperparameters, in a form that any tuner can use.
 
 Optuna and SageMaker's tuner both know numbers between two bounds, by their logarithm or not, and
 choices without an order.

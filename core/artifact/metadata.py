@@ -1,4 +1,4 @@
-"""What algorithm.json says of a model, and what it may not say."""
+"""algorithm.json, the metadata of a model: its fields, and their limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an artifact is written: whole or not at all, and what remains of those that were not."""
+"""Writing a model folder completely or not at all, and removing what an aborted run left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of one measured run: reads what to do on stdin, leaves its answer in a file."""
+"""The child process of one measured run: its task comes on stdin, its result goes to a file."""
 
 from __future__ import annotations
 

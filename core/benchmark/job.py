@@ -1,4 +1,4 @@
-"""A measurement as a training job: what the job is told, and the record that it leaves.
+"""A measurement as a SageMaker training job: its hyperparameter, and the record that it writes.
 
 A job of one host has as many runs as it has seeds, each in a process of its own. The hosts of one
 that has several are one run: MXNet's scheduler serves the training that it was started for.

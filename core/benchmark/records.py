@@ -1,4 +1,4 @@
-"""A record: what was measured in one setting, a line of ``results.jsonl`` (docs/benchmark.md).
+"""A record: the measurements of one setting, one line of ``results.jsonl`` (docs/benchmark.md).
 
 The rules are those of MLPerf (P. Mattson et al., "MLPerf training benchmark", MLSys 2020): the
 quality is fixed beforehand, each run has its own seed, and of enough runs the fastest and the

@@ -1,4 +1,4 @@
-"""Measure a training: each run in a process of its own, for a clean state and its own memory."""
+"""Measure trainings, each run in a process of its own, with a clean state and its own memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that ask the trained model: every content type, batches, and what is to be refused."""
+"""Conformance checks of predictions: content types, batches, and requests that must be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that train nothing: what the class declares, and what its source holds."""
+"""Conformance checks without training: what the class declares, and its source code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that train: the same bytes each time, on any devices, interrupted or not."""
+"""Conformance checks of training: reproducible, on any devices, interrupted or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples to learn from: a Dataset gives any of them by index, and everything else is order.
+"""The Dataset interface: examples by index; splitting, batching and prefetching of them.
 
 The order is a function of (seed, epoch) only, so that a run can be repeated, resumed in the
 middle of an epoch, and divided among hosts.

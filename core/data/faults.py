@@ -1,4 +1,4 @@
-"""What is wrong with a table of numbers, column by column: all of it at once."""
+"""Find what is wrong with a table of numbers, all faults at once, column by column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the files of a channel: every fault names its file, and its line where it has one."""
+"""Read the files of a channel: CSV, npy, JSON lines; every error names its file and line."""
 
 from __future__ import annotations
 

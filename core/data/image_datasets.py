@@ -1,4 +1,4 @@
-"""Examples that are read when they are asked for: data larger than memory.
+"""Image datasets that are read on demand, for data larger than memory.
 
 Each class here is a Dataset (training/data.py), so the ready loop shuffles, shards and prefetches
 it. Memory holds where each example is found and its label; ``take`` reads the rest, and any number

@@ -1,4 +1,4 @@
-"""numpy's own format, its header read without evaluating it."""
+"""numpy's npy format, with a header that is parsed without being evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RecordIO-protobuf, the format of SageMaker's built-in algorithms: a row of numbers a record.
+"""RecordIO-protobuf, the format of SageMaker's built-in algorithms: one row of numbers per record.
 
 A body is one message ``aialgs.data.Record`` of protocol buffers, read here as far as it holds
 numbers: maps ``features`` and ``label`` from a name to a tensor of float32, float64 or int32, dense

@@ -1,4 +1,4 @@
-"""RecordIO, the framing of MXNet's and SageMaker's record files: bodies behind a magic number.
+"""RecordIO, the framing of MXNet's and SageMaker's record files: records after a magic number.
 
 A frame is the magic number, a word of 3 bits (whole, first, middle or last part) and 29 bits (the
 length), and the part, filled up to a multiple of 4 bytes. A body that holds the magic number at

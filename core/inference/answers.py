@@ -1,4 +1,4 @@
-"""Asking a model, and reading its answers whatever their content type."""
+"""Send a request to a model in process, and compare its answers across content types."""
 
 from __future__ import annotations
 

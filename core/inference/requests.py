@@ -1,4 +1,4 @@
-"""Requests to a model answered together, each as it would be alone, and step by step.
+"""Batch prediction: requests computed together, each with the answer that it would get alone.
 
 Small requests are decoded one by one and computed together. A request of many examples is computed
 in parts, of so many examples as take STEP_SECONDS, and its answer joined: whoever goes through the

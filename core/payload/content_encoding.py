@@ -1,4 +1,4 @@
-"""Bodies that are compressed on their way (Content-Encoding), decoded piece by piece."""
+"""Compressed request bodies (Content-Encoding), decompressed piece by piece."""
 
 from __future__ import annotations
 

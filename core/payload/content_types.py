@@ -1,4 +1,4 @@
-"""Content types: their names, other names for them, and the extensions of files."""
+"""Content types: their names, aliases, and file extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies into examples.
+"""Decode request bodies into examples.
 
 A body is untrusted: nothing in it is unpickled or evaluated, sizes are checked before memory
 is taken, and whatever is wrong with it is a ``PayloadError`` that says where. Places count

@@ -1,4 +1,4 @@
-"""Answers into bytes."""
+"""Encode answers as bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One answer out of the answers to consecutive parts of a request."""
+"""Join the answers to consecutive parts of a request into one answer."""
 
 from __future__ import annotations
 

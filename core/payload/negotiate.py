@@ -1,4 +1,4 @@
-"""Which content type an answer gets: HTTP's Accept header against what is offered."""
+"""Content negotiation: choose the content type of an answer by HTTP's Accept header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives that others have packed, read within bounds: nothing that they say is taken on trust.
+"""Read tar and zip archives from others safely, within bounds.
 
 A few bytes of gzip can hold gigabytes, in a file's content, in its name, or in the extended header
 that gives the name (PAX, GNU), which ``tarfile`` reads in one piece before anybody can look at it.

@@ -1,4 +1,4 @@
-"""What one request may cost: examples, decoded bytes, seconds, bytes of its answer.
+"""Limits of one request: examples, decoded bytes, seconds, bytes of its answer.
 
 A small body can become a large thing: six million line feeds are as many texts, a picture of 250
 bytes 600 MB. Decoders say beforehand what they are about to make (``charge``) and, where they go

@@ -1,4 +1,4 @@
-"""Child processes: nothing that this process starts outlives it."""
+"""Child processes that end when this process ends."""
 
 from __future__ import annotations
 

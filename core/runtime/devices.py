@@ -1,4 +1,4 @@
-"""Devices: what ``--devices`` means, and which GPUs this mxnet can run on at all."""
+"""Devices: parse ``--devices``, find the GPUs that this mxnet supports, choose a KVStore."""
 
 from __future__ import annotations
 

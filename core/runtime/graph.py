@@ -1,4 +1,4 @@
-"""A network's graph, read and judged before mxnet sees it; mxnet itself trusts whatever it reads.
+"""Read and check a network's graph before mxnet loads it, since mxnet trusts whatever it reads.
 
 A file is parsed here, each part of it held against the operators that are allowed, and what mxnet
 then gets is written anew from what was understood: so that no two readings of one file differ.

@@ -1,4 +1,4 @@
-"""mxnet, imported when it is first used, with the gaps closed that its retirement left open.
+"""mxnet, imported at its first use, with the repairs that its last release needs.
 
     from algoshelf.core import mx
     block = mx.gluon.nn.Dense(10)          # mxnet is imported here, not at the top

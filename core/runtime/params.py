@@ -1,4 +1,4 @@
-"""Files of parameters, as mxnet and Gluon save them: mxnet follows their lengths blindly.
+"""Parameter files as mxnet and Gluon save them, read with checks that mxnet does not make.
 
     0x112 and 0, 8 bytes each; how many arrays, 8; they; how many names, 8; they
     an array: its layout, 4 bytes; its storage, 4 (not in layout V1); its shape, as the number of

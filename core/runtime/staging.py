@@ -1,4 +1,4 @@
-"""Stages: folders in which something is made, before it takes its place whole or not at all.
+"""Staging folders: write something beside its target, then move it there completely or not at all.
 
     with staging.stage(folder, "model") as stage:     # folder/.model.stage-3f9c…, and its lock
         …                                             # written into stage

@@ -1,4 +1,4 @@
-"""How many workers, of how many threads, on which devices: what the machine allows."""
+"""How many workers a server starts, on which devices, by the machine's memory and cores."""
 
 from __future__ import annotations
 

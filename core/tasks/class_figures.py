@@ -1,4 +1,4 @@
-"""What is measured of a classification: accuracy, figures of each class, and confusions."""
+"""Metrics of a classification: accuracy, precision, recall and F1 per class, confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification: one class an example, with the probability of each."""
+"""Classification: one class per example, with the probability of each class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervised learning with a Gluon network: an algorithm states network, loss and data."""
+"""Supervised learning with a Gluon network: a subclass gives network, loss and data."""
 
 from __future__ import annotations
 

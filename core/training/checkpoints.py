@@ -1,4 +1,4 @@
-"""Checkpoints: where a run stands, written so that no moment of interruption can spoil it.
+"""Checkpoints: the state of a run, written so that an interruption cannot damage it.
 
     DIR/step-000004320/state.json         position, metrics, what the run is, digests of the others
                        network.params     every parameter, running statistics of every replica

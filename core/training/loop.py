@@ -1,4 +1,4 @@
-"""The ready loop: epochs of steps, a validation after each, built from the engine's verbs.
+"""The training loop: epochs of steps, with a validation after each epoch.
 
 Everything random is a function of the seed and the place in the training: the order of the examples
 and their augmentation by generators of their own, what mxnet draws (dropout) by seeding it at every

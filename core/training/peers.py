@@ -1,4 +1,4 @@
-"""The line of a job's hosts beside the parameter server: exact values, and who is still there.
+"""The connection between a job's hosts beside the parameter server: exact values, and heartbeats.
 
 A KVStore adds float32 and waits for a host that is gone without an end. So one host, whichever on
 the scheduler's machine comes first, is the hub: it hears every host, hands on what each says to all

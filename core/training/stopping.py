@@ -1,4 +1,4 @@
-"""Ending well: a signal asks for a checkpoint first, and is answered within its grace."""
+"""Stop on a signal: save a checkpoint first, within the signal's grace period."""
 
 from __future__ import annotations
 

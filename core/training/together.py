@@ -1,4 +1,4 @@
-"""What hosts agree on where each brings data of its own, and how they evaluate together.
+"""Agree between hosts with different data on one encoding, and evaluate together.
 
 Class 3 or word 17 has to be the same on every host, examples and parameters of one shape, and a
 figure that of all examples. What cannot be agreed on is refused before the first step, by name.

@@ -1,4 +1,4 @@
-"""What a batch transform is asked to do: its inputs, and how each of them is asked and answered."""
+"""A batch transform's options and input files, and the content types of each."""
 
 from __future__ import annotations
 

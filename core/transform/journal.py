@@ -1,4 +1,4 @@
-"""What a batch transform has done for certain: OUTPUT/.transform.jsonl, a line an event.
+"""The progress of a batch transform, which can resume: OUTPUT/.transform.jsonl, one event per line.
 
 An entry stands there before anything relies on it, and after what it speaks of is on the disk. One
 that is not as it was written, by its checksum, is as if it was not there.

@@ -1,4 +1,4 @@
-"""The answers of a model to the parts of files, in order.
+"""Predict the parts of files, in order, in this process or in several.
 
 A part of the input is read and decoded while the one before is predicted, so that memory holds a
 few parts. A bad record is found by halving what does not decode.

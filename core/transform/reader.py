@@ -1,4 +1,4 @@
-"""A file divided into records, some of which together are one part of the work.
+"""The record reader: divide a file into records, and group them into requests.
 
 Where a part ends depends on nothing but the content after its start and the limits: whoever goes on
 at the end of a part sees the same parts again.

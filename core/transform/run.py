@@ -1,4 +1,4 @@
-"""SageMaker's Batch Transform, here: the answers to files of any size, as ``<input>.out``.
+"""Batch transform: predictions for files of any size, written as ``<input>.out``.
 
 Line i of an output belongs to line i of its input. What is written is noted in a journal, from
 which the same command goes on.

@@ -1,4 +1,4 @@
-"""What a batch transform writes: a line for each record, and a report on the bad ones."""
+"""The writer of a batch transform: one line per record, and a report of the bad records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two measurements side by side: is one better, or is it noise?
+"""Compare two measurements: is one better, or is the difference noise?
 
 Each figure is compared by the ratio of its geometric means over all runs, turned so that above 1 is
 better, with the interval of B. L. Welch ("The generalization of Student's problem", Biometrika 34,

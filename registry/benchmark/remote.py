@@ -1,4 +1,4 @@
-"""Measure settings as SageMaker training jobs: so many at once, and for no more than a budget."""
+"""Remote runs: measure settings as SageMaker training jobs, within a budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``list`` and ``info``: look around in the catalog. No mxnet is imported here."""
+"""``list`` and ``info``: show the catalog, without importing mxnet."""
 
 from __future__ import annotations
 

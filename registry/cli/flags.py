@@ -1,4 +1,4 @@
-"""The flags of the commands: how they are written and read, and which names they leave to plugins.
+"""The options of all commands: how they are declared, parsed and shown, and reserved names.
 
 A command that takes an algorithm's own flags (``train NAME``, ``sagemaker tune NAME``, …) has each
 channel and each hyperparameter as a flag, beside those that are listed here. ``reserved`` reads

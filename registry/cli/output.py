@@ -1,4 +1,4 @@
-"""How the command line speaks: tables and progress for people, one JSON document for programs."""
+"""Output of the command line: tables and progress for people, one JSON document for programs."""
 
 from __future__ import annotations
 

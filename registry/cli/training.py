@@ -1,4 +1,4 @@
-"""``train NAME``: one command for each algorithm of the catalog, its hyperparameters its flags."""
+"""``train NAME``: one command per algorithm, with its hyperparameters as options."""
 
 from __future__ import annotations
 

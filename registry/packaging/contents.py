@@ -1,4 +1,4 @@
-"""What is packed of a distribution: its own files, read where they are installed.
+"""The installed files of a distribution that go into a package.
 
 An installer's RECORD lists them; an editable installation's does not, and there they are those of
 its modules.

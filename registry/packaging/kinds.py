@@ -1,4 +1,4 @@
-"""The three ways to pack an algorithm; each is checked as a whole before anything is written."""
+"""The three kinds of packages; each is checked as a whole before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS's MXNet image has to install: the requirements that it does not meet as it is."""
+"""The requirements that AWS's MXNet image does not meet, and so has to install."""
 
 from __future__ import annotations
 

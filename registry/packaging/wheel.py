@@ -1,4 +1,4 @@
-"""A wheel of an installed distribution, the same bytes every time: PEP 427, PEP 376."""
+"""Rebuild a wheel of an installed distribution, the same bytes every time: PEP 427, PEP 376."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders and archives with the same bytes for the same contents, whoever packs them and when."""
+"""Write folders and archives reproducibly: the same contents give the same bytes."""
 
 from __future__ import annotations
 

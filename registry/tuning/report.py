@@ -1,4 +1,4 @@
-"""What a tuning found, for people: one page of HTML with plots, and Markdown."""
+"""The report of a tuning: one HTML page with plots, and Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried and what came of it, in a file that several processes share and any may die with.
+"""The storage of a tuning's trials, which several processes share and which survives a crash.
 
 Optuna keeps trials in SQLite, whose transactions survive ``kill -9`` (its journal file does not:
 docs/decisions/0014-tuning.md). Which of them still run is told by locks that the kernel lets go of

@@ -1,4 +1,4 @@
-"""A tuning: trials until there are enough, then the best against the defaults with other seeds."""
+"""The tuner: run the trials, then compare the best with the defaults on other seeds."""
 
 from __future__ import annotations
 

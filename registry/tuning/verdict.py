@@ -1,4 +1,4 @@
-"""Whether the best of a tuning is better than the defaults, or only was lucky."""
+"""Decide whether the best trial is better than the defaults, or only lucky."""
 
 from __future__ import annotations
 
