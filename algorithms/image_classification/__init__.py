@@ -220,7 +220,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         options = run.hyperparameters
         if MODEL not in run.channels:
             if options.frozen:
-                raise InputError("--frozen: needs --model, the weights that are to be kept")
+                raise InputError("--frozen needs --model, the weights to keep")
             return
         bare = network[1]  # behind the layer that normalizes
         head = networks.output_layer(options.network, len(data.encoding["classes"]))

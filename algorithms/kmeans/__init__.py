@@ -366,8 +366,8 @@ def _warnings(sizes: Array) -> list[str]:
     if filled == len(sizes):
         return []
     return [
-        f"warning: only {filled:,} of {len(sizes):,} clusters hold rows: there may be no more "
-        "different rows; give a smaller --k"
+        f"warning: only {filled:,} of {len(sizes):,} clusters contain rows, perhaps because the "
+        "data has no more distinct rows: give a smaller --k"
     ]
 
 

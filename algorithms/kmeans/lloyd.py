@@ -144,7 +144,8 @@ class Fit:
         if self.spread.exact or self.spread.scatter <= UNTOLD * inertia:
             return False
         self.run.reporter.message(
-            "rows lie near one another for how far they reach: computing in float64 from here on"
+            "the rows are close together compared with their range: computing in float64 from "
+            "here on"
         )
         self.spread.compute_exactly()
         self.position.exact = True

@@ -139,7 +139,7 @@ class TextHyperparameters(TrainingHyperparameters):
     @model_validator(mode="after")
     def _check_embedding(self) -> TextHyperparameters:
         if self.embedding and self.network == "ngram":
-            raise ValueError("embedding: the network ngram has no word vectors to begin with")
+            raise ValueError("embedding: the network ngram uses no word vectors")
         return self
 
 

@@ -76,7 +76,7 @@ def measure_job(
             _leave(setting, outcomes)
         return
     if len(task.seeds) > 1:
-        raise InputError(f"benchmark: several hosts are one run, of one seed; got {task.seeds}")
+        raise InputError(f"benchmark: with several hosts, expected one seed, got {task.seeds}")
     outcome = measured(setting, task.seeds[0], process_started(), model)
     if outcome is not None:
         _leave(setting, [outcome])

@@ -149,4 +149,4 @@ def _child(job: Mapping[str, Any]) -> int:
 def _ending(code: int) -> str:
     if code < 0:
         return f"the process was killed by signal {-code}"
-    return f"the process ended with exit code {code}, and said no more"
+    return f"the process ended with exit code {code}, without a message"

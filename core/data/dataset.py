@@ -162,8 +162,8 @@ def hold_out(
     for members in _strata(dataset):
         if len(members) < 2:
             raise DataError(
-                f"{_stratum(dataset, members)} one example: too few to hold one out for "
-                "validation. Add examples, or give a validation channel"
+                f"{_stratum(dataset, members)} only one example, too few to hold one out for "
+                "validation: add examples, or give a validation channel"
             )
         count = min(len(members) - 1, max(1, round(fraction * len(members))))
         held.append(rng.permutation(members)[:count])

@@ -277,14 +277,14 @@ class ImageFiles(_Images):
         found = class_folders(path)
         if not found.pictures:
             raise DataError(
-                f"{path}: holds no subfolder with PNG, JPEG or WebP images, one a class"
-                + (f" ({found.note})" if found.note else "")
+                f"{path}: contains no subfolders with PNG, JPEG or WebP images: expected one "
+                "subfolder per class" + (f" ({found.note})" if found.note else "")
             )
         names = sorted(found.pictures) if classes is None else list(classes)
         strangers = sorted(found.pictures.keys() - set(names))
         if strangers:
             raise DataError(
-                *(f"{path / name}: no class of the training has this name" for name in strangers)
+                *(f"{path / name}: the training has no class of this name" for name in strangers)
             )
         paths = [file for name in names for file in found.pictures.get(name, ())]
         sizes = [len(found.pictures.get(name, ())) for name in names]
@@ -401,7 +401,7 @@ class RecordImages(_Images):
         wrong = np.flatnonzero(~((labels >= 0) & (labels < count) & (labels == np.floor(labels))))
         if len(wrong):
             number = int(wrong[0])
-            what = f"the label {labels[number]:g} is no whole number from 0 to {count - 1}"
+            what = f"the label {labels[number]:g} is not a whole number from 0 to {count - 1}"
             raise self._fault(number, self._starts[number], what)
         return labels.astype(np.int32)
 
@@ -477,7 +477,8 @@ class CsvRows:
     def __init__(self, path: Path, *, features: int, classes: Sequence[str]) -> None:
         if path.suffix == ".gz":
             raise DataError(
-                f"{path}: lines of a compressed file cannot be read one by one: gunzip it first"
+                f"{path}: a compressed file cannot be read line by line: decompress it first "
+                "with gunzip"
             )
         self._classes = list(classes)
         self._features = features

@@ -37,7 +37,7 @@ def parts(header_at: Callable[[int], bytes], start: int) -> Iterator[tuple[int, 
         (word,) = struct.unpack_from("<I", header, len(MAGIC))
         kind, length = word >> _LENGTH_BITS, word & MOST_BODY_BYTES
         if header[: len(MAGIC)] != MAGIC or kind not in expected:
-            raise FramingError("is damaged, or this is no RecordIO file")
+            raise FramingError("is damaged, or this is not a RecordIO file")
         at += HEADER_BYTES
         yield at, length
         if kind in (_WHOLE, _LAST):

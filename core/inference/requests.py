@@ -309,7 +309,7 @@ def _answer_group(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]:
         try:
             return _answer_joined(answering, batch)
         except Exception:  # of whom it is shows when each is asked alone
-            log.debug("a batch is asked again, one by one", exc_info=True)
+            log.debug("a batch failed; its requests are computed again, one by one", exc_info=True)
     return [answering.reply_alone(each) for each in batch]
 
 
@@ -320,7 +320,7 @@ def _answer_joined(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]
         joined = np.concatenate([each.examples for each in batch])
     prediction = answering.predicted(joined)
     if len(prediction) != len(joined):
-        raise InputError("predict_fn does not give an answer an example")
+        raise InputError("predict_fn does not return one answer per example")
     replies, start = [], 0
     for each in batch:
         part = prediction[start : start + len(each.examples)]

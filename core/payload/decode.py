@@ -168,7 +168,7 @@ def _refuse_constant(name: str) -> None:
     raise _NotFiniteError(name)
 
 
-_TOO_LONG = f"an integer has more than {MAX_DIGITS:,} digits, the most expected"
+_TOO_LONG = f"an integer has more than {MAX_DIGITS:,} digits, the maximum"
 
 
 def _bounded_int(digits: str) -> int:

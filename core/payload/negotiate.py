@@ -42,5 +42,5 @@ def _negotiated(accept: str, offered: tuple[str, ...]) -> str:
     if quality(best) > 0:
         return best
     raise NotAcceptableError(
-        f"nothing satisfies Accept: {quoted(accept)}; offered is {either(offered)}"
+        f"Accept: {quoted(accept)} matches no offered content type: expected {either(offered)}"
     )

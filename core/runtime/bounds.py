@@ -146,8 +146,8 @@ class Cost:
     def charge(self, size: int) -> None:
         if self.decoded + size > self.bounds.decoded_bytes:
             raise PayloadTooLargeError(
-                f"what the body holds takes {self.decoded + size:,} bytes when it is decoded, "
-                f"expected {self.bounds.decoded_bytes:,} at most: send it in several requests"
+                f"the decoded body would take {self.decoded + size:,} bytes, expected at most "
+                f"{self.bounds.decoded_bytes:,}: send it in several requests"
             )
         self._account.take(size)
         self.decoded += size
@@ -168,7 +168,7 @@ class Cost:
         if size > self.bounds.answer_bytes:
             raise PayloadTooLargeError(
                 f"the answer would hold more than {self.bounds.answer_bytes:,} bytes: send the "
-                "examples in several requests, or accept a content type that says less"
+                "examples in several requests, or accept a more compact content type"
             )
 
     def check_pace(self, examples: int, seconds: float, count: int) -> None:

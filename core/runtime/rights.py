@@ -24,7 +24,7 @@ def give_up_root(user: str, readable: Iterable[Path], writable: Iterable[Path]) 
     some mounts are.
     """
     if os.geteuid() != 0:
-        return "this is not root's process"
+        return "this process does not run as root"
     try:
         found = pwd.getpwnam(user)
     except KeyError:

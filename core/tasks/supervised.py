@@ -106,7 +106,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         for content_type in self.accepted():
             if content_type in writers:
                 return Example(content_type=content_type, body=writers[content_type]().decode())
-        raise PluginError(f"{self.name} accepts no text: it has to define example() itself")
+        raise PluginError(f"{self.name} accepts no content type of text: define example()")
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
@@ -121,7 +121,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         run.check(signature=signature, example=example, encoding=train.encoding)
         network = self.network(options, train)
         if not isinstance(network, mx.gluon.HybridBlock):
-            raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
+            raise PluginError(
+                f"{self.name}.network() must return a HybridBlock, which can be saved"
+            )
         network.initialize(self.initializer(options), ctx=list(run.devices))
         self.begin(network, train, run)
         # a static shape is planned for anew, at some cost, whenever another one comes
@@ -160,8 +162,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             return self.score(found, data.whole).metrics
         except ExampleElsewhereError:
             run.reporter.message(
-                f"{self.name} looks at the examples themselves: the figures are those of the "
-                f"{len(data.own):,} of this host alone, of {len(data.whole):,}"
+                f"{self.name} needs the examples themselves in score(): the metrics cover only "
+                f"the {len(data.own):,} of {len(data.whole):,} examples on this host"
             )
             return self.score(found[: len(data.own)], data.own).metrics
 
@@ -216,7 +218,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         sizes = ", ".join(
             f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
         )
-        run.reporter.message(f"all hosts learn the same: {sizes}")
+        run.reporter.message(f"merged over all hosts: {sizes}")
         if dict(train.encoding) == dict(whole):
             return train
         return self._read(path, TRAIN, options, whole)

@@ -90,13 +90,13 @@ class Line:
             return None
         magic, length, size = HEADER.unpack(bytes(head))
         if magic != MAGIC or length > MOST_OBJECT or size > most:
-            raise ValueError("no message of algoshelf's")
+            raise ValueError("not a message of algoshelf")
         text, body = self._read(length), self._read(size)
         if text is None or body is None:
             return None
         message = json.loads(bytes(text))
         if not isinstance(message, dict):
-            raise ValueError("no message of algoshelf's")
+            raise ValueError("not a message of algoshelf")
         return message, body
 
     def _read(self, size: int) -> bytearray | None:
@@ -386,7 +386,7 @@ class Peers:
         except OSError as error:
             listener.close()
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
-                raise TrainingError(f"{host}:{port}: cannot be listened at: {error}") from None
+                raise TrainingError(f"{host}:{port}: cannot be listened on: {error}") from None
             return
         Hub(listener, name, self._count, self._timeout)
 

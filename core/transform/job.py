@@ -129,7 +129,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         if path.is_dir():
             if path.resolve() in (target, *target.parents):
                 raise OutputError(
-                    f"{output}: lies in INPUT, {source}: its answers would be taken for inputs; "
+                    f"{output}: lies in INPUT, {source}: its answers would be read as inputs; "
                     "give a folder elsewhere"
                 )
             base, found = path, _below(path)
@@ -140,7 +140,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
             inside = [file for file in found if target in file.resolve().parents]
             if inside:
                 raise OutputError(
-                    f"{inside[0]}: lies in OUTPUT, {output}: answers would be taken for inputs; "
+                    f"{inside[0]}: lies in OUTPUT, {output}: answers would be read as inputs; "
                     "give a folder elsewhere"
                 )
         elif path.exists():
@@ -213,8 +213,8 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     if split != NONE and accept not in (_LINED if strategy == MULTI else (*_LINED, payload.JSON)):
         alone = " with --strategy single" if accept == payload.JSON else ""
         raise InputError(
-            f"--accept {accept} is one document a request, and gives no line for each {split}: "
-            f"take it{alone or ' with --split-type none'}, or --accept {payload.JSONLINES}"
+            f"--accept {accept} gives one document per request, not one line per {split}: give "
+            f"it{alone or ' with --split-type none'}, or --accept {payload.JSONLINES}"
         )
     return Job(
         path,

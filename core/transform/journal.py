@@ -96,7 +96,7 @@ def opened(folder: Path) -> Iterator[Journal]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except FileExistsError:
-        raise OutputError(f"{folder}: a file is in the way: OUTPUT is a folder") from None
+        raise OutputError(f"{folder}: is a file: OUTPUT must be a folder") from None
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
@@ -198,8 +198,8 @@ class Output:
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self.answers.final}: cannot be written: {error.strerror}; what is noted as written "
-            "is kept, and the same command goes on from there"
+            f"{self.answers.final}: cannot be written: {error.strerror}; finished parts are "
+            "kept, and the same command resumes from there"
         )
 
     def _sizes(self) -> list[tuple[_Pair, int]]:

@@ -247,5 +247,5 @@ def _frames(stream: IO[bytes], limits: Limits) -> Iterator[tuple[Record, int]]:
 def _too_large(what: str, size: int, limits: Limits) -> Fault:
     return Fault(
         PayloadTooLargeError,
-        f"{what} has {size:,} bytes, of which --max-payload allows {limits.record:,}",
+        f"{what} has {size:,} bytes; --max-payload allows {limits.record:,}",
     )

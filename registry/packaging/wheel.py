@@ -50,7 +50,7 @@ def _metadata(distribution: metadata.Distribution) -> str:
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
     if not text:
         raise PluginError(
-            f"{distribution.metadata['Name']}: its metadata is not to be found: install it anew"
+            f"{distribution.metadata['Name']}: its metadata cannot be found: reinstall it"
         )
     if "\nRequires-Dist:" not in text:
         first, _, rest = text.partition("\n")

@@ -310,7 +310,7 @@ def _check_file(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise InputError(f"{path}: no storage of a tuning: {error}") from None
+        raise InputError(f"{path}: not a storage of a tuning: {error}") from None
 
 
 def _suggest(trial: optuna.Trial, each: Range) -> None:

@@ -116,11 +116,13 @@ class Tuner:
         self.reporter.begin(self.plan.trials)
         self.reporter.step(done)
         if done:
-            self.reporter.message(f"{done} trials are done already, and are not repeated")
+            self.reporter.message(f"{done} trials were done earlier and are not repeated")
         try:
             self._work(self.trials, self.plan.trials)
             if self.trials.is_exhausted:
-                self.reporter.message("nothing is left to try: these are all that the ranges hold")
+                self.reporter.message(
+                    "nothing is left to try: every combination in the ranges was tried"
+                )
             self._repeat()
         except _Over:
             over = "the time of --max-runtime is over"
@@ -153,7 +155,7 @@ class Tuner:
     def publish(self, result: Result, output: Path) -> None:
         """Put the model of the trial that ``result`` chose at ``output``."""
         if result.chosen is None:
-            raise TrainingError("no trial has come to its end: there is no model")
+            raise TrainingError("no trial was completed, so there is no model")
         with self.store.alone(), staged(output) as folder:
             shutil.copytree(self._model(result.chosen.number), folder, dirs_exist_ok=True)
 

@@ -70,7 +70,7 @@ BROKEN = {
     ),
     "hook-raises": (PLUGIN.replace("return [Acme", "1 / 0; [Acme"), "ZeroDivisionError"),
     "returns-none": (PLUGIN.replace("return [AcmeTabular]", "return None"), "returned nothing"),
-    "no-class": (PLUGIN.replace("[AcmeTabular]", "[3]"), "3 is no subclass of"),
+    "no-class": (PLUGIN.replace("[AcmeTabular]", "[3]"), "3 is not a subclass of"),
     "abstract": (
         PLUGIN.replace("def network", "def not_the_network"),
         "acme_broken.AcmeTabular: it does not define network",

@@ -293,7 +293,7 @@ def test_predict_without_input_answers_the_models_own_example(
         ("x.csv", b"1", ("--content-type", "text/html"), "application/json"),
         ("x.csv", b"1", ("--accept", "text/html"), "application/jsonlines"),
         ("x.csv", b"", (), "x.csv: the body is empty"),
-        ("-", b"", (), "stdin has no name"),
+        ("-", b"", (), "standard input needs --content-type"),
         ("nowhere.csv", None, (), "nowhere.csv: cannot be read: No such file"),
     ],
 )
@@ -334,7 +334,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(
     for output, reason in (
         ("/proc/model", "/proc/model: cannot be written"),
         ("file/model", "file/model: cannot be written"),
-        ("file", "file: a file is in the way"),
+        ("file", "file: a file of this name exists"),
     ):
         result = in_process("train", "mnist-cnn", *QUICK, "--output", output)
         assert result.code == 2
@@ -413,7 +413,7 @@ def test_nothing_but_the_name_shows_the_help_once(algoshelf: Algoshelf) -> None:
     result = algoshelf()
     assert result.code == 2
     assert result.stderr.count("Usage:") == 1
-    assert "Show the algorithms of the catalog" in result.stderr
+    assert "List the algorithms that are installed" in result.stderr
 
 
 def test_a_full_output_is_no_fault_of_ours() -> None:

@@ -223,7 +223,7 @@ def test_every_command_refuses_with_what_to_do(
     transformed = in_process("transform", model, path, "out", *case.flags)
     assert transformed.code == (0 if case.name in ("empty.csv", "only_headings.csv") else 2)
     for result in (asked, transformed):
-        assert "fault of algoshelf" not in result.stderr
+        assert "error in algoshelf" not in result.stderr
         place = case.said.split(", column")[0].removeprefix("line 7") if case.asked else ""
         assert place in result.stderr
     assert "Traceback" not in asked.stderr + transformed.stderr
@@ -256,7 +256,7 @@ def test_a_folder_and_a_missing_file_are_told_before_mxnet_loads(
 ) -> None:
     folder = in_process("predict", known[0], known[0].parent)
     assert folder.code == 2
-    assert "a folder: `algoshelf transform" in folder.stderr
+    assert "is a folder; for all files in it, run `algoshelf transform" in folder.stderr
     code = (
         "import sys\n"
         "from algoshelf.registry.cli import main\n"
