@@ -361,7 +361,7 @@ class Answering:
 
 
 def _warnings(sizes: Array) -> list[str]:
-    """What scikit-learn warns of, too: clusters that no row is closest to."""
+    """Warnings about empty clusters, as scikit-learn gives them."""
     filled = int((sizes > 0).sum())
     if filled == len(sizes):
         return []

@@ -26,7 +26,7 @@ SCORES = 2**22  # at a time
 
 
 class Frame(NamedTuple):
-    """How the answers of an artifact are counted.
+    """How an artifact keeps the precision of its answers.
 
     ``offset`` (D,) float64 is taken from rows before the network, 0 for most columns; ``origin``
     (D,) is where the network counts from, after that. ``centroids`` (K, D) float64 are there where

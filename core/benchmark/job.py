@@ -56,7 +56,7 @@ def measure_job(
     distribution: str,
     reading: Reading,
 ) -> None:
-    """Do ``task`` in a training job, and leave its record; it is there after the first run.
+    """Run ``task`` in a training job and write its record, first after the first run.
 
     Raises InputError where what it was given is wrong. Of several hosts each does this, and the
     chief alone leaves the record; what a training raises is raised there.

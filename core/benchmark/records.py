@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class Objective(_Part):
-    """The metric that is judged by, and the value of it that ends the clock."""
+    """The objective metric, and the target value that ends the measurement."""
 
     metric: str
     maximize: bool
@@ -43,7 +43,7 @@ class Objective(_Part):
 
 
 class Place(_Part):
-    """Where it was measured, if that was hired: instances of one type, and their price."""
+    """Where a remote run was measured: instances of one type, and their price."""
 
     instance_type: str
     instances: int = Field(default=1, ge=1)

@@ -3,7 +3,7 @@
 A small body can become a large thing: six million line feeds are as many texts, a picture of 250
 bytes 600 MB. Decoders say beforehand what they are about to make (``charge``) and, where they go
 through a body step by step, look at the clock (``check_time``). Outside of ``within`` nothing is
-counted: whoever reads a file of their own decides what it may cost.
+counted: users may read files of their own of any size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CrowdedError(AlgoshelfError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that a request may cost.
+    """The limits of one request.
 
     ``decoding_seconds`` are those of a processor, ``computing_seconds`` those of a clock.
     """

@@ -1,7 +1,7 @@
 """Read and check a network's graph before mxnet loads it, since mxnet trusts whatever it reads.
 
-A file is parsed here, each part of it held against the operators that are allowed, and what mxnet
-then gets is written anew from what was understood: so that no two readings of one file differ.
+A file is parsed here, each part is checked against the allowed operators, and mxnet gets a new
+file written from the parsed graph, so that both agree on what it contains.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Metrics of a classification: accuracy, precision, recall and F1 per class, confusion matrix."""
+"""Metrics of a classification: accuracy with its confidence interval, F1 per class, confusions."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Intake:
 
     @property
     def skips_headings(self) -> bool:
-        """Whether the first line is no record."""
+        """Whether the first line is skipped, as headings."""
         return self.layout is not None and self.layout.has_header
 
     @property

@@ -78,7 +78,7 @@ class Job:
         return Limits(records, min(self.max_payload, PART_BYTES), self.max_payload)
 
     def body(self, records: Sequence[bytes]) -> bytes:
-        """The request that asks for all of ``records``."""
+        """The request body with all of ``records``."""
         if isinstance(records, Lines):
             return records.body
         if self.split == LINE:
@@ -88,8 +88,8 @@ class Job:
         return records[0]
 
     def asked(self, records: Sequence[Record]) -> Sequence[int]:
-        """The positions of those that ask for something: a blank line does not, unless it is of
-        plain text, where each line is a text.
+        """The positions of records to predict: all but blank lines, which count only in plain
+        text, where each line is a text.
         """
         has_blank = self.split == LINE and self.content_type != payload.TEXT
         if isinstance(records, Lines) and not (has_blank and records.may_be_blank()):
@@ -104,7 +104,7 @@ class Job:
 def select(
     algorithm: Algorithm[Any], source: str, output: Path, options: TransformOptions
 ) -> list[Job]:
-    """A job for each file of ``source``; all faults of them in one InputError."""
+    """A job for each file of ``source``; raises one InputError with all faults."""
     jobs, faults = [], []
     for path, name in _inputs(source, output):
         try:

@@ -1,7 +1,7 @@
 """The progress of a batch transform, which can resume: OUTPUT/.transform.jsonl, one event per line.
 
-An entry stands there before anything relies on it, and after what it speaks of is on the disk. One
-that is not as it was written, by its checksum, is as if it was not there.
+An entry is written after the data that it describes is on the disk, and before anything relies on
+it. An entry with a wrong checksum is ignored.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Journal:
         self.stream = self.path.open("ab", buffering=0)
 
     def note(self, name: str, entry: Entry) -> None:
-        """Have the disk hold that ``name`` is as far as ``entry`` says."""
+        """Write durably that ``name`` has progressed to ``entry``."""
         self.entries[name] = entry
         self.stream.write(_line(name, entry))
         os.fsync(self.stream.fileno())
@@ -140,7 +140,7 @@ class Output:
         )
 
     def open(self) -> None:
-        """Get ready to write behind what the entry speaks of."""
+        """Prepare to append after the output that the entry describes."""
         try:
             self.answers.final.parent.mkdir(parents=True, exist_ok=True)
             for pair, size in self._sizes():
@@ -180,7 +180,7 @@ class Output:
             self.settle()
 
     def settle(self) -> None:
-        """Give whole files their names."""
+        """Rename complete files to their final names."""
         for pair, size in reversed(self._sizes()):
             if pair is self.report and not size:
                 for path in pair:
@@ -207,7 +207,7 @@ class Output:
 
 
 class _Pair(NamedTuple):
-    """Where a file is written, and where it is when it is whole."""
+    """The temporary and the final path of a file."""
 
     hidden: Path
     final: Path

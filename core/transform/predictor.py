@@ -28,7 +28,7 @@ _PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
 
 class Question(NamedTuple):
-    """A part of a job, with the positions of the records that are to be asked.
+    """A part of a job, with the positions of the records to predict.
 
     ``decoded`` is what ``input_fn`` made of all of them, None where it could not.
     """
@@ -40,7 +40,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a model said: one body for ``examples`` of them, or what became of each record.
+    """A prediction: one body for ``examples`` records, or the answer or fault of each record.
 
     The body is made by the thread that predicts: a third busy thread on two cores made those of
     the model's operators wait for one another.
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 class Asker:
-    """Models that answer parts in turn, one for each device and each with its own thread."""
+    """Models that predict parts in turn, one per device, each with its own thread."""
 
     def __init__(self, algorithm: Algorithm[Any], model: Path, devices: Sequence[Context]) -> None:
         self.algorithm = algorithm
@@ -91,7 +91,7 @@ class Asker:
             devices.shutdown()
 
     def _questions(self, starts: Sequence[tuple[Job, Entry]]) -> Iterator[Question]:
-        """What is to be asked, read and decoded when it is wanted."""
+        """The parts to predict, read and decoded on demand."""
         for job, entry in starts:
             for part in parts(job.intake, job.split, job.limits, entry.offset, entry.records):
                 part = _rewritten(job, _checked(job, part))

@@ -1,7 +1,7 @@
 """Batch transform: predictions for files of any size, written as ``<input>.out``.
 
-Line i of an output belongs to line i of its input. What is written is noted in a journal, from
-which the same command goes on.
+Line i of an output belongs to line i of its input. Progress is kept in a journal, from which the
+same command resumes.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html and, for join_source,
 https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform-data-processing.html
@@ -50,7 +50,7 @@ class Summary:
 
 
 class Listener:
-    """Hears how a transform goes on; override what it cares for."""
+    """Receives the progress of a transform; override what you need."""
 
     def message(self, text: str) -> None:
         """A sentence for people."""
@@ -248,7 +248,7 @@ class _Transform:
         raise DataError(f"{job.path}: has changed while it was read: run the command again")
 
     def _keep(self, error: BaseException) -> None:
-        """Before the end by ``error``, make what is written durable, and say so."""
+        """Before ending with ``error``, make the output durable, and say so."""
         if self.current is None or not self.current.streams:
             return
         try:

@@ -218,7 +218,7 @@ def _dumped(place: Place | None) -> dict[str, Any]:
 
 
 def _notes(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
-    """What besides the figures is not the same in A and B."""
+    """What differs between A and B besides the figures."""
     notes: dict[str, None] = {}
     for a, b in pairs:
         for what, left, right in (

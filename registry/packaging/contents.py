@@ -47,7 +47,7 @@ def is_own(entry: Entry) -> bool:
 
 
 def importable(entry: Entry) -> Files:
-    """What has to lie on the path for ``entry`` to train and answer: core and the plugin.
+    """The files that must be importable for ``entry`` to train and predict: core and the plugin.
 
     Raises InputError where it could not run in AWS's image.
     """
@@ -69,7 +69,7 @@ def importable(entry: Entry) -> Files:
 
 
 def installable(entry: Entry) -> dict[str, Files]:
-    """Distribution by distribution, what an image of one's own installs: all of each.
+    """The distributions that an image of your own installs, with all their files.
 
     Raises InputError where it is too large, or compiled for this machine.
     """

@@ -188,7 +188,7 @@ class Tuner:
         self._work(self.repeats, most)
 
     def _work(self, trials: Trials, most: int) -> None:
-        """Start trials and hear of them until ``most`` are done, here or elsewhere."""
+        """Run trials until ``most`` are done, here or in other processes."""
         exhausted = False
         while True:
             self._check_time()
@@ -237,7 +237,7 @@ class Tuner:
         return next(each.params for each in self.trials.outcomes() if each.number == number)
 
     def _hear(self) -> bool:
-        """Take in the next event, or the end of the time; whether a trial ended by it."""
+        """Handle the next event, or the time limit; returns whether a trial ended."""
         try:
             wait = self._deadline - time.monotonic()
             key, event = self._events.get(timeout=None if wait == float("inf") else max(0.0, wait))
@@ -315,7 +315,7 @@ class Tuner:
                     shutil.rmtree(self._model(outcome.number), ignore_errors=True)
 
     def _end_all(self) -> None:
-        """End what runs, and let it be tried anew."""
+        """Stop the running trials, and queue them again."""
         for running in self._running.values():
             running.process.end()
             remove_leftovers(running.process.output)

@@ -313,7 +313,9 @@ def test_records_without_classes_have_those_of_their_labels(tmp_path: Path) -> N
     path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 5, 2])
     assert RecordImages(path, raw, look=None).encoding == {"classes": [*"012345"]}
     assert RecordImages(path, raw, [*"abcdef"], look=None).encoding == {"classes": [*"abcdef"]}
-    with pytest.raises(DataError, match=r"record 2 .*the label 5 is not a whole number from 0 to 4"):
+    with pytest.raises(
+        DataError, match=r"record 2 .*the label 5 is not a whole number from 0 to 4"
+    ):
         RecordImages(path, raw, [*"abcde"], look=None)
 
 

@@ -104,7 +104,7 @@ def test_a_required_one_that_is_missing_is_named_with_its_meaning() -> None:
     class Needs(Hyperparameters):
         k: int = Field(..., ge=1, description="Number of clusters.")
 
-    with pytest.raises(HyperparameterError, match="k: required: Number of clusters."):
+    with pytest.raises(HyperparameterError, match="k: required: Number of clusters"):
         Needs.parse({})
 
 

@@ -144,7 +144,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "twice": (lambda p: packed(p, member("a"), member("./a")), "'a' is in it more than once"),
     "a name of many bytes": (lambda p: packed(p, member("x/" * 700)), "too long, with 1,399 bytes"),
     "a name of one part": (lambda p: packed(p, member("x" * 300)), "too long, with 300 bytes"),
-    "a name for a terminal": (lambda p: packed(p, member("a\x1b[2J")), "cannot be the name of a file"),
+    "a name for a terminal": (
+        lambda p: packed(p, member("a\x1b[2J")),
+        "cannot be the name of a file",
+    ),
     "no UTF-8": (
         lambda p: packed(p, member("a\udcff"), form=tarfile.GNU_FORMAT),
         "is not UTF-8",
@@ -152,7 +155,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "more than is wanted": (lambda p: packed(p, member("a", b"1" * (2**20 + 1))), "its a has 1,04"),
     "cut short": (cut_short, "is damaged"),
     "a damaged header": (damaged_header, "there is data after its end"),
-    "no archive": (lambda p: (p.write_bytes(b"nothing packed"), p)[1], "is not a gzipped tar archive"),
+    "no archive": (
+        lambda p: (p.write_bytes(b"nothing packed"), p)[1],
+        "is not a gzipped tar archive",
+    ),
     "no file": (lambda p: p, "No such file"),
 }
 

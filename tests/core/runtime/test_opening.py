@@ -305,7 +305,9 @@ def test_a_network_with_another_operator_is_told_before_it_trains(tmp_path: Path
 
     heard = Heard()
     options = MnistCnn.Hyperparameters(epochs=1)
-    with pytest.raises(PluginError, match=r"_random_normal_like.*is not an operator that a model may contain"):
+    with pytest.raises(
+        PluginError, match=r"_random_normal_like.*is not an operator that a model may contain"
+    ):
         train(Drawing(), {"train": SAMPLE}, options, tmp_path / "m", reporter=heard)
     assert heard.steps == 0
 

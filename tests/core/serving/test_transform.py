@@ -304,9 +304,7 @@ def test_what_is_done_is_not_done_again(asked: Asked) -> None:
     assert len(asked.rows) == 10
     (asked.output / "in.csv.out").unlink()
     asked()
-    assert asked.heard.messages == [
-        f"{asked.input}: starting over: the earlier output is gone"
-    ]
+    assert asked.heard.messages == [f"{asked.input}: starting over: the earlier output is gone"]
     assert len(asked.rows) == 10
 
 
