@@ -70,7 +70,7 @@ class KMeansHyperparameters(Hyperparameters):
         3,
         ge=1,
         le=1000,
-        description="Number of times to start again from other centroids; the best run is kept.",
+        description="Number of runs from different initial centroids; the best run is kept.",
     )
     max_iterations: int = Field(
         100, ge=1, le=100_000, description="Largest number of passes over the rows in one run."

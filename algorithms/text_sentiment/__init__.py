@@ -82,10 +82,10 @@ class TextHyperparameters(TrainingHyperparameters):
         100,
         ge=1,
         le=4096,
-        description="textcnn only: number of feature maps for windows of 3, 4 and 5 words each.",
+        description="Number of feature maps for windows of 3, 4 and 5 words each (textcnn only).",
     )
     hidden: int = Field(
-        100, ge=1, le=4096, description="bilstm only: number of units in each direction."
+        100, ge=1, le=4096, description="Number of units in each direction (bilstm only)."
     )
     dropout: float = Field(
         0.5, ge=0, lt=1, description="Dropout: fraction of the features set to zero in each step."

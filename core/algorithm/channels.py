@@ -28,7 +28,7 @@ def supervised_channels(*formats: str) -> tuple[Channel, ...]:
         Channel(TRAIN, "Training examples.", formats, required=True),
         Channel(
             VALIDATION,
-            "Validation examples, measured after each epoch to choose the best one. Default: a "
+            "Validation examples, measured after each epoch to choose the best epoch. Default: a "
             "stratified part of the training examples, which is then held out.",
             formats,
         ),
