@@ -272,7 +272,7 @@ def test_weights_of_another_network_are_refused(
         train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
     (tmp_path / "x.params").write_bytes(b"nothing")
     channels["model"] = tmp_path / "x.params"
-    with pytest.raises(DataError, match="no params file"):
+    with pytest.raises(DataError, match="not a params file"):
         train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
     assert not (tmp_path / "m").exists()
 

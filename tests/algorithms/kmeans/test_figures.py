@@ -208,7 +208,7 @@ def test_fewer_different_rows_than_clusters_are_warned_of(tmp_path: Path) -> Non
     for batch in (0, 2):
         notes = Notes()
         trained(tmp_path / "m", path, None, notes, k=5, batch_size=batch)
-        assert any("warning: only 3 of 5 clusters hold rows" in text for text in notes.messages)
+        assert any("warning: only 3 of 5 clusters contain rows" in text for text in notes.messages)
         notes = Notes()
         trained(tmp_path / "m", path, None, notes, k=3, restarts=10)
         assert not any("warning" in text for text in notes.messages)

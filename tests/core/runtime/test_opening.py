@@ -180,7 +180,7 @@ def test_names_of_parameters(name: str, tmp_path: Path) -> None:
     if name == "arg:data":
         assert set(params.read(path).headers) == {"arg:a", "arg:data"}
         return
-    with pytest.raises(params.ParamsError, match=r"no UTF-8|twice"):
+    with pytest.raises(params.ParamsError, match=r"not UTF-8|twice"):
         params.read(path)
 
 

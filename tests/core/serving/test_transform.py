@@ -300,7 +300,7 @@ def test_what_is_done_is_not_done_again(asked: Asked) -> None:
     assert (asked.output / "in.csv.out").stat() == before
     asked.write(LINES[:10])
     asked()
-    assert "begun anew: another input size" in asked.heard.messages[0]
+    assert "starting over: another input size" in asked.heard.messages[0]
     assert len(asked.rows) == 10
     (asked.output / "in.csv.out").unlink()
     asked()
@@ -315,7 +315,7 @@ def test_what_is_done_is_not_done_again(asked: Asked) -> None:
         ({"a.csv": b"1", "b.xyz": b"", "c.png": b""}, {}, "b.xyz: no content type is known"),
         ({"a.png": b""}, {}, "a.png: content type 'image/png' is not accepted"),
         ({"a.csv": b"1"}, {"accept": "application/json"}, "one document per request"),
-        ({"a.csv": b"1"}, {"accept": "image/png"}, "nothing satisfies Accept"),
+        ({"a.csv": b"1"}, {"accept": "image/png"}, "matches no offered content type"),
         ({"a.npy": b"1"}, {"split_type": "line"}, "has no lines"),
         ({"a.json": b"1"}, {"split_type": "line"}, "--strategy single"),
         ({"a.npy": b"1"}, {"join_source": True}, "--join-source joins lines"),
