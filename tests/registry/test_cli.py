@@ -432,4 +432,4 @@ def test_predict_reads_files_only(in_process: InProcess, model: Path, tmp_path: 
     for name in ("pipe.csv", "zero.csv"):
         result = in_process("predict", model, name)
         assert result.code == 2
-        assert f"{name}: not a file" in result.stderr
+        assert f"{name}: not a regular file" in result.stderr
