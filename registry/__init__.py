@@ -1,6 +1,6 @@
-"""registry: algorithms by name — discovery, the command line, packaging, SageMaker.
+"""registry: find algorithms by name; the command line, packaging, tuning, benchmarks, SageMaker.
 
-May import core. Knows no algorithm but through the hooks, and is never shipped into a container.
+May import core. Knows algorithms only through the hooks, and is never copied into a container.
 ``estimator``, ``model``, ``predictor`` and ``tuner`` need the SageMaker SDK, imported with them.
 """
 

@@ -1,4 +1,4 @@
-"""What the catalog says of an algorithm, in JSON types: what ``list`` and ``info`` show."""
+"""Describe an algorithm in JSON types, for ``list`` and ``info``."""
 
 from __future__ import annotations
 

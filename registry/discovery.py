@@ -1,4 +1,4 @@
-"""The catalog: every algorithm of every installed distribution, found through pluggy.
+"""The catalog: all algorithms of all installed packages, found through pluggy.
 
 Built-in algorithms come the same way as anyone's: by an entry point of the group ``algoshelf``.
 Each entry point is loaded by itself. A plugin that is broken becomes a Problem, named, and the
@@ -241,13 +241,13 @@ def _check_hook_names(manager: pluggy.PluginManager, plugin: Any) -> None:
         if name in known and not marked:
             raise PluginError(f"the hook {name!r} lacks the decorator @hookimpl")
     if not any(manager.parse_hookimpl_opts(plugin, name) for name in vars(plugin)):
-        raise PluginError(f"it implements no hook; there is {', '.join(known)}")
+        raise PluginError(f"it implements no hook; expected {', '.join(known)}")
 
 
 def _check_class(cls: type[AnyAlgorithm]) -> None:
     """What the catalog itself relies on; ``algoshelf check`` looks at all the rest."""
     if not (inspect.isclass(cls) and issubclass(cls, Algorithm)):
-        raise PluginError(f"{cls!r} is no subclass of algoshelf.core.Algorithm")
+        raise PluginError(f"{cls!r} is not a subclass of algoshelf.core.Algorithm")
     from .cli.flags import reserved  # which asks the catalog for nothing
 
     faults = declaration.faults(cls, reserved())
@@ -261,4 +261,4 @@ def _path(cls: type) -> str:
 
 def _dispute(name: str, claims: list[Entry]) -> str:
     owners = " and ".join(f"{claim.distribution} {claim.version}" for claim in claims)
-    return f"the name {name!r} is claimed by {owners}: uninstall all but one of them"
+    return f"the name {name!r} is used by {owners}: uninstall all but one of them"

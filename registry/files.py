@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the look beforehand whether they can be."""
+"""Write files atomically, and check beforehand that they can be written."""
 
 from __future__ import annotations
 

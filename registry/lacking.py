@@ -1,4 +1,4 @@
-"""What an algorithm needs and is not installed, found without importing anything of it."""
+"""Find what an algorithm needs and is not installed, without importing it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""image-classification: pictures of any kind, told apart by a network from GluonCV's zoo.
+"""image-classification: images of any kind, classified by a network from GluonCV's model zoo.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations
@@ -47,41 +47,84 @@ MODEL = "model"
 class ImageHyperparameters(TrainingHyperparameters):
     network: str = Field(
         "cifar_resnet20_v1",
-        description=f"one of {len(networks.NETWORKS)} of the zoos of GluonCV and Gluon",
+        description=f"Network architecture: one of {len(networks.NETWORKS)} from the model zoos "
+        "of GluonCV and Gluon, for example resnet18_v1.",
     )
     image_size: int = Field(
         0,
         ge=0,
         le=pictures.MOST_SIDE,
-        description="width and height in pixels; 0: what the network is made for",
+        description="Width and height of the network's input, in pixels. 0 means the size that the "
+        "network was designed for.",
     )
-    frozen: bool = Field(False, description="with --model: leave all but the output layer as it is")
-    top_k: int = Field(0, ge=0, description="classes named in an answer, likeliest first; 0: all")
-    epochs: int = Field(30, ge=1, le=1000, description="passes over the training data")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
-    learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
-    weight_decay: float = Field(5e-4, ge=0, le=1, description="pull of every weight to zero")
+    frozen: bool = Field(
+        False,
+        description="Whether to train the output layer only and keep the other weights that "
+        "--model gave.",
+    )
+    top_k: int = Field(
+        0,
+        ge=0,
+        description="Number of classes in an answer, the most probable first. 0 means all.",
+    )
+    epochs: int = Field(30, ge=1, le=1000, description="Number of passes over the training data.")
+    optimizer: Literal["sgd", "adam"] = Field(
+        "sgd", description="Optimizer: sgd with momentum, or adam."
+    )
+    learning_rate: float = Field(
+        0.1, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
+    )
+    weight_decay: float = Field(
+        5e-4, ge=0, le=1, description="Weight decay: strength of the L2 penalty on the weights."
+    )
     on_damaged: Literal["fail", "skip"] = Field(
-        "fail", description="at pictures that cannot be read: name them all, or leave them out"
+        "fail",
+        description="What to do about images that cannot be read: fail lists them all and stops, "
+        "skip leaves them out.",
     )
-    flip: bool = Field(True, description="augmentation: mirror half of the images")
+    flip: bool = Field(
+        True, description="Augmentation: whether to flip half of the images left to right."
+    )
     shift: float = Field(
-        0.125, ge=0, lt=1, description="augmentation: part of a side, in either direction"
+        0.125,
+        ge=0,
+        lt=1,
+        description="Augmentation: largest shift in each direction, as a fraction of the side.",
     )
     scaling: float = Field(
-        0.0, ge=0, lt=1, description="augmentation: part of the area cut away at the most"
+        0.0,
+        ge=0,
+        lt=1,
+        description="Augmentation: largest fraction of the image's area that a random crop "
+        "removes.",
     )
     colour: float = Field(
-        0.0, ge=0, lt=1, description="augmentation: change of brightness, contrast, saturation"
+        0.0,
+        ge=0,
+        lt=1,
+        description="Augmentation: largest change of brightness, contrast and saturation, as a "
+        "fraction.",
     )
     cutout: float = Field(
-        0.0, ge=0, le=1, description="augmentation: a square left out, part of the height"
+        0.0,
+        ge=0,
+        le=1,
+        description="Augmentation (cutout): side of a square that is blanked out, as a fraction "
+        "of the image's height.",
     )
     mixup: float = Field(
-        0.0, ge=0, le=10, description="augmentation: alpha of the blending of two images"
+        0.0,
+        ge=0,
+        le=10,
+        description="Augmentation (mixup): alpha of the Beta distribution by which two images "
+        "are blended. 0 means no mixup.",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="part of a label spread over all classes"
+        0.0,
+        ge=0,
+        lt=1,
+        description="Label smoothing: fraction of each label that is spread evenly over all "
+        "classes.",
     )
 
     searched = {
@@ -111,7 +154,7 @@ class ImageHyperparameters(TrainingHyperparameters):
 class ImageClassification(Classifier[ImageHyperparameters]):
     name = "image-classification"
     task = "image-classification"
-    summary = "Tells pictures apart with a network of GluonCV's zoo, from scratch or from weights."
+    summary = "Classifies images with a network from GluonCV's model zoo, trained or fine-tuned."
     details = "Networks: " + ", ".join(networks.NETWORKS)
     Hyperparameters = ImageHyperparameters
     extras = ("vision",)
@@ -120,21 +163,24 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         *supervised_channels(*pictures.FORMATS),
         Channel(
             MODEL,
-            "weights to begin with; an output layer for other classes is made anew",
-            ("a model of this catalog", "a params file of the same network, as Gluon saves it"),
+            "Pretrained weights to start from. For other classes, the output layer is new.",
+            (
+                "a model folder that algoshelf trained",
+                "a .params file of the same network, as Gluon saves it",
+            ),
         ),
     )
     accepts = (
-        ContentType(codecs.JPEG, "one picture of any size, grey or in colour"),
-        ContentType(codecs.PNG, "the same"),
-        ContentType(codecs.WEBP, "the same"),
+        ContentType(codecs.JPEG, "One image of any size, greyscale or colour."),
+        ContentType(codecs.PNG, "One image, as for JPEG."),
+        ContentType(codecs.WEBP, "One image, as for JPEG."),
         ContentType(
             codecs.JSON,
-            "pictures: files in base64, or intensities from 0 to 255, row by row",
+            "Images: files in base64, or pixel values from 0 to 255, row by row.",
             '{"instances": [{"b64": "iVBORw0…"}, [[[255, 0, 0], …], …]]}',
         ),
-        ContentType(codecs.JSONLINES, "the same, a line a picture", '{"b64": "iVBORw0…"}'),
-        ContentType(codecs.NPY, "pictures (N, H, W, 3), intensities from 0 to 255"),
+        ContentType(codecs.JSONLINES, "One image per line, as in JSON.", '{"b64": "iVBORw0…"}'),
+        ContentType(codecs.NPY, "An array of images (N, H, W, 3), pixel values from 0 to 255."),
     )
     published = (
         PublishedResult(
@@ -174,7 +220,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         options = run.hyperparameters
         if MODEL not in run.channels:
             if options.frozen:
-                raise InputError("--frozen: needs --model, the weights that are to be kept")
+                raise InputError("--frozen needs --model, the weights to keep")
             return
         bare = network[1]  # behind the layer that normalizes
         head = networks.output_layer(options.network, len(data.encoding["classes"]))

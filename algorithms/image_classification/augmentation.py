@@ -1,6 +1,6 @@
-"""Changes to training images at random: crop, flip, colour, cutout, mixup, and softened labels.
+"""Augmentation of training images: crop, flip, colour, cutout, mixup, and label smoothing.
 
-All of a batch at once, on its device: one affine map of the plane and one of the colours an image.
+A batch is changed as a whole, on its device: one affine map of pixels and one of colours per image.
 """
 
 from __future__ import annotations

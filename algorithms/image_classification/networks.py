@@ -1,7 +1,6 @@
-"""The networks by name: GluonCV's for classification, one of ours, and Gluon's own with ``gluon:``
-before.
+"""The networks by name: GluonCV's for classification, one of our own, and Gluon's (``gluon:NAME``).
 
-The names stand here so that ``info`` need not import GluonCV; a test holds them against it. Left
+The names are listed so that ``info`` need not import GluonCV; a test compares them with it. Left
 out are those for segmentation, and the pruned ones, whose shapes GluonCV reads from the net.
 """
 

@@ -1,4 +1,4 @@
-"""Weights to begin with: of a model of this catalog, or of a params file as Gluon saves it."""
+"""Pretrained weights, from a model folder of algoshelf or a params file as Gluon saves it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
     try:
         found = {params.plain(name): array for name, array in params.load(file).items()}
     except params.ParamsError as error:
-        raise DataError(f"{file}: no params file: {error}") from None
+        raise DataError(f"{file}: not a params file: {error}") from None
     taken, anew = 0, False
     missing: list[str] = []
     for name, parameter in network._collect_params_with_prefix().items():
@@ -36,11 +36,11 @@ def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
             missing.append(name)
     if missing:
         raise DataError(
-            f"{file}: holds no fitting weights for {len(missing)} parameters of the network, such "
-            f"as {missing[0]}: give --network the name of the one that they are of"
+            f"{file}: has no matching weights for {len(missing)} parameters of the network, such "
+            f"as {missing[0]}: give --network the name of the network that the weights belong to"
         )
     layer = "a new output layer" if anew else "its output layer"
-    return f"beginning with {taken} arrays of {path.name}, and {layer}"
+    return f"starting from {taken} arrays of {path.name}, and {layer}"
 
 
 def _file(path: Path) -> Path:

@@ -1,9 +1,9 @@
 """kmeans: k centroids, and for each row the closest of them.
 
-Read top-down: what it is told, what it learns from, how it learns, how it answers. The network is
-in ``network.py``; ``spread.py`` lays the rows on devices and hosts; ``starts.py`` and ``lloyd.py``
-are where the centroids begin and how they move; ``frame.py`` is what the answers are counted from;
-``plane.py`` draws them.
+From top to bottom: hyperparameters, data, training, predictions. ``network.py`` computes distances,
+``sharding.py`` distributes the rows over devices and hosts, ``initialization.py`` chooses the first
+centroids, ``lloyd.py`` moves them, ``frame.py`` keeps precision by an offset, and ``plane.py``
+draws the clusters.
 """
 
 from __future__ import annotations
@@ -57,23 +57,46 @@ EVALUATED = 8192  # rows at a time
 
 
 class KMeansHyperparameters(Hyperparameters):
-    k: int = Field(3, ge=1, le=100_000, description="number of clusters")
+    k: int = Field(3, ge=1, le=100_000, description="Number of clusters.")
     init: Literal["k-means++", "k-means||", "random"] = Field(
-        "k-means++", description="how centroids begin; k-means|| takes the fewest passes for many"
+        "k-means++",
+        description="Initialization of the centroids; k-means|| needs the fewest passes over the "
+        "data for many clusters.",
     )
-    restarts: int = Field(3, ge=1, le=1000, description="trainings, of which the best is kept")
-    max_iterations: int = Field(100, ge=1, le=100_000, description="passes over the rows, at most")
+    restarts: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="Number of runs from different initial centroids; the best run is kept.",
+    )
+    max_iterations: int = Field(
+        100, ge=1, le=100_000, description="Largest number of passes over the rows in one run."
+    )
     tolerance: float = Field(
-        1e-4, ge=0, le=1, description="a pass that moves centroids by less of the variance is last"
+        1e-4,
+        ge=0,
+        le=1,
+        description="Convergence: a run ends when a pass moves the centroids by less than this "
+        "fraction of the data's variance.",
     )
     batch_size: int = Field(
-        0, ge=0, le=10_000_000, description="rows in a step of mini-batch k-means; 0: Lloyd's"
+        0,
+        ge=0,
+        le=10_000_000,
+        description="Number of rows in a step of mini-batch k-means. 0 means Lloyd's algorithm, "
+        "which uses all rows in every pass.",
     )
     label_size: int = Field(
-        0, ge=0, le=1000, description="columns at the start of each CSV line to leave out"
+        0,
+        ge=0,
+        le=1000,
+        description="Number of columns to ignore at the start of each CSV line.",
     )
     memory_mb: int = Field(
-        1024, ge=1, le=10_000_000, description="MiB of rows held in memory; more stay on disk"
+        1024,
+        ge=1,
+        le=10_000_000,
+        description="Memory for the rows, in MiB; rows beyond it stay on disk.",
     )
 
     # Not k: with more clusters every row is closer to one, and that would win.
@@ -87,41 +110,48 @@ class KMeansHyperparameters(Hyperparameters):
 class KMeans(Algorithm[KMeansHyperparameters]):
     name = "kmeans"
     task = "clustering"
-    summary = "Divides rows of numbers into k clusters around their means."
+    summary = "Groups rows of numbers into k clusters, each around its mean."
     Hyperparameters = KMeansHyperparameters
     channels = (
-        Channel(TRAIN, "rows to divide", FORMATS, required=True),
-        Channel(TEST, "rows for the final figure, which touch nothing else", FORMATS),
+        Channel(TRAIN, "Training rows, which are clustered.", FORMATS, required=True),
+        Channel(
+            TEST,
+            "Test rows, measured once after the training. They influence nothing else.",
+            FORMATS,
+        ),
     )
     accepts = (
-        ContentType(codecs.CSV, "a line a row, without labels", "5.1,3.5,1.4,0.2"),
+        ContentType(codecs.CSV, "One row per line, without labels.", "5.1,3.5,1.4,0.2"),
         ContentType(
-            codecs.JSON, "rows of numbers, as SageMaker's built-in takes them too",
+            codecs.JSON, "Rows of numbers, also in the form of SageMaker's built-in k-means.",
             '{"instances": [{"features": [5.1, 3.5, 1.4, 0.2]}]}',
         ),
-        ContentType(codecs.JSONLINES, "the same, a line a row", '{"features": [5.1, …]}'),
-        ContentType(codecs.NPY, "rows (N, D)"),
-        ContentType(codecs.RECORDIO_PROTOBUF, "a record a row"),
+        ContentType(codecs.JSONLINES, "One row per line, as in JSON.", '{"features": [5.1, …]}'),
+        ContentType(codecs.NPY, "An array of rows (N, D)."),
+        ContentType(codecs.RECORDIO_PROTOBUF, "One row per record."),
     )  # fmt: skip
     answers = (
         ContentType(
-            codecs.JSON, "for each row the closest cluster and the distance from its centroid",
+            codecs.JSON, "For each row, the closest cluster and the distance from its centroid.",
             '{"predictions": [{"closest_cluster": 1.0, "distance_to_cluster": 0.14}]}',
         ),
         ContentType(
-            codecs.JSONLINES, "the same, a line a row",
+            codecs.JSONLINES, "One answer per line, as in JSON.",
             '{"closest_cluster": 1.0, "distance_to_cluster": 0.14}',
         ),
-        ContentType(codecs.CSV, "a line a row: the cluster and the distance", "1.0,0.14"),
-        ContentType(codecs.RECORDIO_PROTOBUF, "one record, whose labels are the two columns"),
+        ContentType(codecs.CSV, "One answer per line: the cluster and the distance.", "1.0,0.14"),
+        ContentType(
+            codecs.RECORDIO_PROTOBUF,
+            "One record, whose labels are the two columns: the clusters and the distances.",
+        ),
     )  # fmt: skip
     metrics = {
-        "train:msd": "mean squared distance of the rows from the closest centroid",
-        "train:ssd": "its sum: the within-cluster sum of squares, or inertia",
-        "test:msd": "the mean for the test channel, after training",
-        "test:ssd": "the sum for the test channel, after training",
-        "train:throughput": "rows a second",
-        "train:peak_memory_mb": "the most memory that the process has held, in MiB",
+        "train:msd": "Mean squared distance of the training rows from their closest centroids.",
+        "train:ssd": "Sum of these squared distances (within-cluster sum of squares, inertia).",
+        "test:msd": "Mean squared distance of the test rows from their closest centroids.",
+        "test:ssd": "Sum of the test rows' squared distances.",
+        "train:throughput": "Rows processed per second.",
+        "train:peak_memory_mb": "Peak memory of the process, in MiB.",
     }
     objective = Objective("train:msd", maximize=False)
     published = (
@@ -328,13 +358,13 @@ class Answering:
 
 
 def _warnings(sizes: Array) -> list[str]:
-    """What scikit-learn warns of, too: clusters that no row is closest to."""
+    """Warnings about empty clusters, as scikit-learn gives them."""
     filled = int((sizes > 0).sum())
     if filled == len(sizes):
         return []
     return [
-        f"warning: only {filled:,} of {len(sizes):,} clusters hold rows: there may be no more "
-        "different rows; give a smaller --k"
+        f"warning: only {filled:,} of {len(sizes):,} clusters contain rows, perhaps because the "
+        "data has no more distinct rows: give a smaller --k"
     ]
 
 

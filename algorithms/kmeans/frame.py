@@ -1,4 +1,4 @@
-"""What the answers are counted from, so that they tell the clusters apart that training has found.
+"""The offset or precision of the answers, so that float32 does not blur clusters of large numbers.
 
 A network takes rows in float32, whose steps between 1.7e9 and 3.4e9 are of 128. Where that matters,
 an offset is taken from the rows in float64 before. Where it does not help, since some values of a
@@ -26,7 +26,7 @@ SCORES = 2**22  # at a time
 
 
 class Frame(NamedTuple):
-    """How the answers of an artifact are counted.
+    """How an artifact keeps the precision of its answers.
 
     ``offset`` (D,) float64 is taken from rows before the network, 0 for most columns; ``origin``
     (D,) is where the network counts from, after that. ``centroids`` (K, D) float64 are there where
@@ -60,19 +60,19 @@ def choose_frame(centroids: Array, sizes: Array, inertia: float) -> Frame:
     if hopeless.any() and centroids.size <= MOST_NUMBERS:
         exact = centroids
         notes = (
-            f"{_named(hopeless)}: float32 cannot tell near values from one another where others "
-            "are so far: answers are computed in float64, by centroids in the metadata",
+            f"{_named(hopeless)}: values are too close together for float32, given their range: "
+            "predictions are computed in float64, with the centroids in the metadata",
         )
     elif hopeless.any():
         notes = (
-            f"warning: {_named(hopeless)}: float32, in which a model of so many numbers answers, "
-            "cannot tell near values from one another where others are so far: answers may name "
-            "another cluster than training did; leave the column out, or divide the rows",
+            f"warning: {_named(hopeless)}: values are too close together for float32, given "
+            "their range, and a model of this size predicts in float32: predictions may differ "
+            "from the clusters of the training; leave the column out, or split the rows",
         )
     elif blurred.any():
         notes = (
-            f"{_named(blurred)}: float32 cannot tell such large values apart: an offset in the "
-            "metadata is taken from them before the network",
+            f"{_named(blurred)}: values are too large for float32 to tell apart: an offset, kept "
+            "in the metadata, is subtracted before the network",
         )
     return Frame(offset, middle - offset, exact, notes)
 

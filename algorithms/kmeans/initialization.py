@@ -1,4 +1,4 @@
-"""Where the centroids begin: random rows, k-means++, or scalable k-means||.
+"""Initialization of the centroids: random rows, k-means++, or scalable k-means||.
 
 Every host draws the same numbers, so that all agree on the rows chosen.
 """

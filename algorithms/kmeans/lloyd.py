@@ -1,4 +1,4 @@
-"""How the centroids move: Lloyd's iterations over all rows, or steps over mini-batches.
+"""Training: Lloyd's iterations over all rows, or steps over mini-batches.
 
 S. P. Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory 28, 1982;
 D. Sculley, "Web-scale k-means clustering", WWW 2010. Both go on from a checkpoint to the same bits:
@@ -144,7 +144,8 @@ class Fit:
         if self.spread.exact or self.spread.scatter <= UNTOLD * inertia:
             return False
         self.run.reporter.message(
-            "rows lie near one another for how far they reach: computing in float64 from here on"
+            "the rows are close together compared with their range: computing in float64 from "
+            "here on"
         )
         self.spread.compute_exactly()
         self.position.exact = True

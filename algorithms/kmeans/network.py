@@ -1,8 +1,8 @@
-"""What k-means learns, and how it is asked: k centroids, and the distances to them.
+"""The network of k-means: from rows to their distances from k centroids.
 
 |x - c|² = |x|² - 2 x·c + |c|², so that the work is one matrix product; |x|² does not matter for
 which centroid is the closest. Where rows lie far from the origin the formula loses digits: whoever
-calls ``Nearest`` gives rows about an origin among them, ``Distances`` sees to it itself.
+calls ``Nearest`` subtracts an origin among the rows first; ``Distances`` does so itself.
 """
 
 from __future__ import annotations

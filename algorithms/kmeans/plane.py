@@ -1,4 +1,4 @@
-"""Clusters in a plane: the two directions in which the rows differ most, for pictures and text."""
+"""Clusters in a plane, by the two principal components of the rows: for plots and text."""
 
 from __future__ import annotations
 

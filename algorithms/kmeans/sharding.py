@@ -1,4 +1,4 @@
-"""Rows spread over devices and hosts in blocks, and the sums over all of them.
+"""Sharding: rows divided into blocks over devices and hosts, and the sums over all of them.
 
 The blocks follow from the rows alone, not from how many devices there are, and their float32 sums
 are added in float64: so the result is the same, however many devices there are. Few rows, and those
@@ -29,7 +29,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Totals(NamedTuple):
-    """What an assignment adds up to: ``sums`` (K, D), ``counts`` (K,) float64."""
+    """The sums of an assignment: ``sums`` (K, D), ``counts`` (K,) float64."""
 
     sums: Array
     counts: Array
@@ -48,7 +48,7 @@ class Block:
 
 
 class Spread:
-    """The rows of a run, this host's part of them in blocks, each on one of its devices.
+    """The sharded rows of a run: this host's part in blocks, each on one of its devices.
 
     Hosts that hold the same rows share them; others bring their own. Rows in memory lie on the
     devices, rows on disk are read anew in each pass. A row's index is its place among the rows of

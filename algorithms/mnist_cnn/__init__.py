@@ -1,6 +1,6 @@
-"""mnist-cnn: handwritten digits, told apart by a small convolutional network.
+"""mnist-cnn: handwritten digits, recognized by a small convolutional network.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations
@@ -41,30 +41,71 @@ from . import data as digits
 
 SAMPLE = Path(__file__).parent / "sample"
 PARAMETERS = (
-    f"invert={'|'.join(digits.INVERT)}: whether ink on paper is inverted; by default as the model "
-    "was trained, which is auto, by a bright border",
+    f"invert={'|'.join(digits.INVERT)}: whether the image is inverted, since digits must be white "
+    "on black; auto inverts an image with a bright border. Default: as in training.",
 )
 
 
 class MnistHyperparameters(TrainingHyperparameters):
-    epochs: int = Field(12, ge=1, le=1000, description="passes over the training data")
-    batch_size: int = Field(100, ge=1, le=65_536, description="examples in one step of the job")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
-    learning_rate: float = Field(0.1, gt=0, le=100, description="the highest of the schedule")
-    weight_decay: float = Field(5e-4, ge=0, le=1, description="pull of every weight to zero")
-    warmup: float = Field(0.15, ge=0, le=0.9, description="part of the training that warms up")
+    epochs: int = Field(12, ge=1, le=1000, description="Number of passes over the training data.")
+    batch_size: int = Field(
+        100,
+        ge=1,
+        le=65_536,
+        description="Number of examples in one training step, over all devices and hosts.",
+    )
+    optimizer: Literal["sgd", "adam"] = Field(
+        "sgd", description="Optimizer: sgd with momentum, or adam."
+    )
+    learning_rate: float = Field(
+        0.1, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
+    )
+    weight_decay: float = Field(
+        5e-4, ge=0, le=1, description="Weight decay: strength of the L2 penalty on the weights."
+    )
+    warmup: float = Field(
+        0.15,
+        ge=0,
+        le=0.9,
+        description="Fraction of the training during which the learning rate rises from zero.",
+    )
     invert: Literal["auto", "yes", "no"] = Field(
-        "auto", description="ink on paper: invert what has a bright border, all images, or none"
+        "auto",
+        description="Whether to invert images, since digits must be white on black: auto inverts "
+        "images with a bright border, yes all, no none.",
     )
     on_damaged: Literal["fail", "skip"] = Field(
-        "fail", description="at pictures that cannot be read: name them all, or leave them out"
+        "fail",
+        description="What to do about images that cannot be read: fail lists them all and stops, "
+        "skip leaves them out.",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="part of the features left out in a step")
-    augmented: float = Field(0.7, ge=0, le=1, description="part of the images distorted in a step")
-    rotation: float = Field(15.0, ge=0, le=180, description="distortion: degrees at the most")
-    scaling: float = Field(0.12, ge=0, lt=1, description="distortion: change of width and height")
-    shear: float = Field(0.15, ge=0, le=1, description="distortion: slant, sideways per height")
-    shift: float = Field(2.5, ge=0, le=28, description="distortion: pixels in either direction")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout: fraction of the features set to zero in each step."
+    )
+    augmented: float = Field(
+        0.7, ge=0, le=1, description="Fraction of the images that are augmented in each step."
+    )
+    rotation: float = Field(
+        15.0, ge=0, le=180, description="Augmentation: largest rotation, in degrees."
+    )
+    scaling: float = Field(
+        0.12,
+        ge=0,
+        lt=1,
+        description="Augmentation: largest change of width and of height, as a fraction.",
+    )
+    shear: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Augmentation: largest shear, in pixels sideways per pixel of height.",
+    )
+    shift: float = Field(
+        2.5,
+        ge=0,
+        le=28,
+        description="Augmentation: largest shift in each direction, in pixels.",
+    )
 
     searched = {
         **TrainingHyperparameters.searched,
@@ -82,32 +123,39 @@ class MnistHyperparameters(TrainingHyperparameters):
 class MnistCnn(Classifier[MnistHyperparameters]):
     name = "mnist-cnn"
     task = "image-classification"
-    summary = "Tells handwritten digits apart, from grey images of 28 x 28 pixels."
+    summary = "Recognizes handwritten digits in greyscale images of 28 x 28 pixels."
     Hyperparameters = MnistHyperparameters
     channels = supervised_channels(*digits.FORMATS)
     accepts = (
         ContentType(
-            codecs.PNG, "one image, read as grey and scaled to 28 x 28", parameters=PARAMETERS
+            codecs.PNG,
+            "One image, converted to greyscale and scaled to 28 x 28 pixels.",
+            parameters=PARAMETERS,
         ),
-        ContentType(codecs.JPEG, "the same", parameters=PARAMETERS),
-        ContentType(codecs.WEBP, "the same", parameters=PARAMETERS),
+        ContentType(codecs.JPEG, "One image, as for PNG.", parameters=PARAMETERS),
+        ContentType(codecs.WEBP, "One image, as for PNG.", parameters=PARAMETERS),
         ContentType(
             codecs.JSON,
-            "images of 28 x 28 (or 784) intensities, from 0 to 1 or from 0 to 255",
+            "Images of 28 x 28 (or 784) pixel values, from 0 to 1 or from 0 to 255.",
             '{"instances": [[[0, 0, 84, …], …]]}',
             PARAMETERS,
         ),
         ContentType(
-            codecs.JSONLINES, "the same, a line an image", "[[0, 0, 84, …], …]", PARAMETERS
+            codecs.JSONLINES,
+            "One image per line, as in JSON.",
+            "[[0, 0, 84, …], …]",
+            PARAMETERS,
         ),
         ContentType(
             codecs.CSV,
-            "a line an image: 784 intensities, row by row",
+            "One image per line: 784 pixel values, row by row.",
             "0,0,84,185,159,…",
             PARAMETERS,
         ),
         ContentType(
-            codecs.NPY, "images (N, 28, 28), (N, 1, 28, 28) or (N, 784)", parameters=PARAMETERS
+            codecs.NPY,
+            "An array of images: (N, 28, 28), (N, 1, 28, 28) or (N, 784).",
+            parameters=PARAMETERS,
         ),
     )
     published = (

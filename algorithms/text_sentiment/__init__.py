@@ -1,6 +1,6 @@
-"""text-sentiment: texts told apart by what they say, such as praise from blame.
+"""text-sentiment: texts classified by what they say, such as praise and blame.
 
-Read top-down: what it is told, what it learns from, what it learns, how it answers.
+From top to bottom: hyperparameters, data, network, predictions.
 """
 
 from __future__ import annotations
@@ -49,38 +49,77 @@ WITH_VECTORS = ("textcnn", "bilstm")
 
 class TextHyperparameters(TrainingHyperparameters):
     network: Literal["textcnn", "bilstm", "ngram"] = Field(
-        "textcnn", description="convolutions, two LSTMs, or a bag of words and pairs of words"
+        "textcnn",
+        description="Network architecture: textcnn (convolutions), bilstm (two LSTMs) or ngram "
+        "(a bag of words and word pairs).",
     )
     embedding: str = Field(
-        "", description="text file of GloVe's or fastText's word vectors to begin with"
+        "",
+        description="Path of a text file with pretrained word vectors, as GloVe and fastText "
+        "publish them. Empty means none.",
     )
     embedding_words: int = Field(
         50_000,
         ge=0,
         le=2_000_000,
-        description="so many words of --embedding, the first ones, are known besides training's",
+        description="Number of words from the top of --embedding that are added to the "
+        "vocabulary of the training texts.",
     )
-    epochs: int = Field(6, ge=1, le=10_000, description="passes over the training data")
-    batch_size: int = Field(50, ge=1, le=65_536, description="examples in one step of the job")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight to zero")
+    epochs: int = Field(6, ge=1, le=10_000, description="Number of passes over the training data.")
+    batch_size: int = Field(
+        50,
+        ge=1,
+        le=65_536,
+        description="Number of examples in one training step, over all devices and hosts.",
+    )
     dimensions: int = Field(
-        100, ge=1, le=4096, description="length of a word vector; that of --embedding, if given"
+        100,
+        ge=1,
+        le=4096,
+        description="Length of a word vector. With --embedding, the length in that file.",
     )
-    maps: int = Field(100, ge=1, le=4096, description="textcnn: features of 3, 4 and 5 words each")
-    hidden: int = Field(100, ge=1, le=4096, description="bilstm: units in either direction")
-    dropout: float = Field(0.5, ge=0, lt=1, description="part of the features left out in a step")
+    maps: int = Field(
+        100,
+        ge=1,
+        le=4096,
+        description="Number of feature maps for windows of 3, 4 and 5 words each (textcnn only).",
+    )
+    hidden: int = Field(
+        100, ge=1, le=4096, description="Number of units in each direction (bilstm only)."
+    )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="Dropout: fraction of the features set to zero in each step."
+    )
     embedding_dropout: float = Field(
-        0.2, ge=0, lt=1, description="part of the word vectors left out in a step"
+        0.2,
+        ge=0,
+        lt=1,
+        description="Dropout of word vectors: fraction of their elements set to zero in each step.",
     )
     word_dropout: float = Field(
-        0.3, ge=0, lt=1, description="part of the words made unknown in a step"
+        0.3,
+        ge=0,
+        lt=1,
+        description="Augmentation: fraction of the words replaced by the unknown word in each "
+        "step.",
     )
-    min_count: int = Field(1, ge=1, description="a word seen less often is unknown")
+    min_count: int = Field(
+        1,
+        ge=1,
+        description="Smallest number of occurrences in the training texts for a word to enter "
+        "the vocabulary.",
+    )
     max_vocabulary: int = Field(
-        200_000, ge=1, le=2_000_000, description="the most words, or n-grams, that are known"
+        200_000,
+        ge=1,
+        le=2_000_000,
+        description="Largest number of words (or n-grams) in the vocabulary.",
     )
     max_length: int = Field(
-        512, ge=1, le=100_000, description="tokens of a text that count, the first ones"
+        512,
+        ge=1,
+        le=100_000,
+        description="Number of tokens read from a text; the rest of a longer text is ignored.",
     )
 
     searched = {
@@ -100,27 +139,29 @@ class TextHyperparameters(TrainingHyperparameters):
     @model_validator(mode="after")
     def _check_embedding(self) -> TextHyperparameters:
         if self.embedding and self.network == "ngram":
-            raise ValueError("embedding: the network ngram has no word vectors to begin with")
+            raise ValueError("embedding: the network ngram uses no word vectors")
         return self
 
 
 class TextSentiment(Classifier[TextHyperparameters]):
     name = "text-sentiment"
     task = "text-classification"
-    summary = "Tells texts apart, such as praise from blame; any classes, any language."
+    summary = (
+        "Classifies texts, such as reviews into positive and negative; any classes and language."
+    )
     Hyperparameters = TextHyperparameters
     channels = supervised_channels(*texts.FORMATS)
     accepts = (
         ContentType(
             codecs.JSON,
-            "texts, plain or as objects",
+            "Texts, plain or as objects.",
             '{"instances": ["a warm, funny film", {"text": "dull"}]}',
         ),
         ContentType(
-            codecs.JSONLINES, "the same, a line a text", '{"source": "a warm, funny film"}'
+            codecs.JSONLINES, "One text per line, as in JSON.", '{"source": "a warm, funny film"}'
         ),
-        ContentType(codecs.TEXT, "a line a text", "a warm, funny film"),
-        ContentType(codecs.CSV, "a line a text, in one column", '"a warm, funny film"'),
+        ContentType(codecs.TEXT, "One text per line.", "a warm, funny film"),
+        ContentType(codecs.CSV, "One text per line, in a single column.", '"a warm, funny film"'),
     )
     extras = ("text",)
     text_headings = texts.TEXT_NAMES

@@ -1,7 +1,7 @@
 """The networks: token ids (N, T) int32, padded with 0, to logits (N, C).
 
-Each is blind to the padding: a text gets the same answer at any T, beside any other text.
-Imports mxnet: import this module where a network is made.
+Each masks the padding: a text gets the same answer at any T, beside any other text.
+This module imports mxnet, so import it only inside functions that build a network.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def read_vectors(path: Path, words: Sequence[str]) -> tuple[Array, Array]:
             vectors[place] = _numbers(cells[-dimensions:], f"{path}: line {number}")
             found[place] = True
     if not found.any():
-        raise DataError(f"{path}: holds no word of the training texts")
+        raise DataError(f"{path}: contains no word of the training texts")
     return vectors, found
 
 
@@ -292,6 +292,6 @@ def _got(record: Any, keys: Sequence[str]) -> str:
         return f"or an object with a text named {', '.join(keys[:3])}"
     if isinstance(record, list):
         if len(record) > 1 and all(isinstance(each, str) for each in record):
-            return f"got {len(record)} cells: in CSV a text with commas is put in double quotes"
+            return f"got {len(record)} cells: put a text with commas in double quotes"
         return f"got a list of {len(record)}"
     return f"got {str(record)[:40]!r}"

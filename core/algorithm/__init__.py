@@ -1,4 +1,4 @@
-"""algorithm: what an algorithm states: class, hyperparameters, search space, channels, hooks.
+"""algorithm: what an algorithm declares: its class, hyperparameters, search space, channels, hooks.
 
 May import runtime, artifact and, for types, tasks and training.
 """

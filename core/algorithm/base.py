@@ -1,4 +1,4 @@
-"""What an algorithm is: one class with its name, its hyperparameters, and five verbs.
+"""The base class of all algorithms: their attributes, and the methods of SageMaker's script mode.
 
 The verbs and their signatures are those of SageMaker's script mode: ``train``, ``model_fn``,
 ``input_fn``, ``predict_fn``, ``output_fn``. An algorithm holds no state of its own: what a
@@ -154,13 +154,13 @@ class Algorithm(ABC, Generic[H]):
         most = max(self.most_work, WORK_PER_PARAMETER * parameters)
         if fit.work > most:
             yield (
-                f"one example would take {fit.work:,} multiplications, more than {most:,}, which "
-                f"most_work of {type(self).__name__} allows"
+                f"one example needs {fit.work:,} multiplications, but most_work of "
+                f"{type(self).__name__} allows {most:,}"
             )
         if fit.peak > self.most_memory:
             yield (
-                f"one example would take {fit.peak:,} bytes, more than {self.most_memory:,}, which "
-                f"most_memory of {type(self).__name__} allows"
+                f"one example needs {fit.peak:,} bytes, but most_memory of {type(self).__name__} "
+                f"allows {self.most_memory:,}"
             )
 
     def disagreements(
@@ -178,13 +178,14 @@ class Algorithm(ABC, Generic[H]):
         if made_by != f"{self.name} {self.version}":
             raise ArtifactError(
                 f"{model_dir}: made by {made_by} ({artifact.metadata.distribution or 'unknown'}), "
-                f"but {self.name} {self.version} is to load it: install the one, or train again"
+                f"but the installed version is {self.name} {self.version}: install the other "
+                "one, or train again"
             )
         return artifact
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
-        raise InputError(f"{self.name} defines no evaluation")
+        raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
 
     def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
         """``count`` examples of ``path`` with their answers, drawn in ``width`` columns of text."""

@@ -1,4 +1,4 @@
-"""Channels: the named inputs of a training job (SageMaker's word), each a folder or a file."""
+"""Channels: the named data inputs of a training job (train, validation, test), files or folders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,19 @@ class Channel:
 def supervised_channels(*formats: str) -> tuple[Channel, ...]:
     """The three channels of supervised learning, each read in the same ``formats``."""
     return (
-        Channel(TRAIN, "examples to learn from", formats, required=True),
+        Channel(TRAIN, "Training examples.", formats, required=True),
         Channel(
             VALIDATION,
-            "examples to choose by; without it, a random part of train is held out, of each class "
-            "where there are classes",
+            "Validation examples, measured after each epoch to choose the best epoch. Default: a "
+            "random part of the training examples, of each class where there are classes, which "
+            "is then held out.",
             formats,
         ),
-        Channel(TEST, "examples for the final figure, which touch nothing else", formats),
+        Channel(
+            TEST,
+            "Test examples, measured once after the training. They influence nothing else.",
+            formats,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an algorithm's class declares, and what is wrong with it: read without running anything."""
+"""Check what an algorithm's class declares, without running anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that say how good a model is, each with how sure one may be of it."""
+"""The result of an evaluation: metrics with confidence intervals, figures per class, plot data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hooks by which a distribution adds to the catalog; the built-in algorithms use them too.
+"""The hooks by which a plugin adds algorithms; the built-in algorithms use them too.
 
 A plugin is a module named in its distribution's entry points of the group ``algoshelf``:
 

@@ -1,4 +1,4 @@
-"""Hyperparameters: one typed schema that feeds flags, help, validation, docs and the artifact."""
+"""Hyperparameters: one typed schema for options, help, validation, docs and the artifact."""
 
 from __future__ import annotations
 
@@ -238,42 +238,69 @@ class TrainingHyperparameters(Hyperparameters):
         "warmup": Search(0.0, 0.3),
     }
 
-    epochs: int = Field(10, ge=1, le=10_000, description="passes over the training data")
+    epochs: int = Field(10, ge=1, le=10_000, description="Number of passes over the training data.")
     batch_size: int = Field(
-        128, ge=1, le=65_536, description="examples in one step of the whole job"
+        128,
+        ge=1,
+        le=65_536,
+        description="Number of examples in one training step, over all devices and hosts.",
     )
-    optimizer: Literal["sgd", "adam"] = Field("adam", description="sgd with momentum, or adam")
+    optimizer: Literal["sgd", "adam"] = Field(
+        "adam", description="Optimizer: adam, or sgd with momentum."
+    )
     learning_rate: float = Field(
-        1e-3, gt=0, le=100, description="the highest step size of the schedule"
+        1e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam for squared gradients")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="pull of every weight towards zero")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="Momentum of the sgd optimizer; adam does not use it."
+    )
+    beta2: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay rate of adam's running mean of squared gradients; sgd does not use it.",
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, description="Weight decay: strength of the L2 penalty on the weights."
+    )
     precision: Literal["float32", "mixed"] = Field(
-        "float32", description="mixed: products of matrices in float16, for GPUs"
+        "float32",
+        description="Number format: float32, or mixed, which multiplies in float16 (GPUs only).",
     )
     clip_norm: float = Field(
-        0.0, ge=0, description="limit to the norm of all gradients together; 0: none"
+        0.0,
+        ge=0,
+        description="Gradient clipping: largest norm of the gradient of all parameters together. "
+        "0 means no clipping.",
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
         "cosine",
-        description="after the warm-up: cosine to zero, tenths at 1/2 and 3/4, or level",
+        description="Learning rate after the warm-up: cosine (falls to zero), step (divided by 10 "
+        "at 1/2 and at 3/4 of the training) or constant.",
     )
     reference_batch: int = Field(
-        0, ge=0, description="batch that learning_rate is meant for, scaled to batch_size; 0: as is"
+        0,
+        ge=0,
+        description="Batch size for which learning_rate was chosen; the learning rate is "
+        "multiplied by batch_size / reference_batch. 0 means no scaling.",
     )
     warmup: float = Field(
         0.1,
         ge=0,
         le=0.9,
-        description="part of the training in which the learning rate rises from zero",
+        description="Fraction of the training during which the learning rate rises from zero.",
     )
     patience: int = Field(
-        0, ge=0, le=10_000, description="epochs without improvement that end the training; 0: never"
+        0,
+        ge=0,
+        le=10_000,
+        description="Early stopping: number of epochs without improvement after which training "
+        "ends. 0 means no early stopping.",
     )
     holdout: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="part of train held out to validate on, without a validation channel",
+        description="Fraction of the training data held out for validation where no validation "
+        "channel is given.",
     )

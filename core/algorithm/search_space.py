@@ -1,4 +1,4 @@
-"""What a tuner may try: the ranges of one schema, in a form that any tuner can be told.
+"""The search space of a tuner: ranges of hyperparameters, in a form that any tuner can use.
 
 Optuna and SageMaker's tuner both know numbers between two bounds, by their logarithm or not, and
 choices without an order.
@@ -42,7 +42,7 @@ class Range:
     def __str__(self) -> str:
         if self.kind == "choice":
             return ", ".join(map(str, self.choices))
-        return f"{self.low:g} to {self.high:g}" + (", by the logarithm" if self.log else "")
+        return f"{self.low:g} to {self.high:g}" + (" (log scale)" if self.log else "")
 
 
 def tunable(
@@ -124,10 +124,10 @@ def _faults(
     if not values:
         low, high = search.low, search.high
         if not _is_number(infos[name]):
-            yield f"{name}: expected choices, since it is no number"
+            yield f"{name}: expected choices, since it is not a number"
             return
         if low is None or high is None or not low < high or (search.log and low <= 0):
-            above = ", above 0 for a logarithm" if search.log else ""
+            above = ", above 0 for a log scale" if search.log else ""
             yield f"{name}: expected choices, or two bounds{above}, got {low} to {high}"
             return
         values = (low, high)

@@ -1,4 +1,4 @@
-"""artifact: the model folder, and the model that it holds.
+"""artifact: the model folder, and the model in it.
 
 May import runtime only.
 """

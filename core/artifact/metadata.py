@@ -1,4 +1,4 @@
-"""What algorithm.json says of a model, and what it may not say."""
+"""algorithm.json, the metadata of a model: its fields, and their limits."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ class InputSignature(BaseModel):
     @classmethod
     def _check_shape(cls, shape: Tuple[int, ...]) -> Tuple[int, ...]:
         if shape[0] != 0 or not all(0 <= size < 2**31 for size in shape):
-            raise ValueError("expected sizes, the first of them 0, which is the batch")
+            raise ValueError("expected a list of sizes, the first of them 0 for the batch")
         if 0 in shape[2:]:
-            raise ValueError("only the first and the second size may be 0, for one that varies")
+            raise ValueError(
+                "only the first and the second size may be 0, which stands for any size"
+            )
         return shape
 
     @property
@@ -69,26 +71,25 @@ class Metadata(BaseModel):
     algorithm: str = Field(max_length=200)
     algorithm_version: str = Field(max_length=200)
     distribution: str = Field(
-        default="", description="what the algorithm was installed by, with version"
+        default="", description="package that the algorithm is from, with its version"
     )
     hyperparameters: Dict[str, Any]
     seed: int
     input: InputSignature
     example: Example
     encoding: Dict[str, Any] = Field(
-        default_factory=dict, description="how training numbered what it found: classes, vocabulary"
+        default_factory=dict,
+        description="numbering from the training, such as classes and vocabulary",
     )
     metrics: Dict[str, float] = Field(default_factory=dict)
-    epoch: Optional[int] = Field(
-        default=None, ge=0, description="after which the parameters stood as they are here"
-    )
+    epoch: Optional[int] = Field(default=None, ge=0, description="epoch whose parameters these are")
     data: Dict[str, str] = Field(
         default_factory=dict, description="channel to the SHA-256 of the examples read from it"
     )
     examples: Dict[str, Dict[str, int]] = Field(
         default_factory=dict,
-        description="channel to how many examples it had, and how many files were left out of it, "
-        "pictures inverted, and the like",
+        description="channel to its number of examples, of files left out, of images inverted, "
+        "and the like",
     )
     headings: Optional[Headings] = Field(
         default=None,
@@ -146,7 +147,7 @@ def name_faults(encoding: Mapping[str, Any]) -> list[str]:
 def _list_faults(names: Any) -> list[str]:
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         return ["expected a list of names"]
-    faults = [f"the name {name!a} stands twice" for name, n in Counter(names).items() if n > 1]
+    faults = [f"the name {name!a} is listed twice" for name, n in Counter(names).items() if n > 1]
     return faults + [fault for fault in map(name_fault, dict.fromkeys(names)) if fault]
 
 
@@ -183,4 +184,4 @@ def _no_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         if not math.isfinite(value):
             yield path, f"expected a finite number, got {value}"
     elif not (value is None or isinstance(value, (bool, int))):
-        yield path, f"expected a type of JSON, got {type(value).__name__}"
+        yield path, f"expected a JSON type, got {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Where an artifact is written: whole or not at all, and what remains of those that were not."""
+"""Writing a model folder completely or not at all, and removing what an aborted run left."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def _is_replaceable(target: Path) -> bool:
     if not target.exists():
         return False
     if not target.is_dir():
-        raise OutputError(f"{target}: a file is in the way: choose another --output")
+        raise OutputError(f"{target}: a file of this name exists: choose another --output")
     ours = {METADATA, SYMBOL, PARAMETERS}
     names = (entry.name for entry in target.iterdir())
     entries = {name for name in names if not staging.is_stage(name, target.name)}
     if not entries <= ours or (entries and METADATA not in entries):
         stranger = min(entries - ours, default="no " + METADATA)
         raise OutputError(
-            f"{target}: holds more than a model ({stranger}), and is left alone: "
+            f"{target}: contains other files than a model ({stranger}), so it is not replaced: "
             "choose another --output"
         )
     return True

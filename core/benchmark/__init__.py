@@ -1,6 +1,6 @@
-"""measuring: a training measured by the rules of MLPerf, here or in a container, as one record.
+"""benchmark: measure a training by the rules of MLPerf, here or in a container.
 
-May import core only: what measures on SageMaker is what measures at home.
+May import core only, so that the same code measures on SageMaker and locally.
 """
 
 from .job import RECORD, Task, measure_job

@@ -1,4 +1,4 @@
-"""The process of one measured run."""
+"""The child process of one measured run: its order comes on stdin, its result goes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measurement as a training job: what the job is told, and the record that it leaves.
+"""A measurement as a SageMaker training job: its hyperparameter, and the record that it writes.
 
 A job of one host has as many runs as it has seeds, each in a process of its own. The hosts of one
 that has several are one run: MXNet's scheduler serves the training that it was started for.
@@ -56,7 +56,7 @@ def measure_job(
     distribution: str,
     reading: Reading,
 ) -> None:
-    """Do ``task`` in a training job, and leave its record; it is there after the first run.
+    """Run ``task`` in a training job and write its record, first after the first run.
 
     Raises InputError where what it was given is wrong. Of several hosts each does this, and the
     chief alone leaves the record; what a training raises is raised there.
@@ -76,7 +76,7 @@ def measure_job(
             _leave(setting, outcomes)
         return
     if len(task.seeds) > 1:
-        raise InputError(f"benchmark: several hosts are one run, of one seed; got {task.seeds}")
+        raise InputError(f"benchmark: with several hosts, expected one seed, got {task.seeds}")
     outcome = measured(setting, task.seeds[0], process_started(), model)
     if outcome is not None:
         _leave(setting, [outcome])

@@ -1,4 +1,4 @@
-"""The machine and the packages that a figure was measured on."""
+"""The machine and the package versions of a measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record: what was measured in one setting, a line of ``results.jsonl`` (docs/benchmark.md).
+"""A record: the measurements of one setting, one line of ``results.jsonl`` (docs/benchmark.md).
 
 The rules are those of MLPerf (P. Mattson et al., "MLPerf training benchmark", MLSys 2020): the
 quality is fixed beforehand, each run has its own seed, and of enough runs the fastest and the
@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class Objective(_Part):
-    """The metric that is judged by, and the value of it that ends the clock."""
+    """The objective metric, and the target value that ends the measurement."""
 
     metric: str
     maximize: bool
@@ -43,7 +43,7 @@ class Objective(_Part):
 
 
 class Place(_Part):
-    """Where it was measured, if that was hired: instances of one type, and their price."""
+    """Where a remote run was measured: instances of one type, and their price."""
 
     instance_type: str
     instances: int = Field(default=1, ge=1)

@@ -1,4 +1,4 @@
-"""Measure a training: each run in a process of its own, for a clean state and its own memory."""
+"""Measure trainings, each run in a process of its own, with a clean state and its own memory."""
 
 from __future__ import annotations
 
@@ -123,4 +123,4 @@ def record_of(
 def _ending(code: int) -> str:
     if code < 0:
         return f"the process was killed by signal {-code}"
-    return f"the process ended with exit code {code}, and said no more"
+    return f"the process ended with exit code {code}, without a message"

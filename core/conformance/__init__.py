@@ -1,10 +1,10 @@
 # ruff: noqa: I001 - checks are shown in the order in which they are imported
-"""conformance: the battery that every plugin passes, built-in or not.
+"""conformance: the checks that every algorithm must pass, built-in or from a plugin.
 
     from algoshelf.core.conformance import conformance_tests
-    test_conformance = conformance_tests(MyAlgorithm)      # in a test module: a case a check
+    test_conformance = conformance_tests(MyAlgorithm)      # in a test module: one case per check
 
-May import core only; pytest is imported only by who runs it.
+May import core only; pytest is imported only when a test asks for its cases.
 """
 
 from __future__ import annotations

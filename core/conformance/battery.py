@@ -1,4 +1,4 @@
-"""The battery: checks by name, what each needs, and what it finds."""
+"""The conformance checks: their names, what each depends on, and what it found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the battery that runs in a fresh process, where nothing is imported yet."""
+"""The part of the conformance checks that runs in a new process, with nothing imported yet."""
 
 from __future__ import annotations
 

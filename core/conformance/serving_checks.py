@@ -1,4 +1,4 @@
-"""Checks that ask the trained model: every content type, batches, and what is to be refused."""
+"""Conformance checks of predictions: content types, batches, and requests that must be refused."""
 
 from __future__ import annotations
 
@@ -104,9 +104,11 @@ def _picture(content_type: str) -> bytes:
     return stream.getvalue()
 
 
-@check("content-types-out", otherwise="input_fn has to read each content type of accepts")
+@check("content-types-out", otherwise="let input_fn read every content type in accepts")
 def content_types_in(battery: Battery) -> Iterator[Fault]:
-    """A request of every content type in ``accepts`` is answered, and alike for one example."""
+    """A request of every content type in ``accepts`` is answered, with the same answer for the
+    same example.
+    """
     accept = best(battery.cls.answered())
     same, other = requests(battery)
     own = battery.model.metadata.example.content_type
@@ -114,8 +116,8 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
     for content_type in battery.cls.accepted():
         if content_type not in same and content_type not in other:
             yield Fault(
-                f"no request of {content_type} could be made to try",
-                f"give ContentType({content_type!r}, …, example=…) a whole request, without "
+                f"the check could not construct a request of {content_type}",
+                f"give ContentType({content_type!r}, …, example=…) a complete request, without "
                 f"{ABRIDGED!r}",
             )
         for body, alike in ((same.get(content_type), True), (other.get(content_type), False)):
@@ -126,20 +128,22 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
             except RAISED as error:
                 yield Fault(
                     f"a request of {content_type} raises {battery.shown(error)}: {excerpt(body)}",
-                    f"read {content_type} in input_fn, or take it from accepts",
+                    f"read {content_type} in input_fn, or remove it from accepts",
                 )
                 continue
             if alike and not close(answer, expected):
                 yield Fault(
-                    f"the artifact's example as {content_type} is answered otherwise than as "
+                    f"the artifact's example as {content_type} gets a different answer than as "
                     f"{own}: {excerpt(answer)}, not {excerpt(expected)}",
-                    "let input_fn bring every content type to one form",
+                    "let input_fn return the same examples for every content type",
                 )
 
 
-@check("example", otherwise="output_fn has to write each content type of answers")
+@check("example", otherwise="let output_fn write every content type in answers")
 def content_types_out(battery: Battery) -> Iterator[Fault]:
-    """Every content type in ``answers`` is written, well formed, with an answer an example."""
+    """A response in every content type in ``answers`` is well formed, with one answer per
+    example.
+    """
     bodies = battery.handlers.example_responses()
     counts: dict[str, int] = {}
     for name, body in bodies.items():
@@ -149,8 +153,8 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
             counts[name] = len(rows_of(body, name))
         except (ValueError, PayloadError) as error:
             yield Fault(
-                f"the answer in {name} is not well formed: {error}: {excerpt(body)}",
-                "write it by algoshelf.core.payload.codecs",
+                f"the response in {name} is malformed: {error}: {excerpt(body)}",
+                "write it with the functions of algoshelf.core.payload",
             )
     if len(set(counts.values())) > 1:
         held = ", ".join(f"{count} in {name}" for name, count in counts.items())
@@ -161,14 +165,14 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
     any_type = battery.handlers.example_response("*/*")
     if any_type != bodies[battery.cls.answered()[0]]:
         yield Fault(
-            "Accept: */* is not answered in the first content type of answers",
-            "choose the type by payload.negotiate(accept, self.answered())",
+            "the response to Accept: */* is not in the first content type of answers",
+            "choose the type with payload.negotiate(accept, self.answered())",
         )
 
 
-@check("content-types-out", otherwise="predict_fn takes a batch of examples")
+@check("content-types-out", otherwise="let predict_fn take a batch of examples")
 def batches(battery: Battery) -> Iterator[Fault]:
-    """A batch is answered as its examples are one by one, in their order."""
+    """A batch gets the same answers, in the same order, as its examples one by one."""
     same, _ = requests(battery)
     content_type = next((name for name in RECORDS if name in same), "")
     records = records_of(same[content_type], content_type) if content_type else None
@@ -194,16 +198,16 @@ def batches(battery: Battery) -> Iterator[Fault]:
     if len(answers) != len(expected):
         yield Fault(
             f"{len(expected)} examples in one request get {len(answers)} answers",
-            "answer every example of a batch",
+            "return one answer for every example of a batch",
         )
     elif not close(answers, expected):
         largest = size_of(expected)
         wrong = next(i for i in range(BATCH) if not close(answers[i], expected[i], largest))
         yield Fault(
-            f"example {wrong + 1} of {BATCH} is answered {excerpt(answers[wrong])} in a "
-            f"batch, {excerpt(expected[wrong])} alone",
-            "let nothing in predict_fn depend on the other examples of the batch: their "
-            "mean, their longest, their order",
+            f"example {wrong + 1} of {BATCH} gets the answer {excerpt(answers[wrong])} in a "
+            f"batch, but {excerpt(expected[wrong])} alone",
+            "make predict_fn independent of the other examples of the batch: their mean, their "
+            "longest, their order",
         )
 
 
@@ -241,9 +245,9 @@ def _joined(batches: list[Any]) -> Any:
 # What is to be refused
 
 
-@check("content-types-out", otherwise="raise PayloadError for what cannot be answered")
+@check("content-types-out", otherwise="raise PayloadError for a request that cannot be answered")
 def refused_requests(battery: Battery) -> Iterator[Fault]:
-    """Whatever bytes come, they are answered or refused with a PayloadError, nothing else."""
+    """Any request body is either answered or refused with a PayloadError."""
     accept = battery.cls.answered()[0]
     same, other = requests(battery)
     for content_type in battery.cls.accepted():
@@ -255,15 +259,15 @@ def refused_requests(battery: Battery) -> Iterator[Fault]:
             except PayloadError as error:
                 if not str(error).strip():
                     yield Fault(
-                        f"{content_type}: {what} is refused without a word",
-                        "say what is wrong, where, and what was expected",
+                        f"{content_type}: {what} is refused without a message",
+                        "say in the message what is wrong, where, and what was expected",
                     )
             except RAISED as error:
                 yield Fault(
                     f"{content_type}: {what} raises {battery.shown(error)}",
-                    "raise MalformedPayloadError where a body does not parse, "
-                    "UnfitPayloadError where it does but cannot be answered; "
-                    "payload.decode_array, decode_records and decode_image do so",
+                    "raise MalformedPayloadError if the body cannot be parsed, and "
+                    "UnfitPayloadError if it can but cannot be answered, as "
+                    "payload.decode_array, decode_records and decode_image do",
                 )
 
 
@@ -295,10 +299,12 @@ def _bodies(good: bytes | None, content_type: str) -> Iterator[tuple[str, bytes]
 
 @check(
     "example",
-    otherwise="raise UnsupportedContentTypeError or NotAcceptableError, of algoshelf.core",
+    otherwise="raise UnsupportedContentTypeError or NotAcceptableError from algoshelf.core",
 )
 def refused_content_types(battery: Battery) -> Iterator[Fault]:
-    """A content type that is not declared is refused, one with parameters or capitals is not."""
+    """An undeclared content type is refused; parameters and capital letters in a declared one are
+    accepted.
+    """
     own = battery.model.metadata.example
     body, first = own.body.encode(), battery.cls.answered()[0]
     check_type = (
@@ -316,7 +322,7 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
         battery,
         NotAcceptableError,
         f"Accept: {UNKNOWN}",
-        "choose the type by payload.negotiate(accept, self.answered())",
+        "choose the type with payload.negotiate(accept, self.answered())",
         partial(battery.handlers.invoke, body, own.content_type, UNKNOWN),
     )
     for content_type in (f"{own.content_type}; charset=utf-8", own.content_type.upper()):
@@ -337,6 +343,6 @@ def _refused(
     except kind:
         return
     except RAISED as error:
-        yield Fault(f"{what} raises {battery.shown(error)}, no {kind.__name__}", change)
+        yield Fault(f"{what} raises {battery.shown(error)} instead of {kind.__name__}", change)
     else:
-        yield Fault(f"{what} is answered", change)
+        yield Fault(f"{what} is answered instead of refused", change)

@@ -1,4 +1,4 @@
-"""Checks that train nothing: what the class declares, and what its source holds."""
+"""Conformance checks without training: what the class declares, and its source code."""
 
 from __future__ import annotations
 
@@ -34,19 +34,22 @@ SUMMARY_LENGTH = 120
 GENERIC = frozenset(["list", "dict", "tuple", "set", "frozenset", "type"])
 
 
-@check(otherwise="the attributes of the class are read when the catalog is: let none of them raise")
+@check(
+    otherwise="make every attribute of the class readable without an exception; the catalog "
+    "reads them all"
+)
 def metadata(battery: Battery) -> Iterator[Fault]:
-    """The class declares all that the catalog shows, in the form that it is shown in."""
+    """The class declares every attribute that the catalog needs, each with the right type."""
     cls = battery.cls
     if not issubclass(cls, Algorithm):
         yield Fault(
-            f"{cls.__name__} is no subclass of Algorithm",
-            "derive it from Classifier, SupervisedAlgorithm or Algorithm, of algoshelf.core",
+            f"{cls.__name__} is not a subclass of Algorithm",
+            "derive it from Classifier, SupervisedAlgorithm or Algorithm in algoshelf.core",
         )
         return
     faults = declaration.faults(cls, battery.reserved)
     for fault in faults:
-        yield Fault(fault, "set it as algoshelf.core.Algorithm declares it")
+        yield Fault(fault, "set it to the type that algoshelf.core.Algorithm declares")
     if faults:
         return
     battery.algorithm  # noqa: B018 - a constructor that raises is a fault
@@ -62,13 +65,13 @@ def metadata(battery: Battery) -> Iterator[Fault]:
         if not METRIC.fullmatch(name) or not meaning.strip():
             yield Fault(
                 f"the metric {name!r} is described as {meaning!r}",
-                "name it CHANNEL:METRIC, such as validation:accuracy, and say in words what "
-                "it measures",
+                "name it CHANNEL:METRIC, such as validation:accuracy, and describe what it "
+                "measures",
             )
     if not any(channel.required for channel in cls.channels):
         yield Fault(
-            "no channel is required, so there may be nothing to learn from",
-            "set required=True on the channel to learn from",
+            "no channel is required, so a training could start without data",
+            "set required=True on the channel with the training data",
         )
 
 
@@ -77,39 +80,43 @@ def _content_types(attribute: str, declared: tuple[ContentType, ...]) -> Iterato
     if not names:
         yield Fault(f"{attribute} is empty", "declare at least one ContentType")
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Fault(f"{attribute} holds {name} twice", "declare each content type once")
+        yield Fault(f"{attribute} lists {name} twice", "declare each content type once")
     for content_type in declared:
         name = content_type.name
         if not MEDIA_TYPE.fullmatch(name) or payload.media_type(name) != name:
             yield Fault(
-                f"{attribute} holds {name!r}, which no request will match",
+                f"{attribute} lists {name!r}, which no request can match",
                 "write the media type in lower case, without parameters: "
                 f"{payload.media_type(name)}",
             )
         if not content_type.description.strip():
             yield Fault(
-                f"{attribute}: {name} has no description", "say what a body of this type holds"
+                f"{attribute}: {name} has no description",
+                "describe what a body of this type contains",
             )
 
 
 @check("metadata", otherwise="set objective to Objective(metric, maximize=…)")
 def objective(battery: Battery) -> Iterator[Fault]:
-    """The objective, and each published figure, is one of the metrics."""
+    """The objective metric, and the metric of each published result, is described in `metrics`."""
     cls = battery.cls
     named = [("objective", cls.objective.metric)]
     named += [("published", result.metric) for result in cls.published]
     for attribute, metric in named:
         if metric not in cls.metrics:
             yield Fault(
-                f"{attribute} names {metric!r}, which is no metric",
-                f"name one of {', '.join(cls.metrics) or 'metrics, which is empty'}, or "
-                "describe it in metrics",
+                f"{attribute} names {metric!r}, which metrics does not describe",
+                "name one of the declared metrics "
+                f"({', '.join(cls.metrics) or 'there are none'}), or "
+                "add it to metrics",
             )
 
 
-@check("metadata", otherwise="let Hyperparameters() and quick be valid")
+@check("metadata", otherwise="make Hyperparameters() and quick valid")
 def hyperparameter_defaults(battery: Battery) -> Iterator[Fault]:
-    """Every hyperparameter has a meaning, each number a range; the defaults and ``quick`` fit."""
+    """Every hyperparameter has a description, each number a range; the defaults and ``quick`` are
+    valid.
+    """
     cls = battery.cls.Hyperparameters
     for info in cls.describe():
         if not info.description.strip():
@@ -120,22 +127,21 @@ def hyperparameter_defaults(battery: Battery) -> Iterator[Fault]:
         kinds = set(info.type.split(" or "))
         if kinds & {"int", "float"} and not info.range:
             yield Fault(
-                f"{info.name} is a number without a range, so that a slip of the pen is "
-                "trained with",
+                f"{info.name} is a number without a range, so a typing mistake would be accepted",
                 f"{info.name}: … = Field(…, ge=…, le=…)",
             )
     try:
         settings(battery.cls)
     except HyperparameterError as error:
         yield Fault(
-            f"no trial is possible: {error}",
-            "give each hyperparameter a default in its range, or set it in quick",
+            f"the defaults are not valid: {error}",
+            "give each hyperparameter a default within its range, or a value in quick",
         )
 
 
-@check("hyperparameter-defaults", otherwise="parse() must take every value as a string")
+@check("hyperparameter-defaults", otherwise="let parse() accept every value as a string")
 def hyperparameter_strings(battery: Battery) -> Iterator[Fault]:
-    """Values come as strings, as SageMaker sends them, and mean the same."""
+    """Hyperparameters given as strings, as SageMaker sends them, have the same values."""
     cls = battery.cls.Hyperparameters
     typed = settings(battery.cls)
     values = typed.model_dump(mode="json")
@@ -146,14 +152,14 @@ def hyperparameter_strings(battery: Battery) -> Iterator[Fault]:
             if getattr(read, name) != getattr(typed, name):
                 yield Fault(
                     f"{name} as the string {text!r} becomes {getattr(read, name)!r}",
-                    "leave Hyperparameters.parse as it is, and let a validator of the field "
-                    "take strings",
+                    "do not override Hyperparameters.parse; let the field's validator accept "
+                    "strings",
                 )
     for name in values:
         hyphens = name.replace("_", "-")
         others = {other: value for other, value in values.items() if other != name}
         if cls.parse({**others, hyphens: values[name]}) != cls.parse(values):
-            yield Fault(f"{hyphens} is not {name}", "leave Hyperparameters.parse as it is")
+            yield Fault(f"{hyphens} is not read as {name}", "do not override Hyperparameters.parse")
 
 
 def _plainly(value: Any) -> str:
@@ -161,9 +167,9 @@ def _plainly(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float, bool)) else json.dumps(value)
 
 
-@check("hyperparameter-defaults", otherwise="what is out of range must raise HyperparameterError")
+@check("hyperparameter-defaults", otherwise="raise HyperparameterError for values out of range")
 def hyperparameter_ranges(battery: Battery) -> Iterator[Fault]:
-    """What is out of its range, of another type or unknown is refused, by name."""
+    """A hyperparameter that is out of range, of a wrong type or unknown is refused by its name."""
     cls = battery.cls.Hyperparameters
     base = settings(battery.cls).model_dump(mode="json")
     wrong = [
@@ -177,7 +183,7 @@ def hyperparameter_ranges(battery: Battery) -> Iterator[Fault]:
         except HyperparameterError as error:
             if name not in str(error):
                 yield Fault(
-                    f"{name} = {value!r} is refused without its name: {error}",
+                    f"the error for {name} = {value!r} does not name the hyperparameter: {error}",
                     "raise ValueError in a validator of the field itself",
                 )
         except Exception as error:
@@ -187,9 +193,9 @@ def hyperparameter_ranges(battery: Battery) -> Iterator[Fault]:
             )
         else:
             yield Fault(
-                f"{name} = {value!r} is taken",
-                "refuse it: let no validator bring a value into range, and no model_config "
-                "allow what is unknown",
+                f"{name} = {value!r} is accepted",
+                "refuse it: no validator may clip values into the range, and model_config may not "
+                "allow unknown names",
             )
 
 
@@ -209,9 +215,9 @@ def _outside(cls: type[Hyperparameters], name: str, field: FieldInfo) -> Iterato
                 yield str(limit + beyond * max(1, abs(limit) if isinstance(limit, float) else 1))
 
 
-@check("hyperparameter-strings", otherwise="let every value be one that JSON has a form for")
+@check("hyperparameter-strings", otherwise="use types that JSON can represent")
 def hyperparameter_round_trip(battery: Battery) -> Iterator[Fault]:
-    """Hyperparameters come back from JSON, as the artifact keeps them, as they were."""
+    """Hyperparameters written to the artifact as JSON and read back are unchanged."""
     typed = settings(battery.cls)
     text = json.dumps(typed.model_dump(mode="json"), allow_nan=False)
     read = battery.cls.Hyperparameters.parse(json.loads(text))
@@ -220,14 +226,15 @@ def hyperparameter_round_trip(battery: Battery) -> Iterator[Fault]:
         if one != other:
             yield Fault(
                 f"{name} was {one!r} and is {other!r} after a round trip through JSON",
-                "use a type that pydantic writes and reads as the same JSON, and no "
-                "validator that changes a value twice",
+                "use a type that pydantic writes to JSON and reads back unchanged, and no "
+                "validator "
+                "that changes a value again each time",
             )
 
 
-@check("metadata", otherwise="the source has to be readable as UTF-8")
+@check("metadata", otherwise="save the source as UTF-8")
 def python_3_8(battery: Battery) -> Iterator[Fault]:
-    """The source runs on Python 3.8, which AWS's MXNet images have."""
+    """The source code runs on Python 3.8, the version in AWS's MXNet images."""
     for path in sources(battery.cls):
         try:
             source = path.read_text(encoding="utf-8")
@@ -239,9 +246,9 @@ def python_3_8(battery: Battery) -> Iterator[Fault]:
             continue
         for line, what in _evaluated(source, tree):
             yield Fault(
-                f"{path}, line {line}: {what} is evaluated, which Python 3.8 cannot",
-                "from __future__ import annotations; and in a class of hyperparameters, "
-                "whose annotations pydantic evaluates, Optional[int], List[str] of typing",
+                f"{path}, line {line}: Python 3.8 cannot evaluate {what}",
+                "add `from __future__ import annotations`; in a class of hyperparameters, whose "
+                "annotations pydantic evaluates, write Optional[int] and List[str] from typing",
             )
 
 
@@ -279,12 +286,11 @@ def _is_newer(part: ast.expr) -> bool:
 @check(
     "metadata",
     otherwise=(
-        "the class has to be importable by its module's name, and its constructor to "
-        "take no arguments"
+        "make the class importable by its module's name, with a constructor without arguments"
     ),
 )
 def imports(battery: Battery) -> Iterator[Fault]:
-    """Looking at it imports no mxnet, it never imports an AWS SDK, and of algoshelf only core."""
+    """The module imports no mxnet at import time, no AWS SDK at all, and only algoshelf.core."""
     loaded = battery.described["modules"]
     for name in HEAVY:
         if name in loaded:
@@ -300,16 +306,16 @@ def imports(battery: Battery) -> Iterator[Fault]:
 
 def _instead_of(name: str) -> str:
     if name.split(".")[0] in AWS:
-        return "leave it out: what trains and answers in a container has local files only, "
-        "and may have no such package"
+        return "remove it: training and serving in a container use local files only, and the "
+        "package may not be installed there"
     if name.startswith(REGISTRY):
-        return "import algoshelf.core only: the registry is not shipped into a container"
+        return "import algoshelf.core only: the registry is not in the container"
     if name == "mxnet":
         return (
-            "from algoshelf.core import mx, which imports mxnet when it is first used, and use it "
-            "within functions only: not even as the base of a class at the top of a module"
+            "use `from algoshelf.core import mx`, which imports mxnet at its first use, and use mx "
+            "inside functions only, also not as a base class at module level"
         )
-    return "import it within the function that uses it, so that `algoshelf list` stays quick"
+    return "import it inside the function that uses it, so that `algoshelf list` stays fast"
 
 
 def _where(battery: Battery, name: str) -> str:
@@ -332,9 +338,9 @@ def _imported(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-@check("imports", otherwise="the class has to be importable by its module's name")
+@check("imports", otherwise="make the class importable by its module's name")
 def import_time(battery: Battery) -> Iterator[Fault]:
-    """Importing it takes little, since every command imports every plugin."""
+    """The module is fast to import, since every command imports every plugin."""
     found = battery.described
     if found["seconds"] > _limit(found):
         found = child.describe(battery.cls)  # a machine may be busy for a moment
@@ -345,7 +351,7 @@ def import_time(battery: Battery) -> Iterator[Fault]:
     yield Fault(
         f"importing it takes {found['seconds']:.2f} s; importing all of core takes "
         f"{found['core_seconds']:.2f} s, and the limit is {_limit(found):.2f} s",
-        "compute nothing at the top of the module, and import within functions what takes long"
+        "compute nothing at module level, and import slow modules inside functions"
         + (f" (it imports {', '.join(others[:20])})" if others else ""),
     )
 
@@ -354,14 +360,15 @@ def _limit(found: Mapping[str, Any]) -> float:
     return max(LEAST_IMPORT_SECONDS, MOST_IMPORT_RATIO * float(found["core_seconds"]))
 
 
-@check("metadata", otherwise="sample() must return a dict of channel to path")
+@check("metadata", otherwise="return a dict of channel to path from sample()")
 def sample(battery: Battery) -> Iterator[Fault]:
-    """There is something to train on: a bundled sample, or channels that were given."""
+    """There is data to train on: a bundled sample, or channels given to the check."""
     if not battery.channels:
         yield Fault(
             "it bundles no sample, and no channel was given",
-            "override sample() with a small real sample, or give the check data: --channel "
-            "train=PATH, or channels={'train': PATH}",
+            "override sample() to return a small real sample, or give the check data with "
+            "--channel "
+            "train=PATH (in Python, channels={'train': PATH})",
         )
         return
     try:
@@ -370,6 +377,6 @@ def sample(battery: Battery) -> Iterator[Fault]:
         for fault in error.faults:
             yield Fault(
                 fault,
-                "let sample() name declared channels and files that are installed: list them "
-                "in the package data of your distribution",
+                "let sample() return declared channels and installed files: list the files in the "
+                "package data of your distribution",
             )

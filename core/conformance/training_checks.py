@@ -1,4 +1,4 @@
-"""Checks that train: the same bytes each time, on any devices, interrupted or not."""
+"""Conformance checks of training: reproducible, on any devices, interrupted or not."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MOST_DISTANCE = 0.02
 MOST_DISTANCE_OF_REPLICAS = 0.25
 OF_A_REPLICA = frozenset(["BatchNorm", "Dropout", "RNN"])
 RANDOM = (
-    "draw every random number from run.rng(…), and let nothing depend on the order of a "
-    "set or a folder, on the time, or on what was trained before"
+    "draw every random number from run.rng(…), and depend neither on the order of a set or a "
+    "folder, nor on the time, nor on earlier trainings"
 )
 MOST_FILES = 50
 
@@ -37,10 +37,12 @@ MOST_FILES = 50
 @check(
     "sample",
     "hyperparameter-defaults",
-    otherwise="train(run) has to learn from the sample and end with run.save(…)",
+    otherwise="let train(run) learn from the sample and end with run.save(…)",
 )
 def training(battery: Battery) -> Iterator[Fault]:
-    """It learns from the sample, reports metrics that it declares, and leaves an artifact."""
+    """Training on the sample reports declared metrics only, among them the objective, and saves a
+    model.
+    """
     cls, trial = battery.cls, battery.trial
     trial(battery.trained)
     battery.decisions = trial.decisions
@@ -49,7 +51,7 @@ def training(battery: Battery) -> Iterator[Fault]:
     if unknown:
         yield Fault(
             f"it reports {', '.join(unknown)}, which metrics does not describe",
-            "describe each in metrics",
+            "describe each of them in metrics",
         )
     channel = cls.objective.metric.split(":")[0]
     if (
@@ -59,43 +61,44 @@ def training(battery: Battery) -> Iterator[Fault]:
     ):
         yield Fault(
             f"it never reports its objective {cls.objective.metric}",
-            "run.report({…}) it after each epoch: early stopping and tuning go by it",
+            "report it with run.report({…}) after each epoch: early stopping and tuning depend "
+            "on it",
         )
     silent = sorted(set(battery.channels) - set(metadata.data))
     if silent:
         yield Fault(
-            f"the artifact does not say what data of {', '.join(silent)} it learned from",
-            "run.data[channel] = the SHA-256 of the examples that were read",
+            f"the artifact does not record the data of the channels {', '.join(silent)}",
+            "set run.data[channel] to the SHA-256 of the examples that were read",
         )
     if metadata.hyperparameters != settings(cls).model_dump(mode="json"):
         yield Fault(
-            "the artifact holds other hyperparameters than it was trained with",
-            "keep what the run was given in run.hyperparameters",
+            "the artifact holds different hyperparameters from those of the training",
+            "do not change run.hyperparameters",
         )
 
 
 @check(
     "training",
-    otherwise=(
-        "the artifact's own example (run.save(…, example=…)) must be a request that it answers"
-    ),
+    otherwise=("give run.save(…, example=…) a request that the model can answer"),
 )
 def example(battery: Battery) -> Iterator[Fault]:
-    """The artifact loads, and answers the example that it carries: a server proves itself so."""
+    """The saved model loads and answers its own example request, which a server uses as a health
+    check.
+    """
     content_type = battery.model.metadata.example.content_type
     if content_type not in battery.cls.accepted():
         yield Fault(
-            f"the artifact's example is {content_type}, which accepts does not list",
-            "give an example of a type that is accepted",
+            f"the artifact's example request is {content_type}, which accepts does not list",
+            "give an example of a content type in accepts",
         )
     for accept, body in battery.handlers.example_responses().items():
         if not isinstance(body, bytes) or not body:
-            yield Fault(f"output_fn gives {body!r} for {accept}", "return the body as bytes")
+            yield Fault(f"output_fn returns {body!r} for {accept}", "return the body as bytes")
 
 
 @check("training", "imports", otherwise=RANDOM)
 def determinism(battery: Battery) -> Iterator[Fault]:
-    """The same seed gives the same artifact, byte for byte, here and in a fresh process."""
+    """The same seed gives the same model files, byte for byte, in this process and in a new one."""
     again = battery.trial(battery.folder / "again")
     yield from _differences(battery.trained, again, "a second training in this process")
     there = Path(battery.fresh.value("train"))
@@ -107,10 +110,11 @@ def _differences(one: Path, other: Path, which: str) -> Iterator[Fault]:
     for name, change in (
         (
             SYMBOL,
-            "name no block by a counter of your own; build the network in the same order each time",
+            "do not name blocks by a counter of your own; build the network in the same order "
+            "each time",
         ),
         (PARAMETERS, RANDOM),
-        (METADATA, "put nothing into it that depends on time, place or chance"),
+        (METADATA, "store nothing in it that depends on the time, the machine or chance"),
     ):
         if (one / name).read_bytes() == (other / name).read_bytes():
             continue
@@ -121,41 +125,40 @@ def _differences(one: Path, other: Path, which: str) -> Iterator[Fault]:
             if not keys:
                 continue  # it differs by the digests of the files that differ
             inside = f" ({', '.join(keys)})"
-        yield Fault(f"{which} gives another {name}{inside}", change)
+        yield Fault(f"{which} gives a different {name}{inside}", change)
 
 
 @check(
     "example",
     "imports",
-    otherwise=(
-        "model_fn(folder) has to load what train left, in a process that knows nothing "
-        "of the training"
-    ),
+    otherwise=("let model_fn(folder) load the saved model in a process that did not train it"),
 )
 def fresh_process(battery: Battery) -> Iterator[Fault]:
-    """A process that has never seen the training loads the artifact and answers the same."""
+    """A new process that did not train the model loads it and gives the same answers."""
     here = battery.handlers.example_responses()
     there = battery.fresh.value("answer")
     for name, body in here.items():
         if base64.b64decode(there.get(name, "")) != body:
             yield Fault(
-                f"a fresh process answers the example otherwise ({name})",
-                "keep all that answering needs in the artifact (encoding=…), nothing on the "
-                "class or in a global",
+                f"a new process answers the example request differently ({name})",
+                "store everything that prediction needs in the artifact (encoding=…), and "
+                "nothing on "
+                "the class or in a global variable",
             )
 
 
 @check(
-    "determinism", otherwise="create parameters on all of run.devices, and divide a batch over them"
+    "determinism",
+    otherwise="create the parameters on all of run.devices, and split each batch over them",
 )
 def devices(battery: Battery) -> Iterator[Fault]:
-    """Two devices learn what one learns, but for rounding."""
+    """Training on two devices gives the parameters of training on one, except for rounding."""
     two = battery.trial(battery.folder / "devices", devices="cpu:2")
     one, other = _parameters(battery.trained), _parameters(two)
     if {n: a.shape for n, a in one.items()} != {n: a.shape for n, a in other.items()}:
         yield Fault(
-            "two devices give other parameters, or other shapes, than one",
-            "let the network depend on the data and the hyperparameters alone",
+            "two devices give parameters with different names or shapes from those of one",
+            "let the network depend only on the data and the hyperparameters",
         )
         return
     graph = json.loads((two / SYMBOL).read_bytes())
@@ -168,10 +171,11 @@ def devices(battery: Battery) -> Iterator[Fault]:
     distance = math.sqrt(apart / max(1e-12, size))
     if not distance <= limit:
         yield Fault(
-            f"the parameters learned on cpu:2 are {distance:.2g} of their size away from "
-            f"those learned on cpu; the limit is {limit:g}",
-            "sum gradients, or sums and counts, over all of run.devices before a step, and "
-            "divide by the examples of the whole batch",
+            f"the parameters trained on cpu:2 differ from those trained on cpu by {distance:.2g} "
+            "of "
+            f"their norm; the limit is {limit:g}",
+            "before each step, sum the gradients (or sums and counts) over all of run.devices, and "
+            "divide by the number of examples in the whole batch",
         )
 
 
@@ -179,15 +183,18 @@ def _parameters(folder: Path) -> dict[str, Array]:
     return params.read(folder / PARAMETERS).arrays
 
 
-@check("determinism", otherwise="a run that goes on from its checkpoint must not raise")
+@check("determinism", otherwise="let a training resume from its checkpoint without an exception")
 def interruption(battery: Battery) -> Iterator[Fault]:
-    """Stopped and started again, it ends with the very bytes of the uninterrupted run."""
+    """A training that is stopped and resumed ends with the same model files as an uninterrupted
+    one.
+    """
     decisions = battery.decisions
     if decisions == 0:
         yield Fault(
-            "train never asks run.decide(), so it cannot be interrupted",
-            "between steps: decision = run.decide(); checkpoint where decision.save, raise "
-            "Stopped where decision.stop, end where decision.over",
+            "train never calls run.decide(), so it cannot be interrupted",
+            "between steps, call decision = run.decide(); checkpoint if decision.save is set, "
+            "raise "
+            "Stopped if decision.stop is set, and end if decision.over is set",
         )
         return
     kept, output = battery.folder / "checkpoints", battery.folder / "resumed"
@@ -200,23 +207,23 @@ def interruption(battery: Battery) -> Iterator[Fault]:
         else:
             if battery.trial.decisions > at:
                 yield Fault(
-                    "it goes on although run.decide() said stop",
-                    "raise Stopped(message, decision.stop) where decision.stop is set",
+                    "it continues although decision.stop was set",
+                    "raise Stopped(message, decision.stop) if decision.stop is set",
                 )
                 return
             break
         if at > 0 and not any(entry.name.startswith("step-") for entry in entries(kept)):
             yield Fault(
-                "it stopped without keeping a checkpoint",
-                "call run.checkpoint(…) where decision.save is set, before raising Stopped",
+                "it stopped without a checkpoint",
+                "call run.checkpoint(…) if decision.save is set, before raising Stopped",
             )
             return
     battery.trial(output, checkpoints=kept)
-    for fault in _differences(battery.trained, output, "the run that went on from its checkpoint"):
+    for fault in _differences(battery.trained, output, "the resumed training"):
         yield Fault(
             fault.wrong,
-            "keep in the checkpoint all that the next step depends on: step, parameters, the "
-            "optimizer's state, sums of an epoch; and draw random numbers by the step, "
+            "store in the checkpoint all that the next step depends on: the step, the parameters, "
+            "the optimizer's state, the sums of the epoch; and draw random numbers by the step, "
             "run.rng(purpose, step)",
         )
 
@@ -224,24 +231,22 @@ def interruption(battery: Battery) -> Iterator[Fault]:
 @check(
     "interruption",
     "example",
-    otherwise="end the training where run.decide().over is set, and save what there is",
+    otherwise="end the training if run.decide().over is set, and save the model",
 )
 def time_limit(battery: Battery) -> Iterator[Fault]:
-    """When its time is over it ends, and saves a model that answers."""
+    """A training ends at its time limit and saves a working model."""
     output = battery.trial(battery.folder / "limited", max_runtime=1e-9)
     if 2 < battery.decisions <= battery.trial.decisions:
         yield Fault(
-            "it goes on although run.decide() said that the time is over",
-            "end the training where decision.over is set, and save what there is",
+            "it continues although decision.over was set at the time limit",
+            "end the training if decision.over is set, and save the model",
         )
     Handlers.load(battery.algorithm, output).example_responses()
 
 
-@check(
-    "example", otherwise="evaluate(model, path) has to return an Evaluation for the test channel"
-)
+@check("example", otherwise="let evaluate(model, path) return an Evaluation for the test channel")
 def evaluation(battery: Battery) -> Iterator[Fault]:
-    """The model can be measured on the test channel, and its examples shown."""
+    """The model can be evaluated on the test channel, and example predictions can be shown."""
     path = battery.channels.get(TEST)
     if path is None or battery.cls.evaluate is Algorithm.evaluate:
         return
@@ -252,20 +257,20 @@ def evaluation(battery: Battery) -> Iterator[Fault]:
         or not all(math.isfinite(v) for v in found.metrics.values())
     ):
         yield Fault(
-            f"evaluate gives {found.metrics} of {found.examples} examples",
+            f"evaluate returns {found.metrics} for {found.examples} examples",
             "return finite metrics of at least one example",
         )
     drawn = battery.algorithm.sketch(path, battery.model, 3, 80)
     if not isinstance(drawn, str):
         yield Fault(
-            f"sketch gives {type(drawn).__name__}",
-            "return text; an empty one where there is nothing to draw",
+            f"sketch returns {type(drawn).__name__}",
+            "return a str, empty if there is nothing to draw",
         )
 
 
-@check("training", otherwise="raise DataError, with the path, for what cannot be read")
+@check("training", otherwise="raise a DataError with the path for data that cannot be read")
 def refused_data(battery: Battery) -> Iterator[Fault]:
-    """Data that cannot be learned from is refused with a DataError that names the file."""
+    """Unusable data is refused with a DataError that names the file."""
     for channel in battery.cls.channels:
         if channel.name not in battery.channels:
             continue
@@ -276,20 +281,20 @@ def refused_data(battery: Battery) -> Iterator[Fault]:
             except InputError as error:
                 if str(path) not in str(error):
                     yield Fault(
-                        f"the channel {channel.name} as {what} is refused without its path: "
+                        f"the error for {what} as the channel {channel.name} does not name the "
+                        "path: "
                         f"{error}",
-                        "begin the message with the path of the file, and its line where it "
-                        "has one",
+                        "begin the message with the path of the file, and the line if there is one",
                     )
             except RAISED as error:
                 yield Fault(
-                    f"the channel {channel.name} as {what} raises {battery.shown(error)}",
-                    'raise DataError(f"{path}: …"), which says what was expected; '
-                    "algoshelf.core.data.files reads so",
+                    f"{what} as the channel {channel.name}: raises {battery.shown(error)}",
+                    'raise DataError(f"{path}: …") with what was expected, as the readers in '
+                    "algoshelf.core.data.files do",
                 )
             else:
                 yield Fault(
-                    f"it learns from {what} as the channel {channel.name}",
+                    f"{what} as the channel {channel.name} is accepted",
                     "refuse it with DataError",
                 )
 

@@ -1,4 +1,4 @@
-"""A trial: the shortest training that is a real one, the same each time."""
+"""The short training that the conformance checks run, the same each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""container: a SageMaker container: its paths, its job, and AWS's toolkit.
+"""container: training jobs in a SageMaker container, and serving under AWS's toolkit.
 
 May import all of core.
 """

@@ -1,4 +1,4 @@
-"""A training job in a container: an algorithm trained as SageMaker says, and how that ends.
+"""A training job in a SageMaker container: from SageMaker's files to the model, and its exit code.
 
 AWS's toolkit runs a script with the hyperparameters as ``--name value`` and the folders in SM_*
 variables; in an image of one's own the same stands in files under /opt/ml. Either is read here.

@@ -1,4 +1,4 @@
-"""Answering under AWS's serving toolkit, which calls ``model_fn`` and ``transform_fn`` of a module.
+"""Serving under AWS's MXNet toolkit, which calls ``model_fn`` and ``transform_fn`` of a module.
 
 Source: sagemaker-inference 1.10.1, sagemaker-mxnet-inference 1.5.5. The toolkit takes either
 ``transform_fn`` or ``input_fn``, ``predict_fn`` and ``output_fn``, and refuses a module with both.

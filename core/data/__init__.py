@@ -1,4 +1,4 @@
-"""data: what examples come from: files of every kind, read whole or piece by piece.
+"""data: examples from files of every kind, read whole or in pieces.
 
 May import runtime only.
 """

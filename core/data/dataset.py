@@ -1,4 +1,4 @@
-"""Examples to learn from: a Dataset gives any of them by index, and everything else is order.
+"""The Dataset interface: examples by index; splitting, batching and prefetching of them.
 
 The order is a function of (seed, epoch) only, so that a run can be repeated, resumed in the
 middle of an epoch, and divided among hosts.
@@ -170,8 +170,8 @@ def hold_out(
     for members in _strata(dataset):
         if len(members) < 2:
             raise DataError(
-                f"{_stratum(dataset, members)} one example: too few to hold one out for "
-                "validation. Add examples, or give a validation channel"
+                f"{_stratum(dataset, members)} only one example, too few to hold one out for "
+                "validation: add examples, or give a validation channel"
             )
         count = min(len(members) - 1, max(1, round(fraction * len(members))))
         held.append(rng.permutation(members)[:count])

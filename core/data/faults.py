@@ -1,4 +1,4 @@
-"""What is wrong with a table of numbers, column by column: all of it at once."""
+"""Find what is wrong with a table of numbers, all faults at once, column by column."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Found:
             found.append(f"line {self.blank[0]} is empty{more}")
         if self.ragged:
             line, cells = self.ragged[0]
-            more = f", and {self.ragged_count - 1:,} more lines are not of {self.width} either"
+            more = f", and {self.ragged_count - 1:,} more lines do not have {self.width} either"
             columns = f"line {line} has {cells} columns, expected {self.width}"
             found.append(columns + (more if self.ragged_count > 1 else ""))
         shown = sorted(self.columns)[:MOST_COLUMNS]
@@ -115,7 +115,7 @@ class _Found:
         kinds = [kind for found in self.columns.values() for kind in found.values()]
         in_line_1 = bool(kinds) and all((kind.line, kind.count) == (1, 1) for kind in kinds)
         if in_line_1 and not (self.ragged or self.blank) and self.lines > 1:
-            return "--header yes takes line 1 for headings"
+            return "--header yes reads line 1 as headings"
         found = {name for kinds in self.columns.values() for name in kinds}
         if MARKED in found:
             cell = next(k[MARKED].cell for k in self.columns.values() if MARKED in k)

@@ -1,4 +1,4 @@
-"""Reading the files of a channel: every fault names its file, and its line where it has one."""
+"""Read the files of a channel: CSV, npy, JSON lines; every error names its file and line."""
 
 from __future__ import annotations
 
@@ -214,8 +214,9 @@ def parse_labelled(
     if len(wrong):
         row = wrong[0]
         raise DataError(
-            f"{path}: line {first_line + row}: the label {rows[row, 0]:g} is no whole number from "
-            f"0 to {labels - 1}" + (f" (nor are {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+            f"{path}: line {first_line + row}: the label {rows[row, 0]:g} is not a whole number "
+            f"from 0 to {labels - 1}"
+            + (f" (nor are {len(wrong) - 1} more)" if len(wrong) > 1 else "")
         )
     return rows
 
@@ -290,8 +291,8 @@ def _check_unpacked(path: Path, size: int) -> None:
     most = max(MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO * path.stat().st_size)
     if size > most:
         raise DataError(
-            f"{path}: its arrays take {size:,} bytes, expected {most:,} at most of a file of this "
-            "size: save them with numpy.savez, without compression"
+            f"{path}: its arrays would take {size:,} bytes, but a file of this size may hold at "
+            f"most {most:,}: save them with numpy.savez, without compression"
         )
 
 
@@ -300,7 +301,7 @@ def read_image_bytes(path: Path) -> bytes:
     with open_bytes(path) as stream:
         body = stream.read(MOST_IMAGE_BYTES + 1)
     if len(body) > MOST_IMAGE_BYTES:
-        raise DataError(f"{path}: longer than {MOST_IMAGE_BYTES:,} bytes: no image to learn from")
+        raise DataError(f"{path}: longer than {MOST_IMAGE_BYTES:,} bytes, the limit of an image")
     return body
 
 

@@ -1,4 +1,4 @@
-"""Examples that are read when they are asked for: data larger than memory.
+"""Image datasets that are read on demand, for data larger than memory.
 
 Each class here is a Dataset (training/data.py), so the ready loop shuffles, shards and prefetches
 it. Memory holds where each example is found and its label; ``take`` reads the rest, and any number
@@ -290,14 +290,14 @@ class ImageFiles(_Images):
         found = class_folders(path)
         if not found.files:
             raise DataError(
-                f"{path}: holds no subfolder with PNG, JPEG or WebP images, one a class"
-                + (f" ({found.note})" if found.note else "")
+                f"{path}: contains no subfolders with PNG, JPEG or WebP images: expected one "
+                "subfolder per class" + (f" ({found.note})" if found.note else "")
             )
         names = sorted(found.files) if classes is None else list(classes)
         strangers = sorted(found.files.keys() - set(names))
         if strangers:
             raise DataError(
-                *(f"{path / name}: no class of the training has this name" for name in strangers)
+                *(f"{path / name}: the training has no class of this name" for name in strangers)
             )
         paths = [file for name in names for file in found.files.get(name, ())]
         sizes = [len(found.files.get(name, ())) for name in names]
@@ -413,7 +413,7 @@ class RecordImages(_Images):
         wrong = np.flatnonzero(~((labels >= 0) & (labels < count) & (labels == np.floor(labels))))
         if len(wrong):
             number = int(wrong[0])
-            what = f"the label {labels[number]:g} is no whole number from 0 to {count - 1}"
+            what = f"the label {labels[number]:g} is not a whole number from 0 to {count - 1}"
             raise self._fault(number, self._starts[number], what)
         return labels.astype(np.int32)
 
@@ -489,7 +489,8 @@ class CsvRows:
     def __init__(self, path: Path, *, features: int, classes: Sequence[str]) -> None:
         if path.suffix == ".gz":
             raise DataError(
-                f"{path}: lines of a compressed file cannot be read one by one: gunzip it first"
+                f"{path}: a compressed file cannot be read line by line: decompress it first "
+                "with gunzip"
             )
         self._classes = list(classes)
         self._features = features

@@ -1,4 +1,4 @@
-"""What lies in a folder of data and is none: it is left out, and said."""
+"""Files in a data folder that are not data (README, _SUCCESS, …): left out, and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""numpy's own format, its header read without evaluating it."""
+"""numpy's npy format, with a header that is parsed without being evaluated."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def npy_layout(body: bytes, size: int) -> tuple[numpy.dtype[Any], bool, tuple[in
     promised, held = math.prod(shape) * stored.itemsize, size - offset
     if promised != held:
         raise MalformedPayloadError(
-            f"the npy header promises {promised} bytes of data (shape {shape}, {descr}), "
+            f"the npy header announces {promised} bytes of data (shape {shape}, {descr}), "
             f"the body holds {held}"
         )
     if not promised:
@@ -81,7 +81,7 @@ def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:
     Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
     """
     if body[:6] != b"\x93NUMPY" or len(body) < 12:
-        raise MalformedPayloadError("the body is no npy array: expected what numpy.save writes")
+        raise MalformedPayloadError("the body is not an npy array, as numpy.save writes it")
     if body[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         raise MalformedPayloadError(
             f"npy format {body[6]}.{body[7]} is unknown, expected 1.0, 2.0 or 3.0"
@@ -90,7 +90,7 @@ def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:
     (length,) = struct.unpack_from(layout, body, 8)
     if length > min(MAX_NPY_HEADER, len(body) - start):
         raise MalformedPayloadError(
-            f"the npy header promises {length} bytes for itself, expected {MAX_NPY_HEADER} at "
+            f"the npy header announces a length of {length} bytes, expected {MAX_NPY_HEADER} at "
             f"most; the body holds {len(body) - start}"
         )
     header = body[start : start + length]

@@ -1,4 +1,4 @@
-"""Numbers in text: lines of CSV, read fast where they are plain and exactly where they are not."""
+"""Parse the numbers in lines of CSV: fast where they are plain, and exactly where they are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a file of a channel: packed or not, and what it is by its first bytes."""
+"""Open a file of a channel: detect its format from the first bytes, and decompress it."""
 
 from __future__ import annotations
 

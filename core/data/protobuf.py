@@ -1,4 +1,4 @@
-"""RecordIO-protobuf, the format of SageMaker's built-in algorithms: a row of numbers a record.
+"""RecordIO-protobuf, the format of SageMaker's built-in algorithms: one row of numbers per record.
 
 A body is one message ``aialgs.data.Record`` of protocol buffers, read here as far as it holds
 numbers: maps ``features`` and ``label`` from a name to a tensor of float32, float64 or int32, dense
@@ -125,7 +125,7 @@ def _tensor(value: bytes, columns: int | None) -> Array:
     """The numbers (D,) in a message Value: float32, or float64 for what is not float32."""
     tensors = [(number, inner) for number, inner in _fields(value) if number in _TENSORS]
     if not tensors:
-        raise _WireError("its feature is no tensor of numbers")
+        raise _WireError("its feature is not a tensor of numbers")
     kind, message = tensors[-1]  # of one-of, the last counts
     parts: dict[int, list[bytes | int]] = {}
     for number, inner in _fields(_message(message)):
@@ -197,7 +197,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
         elif kind in (_BITS32, _BITS64):
             length = 4 if kind == _BITS32 else 8
         else:
-            raise _WireError("is no message of protocol buffers")
+            raise _WireError("is not a protocol buffers message")
         if length > len(message) - position:
             raise _WireError("the message is cut short")
         yield number, message[position : position + length]

@@ -1,4 +1,4 @@
-"""RecordIO, the framing of MXNet's and SageMaker's record files: bodies behind a magic number.
+"""RecordIO, the framing of MXNet's and SageMaker's record files: records after a magic number.
 
 A frame is the magic number, a word of 3 bits (whole, first, middle or last part) and 29 bits (the
 length), and the part, filled up to a multiple of 4 bytes. A body that holds the magic number at
@@ -37,7 +37,7 @@ def parts(header_at: Callable[[int], bytes], start: int) -> Iterator[tuple[int, 
         (word,) = struct.unpack_from("<I", header, len(MAGIC))
         kind, length = word >> _LENGTH_BITS, word & MOST_BODY_BYTES
         if header[: len(MAGIC)] != MAGIC or kind not in expected:
-            raise FramingError("is damaged, or this is no RecordIO file")
+            raise FramingError("is damaged, or this is not a RecordIO file")
         at += HEADER_BYTES
         yield at, length
         if kind in (_WHOLE, _LAST):

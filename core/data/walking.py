@@ -1,4 +1,4 @@
-"""All files below a folder: each real folder is visited once, wherever links lead."""
+"""List all files below a folder; each real folder is visited once, wherever links lead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading answers, whatever their content type, and comparing them."""
+"""Read the answers of a model in any content type, and compare them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to a model answered together, each as it would be alone, and step by step.
+"""Batch prediction: requests computed together, each with the answer that it would get alone.
 
 Small requests are decoded one by one and computed together. A request of many examples is computed
 in parts, of so many examples as take STEP_SECONDS, and its answer joined: whoever goes through the
@@ -312,7 +312,7 @@ def _answer_group(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]:
         try:
             return _answer_joined(answering, batch)
         except Exception:  # of whom it is shows when each is asked alone
-            log.debug("a batch is asked again, one by one", exc_info=True)
+            log.debug("a batch failed; its requests are computed again, one by one", exc_info=True)
     return [answering.reply_alone(each) for each in batch]
 
 
@@ -323,7 +323,7 @@ def _answer_joined(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]
         joined = np.concatenate([each.examples for each in batch])
     prediction = answering.predicted(joined)
     if len(prediction) != len(joined):
-        raise InputError("predict_fn does not give an answer an example")
+        raise InputError("predict_fn does not return one answer per example")
     replies, start = [], 0
     for each in batch:
         part = prediction[start : start + len(each.examples)]

@@ -1,4 +1,4 @@
-"""payload: what requests and answers are made of: content types, decoding, encoding, negotiation.
+"""payload: the bodies of requests and answers: content types, decoding, encoding, negotiation.
 
 May import runtime and data.
 """

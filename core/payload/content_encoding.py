@@ -1,4 +1,4 @@
-"""Bodies that are compressed on their way (Content-Encoding), decoded piece by piece."""
+"""Compressed request bodies (Content-Encoding), decompressed piece by piece."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Inflater:
                 # One byte more than may come, which shows that there is more.
                 part = self._member.decompress(piece, self._most - self._size + 1)
             except zlib.error as error:
-                raise MalformedPayloadError(f"the body is no gzip: {error}") from None
+                raise MalformedPayloadError(f"the body is not gzip: {error}") from None
             self._size += len(part)
             if self._size > self._most:
                 raise PayloadTooLargeError(
-                    f"a body may hold {self._most:,} bytes, when it is decompressed too"
+                    f"a body may have at most {self._most:,} bytes, also after decompression"
                 )
             found.append(part)
             piece = self._member.unused_data
@@ -60,5 +60,5 @@ def inflater(content_encoding: str, most: int) -> Inflater | None:
     if encoding in _GZIP:
         return Inflater(most)
     raise UnsupportedContentTypeError(
-        f"Content-Encoding {encoding[:40]!r} is not decoded: expected {ACCEPTED}, or none"
+        f"Content-Encoding {encoding[:40]!r} is not supported: expected {ACCEPTED}, or none"
     )

@@ -1,4 +1,4 @@
-"""Content types: their names, other names for them, and the extensions of files."""
+"""Content types: their names, aliases, and file extensions."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
     expected = f"expected {either(accepted)}"
     if media in ("", FORM):
         said = (
-            f"Content-Type is {FORM}, which curl -d says of any body"
+            f"Content-Type is {FORM}, which curl -d sends with any body"
             if media
             else "no Content-Type"
         )
         raise UnsupportedContentTypeError(
-            f"{said}: say what the body is by a header, as in "
+            f"{said}: give the type of the body in a header, as in "
             f"curl -H 'Content-Type: {accepted[0]}' --data-binary @FILE; {expected}"
         )
     raise UnsupportedContentTypeError(

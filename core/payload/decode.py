@@ -1,4 +1,4 @@
-"""Request bodies into examples.
+"""Decode request bodies into examples.
 
 A body is untrusted: nothing in it is unpickled or evaluated, sizes are checked before memory
 is taken, and whatever is wrong with it is a ``PayloadError`` that says where. Places count
@@ -188,7 +188,7 @@ def _refuse_constant(name: str) -> None:
     raise _NotFiniteError(name)
 
 
-_TOO_LONG = f"an integer has more than {MAX_DIGITS:,} digits, the most expected"
+_TOO_LONG = f"an integer has more than {MAX_DIGITS:,} digits, the maximum"
 
 
 def _bounded_int(digits: str) -> int:

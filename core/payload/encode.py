@@ -1,4 +1,4 @@
-"""Answers into bytes."""
+"""Encode answers as bytes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
     Raises TypeError for what JSON has no form for.
     """
     if not isinstance(value, (numpy.ndarray, numpy.generic)) or value.dtype.kind == "c":
-        raise TypeError(f"{type(value).__name__} has no form in JSON")
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
     if value.dtype.kind != "f" or value.dtype == numpy.float64:
         return value.tolist()
     if isinstance(value, numpy.generic):

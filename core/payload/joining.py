@@ -1,4 +1,4 @@
-"""One answer out of the answers to consecutive parts of a request."""
+"""Join the answers to consecutive parts of a request into one answer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Joined:
         self.size = 0
 
     def add(self, body: bytes, examples: int) -> bool:
-        """Take the answer to the next ``examples``; False where it does not join to those before.
+        """Add the answer to the next ``examples``; False if it cannot be joined to those before.
 
-        Then the whole request is to be asked at once.
+        Then the request must be predicted as a whole.
         """
         found = self._inner(body, examples)
         if found is None or (self._parts and found[0] != self._form):

@@ -1,4 +1,4 @@
-"""Which content type an answer gets: HTTP's Accept header against what is offered."""
+"""Content negotiation: choose the content type of an answer by HTTP's Accept header."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def _negotiated(accept: str, offered: tuple[str, ...]) -> str:
     if quality(best) > 0:
         return best
     raise NotAcceptableError(
-        f"nothing satisfies Accept: {quoted(accept)}; offered is {either(offered)}"
+        f"Accept: {quoted(accept)} matches no offered content type: expected {either(offered)}"
     )

@@ -1,4 +1,4 @@
-"""runtime: what all of core may use: mxnet with its repairs, devices, errors, types, whole files.
+"""runtime: what all of core may use: mxnet with its repairs, devices, errors, types, atomic writes.
 
 May import nothing of core.
 """

@@ -1,4 +1,4 @@
-"""Archives that others have packed, read within bounds: nothing that they say is taken on trust.
+"""Read tar and zip archives from others safely, within bounds.
 
 A few bytes of gzip can hold gigabytes, in a file's content, in its name, or in the extended header
 that gives the name (PAX, GNU), which ``tarfile`` reads in one piece before anybody can look at it.
@@ -59,7 +59,7 @@ def unpack(
     except _RefusedError as error:
         raise DataError(f"{label}: {error}") from None
     except Exception as error:  # tarfile raises many kinds for what is damaged, ValueError too
-        raise DataError(f"{label}: is no gzipped tar archive, or is damaged: {error}") from None
+        raise DataError(f"{label}: is not a gzipped tar archive, or is damaged: {error}") from None
 
 
 class _RefusedError(Exception):
@@ -85,7 +85,8 @@ class _Metered:
         self.position += len(content)
         if self.position > self._most:
             raise _RefusedError(
-                "expands to more than an archive of its size should: it is taken for a trap"
+                "expands to far more than an archive of its size should: refused as a "
+                "decompression bomb"
             )
         if self.position > self.limit:
             raise _RefusedError("has a header, of a name or of attributes, that is far too long")
@@ -122,9 +123,11 @@ class _Unpacking:
         bounds = self.bounds
         name = _plain(entry.name, bounds.name)
         if entry.size < 0 or not (entry.isdir() or entry.isreg()) or entry.issparse():
-            raise _RefusedError(f"{name!r} in it is no file and no folder but {_kind(entry)}")
+            raise _RefusedError(
+                f"{name!r} in it is neither a file nor a folder, but {_kind(entry)}"
+            )
         if name in self.names and name != ".":
-            raise _RefusedError(f"{name!r} is in it twice")
+            raise _RefusedError(f"{name!r} is in it more than once")
         self.names.add(name)
         self.contents += entry.size
         if len(self.names) > bounds.entries:
@@ -162,7 +165,7 @@ class _Unpacking:
         self.stream.limit = self.stream.position + self.bounds.header + READ_AHEAD
         while block := self.stream.read(READ_AHEAD):
             if block.strip(b"\0"):
-                raise _RefusedError("is damaged: something follows what seems to be its end")
+                raise _RefusedError("is damaged: there is data after its end")
 
 
 def _plain(name: str, most: int) -> str:
@@ -178,7 +181,7 @@ def _plain(name: str, most: int) -> str:
     if name.startswith("/") or ".." in parts:
         raise _RefusedError(f"the name {shown} in it leads out of the folder")
     if not name or not name.isprintable():
-        raise _RefusedError(f"the name {shown} in it is none for a file")
+        raise _RefusedError(f"the name {shown} in it cannot be the name of a file")
     return str(PurePosixPath(name))
 
 

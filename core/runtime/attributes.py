@@ -1,4 +1,4 @@
-"""What the attribute of an operator may say, as mxnet writes it: text to value.
+"""Parse the attributes of a graph's operators, which mxnet writes as text.
 
 A kind is a function from the text to the value; it raises ValueError with what was expected. mxnet
 itself takes any number, and divides by it.

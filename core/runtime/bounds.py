@@ -1,9 +1,9 @@
-"""What one request may cost: examples, decoded bytes, seconds, bytes of its answer.
+"""Limits of one request: examples, decoded bytes, seconds, bytes of its answer.
 
 A small body can become a large thing: six million line feeds are as many texts, a picture of 250
 bytes 600 MB. Decoders say beforehand what they are about to make (``charge``) and, where they go
 through a body step by step, look at the clock (``check_time``). Outside of ``within`` nothing is
-counted: whoever reads a file of their own decides what it may cost.
+counted: users may read files of their own of any size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CrowdedError(AlgoshelfError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that a request may cost.
+    """The limits of one request.
 
     ``decoding_seconds`` are those of a processor, ``computing_seconds`` those of a clock.
     """
@@ -146,8 +146,8 @@ class Cost:
     def charge(self, size: int) -> None:
         if self.decoded + size > self.bounds.decoded_bytes:
             raise PayloadTooLargeError(
-                f"what the body holds takes {self.decoded + size:,} bytes when it is decoded, "
-                f"expected {self.bounds.decoded_bytes:,} at most: send it in several requests"
+                f"the decoded body would take {self.decoded + size:,} bytes, expected at most "
+                f"{self.bounds.decoded_bytes:,}: send it in several requests"
             )
         self._account.take(size)
         self.decoded += size
@@ -168,7 +168,7 @@ class Cost:
         if size > self.bounds.answer_bytes:
             raise PayloadTooLargeError(
                 f"the answer would hold more than {self.bounds.answer_bytes:,} bytes: send the "
-                "examples in several requests, or accept a content type that says less"
+                "examples in several requests, or accept a more compact content type"
             )
 
     def check_pace(self, examples: int, seconds: float, count: int) -> None:

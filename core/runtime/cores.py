@@ -1,4 +1,4 @@
-"""How many processors this process may use: those it may run on, as far as its quota goes.
+"""The number of CPU cores that this process may use, by its affinity and its cgroup's quota.
 
 A quota is of a control group (cgroup) or of any above it, in either version of them:
 https://docs.kernel.org/scheduler/sched-bwc.html (1: ``cpu.cfs_quota_us``, ``cpu.cfs_period_us``),

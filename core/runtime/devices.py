@@ -1,4 +1,4 @@
-"""Devices: what ``--devices`` means, and which GPUs this mxnet can run on at all."""
+"""Devices: parse ``--devices``, find the GPUs that this mxnet supports, choose a KVStore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import mx
 from .errors import InputError
 from .types import Array, Context, NDArray
 
-FORMS = "auto, cpu, cpu:N (N replicas), gpu (all), or gpu:0,2 (by number)"
+FORMS = "auto, cpu, cpu:N (N replicas on the CPU), gpu (all GPUs) or gpu:0,2 (by number)"
 # mxnet-cu112 1.9.1 holds machine code for sm_50, 60, 70, 80 and 86, and no PTX to compile anew:
 # each serves its major version from there up, and nothing serves Hopper (9.0) and later.
 SUPPORTED_MAJOR = range(5, 9)
@@ -19,11 +19,11 @@ DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
 COMPRESSING_STORES = ("device", *DISTRIBUTED_STORES)
 # Which store is chosen, where: what ``info`` and the log explain.
 KVSTORES = {
-    "device": "several devices: sums where the gradients are",
-    "nccl": "several GPUs, where mxnet is built with NCCL: sums by NVIDIA's collectives",
-    "dist_sync": "several hosts: the servers sum over the hosts",
-    "dist_device_sync": "several hosts of GPUs or several devices: sums on the devices, then over "
-    "the hosts",
+    "device": "Several devices in one process: gradients are summed on the devices.",
+    "nccl": "Several GPUs, where mxnet was built with NCCL: NVIDIA's library sums the gradients.",
+    "dist_sync": "Several hosts with one CPU device each: parameter servers sum the gradients.",
+    "dist_device_sync": "Several hosts with GPUs or several devices each: gradients are summed on "
+    "the devices of each host, then by parameter servers.",
 }
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
@@ -58,9 +58,12 @@ def parse_devices(text: str) -> list[Context]:
 def _gpu_contexts(numbers: list[int]) -> list[Context]:
     there = gpus()
     if not there:
-        raise InputError("--devices: no NVIDIA GPU is to be seen here (nvidia-smi shows them)")
+        raise InputError("--devices: this machine has no usable NVIDIA GPU (nvidia-smi lists them)")
     if not has_cuda():
-        raise InputError("--devices: this mxnet is built for CPUs: pip install 'algoshelf[gpu]'")
+        raise InputError(
+            "--devices: the installed mxnet is built for CPUs only; pip install 'algoshelf[gpu]' "
+            "for GPUs"
+        )
     numbers = numbers or list(range(len(there)))
     faults = [
         f"--devices: there is no GPU {number}, only 0 to {len(there) - 1}"
@@ -133,13 +136,13 @@ def choose_distributed(devices: list[Context], asked: str) -> tuple[str, str]:
             f"got {asked!r}"
         )
     if asked != "auto":
-        return asked, f"KVStore {asked}, as asked for"
+        return asked, f"KVStore {asked}, as given by --kvstore"
     several = devices[0].device_type == "gpu" or len(devices) > 1
     return _chosen("dist_device_sync" if several else "dist_sync")
 
 
 def _chosen(store: str) -> tuple[str, str]:
-    return store, f"KVStore {store}: {KVSTORES[store]}"
+    return store, f"KVStore {store}: {KVSTORES[store][:1].lower()}{KVSTORES[store][1:-1]}"
 
 
 def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]:
@@ -155,9 +158,9 @@ def choose_kvstore(devices: list[Context], asked: str) -> tuple[str | None, str]
     if asked == "nccl" and not (on_gpus and has_nccl):
         raise InputError("--kvstore nccl: needs GPUs, and an mxnet that was built with NCCL")
     if len(devices) == 1:
-        return None, "no KVStore: one device has nothing to sum"
+        return None, "no KVStore: a single device has no gradients to sum"
     if asked != "auto":
-        return asked, f"KVStore {asked}, as asked for"
+        return asked, f"KVStore {asked}, as given by --kvstore"
     return _chosen("nccl" if on_gpus and has_nccl else "device")
 
 

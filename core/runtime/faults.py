@@ -1,4 +1,4 @@
-"""What is wrong with an input: all of it, in the words that every reader shares."""
+"""Common wording for errors about an input, so that all faults are reported at once."""
 
 from __future__ import annotations
 

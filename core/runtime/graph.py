@@ -1,7 +1,7 @@
-"""A network's graph, read and judged before mxnet sees it; mxnet itself trusts whatever it reads.
+"""Read and check a network's graph before mxnet loads it, since mxnet trusts whatever it reads.
 
-A file is parsed here, each part of it held against the operators that are allowed, and what mxnet
-then gets is written anew from what was understood: so that no two readings of one file differ.
+A file is parsed here, each part is checked against the allowed operators, and mxnet gets a new
+file written from the parsed graph, so that both agree on what it contains.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Graph:
         doubled = sorted(inputs.keys() & parameters.keys())
         for what, names in (
             ("needs parameters that are missing", missing),
-            ("does not know the parameters", surplus),
+            ("has no parameters of these names", surplus),
             ("is given parameters in place of its input", doubled),
         ):
             if names:
@@ -271,7 +271,7 @@ def read(content: bytes) -> Graph:
     if len(content) > MOST_BYTES:
         raise GraphError(f"has {len(content):,} bytes, more than {MOST_BYTES:,}")
     if _LONG.search(content):  # Python takes long over numbers of many digits, or refuses
-        raise GraphError("is no graph of mxnet's: it holds a number of 60 digits")
+        raise GraphError("is not an mxnet graph: it contains a number of 60 digits")
     try:
         document = json.loads(
             content.decode("utf-8"),
@@ -281,19 +281,19 @@ def read(content: bytes) -> Graph:
     except RecursionError:
         raise GraphError("is nested too deeply for a graph") from None
     except ValueError as error:
-        raise GraphError(f"is no graph of mxnet's: {error}") from None
+        raise GraphError(f"is not an mxnet graph: {error}") from None
     return _Reader(document).graph()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("a key occurs twice in an object")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 class _Reader:
@@ -331,10 +331,10 @@ class _Reader:
         if not isinstance(document, dict) or not all(
             isinstance(document.get(key), list) for key in ("nodes", "heads")
         ):
-            raise GraphError("is no graph of mxnet's: it has no lists of nodes and heads")
+            raise GraphError("is not an mxnet graph: it has no lists of nodes and heads")
         odd = sorted(document.keys() - {"nodes", "heads", "arg_nodes", "node_row_ptr", "attrs"})
         if odd:
-            raise GraphError(f"holds {odd[0]!r}, which no graph of mxnet 1.9 does")
+            raise GraphError(f"holds {odd[0]!r}, which graphs of mxnet 1.9 do not have")
         if not 0 < len(document["nodes"]) <= MOST_NODES:
             raise GraphError(f"has {len(document['nodes']):,} nodes, not 1 to {MOST_NODES:,}")
         version = document.get("attrs")
@@ -370,13 +370,13 @@ class _Reader:
             raise Unfit("expected an object with op, name and inputs")
         odd = sorted(found.keys() - {"op", "name", "inputs", "attrs"})
         if odd:
-            raise Unfit(f"holds {odd[0]!r}, which no network of this catalog does: {MENDING}")
+            raise Unfit(f"holds {odd[0]!r}, which is not allowed in a model: {MENDING}")
         op, name = found["op"], found["name"]
         if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
-            raise Unfit("its name is no short text")
+            raise Unfit("its name is too long, or not text")
         if not isinstance(op, str) or (op != VARIABLE and op not in OPERATORS):
             near = did_you_mean(op, OPERATORS) if isinstance(op, str) else ""
-            raise Unfit(f"is no operator that may be loaded{near}: {MENDING}")
+            raise Unfit(f"is not an operator that a model may contain{near}: {MENDING}")
         texts, attributes = self._attributes(op, found.get("attrs", {}))
         inputs = tuple(self._entry(entry) for entry in self._list(found["inputs"]))
         if op == VARIABLE:
@@ -401,7 +401,7 @@ class _Reader:
         if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
             raise Unfit("attrs: expected texts by name")
         if found.get("__storage_type__", "0") not in ("0", "-1"):
-            raise Unfit("__storage_type__: is sparse, which no network of this catalog is")
+            raise Unfit("__storage_type__: is sparse, which is not supported")
         return {k: v for k, v in found.items() if not (k.startswith("__") and k.endswith("__"))}
 
     def _attributes(self, op: str, found: Any) -> tuple[Mapping[str, str], Attributes]:

@@ -1,4 +1,4 @@
-"""mxnet, imported when it is first used, with the gaps closed that its retirement left open.
+"""mxnet, imported at its first use, with the repairs that its last release needs.
 
     from algoshelf.core import mx
     block = mx.gluon.nn.Dense(10)          # mxnet is imported here, not at the top
@@ -56,12 +56,13 @@ def load() -> ModuleType:
             raise MissingDependencyError(INSTALL_HINT) from None
         if error.name == "distutils":
             raise MissingDependencyError(
-                "mxnet needs distutils, which Python 3.12 left out: pip install setuptools"
+                "mxnet needs distutils, which Python 3.12 no longer has: pip install setuptools"
             ) from None
-        raise MissingDependencyError(f"mxnet does not import: {error}") from error
+        raise MissingDependencyError(f"mxnet cannot be imported: {error}") from error
     except OSError as error:  # a shared library of the GPU wheel is missing
         raise MissingDependencyError(
-            f"mxnet's libraries do not load: {error}. The GPU wheel needs an NVIDIA driver and "
+            f"mxnet's libraries cannot be loaded: {error}. The GPU wheel needs an NVIDIA driver "
+            "and "
             "pip install 'algoshelf[gpu]'; on a machine without one, pip uninstall mxnet-cu112 "
             "and pip install 'algoshelf[cpu]'"
         ) from error
@@ -99,7 +100,7 @@ def _set_threads() -> None:
             f"OMP_NUM_THREADS: expected a whole number from 1 to 9999, got {setting!r}"
         )
     if sys.flags.optimize > 1:
-        raise InputError("mxnet does not import under python -OO (PYTHONOPTIMIZE=2)")
+        raise InputError("mxnet cannot be imported under python -OO (PYTHONOPTIMIZE=2)")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("MXNET_CPU_TEMP_COPY", "64")
 

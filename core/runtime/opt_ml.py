@@ -1,4 +1,4 @@
-"""The contract of a SageMaker container: what it says of the job, and where the job answers.
+"""The paths and environment of a SageMaker container (/opt/ml), and its failure file.
 
 Sources: "How Amazon SageMaker provides training information" in AWS's developer guide. Everything
 lies under one base, /opt/ml; SAGEMAKER_BASE_DIR moves it, as it does for AWS's own toolkit.

@@ -1,4 +1,4 @@
-"""Files of parameters, as mxnet and Gluon save them: mxnet follows their lengths blindly.
+"""Parameter files as mxnet and Gluon save them, read with checks that mxnet does not make.
 
     0x112 and 0, 8 bytes each; how many arrays, 8; they; how many names, 8; they
     an array: its layout, 4 bytes; its storage, 4 (not in layout V1); its shape, as the number of
@@ -66,13 +66,13 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
         reader = _Reader(cast("io.BufferedReader", stream), os.fstat(stream.fileno()).st_size)
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:
-            raise ParamsError("is no file of parameters: it does not begin as mxnet's do")
+            raise ParamsError("is not an mxnet parameter file")
         if not 0 < count <= MOST_ARRAYS:
-            raise ParamsError(f"says that it holds {count:,} arrays, not 1 to {MOST_ARRAYS:,}")
+            raise ParamsError(f"announces {count:,} arrays, expected 1 to {MOST_ARRAYS:,}")
         found = [reader.array(number + 1, numbers) for number in range(count)]
         names = list(reader.names(count))
         if reader.left:
-            raise ParamsError(f"goes on for {reader.left:,} bytes after its end")
+            raise ParamsError(f"has {reader.left:,} bytes after its end")
         headers = {name: (shape, dtype) for name, (shape, dtype, _) in zip(names, found)}
         arrays = {name: values for name, (_, _, values) in zip(names, found) if values is not None}
         return Parameters(headers, arrays, reader.digest.hexdigest())
@@ -131,9 +131,9 @@ class _Reader:
         what = f"array {number}"
         (layout,) = self.numbers("<I", what)
         if layout not in (V1, V2, V3):
-            raise ParamsError(f"{what}: is in no layout of mxnet 1 that is known: {layout:#x}")
+            raise ParamsError(f"{what}: has an unknown layout: {layout:#x}")
         if layout != V1 and self.numbers("<i", what)[0] != DENSE:
-            raise ParamsError(f"{what}: is sparse, which no network of this catalog needs")
+            raise ParamsError(f"{what}: is sparse, which is not supported")
         (axes,) = self.numbers("<i", what)
         if not 1 <= axes <= MOST_AXES:
             raise ParamsError(f"{what}: has {axes} axes, not 1 to {MOST_AXES}")
@@ -173,11 +173,11 @@ class _Reader:
             try:
                 name = self.bytes(length, what).decode("utf-8")
             except UnicodeDecodeError:
-                raise ParamsError(f"{what}: is no UTF-8") from None
+                raise ParamsError(f"{what}: is not UTF-8") from None
             if not name.isprintable():
                 raise ParamsError(f"{what}: holds control characters")
             seen.append(plain(name))
             yield name
         if len(set(seen)) < count:
             twice = next(name for name in seen if seen.count(name) > 1)
-            raise ParamsError(f"holds {twice!r} twice")
+            raise ParamsError(f"contains {twice!r} twice")

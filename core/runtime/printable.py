@@ -1,4 +1,4 @@
-"""What comes from a model or a file, shown as it is and not obeyed.
+"""Show text from models and files safely on a terminal, without its control characters.
 
 A class name, a file name or a message can hold control characters: escape sequences that colour,
 move or reprogram a terminal, line breaks that make one line of a log two, marks that turn the

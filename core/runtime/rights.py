@@ -1,4 +1,4 @@
-"""Root's rights in a container, and how they are given up.
+"""Drop root's rights in a container.
 
 SageMaker starts containers as root, and what it lays out under /opt/ml is root's: an image whose
 USER is another could not write its model. So the image starts as root, hands those folders over to
@@ -24,7 +24,7 @@ def give_up_root(user: str, readable: Iterable[Path], writable: Iterable[Path]) 
     some mounts are.
     """
     if os.geteuid() != 0:
-        return "this is not root's process"
+        return "this process does not run as root"
     try:
         found = pwd.getpwnam(user)
     except KeyError:

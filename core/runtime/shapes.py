@@ -1,4 +1,4 @@
-"""The shapes that operators give for the shapes that they take, computed here.
+"""Shape inference: the output shapes of operators, computed without mxnet.
 
 mxnet's own inference trusts attributes: an axis that is none writes beside its memory. So nothing
 is asked of mxnet about a graph before everything in it has been found to fit, here. A function

@@ -1,4 +1,4 @@
-"""Signals that this process may answer."""
+"""Which signals this process may handle."""
 
 from __future__ import annotations
 

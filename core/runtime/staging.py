@@ -1,4 +1,4 @@
-"""Stages: folders in which something is made, before it takes its place whole or not at all.
+"""Staging folders: write something beside its target, then move it there completely or not at all.
 
     with staging.stage(folder, "model") as stage:     # folder/.model.stage-3f9c…, and its lock
         …                                             # written into stage
@@ -37,7 +37,7 @@ _ours: set[Path] = set()
 
 @contextmanager
 def stage(folder: Path, name: str) -> Iterator[Path]:
-    """A new empty folder in ``folder`` for what becomes ``name``; it vanishes unless it was moved.
+    """A new empty folder in ``folder`` for what becomes ``name``; removed on exit unless moved.
 
     What makers that are gone have left there for ``name`` is removed first. Raises OSError where
     ``folder``, which must be there, cannot be written.
@@ -82,7 +82,7 @@ def is_stage(entry: str, name: str) -> bool:
 
 
 def take_place(made: Path, target: Path) -> None:
-    """Move the folder ``made`` to ``target``; a folder that is there is gone in the same moment.
+    """Move the folder ``made`` to ``target``, replacing a folder there in one step.
 
     Both lie on one file system. Raises OSError.
     """
@@ -128,7 +128,7 @@ def hash_file(path: Path, update: Callable[[bytes], None]) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold what was written, before anything relies on it."""
+    """Write a file or folder durably to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -137,7 +137,7 @@ def sync(path: Path) -> None:
 
 
 def unique() -> str:
-    """A word for a name that nobody else chooses, whatever process, container or host."""
+    """A random name that is unique across processes, containers and hosts."""
     return secrets.token_hex(8)
 
 

@@ -1,4 +1,4 @@
-"""The names that annotations use for arrays of numpy and mxnet."""
+"""Type names for arrays of numpy and mxnet."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Answering with a trained model: over HTTP, and whole files at once."""
+"""serving: answer requests over HTTP with trained models.
+
+May import inference, algorithm, artifact, payload and runtime, never training.
+"""

@@ -1,4 +1,4 @@
-"""Who may ask a server, and from where models may be loaded."""
+"""Who may send requests (host names, bearer token), and from where models may be loaded."""
 
 from __future__ import annotations
 

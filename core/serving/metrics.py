@@ -1,4 +1,4 @@
-"""What a server measures of itself, in the text format that Prometheus reads."""
+"""The server's own metrics, in the text format of Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many workers, of how many threads, on which devices: what the machine allows."""
+"""How many workers a server starts, on which devices, by the machine's memory and cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runtime.devices import gpus
 from ..runtime.errors import ArtifactError, InputError
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-FORMS = "auto, cpu, gpu (all), or gpu:0,2 (by number)"
+FORMS = "auto, cpu, gpu (all GPUs) or gpu:0,2 (by number)"
 # Of a worker, before its models: the interpreter, mxnet and its buffers (measured: 250 MB).
 WORKER_BYTES = 300 * 2**20
 # Parameters on disk, and in memory with the layouts and the activations that come to them.
@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
     """
     found = re.fullmatch(r"(\d{1,15})\s*(k|m|g|)i?b?", text.strip().lower())
     if not found or int(found[1]) == 0:
-        raise ValueError(f"no size: {text!r}")
+        raise ValueError(f"not a size: {text!r}")
     return int(found[1]) << 10 * " kmg".index(found[2] or " ")
 
 
@@ -94,7 +94,7 @@ def workers(asked: int | None, on: Sequence[str], folders: Sequence[Path]) -> in
     fitting = free // each
     if fitting < (asked or 1):
         raise InputError(
-            f"{asked or 1} workers of about {each / 2**20:,.0f} MiB each do not fit into the "
-            f"{free / 2**20:,.0f} MiB that are free" + (f": --workers {fitting}" if fitting else "")
+            f"not enough memory: {asked or 1} workers need about {each / 2**20:,.0f} MiB each, and "
+            f"{free / 2**20:,.0f} MiB are free" + (f": give --workers {fitting}" if fitting else "")
         )
     return min(count, fitting)

@@ -1,4 +1,4 @@
-"""Messages between the server and its workers: a JSON header, and bodies as they are."""
+"""Messages between the server and its workers: a JSON header, then the bodies unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker: a process that holds one copy of each model, and answers batches one at a time.
+"""A worker process: it holds one copy of each model and computes one batch at a time.
 
     python -m algoshelf.core.serving.worker DESCRIPTOR DEVICE LIMITS
 

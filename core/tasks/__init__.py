@@ -1,4 +1,4 @@
-"""tasks: a module a task: its base class, its evaluation, and what its answers look like.
+"""tasks: one module per task: its base class, its evaluation, and the form of its answers.
 
 May import all of core but serving, transform, container and benchmark.
 """

@@ -1,4 +1,4 @@
-"""What is measured of a classification: accuracy, figures of each class, and confusions."""
+"""Metrics of a classification: accuracy with its confidence interval, F1 per class, confusions."""
 
 from __future__ import annotations
 

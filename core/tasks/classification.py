@@ -1,4 +1,4 @@
-"""Classification: one class an example, with the probability of each."""
+"""Classification: one class per example, with the probability of each class."""
 
 from __future__ import annotations
 
@@ -68,29 +68,31 @@ class Classifier(SupervisedAlgorithm[H]):
     """A supervised algorithm whose network ends in one logit a class."""
 
     metrics = {
-        "train:loss": "mean cross-entropy of the training batches, as augmented",
-        "validation:accuracy": "part of the validation examples whose class is found",
-        "validation:cross_entropy": "mean of -log(probability of the true class), in nats",
-        "test:accuracy": "the same for the test channel, after training",
-        "test:cross_entropy": "the same for the test channel, after training",
+        "train:loss": "Mean cross-entropy of the training batches, after augmentation, in nats.",
+        "validation:accuracy": "Fraction of the validation examples that are classified correctly.",
+        "validation:cross_entropy": "Mean of -log(probability of the true class), in nats.",
+        "test:accuracy": "Fraction of the test examples that are classified correctly.",
+        "test:cross_entropy": "Mean of -log(probability of the true class), in nats.",
         **MEASURED,
     }
     objective = Objective("validation:accuracy", maximize=True)
     answers = (
         ContentType(
             payload.JSON,
-            "for each example the likeliest class, its probability, and those of all classes",
+            "For each example, the most probable class, its probability, and those of all classes.",
             '{"predictions": [{"label": "7", "probability": 0.98, "probabilities": {"0": …}}]}',
         ),
         ContentType(
             payload.JSONLINES,
-            "the same, a line an example",
+            "One answer per line, as in JSON.",
             '{"label": "7", "probability": 0.98, …}',
         ),
         ContentType(
-            payload.CSV, "a line an example: the likeliest class and its probability", "7,0.98"
+            payload.CSV,
+            "One answer per line: the most probable class and its probability.",
+            "7,0.98",
         ),
-        ContentType(payload.NPY, "the probabilities of all classes, (N, C) float32"),
+        ContentType(payload.NPY, "The probabilities of all classes: an array (N, C) float32."),
     )
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:

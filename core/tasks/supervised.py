@@ -1,4 +1,4 @@
-"""Supervised learning with a Gluon network: an algorithm states network, loss and data."""
+"""Supervised learning with a Gluon network: a subclass gives network, loss and data."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         for content_type in self.accepted():
             if content_type in writers:
                 return Example(content_type=content_type, body=writers[content_type]().decode())
-        raise PluginError(f"{self.name} accepts no text: it has to define example() itself")
+        raise PluginError(f"{self.name} accepts no content type of text: define example()")
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
@@ -182,7 +182,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         """The network as it is before the first step."""
         network = self.network(run.hyperparameters, train)
         if not isinstance(network, mx.gluon.HybridBlock):
-            raise PluginError(f"{self.name}.network() gives no HybridBlock, which can be saved")
+            raise PluginError(
+                f"{self.name}.network() must return a HybridBlock, which can be saved"
+            )
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
         self.begin(network, train, run)
         return network
@@ -201,8 +203,8 @@ class SupervisedAlgorithm(Algorithm[H]):
             return self.score(found, data.whole).metrics
         except ExampleElsewhereError:
             run.reporter.message(
-                f"{self.name} looks at the examples themselves: the figures are those of the "
-                f"{len(data.own):,} of this host alone, of {len(data.whole):,}"
+                f"{self.name} needs the examples themselves in score(): the metrics cover only "
+                f"the {len(data.own):,} of {len(data.whole):,} examples on this host"
             )
             return self.score(found[: len(data.own)], data.own).metrics
 
@@ -254,7 +256,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         sizes = ", ".join(
             f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
         )
-        run.reporter.message(f"all hosts learn the same: {sizes}")
+        run.reporter.message(f"merged over all hosts: {sizes}")
         if dict(train.encoding) == dict(whole):
             return train
         return self._read(path, TRAIN, options, whole)

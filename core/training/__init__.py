@@ -1,6 +1,6 @@
-"""training: the loop, its data, its devices and what it reports.
+"""training: the training loop, its devices and hosts, checkpoints, and what it reports.
 
-May import the rest of core, never serving, a container, or an algorithm.
+May import algorithm, artifact, data and runtime; never serving, container, or an algorithm.
 """
 
 from ..data.dataset import ArrayDataset, Dataset

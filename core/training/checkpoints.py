@@ -1,4 +1,4 @@
-"""Checkpoints: where a run stands, written so that no moment of interruption can spoil it.
+"""Checkpoints: the state of a run, written so that an interruption cannot damage it.
 
     DIR/step-000004320/state.json         position, metrics, what the run is, digests of the others
                        network.params     every parameter, running statistics of every replica
@@ -166,10 +166,10 @@ def _read(folder: Path) -> Checkpoint:
     arrays = {}
     for name, digest in state["sha256"].items():
         if not re.fullmatch(r"\w+\.params", name):
-            raise ValueError(f"{name!r} is no name of a file here")
+            raise ValueError(f"{name!r} is not a valid file name")
         path = folder / name
         if digest_of(path) != digest:
-            raise ValueError(f"{name} is not what was written")
+            raise ValueError(f"{name} was changed after it was written")
         arrays[path.stem] = params.load(path)
     return Checkpoint(state["step"], state["identity"], state["position"], arrays)
 

@@ -1,4 +1,4 @@
-"""Hosts that train together over MXNet's parameter server: who is who, and what they share.
+"""Hosts that train together over MXNet's parameter server: their roles, and what they exchange.
 
 The roles come from the environment, where ``--hosts`` on this machine, AWS's training toolkit, or
 any launcher of ps-lite has put them: ``DMLC_ROLE``, ``DMLC_NUM_WORKER``, ``DMLC_PS_ROOT_URI``, ….

@@ -1,4 +1,4 @@
-"""The engine: the verbs that training is made of, over any number of devices.
+"""The engine: forward, backward and update over any number of devices; the learning-rate schedule.
 
     engine = Engine(network, loss, hyperparameters, devices)
     inputs, labels = engine.split(x), engine.split(y)

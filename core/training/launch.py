@@ -1,4 +1,4 @@
-"""Starting the processes of a job of several hosts, and looking after them.
+"""Start and supervise the processes of a training on several hosts.
 
 ``--hosts N`` starts a scheduler, N servers and N workers here. In a SageMaker container, whose
 ``resourceconfig.json`` names the hosts, each host starts a server and a worker, and the first of

@@ -1,4 +1,4 @@
-"""The ready loop: epochs of steps, a validation after each, built from the engine's verbs.
+"""The training loop: epochs of steps, with a validation after each epoch.
 
 Everything random is a function of the seed and the place in the training: the order of the examples
 and their augmentation by generators of their own, what mxnet draws (dropout) by seeding it at every
@@ -120,8 +120,8 @@ class Loop:
         if min(held) < max(held):
             told = self.cluster.by_host([f"{each:,}" for each in held])
             self.run.reporter.message(
-                f"examples to train on: {told}; an epoch takes {min(held):,} of each host, others "
-                "in every epoch"
+                f"examples to train on: {told}; each epoch uses {min(held):,} of each host, a "
+                "different selection every time"
             )
         return int(min(held))
 
@@ -375,7 +375,7 @@ def _batch_size(run: Run[Any], examples: int) -> int:
     if size == 0:
         raise DataError(f"{examples} examples to train on are too few for {devices} device(s)")
     if size < asked:
-        run.reporter.message(f"batch size {size}: there are no more examples than that")
+        run.reporter.message(f"batch size {size}: the training data has no more examples")
     return size
 
 

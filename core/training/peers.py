@@ -1,4 +1,4 @@
-"""The line of a job's hosts beside the parameter server: exact values, and who is still there.
+"""The connection between a job's hosts beside the parameter server: exact values, and heartbeats.
 
 A KVStore adds float32 and waits for a host that is gone without an end. So one host, whichever on
 the scheduler's machine comes first, is the hub: it hears every host, hands on what each says to all
@@ -139,7 +139,7 @@ class Peers:
         except OSError as error:
             listener.close()
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
-                raise TrainingError(f"{host}:{port}: cannot be listened at: {error}") from None
+                raise TrainingError(f"{host}:{port}: cannot be listened on: {error}") from None
             return
         Hub(listener, name, self._count, self._timeout)
 

@@ -1,4 +1,4 @@
-"""Sums over all devices and hosts, through MXNet's KVStore."""
+"""Sum values over all devices and hosts, through MXNet's KVStore."""
 
 from __future__ import annotations
 

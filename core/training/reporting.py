@@ -1,4 +1,4 @@
-"""What a run says while it goes on: one stream of events, any number of listeners."""
+"""Progress and metrics of a run: one stream of events for any number of reporters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending well: a signal asks for a checkpoint first, and is answered within its grace."""
+"""Stop on a signal: save a checkpoint first, within the signal's grace period."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..runtime.staging import leave
 GRACE_SECONDS, JOB_GRACE_SECONDS = 25.0, 110.0
 # Where nothing is to be lost, Python is given so long to come out of what it is in.
 UNHEARD_SECONDS = 3.0
-GOES_ON = "the same command goes on from there"
-LAST = "the same command goes on from the last one"
+GOES_ON = "the same command resumes from there"
+LAST = "the same command resumes from the last one"
 
 
 def grace() -> float:

@@ -1,4 +1,4 @@
-"""What hosts agree on where each brings data of its own, and how they evaluate together.
+"""Agree between hosts with different data on one encoding, and evaluate together.
 
 Class 3 or word 17 has to be the same on every host, examples and parameters of one shape, and a
 figure that of all examples. What cannot be agreed on is refused before the first step, by name.
@@ -63,8 +63,8 @@ def united(encodings: Sequence[Encoding], hosts: Sequence[str]) -> dict[str, Any
     if faults:
         raise DataError(
             *(
-                f"{fault}. It cannot be united: give every host the same data, or decide it by "
-                "a hyperparameter"
+                f"{fault}. It cannot be merged: give every host the same data, or set it by a "
+                "hyperparameter"
                 for fault in faults
             )
         )
@@ -86,7 +86,7 @@ def _difference(key: str, values: Sequence[Any], hosts: Sequence[str]) -> str:
     if not all(map(_are_names, values)):
         shown = (json.dumps(value, ensure_ascii=False)[:100] for value in values)
     elif len({frozenset(value) for value in values}) == 1:
-        return f"{key}: the hosts have the same ones in another order"
+        return f"{key}: the hosts have the same ones in a different order"
     else:
         common = set(values[0]).intersection(*values)
         shown = (

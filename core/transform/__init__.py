@@ -1,4 +1,4 @@
-"""transform: the answers to whole files: reader, predictor, writer, journal.
+"""transform: predictions for whole files: reader, predictor, writer, journal.
 
 May import inference, algorithm, artifact, payload, data and runtime.
 """

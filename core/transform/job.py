@@ -1,4 +1,4 @@
-"""What a batch transform is asked to do: its inputs, and how each of them is asked and answered."""
+"""A batch transform's options and input files, and the content types of each."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Job:
         return Limits(records, min(self.max_payload, PART_BYTES), self.max_payload)
 
     def body(self, records: Sequence[bytes]) -> bytes:
-        """The request that asks for all of ``records``."""
+        """The request body with all of ``records``."""
         if isinstance(records, Lines):
             return records.body
         if self.split == LINE:
@@ -95,8 +95,8 @@ class Job:
         return records[0]
 
     def asked(self, records: Sequence[Record]) -> Sequence[int]:
-        """The positions of those that ask for something: a blank line does not, unless it is of
-        plain text, where each line is a text.
+        """The positions of records to predict: all but blank lines, which count only in plain
+        text, where each line is a text.
         """
         has_blank = self.split == LINE and self.content_type != payload.TEXT
         if isinstance(records, Lines) and not (has_blank and records.may_be_blank()):
@@ -111,7 +111,7 @@ class Job:
 def select(
     algorithm: Algorithm[Any], source: str, output: Path, options: TransformOptions
 ) -> list[Job]:
-    """A job for each file of ``source``; all faults of them in one InputError."""
+    """A job for each file of ``source``; raises one InputError with all faults."""
     jobs, faults = [], []
     for path, name in _inputs(source, output):
         try:
@@ -137,7 +137,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         if path.is_dir():
             if path.resolve() in (target, *target.parents):
                 raise OutputError(
-                    f"{output}: lies in INPUT, {source}: its answers would be taken for inputs; "
+                    f"{output}: lies in INPUT, {source}: its answers would be read as inputs; "
                     "give a folder elsewhere"
                 )
             base, found = path, _below(path)
@@ -148,7 +148,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
             inside = [file for file in found if target in file.resolve().parents]
             if inside:
                 raise OutputError(
-                    f"{inside[0]}: lies in OUTPUT, {output}: answers would be taken for inputs; "
+                    f"{inside[0]}: lies in OUTPUT, {output}: answers would be read as inputs; "
                     "give a folder elsewhere"
                 )
         elif path.exists():
@@ -218,8 +218,8 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     if split != NONE and accept not in (_LINED if strategy == MULTI else (*_LINED, payload.JSON)):
         alone = " with --strategy single" if accept == payload.JSON else ""
         raise InputError(
-            f"--accept {accept} is one document a request, and gives no line for each {split}: "
-            f"take it{alone or ' with --split-type none'}, or --accept {payload.JSONLINES}"
+            f"--accept {accept} gives one document per request, not one line per {split}: give "
+            f"it{alone or ' with --split-type none'}, or --accept {payload.JSONLINES}"
         )
     return Job(
         path,

@@ -1,7 +1,7 @@
-"""What a batch transform has done for certain: OUTPUT/.transform.jsonl, a line an event.
+"""The progress of a batch transform, which can resume: OUTPUT/.transform.jsonl, one event per line.
 
-An entry stands there before anything relies on it, and after what it speaks of is on the disk. One
-that is not as it was written, by its checksum, is as if it was not there.
+An entry is written after the data that it describes is on the disk, and before anything relies on
+it. An entry with a wrong checksum is ignored.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Journal:
         self.stream = self.path.open("ab", buffering=0)
 
     def note(self, name: str, entry: Entry) -> None:
-        """Have the disk hold that ``name`` is as far as ``entry`` says."""
+        """Write durably that ``name`` has progressed to ``entry``."""
         self.entries[name] = entry
         self.stream.write(_line(name, entry))
         os.fsync(self.stream.fileno())
@@ -95,7 +95,7 @@ def opened(folder: Path) -> Iterator[Journal]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except FileExistsError:
-        raise OutputError(f"{folder}: a file is in the way: OUTPUT is a folder") from None
+        raise OutputError(f"{folder}: is a file: OUTPUT must be a folder") from None
     except OSError as error:
         raise OutputError(unwritable(folder, error)) from None
     try:
@@ -149,7 +149,7 @@ class Output:
         )
 
     def open(self) -> None:
-        """Get ready to write behind what the entry speaks of."""
+        """Prepare to append after the output that the entry describes."""
         try:
             self.answers.final.parent.mkdir(parents=True, exist_ok=True)
             for pair, size in self._sizes():
@@ -198,7 +198,7 @@ class Output:
             self.settle()
 
     def settle(self) -> None:
-        """Give whole files their names."""
+        """Rename complete files to their final names."""
         for pair, size in reversed(self._sizes()):
             if pair is self.report and not size:
                 for path in pair:
@@ -216,8 +216,8 @@ class Output:
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self.answers.final}: cannot be written: {error.strerror}; what is noted as written "
-            "is kept, and the same command goes on from there"
+            f"{self.answers.final}: cannot be written: {error.strerror}; finished parts are "
+            "kept, and the same command resumes from there"
         )
 
     def _sizes(self) -> list[tuple[_Pair, int]]:
@@ -225,7 +225,7 @@ class Output:
 
 
 class _Pair(NamedTuple):
-    """Where a file is written, and where it is when it is whole."""
+    """The temporary and the final path of a file."""
 
     hidden: Path
     final: Path

@@ -1,4 +1,4 @@
-"""The answers of a model to the parts of files, in order.
+"""Predict the parts of files, in order, in this process or in several.
 
 A part of the input is read and decoded while the one before is predicted, so that memory holds a
 few parts. A bad record is found by halving what does not decode.
@@ -29,7 +29,7 @@ _PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
 
 class Question(NamedTuple):
-    """A part of a job, with the positions of the records that are to be asked.
+    """A part of a job, with the positions of the records to predict.
 
     ``decoded`` is what ``input_fn`` made of all of them, None where it could not.
     """
@@ -41,7 +41,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a model said: one body for ``examples`` of them, or what became of each record.
+    """A prediction: one body for ``examples`` records, or the answer or fault of each record.
 
     The body is made by the thread that predicts: a third busy thread on two cores made those of
     the model's operators wait for one another.
@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 
 class Asker:
-    """Models that answer parts in turn, one for each device and each with its own thread."""
+    """Models that predict parts in turn, one per device, each with its own thread."""
 
     def __init__(self, algorithm: Algorithm[Any], model: Path, devices: Sequence[Context]) -> None:
         self.algorithm = algorithm
@@ -92,7 +92,7 @@ class Asker:
             devices.shutdown()
 
     def _questions(self, starts: Sequence[tuple[Job, Entry]]) -> Iterator[Question]:
-        """What is to be asked, read and decoded when it is wanted."""
+        """The parts to predict, read and decoded on demand."""
         for job, entry in starts:
             for part in parts(job.intake, job.split, job.limits, entry.offset, entry.records):
                 part = _rewritten(job, _checked(job, part))

@@ -1,7 +1,7 @@
-"""A file divided into records, some of which together are one part of the work.
+"""The record reader: divide a file into records, and group them into requests.
 
-Where a part ends depends on nothing but the content after its start and the limits: whoever goes on
-at the end of a part sees the same parts again.
+Where a part ends depends on nothing but the content after its start and the limits: so a run that
+resumes at the end of a part sees the same parts again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Record = Union[bytes, Fault]
 
 
 class Lines(Sequence[bytes]):
-    """Lines, divided only when one of them is wanted: most are asked together.
+    """Lines, split only when a single one is needed: most are predicted together.
 
     ``body`` is as they stand in the file, each of the ``count`` with its line feed.
     """
@@ -80,7 +80,7 @@ class Lines(Sequence[bytes]):
 
 
 class Part(NamedTuple):
-    """Records that follow one another, and the offset behind them in the file.
+    """Consecutive records, and the offset after them in the file.
 
     ``first`` is the number of the first, from 1; the ``last`` part of a file may hold none.
     """
@@ -92,7 +92,7 @@ class Part(NamedTuple):
 
 
 def parts(source: Intake, split: str, limits: Limits, offset: int, before: int) -> Iterator[Part]:
-    """The parts of ``source`` from ``offset`` on, ``before`` which there are so many records.
+    """The parts of ``source`` from ``offset`` on; ``before`` is the number of records before it.
 
     Raises DataError where the file cannot be read.
     """
@@ -246,5 +246,5 @@ def _frames(stream: IO[bytes], limits: Limits) -> Iterator[tuple[Record, int]]:
 def _too_large(what: str, size: int, limits: Limits) -> Fault:
     return Fault(
         PayloadTooLargeError,
-        f"{what} has {size:,} bytes, of which --max-payload allows {limits.record:,}",
+        f"{what} has {size:,} bytes; --max-payload allows {limits.record:,}",
     )

@@ -1,7 +1,7 @@
-"""SageMaker's Batch Transform, here: the answers to files of any size, as ``<input>.out``.
+"""Batch transform: predictions for files of any size, written as ``<input>.out``.
 
-Line i of an output belongs to line i of its input. What is written is noted in a journal, from
-which the same command goes on.
+Line i of an output belongs to line i of its input. Progress is kept in a journal, from which the
+same command resumes.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html and, for join_source,
 https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform-data-processing.html
@@ -50,7 +50,7 @@ class Summary:
 
 
 class Listener:
-    """Hears how a transform goes on; override what it cares for."""
+    """Receives the progress of a transform; override what you need."""
 
     def message(self, text: str) -> None:
         """A sentence for people."""
@@ -164,17 +164,17 @@ class _Transform:
             return found
         reason = self._reason_to_begin_anew(before, settings, found)
         if reason:
-            self.listener.message(f"{job.path}: begun anew: {reason}")
+            self.listener.message(f"{job.path}: starting over: {reason}")
             return journal.Output(self.notes, self.folder, job.name, fresh)
         self.summary.rows += before.rows
         self.summary.errors += before.errors
         if before.whole:
             found.settle()
             self.summary.unchanged += 1
-            self.listener.message(f"{job.path}: was done before; --force computes it anew")
+            self.listener.message(f"{job.path}: already done; --force computes it again")
             return None
         if before.records:
-            self.listener.message(f"{job.path}: goes on after {job.split} {before.records:,}")
+            self.listener.message(f"{job.path}: resuming after {job.split} {before.records:,}")
         return found
 
     def _reason_to_begin_anew(
@@ -187,7 +187,7 @@ class _Transform:
             return f"another {', '.join(changed)} than before"
         if before.errors and self.options.on_error == FAIL:
             return f"it has {before.errors:,} bad rows, and --on-error is {FAIL}"
-        return "" if found.holds() else "what was written is no longer there"
+        return "" if found.holds() else "the earlier output is gone"
 
     def _settings(self, job: Job) -> dict[str, Any]:
         """All that the answers to ``job`` depend on, by the names that people know."""
@@ -217,8 +217,8 @@ class _Transform:
         if faults and self.options.on_error == FAIL:
             number, fault = faults[0]
             raise fault.kind(
-                f"{place(job, number)}: {fault.reason}; --on-error report answers the others, and "
-                f"lists what is bad in {output.report.final}"
+                f"{place(job, number)}: {fault.reason}; --on-error report answers the others, "
+                f"and lists the bad ones in {output.report.final}"
             )
         before = output.entry
         entry = journal.Entry(
@@ -246,10 +246,10 @@ class _Transform:
             now = job.path.stat()
             if (now.st_size, now.st_mtime_ns) == (job.size, job.modified):
                 return
-        raise DataError(f"{job.path}: has changed while it was read: begin again")
+        raise DataError(f"{job.path}: has changed while it was read: run the command again")
 
     def _keep(self, error: BaseException) -> None:
-        """Before the end by ``error``, make what is written durable, and say so."""
+        """Before ending with ``error``, make the output durable, and say so."""
         if self.current is None or not self.current.streams:
             return
         if not self.current.entry.records:
@@ -265,5 +265,5 @@ class _Transform:
             entry = self.current.entry
             self.listener.message(
                 f"stopped after {entry.records:,} of {self.current.name}; "
-                "the same command goes on from there"
+                "the same command resumes from there"
             )

@@ -1,4 +1,4 @@
-"""What a batch transform writes: a line for each record, and a report on the bad ones."""
+"""The writer of a batch transform: a line per record (--join-source), a report of bad records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Faults = Sequence[Tuple[int, Fault]]
 
 
 def composed(answer: Answer, algorithm: str) -> tuple[bytes, int, Faults]:
-    """The bytes for a part's records, how many rows are answered, and what is bad.
+    """The output for a part's records, the number of rows predicted, and the bad records.
 
     Raises PluginError where ``algorithm`` does not answer a line a record.
     """

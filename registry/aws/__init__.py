@@ -1,4 +1,4 @@
-"""aws: what algoshelf does in an AWS account; only here are boto3 and the SageMaker SDK imported.
+"""aws: what algoshelf does in an AWS account; boto3 and the SageMaker SDK are imported only here.
 
-Each of them is imported when it is first needed: the command line answers without them.
+Each of them is imported at its first use, so that other commands work without them.
 """

@@ -1,4 +1,4 @@
-"""The account at AWS: clients, who pays where, and what went wrong there, said plainly.
+"""The AWS account: clients, region, role and bucket, and AWS's errors in plain words.
 
 The one module that imports boto3.
 """

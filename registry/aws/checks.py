@@ -1,4 +1,4 @@
-"""What is looked at before anything is uploaded, created or billed; each fault says what to do."""
+"""Checks before anything is uploaded, created or billed; each error says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data in S3: what lies here is uploaded once, under the digest of its bytes.
+"""Upload local data to S3, once, under the digest of its bytes.
 
 ``s3://BUCKET/algoshelf/KIND/DIGEST/…`` holds a file, or a folder's files with their paths.
 """

@@ -1,4 +1,4 @@
-"""Deployment: models, a configuration and an endpoint, all of them or none."""
+"""Deploy models, an endpoint configuration and an endpoint, all of them or none."""
 
 from __future__ import annotations
 

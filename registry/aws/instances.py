@@ -1,4 +1,4 @@
-"""The instance types of Amazon SageMaker: what they have, what they are for, what runs on them.
+"""The instance types of Amazon SageMaker: their hardware, and which of them MXNet can use.
 
 ``instances.csv`` holds every type that botocore 1.44.5 (November 2026) lists for training jobs,
 endpoints and batch transforms; vCPUs, memory and accelerators are those of EC2's

@@ -1,4 +1,4 @@
-"""What is billing now, what of it is algoshelf's, and its end."""
+"""List what is billed now and belongs to algoshelf, and end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs by their names: training, batch transform and tuning; how they stand and what they say."""
+"""Training, transform and tuning jobs by name: their status and their logs."""
 
 from __future__ import annotations
 

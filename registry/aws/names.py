@@ -1,4 +1,4 @@
-"""Names of what is created at AWS: letters, digits and single hyphens, of bounded length."""
+"""Names of AWS resources: letters, digits and single hyphens, of limited length."""
 
 from __future__ import annotations
 

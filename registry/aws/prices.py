@@ -1,4 +1,4 @@
-"""What an hour of an instance costs: a bundled table, or the user's own from AWS's price list.
+"""Prices of instances per hour: a bundled table, or your own from AWS's price list.
 
 ``prices.json`` holds published figures, each with its source and date. A price that no source gives
 is unknown, and None: nothing is guessed. ``refresh`` reads AWS's own list into the user's cache

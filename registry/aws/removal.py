@@ -1,4 +1,4 @@
-"""Endpoints, configurations, models and their scaling: described, waited for, and removed.
+"""Describe and remove endpoints, endpoint configurations, models and their scaling.
 
 What is to be removed and is not there is as good as removed.
 """

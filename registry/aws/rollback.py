@@ -1,4 +1,4 @@
-"""What a command has created so far, and its removal where the command fails."""
+"""Rollback: remove what a command has created if the command fails."""
 
 from __future__ import annotations
 

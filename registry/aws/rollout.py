@@ -1,4 +1,4 @@
-"""An endpoint's move to a new model: traffic in steps, and back where the new one does worse.
+"""Rollout: move an endpoint to a new model in steps, and back if the new model does worse.
 
 The old and the new model are two variants side by side, whose weights are moved; CloudWatch says
 how each of them did in the same minutes (docs/decisions/0013-endpoints.md).

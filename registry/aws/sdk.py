@@ -1,4 +1,4 @@
-"""The SageMaker SDK's own objects, fully set up for an algorithm of the catalog.
+"""The SageMaker SDK's own objects, configured for an algorithm of the catalog.
 
 The one module that imports ``sagemaker``: version 2, the last that knows MXNet
 (docs/decisions/0012-sagemaker.md).

@@ -1,4 +1,4 @@
-"""What may be deployed: a model's folder, an archive in S3, a training job; found, and uploaded."""
+"""What can be deployed: a model folder, an archive in S3, or a training job; found and uploaded."""
 
 from __future__ import annotations
 

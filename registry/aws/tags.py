@@ -1,4 +1,4 @@
-"""The tags on everything that algoshelf creates: how it finds, and ends, what is its own."""
+"""The tags on everything that algoshelf creates, by which it finds its own resources."""
 
 from __future__ import annotations
 

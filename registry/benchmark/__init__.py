@@ -1,4 +1,4 @@
-"""benchmarking: what a training and a server cost, measured here, compared and reported.
+"""benchmark: measure the cost of training and serving, compare measurements, write reports.
 
-May import core; what one run measures lies in core/measuring, which runs in a container as well.
+May import core. One measured run is in core/benchmark, which also runs in a container.
 """

@@ -1,4 +1,4 @@
-"""Two measurements side by side: is one better, or is it noise?
+"""Compare two measurements: is one better, or is the difference noise?
 
 Each figure is compared by the ratio of its geometric means over all runs, turned so that above 1 is
 better, with the interval of B. L. Welch ("The generalization of Student's problem", Biometrika 34,
@@ -218,7 +218,7 @@ def _dumped(place: Place | None) -> dict[str, Any]:
 
 
 def _notes(pairs: Sequence[tuple[Record, Record]]) -> list[str]:
-    """What besides the figures is not the same in A and B."""
+    """What differs between A and B besides the figures."""
     notes: dict[str, None] = {}
     for a, b in pairs:
         for what, left, right in (

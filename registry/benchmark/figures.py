@@ -1,4 +1,4 @@
-"""What each figure of a record is called, its unit, and which way is better."""
+"""The figures of a record: their names, units, and which direction is better."""
 
 from __future__ import annotations
 

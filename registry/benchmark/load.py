@@ -1,4 +1,4 @@
-"""The load on a server: connections that ask, wait for the answer and ask again.
+"""A load generator: connections that send a request, wait for the answer and send again.
 
 A process of its own (``python -m algoshelf.registry.benchmark.load``), which reads what to do on
 stdin and prints its figures: client and server share the machine, and are not to share a process.

@@ -1,4 +1,4 @@
-"""Measure settings on this machine, in rounds, so that what drifts drifts for all of them."""
+"""Measure settings on this machine, in rounds, so that a drift affects all of them alike."""
 
 from __future__ import annotations
 

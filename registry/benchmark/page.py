@@ -1,4 +1,4 @@
-"""The report as one page of HTML, with tables and plots."""
+"""The report of a benchmark as one HTML page, with tables and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure settings as SageMaker training jobs: so many at once, and for no more than a budget."""
+"""Remote runs: measure settings as SageMaker training jobs, within a budget."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class HiredJob:
 
 
 class Hiring:
-    """Runs ``planned`` in their order, ``parallel`` at once at most.
+    """Remote runs: starts ``planned`` jobs in order, at most ``parallel`` at a time.
 
     A job starts only while what has been spent, the worst case of what is running and its own are
     within ``budget`` USD; one that never can is a failure of its runs, as is whatever else ends a

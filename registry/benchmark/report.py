@@ -1,4 +1,4 @@
-"""What a report tells of records: tables, the best settings, how it was measured; in Markdown."""
+"""The report of a benchmark in Markdown: tables, the best settings, how they were measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``results.jsonl``: a record a line, written whole or not at all, and read without trust."""
+"""The results file ``results.jsonl``: one record per line, written atomically, read with checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure serving: the cold start of `algoshelf serve`, and its answers under load."""
+"""Measure serving: the cold start of `algoshelf serve`, and its latency under load."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command line: ``algoshelf``.
+"""cli: the command line ``algoshelf``, one module per command, all options in flags.py.
 
-Results go to stdout, or with ``--json`` exactly one JSON document; whatever else people read goes
-to stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 143 terminated.
+Results go to stdout, with ``--json`` as exactly one JSON document; all other messages go to
+stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ __all__ = ["cli", "main"]
 @click.group(cls=SuggestingGroup)
 @click.version_option(metadata.version("algoshelf"), prog_name="algoshelf")
 def cli() -> None:
-    """Deep-learning use-cases by name: pick one, train it, ask it, measure it, add your own."""
+    """Train, evaluate and serve deep-learning algorithms by name, locally or on Amazon SageMaker.
+
+    Start with `algoshelf list`, then for example `algoshelf train mnist-cnn`.
+    """
 
 
 for command in (

@@ -1,4 +1,4 @@
-"""``benchmark NAME``: what a training costs, by the rules of MLPerf; ``benchmark compare``."""
+"""``benchmark NAME``: measure trainings by the rules of MLPerf; ``benchmark compare``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``list`` and ``info``: look around in the catalog. No mxnet is imported here."""
+"""``list`` and ``info``: show the catalog, without importing mxnet."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from .output import console, json_option, print_json, print_table
 
 
 @click.command(name="list")
-@click.option("--task", metavar="TASK", help="Only the algorithms for this task.")
+@click.option(
+    "--task", metavar="TASK", help="Show only algorithms for this task, such as clustering."
+)
 @json_option
 def list_(task: str | None, as_json: bool) -> None:
-    """Show the algorithms of the catalog."""
+    """List the algorithms that are installed."""
     everything = catalog()
     rows = [summarize(entry) for entry in everything if task in (None, entry.algorithm.task)]
     report_problems(everything)
@@ -26,21 +28,26 @@ def list_(task: str | None, as_json: bool) -> None:
         return
     if not rows:
         tasks = sorted({entry.algorithm.task for entry in everything})
-        click.echo(f"no algorithm for the task {task!r}; there are {', '.join(tasks)}", err=True)
+        click.echo(f"no algorithm for the task {task!r}; tasks are {', '.join(tasks)}", err=True)
         return
     columns = ("name", "task", "summary", "distribution")
     print_table(console(), columns, [[row[column] for column in columns] for row in rows])
     for row in rows:
         if row["lacks"]:
             command = install_command(everything.get(row["name"]))
-            click.echo(f"{row['name']} lacks {', '.join(row['lacks'])}: {command}", err=True)
+            click.echo(
+                f"{row['name']} needs {', '.join(row['lacks'])}, not installed: {command}", err=True
+            )
 
 
 @click.command()
 @click.argument("name")
 @json_option
 def info(name: str, as_json: bool) -> None:
-    """Show what the algorithm NAME learns, from what, and how it is asked."""
+    """Show what the algorithm NAME does: hyperparameters, data formats, content types, metrics.
+
+    Example: algoshelf info mnist-cnn
+    """
     details = describe(catalog().get(name))
     if as_json:
         print_json(details)
@@ -66,7 +73,7 @@ def _print_details(details: dict[str, Any]) -> None:
     out.print(details["summary"])
     if details["lacks"]:
         command = install_command(catalog().get(details["name"]))
-        out.print(f"It lacks {', '.join(details['lacks'])}: {command}")
+        out.print(f"Not installed: {', '.join(details['lacks'])}. To install: {command}")
     section("Hyperparameters")
     rows: list[list[Any]] = [
         [
@@ -79,10 +86,10 @@ def _print_details(details: dict[str, Any]) -> None:
         for info in details["hyperparameters"]
     ]
     print_table(out, ("flag", "type", "default", "range", "meaning"), rows)
-    section("Channels")
+    section("Data channels")
     print_table(
         out,
-        ("flag", "", "what"),
+        ("flag", "", "meaning"),
         [
             [
                 f"--{channel['name']}",
@@ -97,8 +104,11 @@ def _print_details(details: dict[str, Any]) -> None:
     for text in formats:
         out.print(f"- {text}")
     if details["sample"]:
-        out.print(f"A sample is bundled for {', '.join(details['sample'])}.")
-    for title, key in (("Accepts", "accepts"), ("Answers", "answers")):
+        out.print(f"A sample is bundled for the channels {', '.join(details['sample'])}.")
+    for title, key in (
+        ("Content types of requests", "accepts"),
+        ("Content types of responses", "answers"),
+    ):
         section(title)
         rows = [
             [
@@ -108,15 +118,17 @@ def _print_details(details: dict[str, Any]) -> None:
             ]
             for content in details[key]
         ]
-        print_table(out, ("content type", "what", "example"), rows)
+        print_table(out, ("content type", "meaning", "example"), rows)
         for text in dict.fromkeys(text for each in details[key] for text in each["parameters"]):
-            out.print(f"With a parameter of the content type, {text}", markup=False)
+            out.print(f"Parameter of the content type: {text}", markup=False)
     section("Metrics")
-    print_table(out, ("name", "what"), list(details["metrics"].items()))
+    print_table(out, ("name", "meaning"), list(details["metrics"].items()))
     aim = "highest" if details["objective"]["maximize"] else "lowest"
-    out.print(f"The objective is the {aim} {details['objective']['metric']}.")
-    section("KVStore")
-    print_table(out, ("name", "chosen for"), list(details["kvstores"].items()))
+    out.print(
+        f"The objective, which tuning aims for, is the {aim} {details['objective']['metric']}."
+    )
+    section("KVStores (how gradients are summed)")
+    print_table(out, ("name", "chosen by default for"), list(details["kvstores"].items()))
     if details["published"]:
         section("Published results")
         rows = [[r["metric"], r["value"], r["data"], r["source"]] for r in details["published"]]

@@ -1,4 +1,4 @@
-"""``check NAME``: the battery that every algorithm of the catalog passes."""
+"""``check NAME``: the conformance checks that every algorithm of the catalog passes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,27 @@ from .output import json_option, print_json
 @click.command()
 @click.argument("name")
 @click.option(
-    "--only", multiple=True, metavar="CHECK", help="This check, and what it needs; repeatable."
+    "--only",
+    multiple=True,
+    metavar="CHECK",
+    help="Run only this check and those it depends on. May be repeated.",
 )
 @click.option(
     "--channel",
     "given",
     multiple=True,
     metavar="NAME=PATH",
-    help="Train on this [default: the bundled sample]; repeatable.",
+    help="Data of a channel, such as train=rows.csv. May be repeated. [default: the bundled "
+    "sample]",
 )
 @json_option
 def check(name: str, only: tuple[str, ...], given: tuple[str, ...], as_json: bool) -> None:
-    """Check that the algorithm NAME keeps to what every algorithm promises.
+    """Check that the algorithm NAME behaves as every algorithm must, and say what to change.
 
-    It trains on a part of the sample a few times. Exit code 1 where a check fails.
+    This trains the algorithm several times on a part of its sample. The exit code is 1 if a check
+    fails.
+
+    Example: algoshelf check my-algorithm
     """
     algorithm = catalog().get(name).algorithm
     channels = _channels(given)

@@ -1,4 +1,4 @@
-"""The flags of the commands: how they are written and read, and which names they leave to plugins.
+"""The options of all commands: how they are declared, parsed and shown, and reserved names.
 
 A command that takes an algorithm's own flags (``train NAME``, ``sagemaker tune NAME``, …) has each
 channel and each hyperparameter as a flag, beside those that are listed here. ``reserved`` reads
@@ -17,6 +17,7 @@ import click
 
 from ...core.algorithm.base import Objective
 from ...core.algorithm.hyperparameters import Hyperparameters
+from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.devices import DISTRIBUTED_STORES, FORMS, STORES
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
@@ -29,47 +30,84 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Table = Sequence["tuple[str, str, str]"]
 
 RUN_FLAGS = (
-    ("--devices", "D", f"{FORMS} [default: auto]"),
+    ("--devices", "D", f"Devices to train on: {FORMS}. [default: auto]"),
     (
         "--hosts",
         "N",
-        "Train in N processes here, over MXNet's parameter server "
-        "[default: 1; on SageMaker the hosts of the job]",
+        "Number of training processes on this machine, which exchange gradients through MXNet's "
+        "parameter server. [default: 1; in a SageMaker job, one per host]",
     ),
-    ("--peer-timeout", "TIME", "Give up a host that says nothing for so long [default: 5m]"),
+    (
+        "--peer-timeout",
+        "TIME",
+        "With several hosts: end the job when a host has sent nothing for this time. [default: 5m]",
+    ),
     (
         "--kvstore",
         "K",
-        f"How devices sum gradients: {', '.join(STORES + DISTRIBUTED_STORES)} [default: auto]",
+        "MXNet KVStore that sums the gradients: auto, "
+        f"{', '.join(STORES + DISTRIBUTED_STORES)}. [default: auto]",
     ),
     (
         "--gradient-compression",
         "T",
-        "Round what devices and hosts send to -T, 0 or T; what is left goes into the next step.",
+        "Send each gradient as 2 bits (-T, 0 or T); the rounding error is added to the next "
+        "step's gradient. [default: off]",
     ),
-    ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
-    ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
-    ("--max-runtime", "TIME", "End the training after this time, and save what it has."),
-    ("--metrics", "FILE", "Also write each metric to FILE, a JSON object a line."),
-    ("--target-metric", "VALUE", "End the training when the objective reaches this value."),
+    (
+        "--checkpoints",
+        "DIR",
+        "Folder for checkpoints. A training that was interrupted resumes from the newest one.",
+    ),
+    (
+        "--checkpoint-every",
+        "TIME",
+        "Time between checkpoints within an epoch, such as 90s, 10m or 1h; each epoch ends with "
+        "one. [default: 10m]",
+    ),
+    (
+        "--max-runtime",
+        "TIME",
+        "End the training after this time, such as 90s, 10m or 1h, and save the model.",
+    ),
+    ("--metrics", "FILE", "Also write the metrics to FILE, one JSON object per line."),
+    ("--target-metric", "VALUE", "End the training when the objective metric reaches VALUE."),
 )
 TUNE_FLAGS = (
-    ("--trials", "N", "Trainings in all, those of earlier and other processes too [default: 20]"),
-    ("--parallel", "N", "Trainings at once, which share the cores [default: 1]"),
-    ("--max-runtime", "TIME", "End after this time, such as 90s, 10m, 1h; what is done is kept."),
+    (
+        "--trials",
+        "N",
+        "Total number of trainings, including those that earlier runs or other processes did. "
+        "[default: 20]",
+    ),
+    (
+        "--parallel",
+        "N",
+        "Number of trainings at the same time; they share the CPU cores. [default: 1]",
+    ),
+    (
+        "--max-runtime",
+        "TIME",
+        "End the search after this time, such as 90s, 10m or 1h, and keep its results.",
+    ),
     (
         "--storage",
         "FILE",
-        "What was tried; the same command goes on with it, and several processes may share it "
-        "[default: OUTPUT.db]",
+        "Database of the trials. The same command resumes from it, and several processes may "
+        "share it. [default: OUTPUT.db]",
     ),
-    ("--output", "DIR", "The folder of the best model; its report is in DIR-report."),
-    ("--seed", "N", "Of every trial, and of what is tried [default: 1]"),
+    (
+        "--output",
+        "DIR",
+        "Folder for the best model; the report is written to DIR-report. "
+        "[default: models/NAME-tuned]",
+    ),
+    ("--seed", "N", "Random seed of the search and of every training. [default: 1]"),
     (
         "--repeats",
         "N",
-        "Train the best and the defaults again with N other seeds, to tell them from luck "
-        "[default: 4]",
+        "Number of other seeds with which the best and the default hyperparameters are trained "
+        "again, to tell an improvement from chance. [default: 4]",
     ),
 )
 BENCHMARK_FLAGS = (
@@ -116,6 +154,40 @@ TUNING_JOB_FLAGS = (
     ("--jobs", "N", "How many trainings in all [default: 10]"),
     ("--parallel", "N", "How many at once [default: 1]"),
 )
+
+
+OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
+# The headings of --help in their order, each with the options below it. A channel is below Data,
+# a hyperparameter below Hyperparameters, and what is not named here below Other options.
+SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        DATA: ("test",),
+        "Requests": (
+            *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
+            *("max_payload", "max_examples", "max_batch", "max_delay", "max_queue", "timeout"),
+        ),
+        "Reading tables and texts": tuple(name for name, _, _ in READING_FLAGS),
+        "Search": ("trials", "jobs", "vary", "repeats", "storage", "parallel"),
+        "Training": (
+            *("seed", "max_runtime", "target_metric", "checkpoints", "checkpoint_every"),
+            *("batch_sizes", "connections", "seconds", "serving"),
+        ),
+        "Models": ("multi_model", "model_root"),
+        "Network": ("host", "port", "allowed_hosts", "token_file"),
+        "Hardware": (
+            *("instance", "instances", "devices", "workers", "hosts", "volume", "spot"),
+            *("peer_timeout", "kvstore", "gradient_compression"),
+        ),
+        "AWS": (
+            *("name", "role", "image", "max_run", "max_wait", "max_cost", "price", "region"),
+            *("profile", "bucket_owner"),
+        ),
+        "Output": ("output", "metrics", "plot", "force"),
+        OTHER: ("dry_run", "yes", "as_json", "help"),
+        HYPERPARAMETERS: (),
+    }
+)
+MAX_UNGROUPED = 8  # options of a command that stand in one list
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -194,7 +266,7 @@ def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
         click.Option(
             [flag(info.name)],
             metavar=info.type.upper(),
-            help=f"{info.description} [{_limits(info)}]",
+            help=f"{_capital(info.description)} [{_limits(info)}]",
         )
         for info in entry.algorithm.Hyperparameters.describe()
     ]
@@ -203,8 +275,8 @@ def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
 def account_options(command: Command) -> Command:
     """``--region`` and ``--profile``."""
     for option in (
-        click.option("--profile", metavar="NAME", help="The profile of AWS's configuration"),
-        click.option("--region", metavar="R", help="The AWS region [default: as configured]"),
+        click.option("--profile", metavar="NAME", help="Profile in your AWS configuration."),
+        click.option("--region", metavar="R", help="AWS region. [default: as configured]"),
     ):
         command = option(command)
     return command
@@ -221,23 +293,46 @@ bucket_option = click.option(
     type=Parsed("owner", _parse_owner, "the 12 digits of an account, or any"),
     default="",
     metavar="ACCOUNT",
-    help="Whose the buckets are that s3://… names; any for no matter whose [default: your own]",
+    help="Account that must own the buckets of s3://… paths, or any. [default: your own]",
 )
 
 
 def acting_options(command: Command) -> Command:
     """``--dry-run`` and ``--yes``, of whatever creates, changes or ends something."""
     for option in (
-        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
         click.option(
-            "--dry-run", is_flag=True, help="Print the requests that would be sent; send none."
+            "--dry-run", is_flag=True, help="Print the requests to AWS without sending them."
         ),
     ):
         command = option(command)
     return command
 
 
-class AlgorithmCommand(click.Command):
+class SectionedCommand(click.Command):
+    """A command whose --help groups the options by use, where there are many."""
+
+    def heading(self, option: click.Parameter) -> str:
+        """The one of SECTIONS below which ``option`` is shown."""
+        return next((title for title, names in SECTIONS.items() if option.name in names), OTHER)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, by SECTIONS."""
+        found: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is not None:
+                found[self.heading(option)].append(record)
+        if sum(map(len, found.values())) <= MAX_UNGROUPED:
+            super().format_options(ctx, formatter)
+            return
+        for title, records in found.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class AlgorithmCommand(SectionedCommand):
     """Shows hyperparameters apart, and leaves unknown flags to be reported with all faults."""
 
     def __init__(self, entry: Entry, **settings: Any) -> None:
@@ -246,18 +341,12 @@ class AlgorithmCommand(click.Command):
         )
         self.entry = entry
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        tuned = {info.name for info in self.entry.algorithm.Hyperparameters.describe()}
-        for title, mine in (("Options", False), ("Hyperparameters", True)):
-            records = [
-                record
-                for parameter in self.get_params(ctx)
-                if (parameter.name in tuned) == mine
-                for record in [parameter.get_help_record(ctx)]
-                if record is not None
-            ]
-            with formatter.section(title):
-                formatter.write_dl(records)
+    def heading(self, option: click.Parameter) -> str:
+        if option.name in self.entry.algorithm.Hyperparameters.model_fields:
+            return HYPERPARAMETERS
+        if option.name in {channel.name for channel in self.entry.algorithm.channels}:
+            return DATA
+        return super().heading(option)
 
 
 class AlgorithmGroup(SuggestingGroup):
@@ -341,4 +430,5 @@ def _capital(description: str) -> str:
 
 
 def _limits(info: Any) -> str:
-    return ", ".join(part for part in (info.range, f"default: {info.default}") if part)
+    default = "none" if info.default in ("", None) else info.default
+    return "; ".join(part for part in (info.range, f"default: {default}") if part)

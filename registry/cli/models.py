@@ -1,4 +1,4 @@
-"""``evaluate`` and ``predict``: measure a trained model, and ask it."""
+"""``evaluate`` and ``predict``: measure a trained model, and let it answer files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ..discovery import opened
-from .flags import PATH
+from .flags import PATH, SectionedCommand
 from .output import console, figure, json_option, print_json, print_table, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, say, taken
@@ -41,35 +41,38 @@ ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 _EXAMPLE = re.compile(r"example (\d+)")
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("model", type=PATH)
 @click.option(
     "--test",
     type=PATH,
-    help="Examples to measure it on [default: the bundled sample]",
+    help="Test examples. [default: the bundled sample]",
 )
 @click.option(
     "--plot",
     type=PATH,
     metavar="FILE.png",
-    help="Draw the confusion matrix, or the clusters.",
+    help="Also draw the confusion matrix, or the clusters, into this PNG file.",
 )
 @reading_options
 @json_option
 def evaluate(
     model: Path, test: Path | None, plot: Path | None, as_json: bool, **given: str | None
 ) -> None:
-    """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
+    """Measure MODEL, a folder written by `algoshelf train`, on test examples.
+
+    Example: algoshelf evaluate models/mine --test test.csv --plot matrix.png
+    """
     decided = taken(given)
     artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
-        raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
+        raise InputError(f"{algorithm.name} has no bundled test sample: give --test PATH")
     if not exists(path):
         raise InputError(f"{absent(path)} (--test)")
     if test is None:
         click.echo(
-            "evaluating on the bundled sample; give --test PATH for your own data",
+            "evaluating on the bundled sample; give --test PATH to use your own data",
             err=True,
         )
     if plot is not None:
@@ -78,7 +81,7 @@ def evaluate(
         evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
         save_plot(evaluation, plot)
-        click.echo(f"drawn in {plot}", err=True)
+        click.echo(f"the plot is in {plot}", err=True)
     if as_json:
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
@@ -150,12 +153,17 @@ def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
     return sorted((c for c in classes if c.support), key=lambda c: c.f1)[:LOWEST]
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("model", type=PATH)
 @click.argument("inputs", nargs=-1, metavar="[INPUT ...]")
-@click.option("--content-type", help="Of every INPUT [default: by the file's name]")
 @click.option(
-    "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"
+    "--content-type",
+    help="Content type of every INPUT, such as text/csv. [default: by the file's name]",
+)
+@click.option(
+    "--accept",
+    help="Content type of the answers. "
+    f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
 )
 @reading_options
 def predict(
@@ -165,15 +173,21 @@ def predict(
     accept: str | None,
     **given: str | None,
 ) -> None:
-    """Ask MODEL about each INPUT: a file, or - for stdin; without any, about its own example."""
+    """Print the predictions of MODEL for each INPUT, a file or - for standard input.
+
+    MODEL is a folder written by `algoshelf train`. Without INPUT, the model answers the example
+    request that it carries.
+
+    Example: algoshelf predict models/mine image.png
+    """
     artifact, algorithm = opened(model)
     answered = algorithm.answered()
     usual = codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
     answer_type = codecs.negotiate(accept or usual, answered)
     if len(inputs) > 1 and answer_type in ONE_DOCUMENT:
         raise InputError(
-            f"--accept {answer_type} is one document an input: "
-            f"give one INPUT, or --accept {codecs.JSONLINES}"
+            f"--accept {answer_type} gives one document per INPUT: "
+            f"give a single INPUT, or --accept {codecs.JSONLINES}"
         )
     with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
@@ -210,8 +224,8 @@ def _asked(
     """The requests, checked as far as it can be without mxnet; all faults in one InputError."""
     if not inputs:
         if content_type is not None:
-            raise InputError("--content-type speaks of an INPUT: give a file, or - for stdin")
-        click.echo("no INPUT: answering the example that the model carries", err=True)
+            raise InputError("--content-type needs an INPUT: give a file, or - for standard input")
+        click.echo("no INPUT: predicting the example request that the model carries", err=True)
         example = artifact.metadata.example
         body = partial(Taken, example.body.encode())
         return [_Asked("the model's example", body, example.content_type)]
@@ -235,7 +249,9 @@ def _input(
 ) -> _Asked:
     if name == STDIN:
         if content_type is None:
-            raise InputError("stdin has no name to tell its content type by: give --content-type")
+            raise InputError(
+                "standard input needs --content-type, since it has no file name to tell it"
+            )
         kind, headings = content_type, artifact.metadata.headings
         read_all = sys.stdin.buffer.read
         return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
@@ -247,13 +263,15 @@ def _input(
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     if stat.S_ISDIR(status.st_mode):
         raise InputError(
-            f"{name}: a folder: `algoshelf transform {shlex.quote(str(model))} {shlex.quote(name)} "
-            "OUTPUT` answers all files in it"
+            f"{name}: is a folder; for all files in it, run `algoshelf transform "
+            f"{shlex.quote(str(model))} {shlex.quote(name)} OUTPUT`"
         )
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{name}: not a file; give - for stdin")
+        raise InputError(f"{name}: not a regular file; give - for standard input")
     if status.st_size > MOST_INPUT_BYTES:
-        raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
+        raise InputError(
+            f"{name}: larger than {MOST_INPUT_BYTES:,} bytes, the limit of predict: use transform"
+        )
     read = intake(algorithm, Path(name), content_type)
     if read.is_empty:
         raise InputError(f"{name}: holds no rows")
@@ -291,6 +309,6 @@ def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:
     if not any(word in fault for fault in error.faults for word in ("shape", "rows of", "cells")):
         return ()
     return (
-        "of a table with other columns too, --columns, --label-column or --text-column say which "
-        "are asked about",
+        "where the table has other columns too, choose with --columns, or leave one out with "
+        "--label-column, or name the one with texts by --text-column",
     )

@@ -1,4 +1,4 @@
-"""``new NAME``: a small distribution with an algorithm that trains, to change into one's own."""
+"""``new NAME``: create a package with a small working algorithm, to change into one's own."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     "--output",
     type=PATH,
     metavar="DIR",
-    help="Where to write it [default: ./NAME]",
+    help="Folder to create. [default: ./NAME]",
 )
 def new(name: str, task: str, output: Path | None) -> None:
-    """Write a small distribution with an algorithm NAME that trains, to change into your own."""
+    """Create a package with a small working algorithm NAME, to change into your own.
+
+    Example: algoshelf new my-algorithm
+    """
     faults = _faults(name)
     if faults:
         raise InputError(*faults)
@@ -63,16 +66,16 @@ def _faults(name: str) -> list[str]:
     module = _module(name)
     if not NAME.fullmatch(name) or len(name) > MOST_CHARACTERS:
         return [
-            f"{name!r}: expected lower-case words joined by hyphens, such as leaf-shapes, of "
-            f"{MOST_CHARACTERS} characters at most"
+            f"{name!r}: expected lower-case words joined by hyphens, such as leaf-shapes, with at "
+            f"most {MOST_CHARACTERS} characters"
         ]
     if not module.isidentifier() or keyword.iskeyword(module) or module in FOLDERS:
-        return [f"{name!r}: {module} cannot be the name of a Python module: choose another"]
+        return [f"{name!r}: {module} is not a valid name of a Python module here: choose another"]
     claimed = catalog().entries.get(name)
     if claimed is not None:
-        return [f"{name!r}: in the catalog already, by {claimed.distribution}: choose another"]
+        return [f"{name!r}: already in the catalog, from {claimed.distribution}: choose another"]
     if importlib.util.find_spec(module) is not None or _is_installed(name):
-        return [f"{name!r}: a module or a distribution of that name is installed: choose another"]
+        return [f"{name!r}: a module or package of that name is already installed: choose another"]
     return []
 
 
@@ -91,7 +94,7 @@ def _is_installed(distribution: str) -> bool:
 def _check_empty(folder: Path) -> None:
     try:
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: a file is in the way: choose another --output")
+            raise OutputError(f"{folder}: a file of this name exists: choose another --output")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(f"{folder}: is not empty: choose another --output")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How the command line speaks: tables and progress for people, one JSON document for programs."""
+"""Output of the command line: tables and progress for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+)
 
 
 class DebugHint:
-    """An unforeseen error shows one line; this shows where it comes from."""
+    """Unforeseen errors are shown in one line; this environment variable shows the traceback."""
 
     variable = "ALGOSHELF_TRACEBACK"
-    text = f"this is a fault of algoshelf or of a plugin; {variable}=1 shows where it comes from"
+    text = f"this is an error in algoshelf or in a plugin; {variable}=1 shows the traceback"
 
     @classmethod
     def wanted(cls) -> bool:
@@ -33,6 +35,18 @@ class DebugHint:
 
 class SuggestingGroup(click.Group):
     """A group that answers a mistyped command with the nearest one."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the first sentence of its help, which click would cut."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(limit=formatter.width * 3))
+                    for name, command in commands
+                    if command is not None
+                ]
+            )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

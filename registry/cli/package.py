@@ -1,4 +1,4 @@
-"""``package NAME|MODEL``: an algorithm or a trained model as SageMaker takes it."""
+"""``package NAME|MODEL``: package an algorithm or a trained model for SageMaker."""
 
 from __future__ import annotations
 
@@ -21,41 +21,49 @@ SCRIPT, CONTAINER, MODEL = "script", "container", "model"
 @click.argument("what", metavar="NAME|MODEL")
 @click.option(
     "--output", type=PATH, metavar="DIR", required=True,
-    help="Where to write it: a new folder, or an empty one",
+    help="Folder to write to; it must be new or empty.",
 )  # fmt: skip
 @click.option(
     "--as", "kind", type=click.Choice([SCRIPT, CONTAINER, MODEL]), required=True,
-    help="script: a source_dir for AWS's MXNet image; container: what an image of your own is "
-    "built from; model: the model.tar.gz of MODEL with the code that answers",
+    help="What to write. script: a source_dir for AWS's MXNet image. container: a Dockerfile and "
+    "all that it copies, for an image of your own. model: model.tar.gz of MODEL with its code.",
 )  # fmt: skip
 @click.option(
-    "--offline", is_flag=True, help="Add the wheels that are needed, for jobs without network."
+    "--offline",
+    is_flag=True,
+    help="Include the wheels of all requirements, for jobs without internet access.",
 )
 @click.option(
     "--lock", is_flag=True,
-    help="Have the image install what pip finds now, in these versions and by their hashes.",
+    help="With --as container: pin every requirement to the version that pip finds now, with its "
+        "hash.",
 )  # fmt: skip
 @json_option
 def package(what: str, output: Path, kind: str, offline: bool, lock: bool, as_json: bool) -> None:
-    """Pack the algorithm NAME, or MODEL, a folder that `train` wrote, for SageMaker.
+    """Package the algorithm NAME, or MODEL, a folder written by `algoshelf train`, for SageMaker.
 
-    The same contents give the same bytes, whenever and wherever they are packed.
+    The same contents always give the same bytes.
+
+    Example: algoshelf package mnist-cnn --as script --output packed
     """
     from ..packaging import contents, kinds
 
     if lock and kind != CONTAINER:
-        raise InputError(f"--lock: is of an image of your own: --as {CONTAINER}")
+        raise InputError(f"--lock applies to an image of your own only: give --as {CONTAINER}")
     entry, artifact = _meant(what)
     if kind == SCRIPT:
         files = kinds.script(entry, output, offline=offline)
     elif kind == CONTAINER:
         if offline:
-            raise InputError("--offline: what an image needs is installed when it is built")
+            raise InputError(
+                f"--offline does not apply to --as {CONTAINER}: an image installs its "
+                "requirements when built"
+            )
         files = kinds.container(entry, output, lock=lock)
     elif artifact is None:
         raise InputError(
-            f"{what}: --as {MODEL} packs a trained model: give the folder that `algoshelf train` "
-            "wrote"
+            f"{what}: --as {MODEL} packages a trained model: give a folder written by "
+            "`algoshelf train`"
         )
     else:
         files = kinds.model(entry, artifact, output, offline=offline)

@@ -1,4 +1,4 @@
-"""Pictures, drawn with matplotlib (extra ``plot``)."""
+"""Plots of an evaluation, drawn with matplotlib (extra ``plot``)."""
 
 from __future__ import annotations
 

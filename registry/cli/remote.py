@@ -1,4 +1,4 @@
-"""``benchmark NAME --instances``: what is asked for, what it may cost, and the jobs themselves."""
+"""``benchmark NAME --instances``: remote runs, their price and their confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``serve``: answer over HTTP, as SageMaker asks its containers to."""
+"""``serve``: answer over HTTP, by SageMaker's contract for containers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.runtime.printable import is_printable
 from ...core.serving import admission, sizing
 from ..discovery import opened
-from .flags import DURATION, PATH, SIZE, whole
+from .flags import DURATION, PATH, SIZE, SectionedCommand, whole
 
-INSTALL_HINT = "serving needs uvicorn and more: pip install 'algoshelf[serve]'"
+INSTALL_HINT = "serving needs more packages: pip install 'algoshelf[serve]'"
 MOST_EXAMPLE_CHARACTERS = 300
 # What SageMaker allows a batch transform: the size of a request, the time to an answer.
 MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
@@ -29,54 +29,71 @@ MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("models", nargs=-1, metavar="[MODEL | NAME=MODEL ...]")
-@click.option("--host", help="Address to listen at [default: 127.0.0.1; in a container, all]")
+@click.option(
+    "--host", help="IP address to listen on. [default: 127.0.0.1; in a SageMaker container, all]"
+)
 @click.option(
     "--port", type=whole(0, 65535), envvar="SAGEMAKER_BIND_TO_PORT", default=8080,
-    show_default=True, help="0 is any free one",
+    show_default=True, help="Port to listen on; 0 picks a free one.",
 )  # fmt: skip
-@click.option("--workers", type=whole(1, 256), help="Processes [default: one a core or GPU]")
-@click.option("--devices", default="auto", show_default=True, help=sizing.FORMS)
 @click.option(
-    "--max-payload", type=SIZE, default="6MB", show_default=True, help="Of a request's body"
+    "--workers",
+    type=whole(1, 256),
+    help="Number of worker processes. [default: one per CPU core or GPU]",
+)
+@click.option(
+    "--devices", default="auto", show_default=True, help=f"Devices of the workers: {sizing.FORMS}."
+)
+@click.option(
+    "--max-payload",
+    type=SIZE,
+    default="6MB",
+    show_default=True,
+    help="Largest size of a request's body.",
 )
 @click.option(
     "--max-examples", type=whole(1), default=MOST_EXAMPLES, show_default=True,
-    help="Of a request",
+    help="Largest number of examples in one request.",
 )  # fmt: skip
 @click.option(
     "--max-batch", type=whole(1, 4096), default=32, show_default=True,
-    help="Requests that are computed at once",
+    help="Largest number of requests computed together as one batch.",
 )  # fmt: skip
 @click.option(
     "--max-delay", type=DURATION, default="2ms", show_default=True,
-    help="That a request waits for others, under load",
+    help="Longest time that a request waits under load for others to join its batch.",
 )  # fmt: skip
 @click.option(
     "--max-queue", type=whole(1), default=1000, show_default=True,
-    help="Requests that may wait; more are told to come again",
+    help="Largest number of waiting requests; further ones get status 503 and should be retried.",
 )  # fmt: skip
 @click.option(
-    "--timeout", type=DURATION, default="60s", show_default=True, help="Of a request, in all"
+    "--timeout",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="Time allowed for one request in total.",
 )
 @click.option(
     "--multi-model", is_flag=True, envvar="SAGEMAKER_MULTI_MODEL",
-    help="Let requests load, replace and unload models",
+    help="Allow clients to load, replace and unload models over HTTP.",
 )  # fmt: skip
 @click.option(
     "--model-root", type=PATH, metavar="FOLDER",
-    help="With --multi-model: models are loaded from here only [default: where each MODEL lies; "
-    "in a container, /opt/ml]",
+    help="With --multi-model: the only folder from which clients may load models. [default: the "
+    "folders that hold each MODEL; in a SageMaker container, /opt/ml]",
 )  # fmt: skip
 @click.option(
     "--allowed-hosts", default="", metavar="NAME,…",
-    help="Names by which the server may be called (Host), * for any "
-    "[default: localhost and --host; in a container, any]",
+    help="Host names that requests may use in their Host header; * allows any. "
+    "[default: localhost and --host; in a SageMaker container, any]",
 )  # fmt: skip
 @click.option(
     "--token-file", type=PATH, metavar="FILE",
-    help="Answer only who sends the token in FILE, as Authorization: Bearer TOKEN; /ping is free",
+    help="Require the token in FILE from clients, as the header Authorization: Bearer TOKEN; /ping "
+    "needs none.",
 )  # fmt: skip
 def serve(
     models: tuple[str, ...],
@@ -95,10 +112,13 @@ def serve(
     allowed_hosts: str,
     token_file: Path | None,
 ) -> None:
-    """Answer requests for each MODEL over HTTP; without any, as a SageMaker container does.
+    """Serve each MODEL, a folder written by `algoshelf train`, over HTTP.
 
-    GET /openapi.json of the running server says what it takes. SIGTERM and Ctrl-C end it when what
-    is in flight is answered; SIGHUP reads the models anew.
+    Without MODEL, serve what a SageMaker container finds in /opt/ml/model. GET /openapi.json of the
+    running server describes its requests. SIGTERM and Ctrl-C stop it after the requests in flight
+    are answered; SIGHUP reloads the models.
+
+    Example: algoshelf serve digits=models/mnist-cnn --port 8080
     """
     try:
         from ...core.serving import pool, server
@@ -108,7 +128,7 @@ def serve(
         host = host or "0.0.0.0"
         allowed_hosts = allowed_hosts or admission.ANY
     if model_root is not None and not multi_model:
-        raise InputError("--model-root says from where --multi-model may load: give both, or none")
+        raise InputError("--model-root works only with --multi-model: give both, or neither")
     if model_root is not None and not model_root.is_dir():
         raise InputError(f"--model-root: {model_root}: no such folder")
     token = admission.read_token(token_file) if token_file is not None else b""
@@ -163,7 +183,8 @@ def _named(models: tuple[str, ...], multi_model: bool) -> dict[str, Path]:
             return {}
         if not folder.is_dir():
             raise InputError(
-                f"no MODEL: give a folder that `algoshelf train` wrote (a container has {folder})"
+                f"no MODEL: give a folder written by `algoshelf train` (in a SageMaker container, "
+                f"the default is {folder})"
             )
         return {"model": folder}
     named: dict[str, Path] = {}
@@ -174,7 +195,10 @@ def _named(models: tuple[str, ...], multi_model: bool) -> dict[str, Path]:
         if not is_named:
             name = Artifact.open(folder).metadata.algorithm
         if not sizing.MODEL_NAME.fullmatch(name):
-            raise InputError(f"{text}: a model's name is {sizing.MODEL_NAME.pattern}")
+            raise InputError(
+                f"{text}: expected letters, digits, '.', '_' and '-' as the model's name, at "
+                "most 128"
+            )
         if name in named:
             raise InputError(f"two models are named {name}: give NAME=MODEL")
         named[name] = folder.absolute()

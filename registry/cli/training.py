@@ -1,4 +1,4 @@
-"""``train NAME``: one command for each algorithm of the catalog, its hyperparameters its flags."""
+"""``train NAME``: one command per algorithm, with its hyperparameters as options."""
 
 from __future__ import annotations
 
@@ -52,10 +52,13 @@ def train_command(entry: Entry) -> click.Command:
         click.Option(
             ["--output"],
             metavar="DIR",
-            help=f"The model folder [default: {OUTPUT / algorithm.name}]",
+            help=f"Folder for the trained model. [default: {OUTPUT / algorithm.name}]",
         ),
         click.Option(
-            ["--seed"], metavar="N", default="1", help="The same seed, the same model [default: 1]"
+            ["--seed"],
+            metavar="N",
+            default="1",
+            help="Random seed; the same seed gives the same model, byte for byte. [default: 1]",
         ),
     ]
     parameters += options(RUN_FLAGS)
@@ -76,7 +79,13 @@ def train_command(entry: Entry) -> click.Command:
 
 @click.group(cls=AlgorithmGroup, make=train_command, subcommand_metavar="NAME [OPTIONS]")
 def train() -> None:
-    """Train the algorithm NAME; `train NAME --help` shows its hyperparameters."""
+    """Train the algorithm NAME on your data.
+
+    `algoshelf train NAME --help` shows the hyperparameters and other options of an algorithm.
+    Without a data channel such as --train, the algorithm trains on its bundled sample.
+
+    Example: algoshelf train kmeans --train rows.csv --k 5 --output models/mine
+    """
 
 
 def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: bool) -> None:
@@ -90,7 +99,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     listener = Reporters([reporter()])
     if sampled:
         listener.message(
-            f"training {algorithm.name} on its bundled sample; give --train PATH for your own data"
+            f"training {algorithm.name} on its bundled sample; give --train PATH to use your own "
+            "data"
         )
     listener.listeners += _listeners(given, algorithm.name, hyperparameters, output, listener)
     artifact, metrics = run_training(
@@ -160,7 +170,9 @@ def _listeners(
         except AlgoshelfError:
             raise
         except Exception as error:
-            shown.message(f"warning: {plugin} is dropped: {type(error).__name__}: {error}")
+            shown.message(
+                f"warning: the reporter of {plugin} is ignored: {type(error).__name__}: {error}"
+            )
             continue
         if offered is not None:
             listeners.append(Guarded(offered, plugin, shown.message))
@@ -178,7 +190,7 @@ def _checked(
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
     output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
     faults += [
-        f"{flag(name)}: may not lie in the model folder {output}"
+        f"{flag(name)}: must not be inside the model folder {output}"
         for name in ("metrics", "checkpoints")
         if given.get(name) and output in (Path(given[name]) / "x").resolve().parents
     ]
@@ -277,7 +289,7 @@ def _sketch(entry: Entry, output: Path, test: Path) -> None:
         model = entry.algorithm.model_fn(output)
         picture = entry.algorithm.sketch(test, model, SKETCHED, width)
     except Exception as error:  # a drawing that fails does not make the training one that failed
-        click.echo(f"warning: no examples can be shown: {error}", err=True)
+        click.echo(f"warning: no example predictions can be shown: {error}", err=True)
         return
     if picture:
         click.echo(f"\n{picture}\n")

@@ -1,4 +1,4 @@
-"""``transform``: the answers to files of any size, as SageMaker's Batch Transform gives them."""
+"""``transform``: predictions for files of any size, as SageMaker's Batch Transform gives them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...core.transform.reader import SPLIT_TYPES
 from ...core.transform.run import Listener, Summary
 from ...core.transform.run import transform as run
 from ..discovery import opened
-from .flags import PATH, SIZE
+from .flags import PATH, SIZE, SectionedCommand
 from .output import console, json_option, print_json
 from .reading import reading_options, taken
 
@@ -27,42 +27,50 @@ LOG_SECONDS = 10.0
 SHOW_SECONDS = 0.1
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("model", type=PATH)
 @click.argument("source", metavar="INPUT")
 @click.argument("output", type=PATH)
-@click.option("--content-type", help="Of every input [default: by the file's name]")
 @click.option(
-    "--accept", help=f"The content type of the answers [default: {codecs.JSONLINES}, if offered]"
+    "--content-type",
+    help="Content type of every input file, such as text/csv. [default: by the file's name]",
+)
+@click.option(
+    "--accept",
+    help="Content type of the predictions. "
+    f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
 )
 @click.option(
     "--split-type",
     type=click.Choice(SPLIT_TYPES),
-    help="What a record is: a line, a RecordIO frame, or the whole file "
+    help="What one record is: line, a RecordIO frame (recordio), or the whole file (none). "
     "[default: by the content type]",
 )
 @click.option(
     "--strategy",
     type=click.Choice(STRATEGIES),
     default=MULTI,
-    help=f"Ask for many records at once, or for a single one [default: {MULTI}]",
+    help=f"Put many records into a request (multi), or one (single). [default: {MULTI}]",
 )
 @click.option(
     "--max-payload",
     type=SIZE,
     default="6MB",
     show_default=True,
-    help="Of a request, and so of a record",
+    help="Largest size of a request, and so of a record.",
 )
-@click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
+@click.option(
+    "--join-source", is_flag=True, help="Write each input record together with its prediction."
+)
 @click.option(
     "--on-error",
     type=click.Choice(ON_ERROR),
     default=FAIL,
-    help=f"At a bad record fail, or list it in <input>.errors.jsonl and go on [default: {FAIL}]",
+    help="What to do about a bad record: fail stops, report lists it in <input>.errors.jsonl and "
+    f"continues. [default: {FAIL}]",
 )
-@click.option("--devices", metavar="D", default="auto", help=f"{FORMS} [default: auto]")
-@click.option("--force", is_flag=True, help="Compute anew what an earlier run has left.")
+@click.option("--devices", metavar="D", default="auto", help=f"Devices: {FORMS}. [default: auto]")
+@click.option("--force", is_flag=True, help="Discard the results of an earlier run and start over.")
 @reading_options
 @json_option
 def transform(
@@ -81,14 +89,16 @@ def transform(
     as_json: bool,
     **given: str | None,
 ) -> None:
-    """Ask MODEL about each record of INPUT, and write the answers into the folder OUTPUT.
+    """Write the predictions of MODEL for every record of INPUT into the folder OUTPUT.
 
-    INPUT is a file, a folder with all that lies in it, or a pattern such as 'data/*.csv' in quotes.
-    OUTPUT/<input>.out holds a line for each line of <input>: a blank one where that is blank (of
-    plain text, every line is a text), for the headings of a table a blank one, and for a bad one
-    {"error": …}, in CSV a blank line.
+    INPUT is a file, a folder with all files in it, or a pattern in quotes such as 'data/*.csv'.
+    OUTPUT/<input>.out has one line for each line of <input>. The line is blank for a blank line
+    (except in plain text, where every line is a text) and for the headings of a table; for a bad
+    record it is {"error": …}, or blank in CSV.
 
-    When it was stopped or killed, the same command goes on where it was.
+    After an interruption, the same command resumes where it stopped.
+
+    Example: algoshelf transform models/iris data/ predictions
     """
     options = TransformOptions(
         content_type=content_type,
@@ -122,10 +132,11 @@ def transform(
         return
     speed = f" ({summary.seconds:.1f} s, {summary.rate:,.0f} rows/s)" if summary.answered else ""
     files = "1 file" if summary.files == 1 else f"{summary.files:,} files"
-    click.echo(f"{summary.rows:,} rows of {files} are answered in {output}{speed}")
+    click.echo(f"{summary.rows:,} rows of {files}: the predictions are in {output}{speed}")
     if summary.errors:
         click.echo(
-            f"{summary.errors:,} bad rows are not: see {output / '*.errors.jsonl'}", err=True
+            f"{summary.errors:,} bad rows have no prediction: see {output / '*.errors.jsonl'}",
+            err=True,
         )
 
 

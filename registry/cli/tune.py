@@ -1,4 +1,4 @@
-"""``tune NAME``: many trainings of an algorithm, and the hyperparameters that served it best."""
+"""``tune NAME``: search for the best hyperparameters of an algorithm."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def tune_command(entry: Entry) -> click.Command:
             ["--vary"],
             metavar="NAME[=RANGE]",
             multiple=True,
-            help="Tune this alone, from LOW..HIGH (LOW..HIGH:log by the logarithm) or over A,B,C; "
-            "may be repeated. [default: "
+            help="Hyperparameter to tune, with its range: LOW..HIGH, LOW..HIGH:log (logarithmic "
+            "scale) or a list A,B,C. May be repeated; then only these are tuned. [default: "
             + "; ".join(f"{each.name} {each}" for each in ranges)
             + "]",
         )
@@ -68,16 +68,23 @@ def tune_command(entry: Entry) -> click.Command:
         name=entry.algorithm.name,
         params=parameters,
         callback=callback,
-        help=f"Tune {entry.algorithm.name}: {entry.algorithm.objective.metric} is to be "
-        f"{'high' if entry.algorithm.objective.maximize else 'low'}. A hyperparameter that is "
-        "given is left as it is.",
+        help=f"Tune {entry.algorithm.name}: find hyperparameters with the "
+        f"{'highest' if entry.algorithm.objective.maximize else 'lowest'} "
+        f"{entry.algorithm.objective.metric}. A hyperparameter given as an option is fixed at "
+        "that value.",
     )
     return json_option(command)
 
 
 @click.group(cls=AlgorithmGroup, make=tune_command, subcommand_metavar="NAME [OPTIONS]")
 def tune() -> None:
-    """Find hyperparameters for the algorithm NAME; `tune NAME --help` shows their ranges."""
+    """Search for the best hyperparameters of the algorithm NAME.
+
+    `algoshelf tune NAME --help` shows which are tuned, and their ranges. A search that was stopped
+    resumes when the same command is given again.
+
+    Example: algoshelf tune kmeans --train rows.csv --k 5 --trials 10
+    """
 
 
 def _tune(
@@ -107,7 +114,7 @@ def _tune(
         tuner = Tuner(plan, store, listener)
         if not any(channel.name in given for channel in entry.algorithm.channels):
             listener.message(
-                f"tuning {name} on its bundled sample; give --train PATH for your own data"
+                f"tuning {name} on its bundled sample; give --train PATH to use your own data"
             )
         for each in plan.ranges:
             listener.message(f"  {flag(each.name)}: {each}")
@@ -122,7 +129,9 @@ def _tune(
             if result.chosen is not None:
                 tuner.publish(result, output)
                 write_report(tuner, result, report)
-                listener.message(f"{output} holds the best so far; the same command goes on")
+                listener.message(
+                    f"{output} holds the best model so far; the same command resumes the search"
+                )
             raise
         tuner.publish(result, output)
         write_report(tuner, result, report)
@@ -172,7 +181,7 @@ def _plan(
         if given.get(name) == ""
     ]
     inside = output.resolve() in storage.resolve().parents
-    faults += [f"--storage: may not lie in the model folder {output}"] if inside else []
+    faults += [f"--storage: must not be inside the model folder {output}"] if inside else []
     counts: dict[str, int] = {}
     for name, default, least, most in (
         ("trials", "20", 1, MOST_TRIALS),
@@ -215,7 +224,10 @@ def _plan(
         searched = _searched(schema, vary, fixed)
         ranges = tunable(schema, fixed, searched)
         if not ranges:
-            faults.append("there is nothing to tune: give fewer hyperparameters, or --vary NAME")
+            faults.append(
+                "nothing is left to tune: give fewer hyperparameters as options, or name some "
+                "with --vary"
+            )
     except InputError as error:
         faults += error.faults
     if faults:
@@ -242,12 +254,12 @@ def _searched(
         name, _, values = text.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if name in fixed:
-            faults.append(f"--vary {name}: {flag(name)} is given, too")
+            faults.append(f"--vary {name}: {flag(name)} also fixes its value: give one of the two")
         if name in searched:
-            faults.append(f"--vary {name}: is given twice")
+            faults.append(f"--vary {name}: given twice")
         known = schema.searched.get(name)
         if not values and known is None and name in schema.model_fields:
-            faults.append(f"--vary {name}: has no range of its own: give {name}=LOW..HIGH or A,B,C")
+            faults.append(f"--vary {name}: no default range: give {name}=LOW..HIGH or {name}=A,B,C")
 
         def typed(choice: str, name: str = name) -> Any:
             return getattr(schema.parse({**fixed, name: choice}, flag), name)

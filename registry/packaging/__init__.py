@@ -1,4 +1,4 @@
-"""packaging: any plugin as SageMaker takes it: a script's folder, an image's, a model with code.
+"""packaging: package any algorithm for SageMaker: as a script, an image, or a model with code.
 
-May import core and the catalog; imports neither mxnet nor an AWS SDK.
+May import core and the catalog, but neither mxnet nor an AWS SDK.
 """

@@ -1,4 +1,4 @@
-"""What is packed of a distribution: its own files, read where they are installed.
+"""The installed files of a distribution that go into a package.
 
 An installer's RECORD lists them; an editable installation's does not, and there they are those of
 its modules.
@@ -37,7 +37,7 @@ def distribution_of(entry: Entry) -> metadata.Distribution:
         return metadata.distribution(entry.distribution)
     except metadata.PackageNotFoundError:
         raise PluginError(
-            f"{entry.algorithm.name}: its distribution {entry.distribution} is not to be found"
+            f"{entry.algorithm.name}: its distribution {entry.distribution} cannot be found"
         ) from None
 
 
@@ -47,7 +47,7 @@ def is_own(entry: Entry) -> bool:
 
 
 def importable(entry: Entry) -> Files:
-    """What has to lie on the path for ``entry`` to train and answer: core and the plugin.
+    """The files that must be importable for ``entry`` to train and predict: core and the plugin.
 
     Raises InputError where it could not run in AWS's image.
     """
@@ -69,7 +69,7 @@ def importable(entry: Entry) -> Files:
 
 
 def installable(entry: Entry) -> dict[str, Files]:
-    """Distribution by distribution, what an image of one's own installs: all of each.
+    """The distributions that an image of your own installs, with all their files.
 
     Raises InputError where it is too large, or compiled for this machine.
     """
@@ -105,8 +105,8 @@ def modules(distribution: metadata.Distribution) -> Files:
 def _check_portable(files: Files) -> None:
     """Raises InputError for what is compiled, or too large."""
     faults = [
-        f"{path}: is compiled for this machine: only pure Python can be packed; publish the "
-        "distribution as a wheel, and require it"
+        f"{path}: is compiled for this machine: only pure Python can be packaged; publish it as "
+        "a wheel, and require it"
         for path in files
         if path.endswith(COMPILED)
     ]
@@ -114,7 +114,7 @@ def _check_portable(files: Files) -> None:
     if size > MOST_BYTES:
         largest = max(files, key=lambda path: size_of(files[path]))
         faults.append(
-            f"what would be packed has {size:,} bytes, more than {MOST_BYTES:,}; the largest file "
+            f"the package would have {size:,} bytes, more than {MOST_BYTES:,}; the largest file "
             f"is {largest}: give data as a channel"
         )
     if faults:
@@ -132,7 +132,7 @@ def _check_python(files: Files, distributions: Iterable[metadata.Distribution]) 
         if wanted and not _admits(wanted):
             faults.append(
                 f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "
-                f"has {PYTHON_VERSION}: pack it --as container"
+                f"has {PYTHON_VERSION}: package it --as container"
             )
     faults += [fault for path in sorted(files) for fault in _syntax(path, files[path])]
     if faults:
@@ -195,7 +195,7 @@ def _top_level(distribution: metadata.Distribution) -> list[str]:
 def _module(name: str, distribution: metadata.Distribution) -> Files:
     spec = importlib.util.find_spec(name)
     if spec is None:
-        raise PluginError(f"{distribution.metadata['Name']}: its module {name} is not to be found")
+        raise PluginError(f"{distribution.metadata['Name']}: its module {name} cannot be found")
     files: Files = {}
     for folder in spec.submodule_search_locations or ():
         files.update(_package(Path(folder), name))
@@ -220,6 +220,7 @@ def _syntax(path: str, content: Content) -> Iterator[str]:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         yield (
-            f"{path}{f', line {line}' if line else ''}: is no Python 3.8, which AWS's MXNet image "
-            f"has: {getattr(error, 'msg', error)}; change it, or pack it --as container"
+            f"{path}{f', line {line}' if line else ''}: is not valid in Python 3.8, the version "
+            f"of AWS's MXNet image: {getattr(error, 'msg', error)}; change it, or package it "
+            "--as container"
         )

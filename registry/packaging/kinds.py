@@ -1,4 +1,4 @@
-"""The three ways to pack an algorithm; each is checked as a whole before anything is written."""
+"""The three kinds of packages; each is checked as a whole before anything is written."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
     taken = sorted({entry_point, "requirements.txt"} & files.keys())
     if taken:
         raise PluginError(
-            f"{entry.distribution}: its {taken[0]} has the name of a file that is added: rename it"
+            f"{entry.distribution}: its {taken[0]} has the name of a file that packaging adds: "
+            "rename it"
         )
     lines = requirements.missing(entry)
     files[entry_point] = _filled(ENTRY_POINT, entry).encode()

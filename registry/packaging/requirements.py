@@ -1,4 +1,4 @@
-"""What AWS's MXNet image has to install: the requirements that it does not meet as it is."""
+"""The requirements that AWS's MXNet image does not meet, and so has to install."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ def _run(command: list[str], option: str, folder: Path | None = None) -> None:
             cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise AlgoshelfError(f"{option}: pip did not end well: {error}") from None
+        raise AlgoshelfError(f"{option}: pip failed: {error}") from None
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise AlgoshelfError(
-            f"{option}: pip found not all that is needed: "
+            f"{option}: pip did not find all requirements: "
             + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
         )
 

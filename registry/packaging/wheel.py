@@ -1,4 +1,4 @@
-"""A wheel of an installed distribution, the same bytes every time: PEP 427, PEP 376."""
+"""Rebuild a wheel of an installed distribution, the same bytes every time: PEP 427, PEP 376."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _metadata(distribution: metadata.Distribution) -> str:
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
     if not text:
         raise PluginError(
-            f"{distribution.metadata['Name']}: its metadata is not to be found: install it anew"
+            f"{distribution.metadata['Name']}: its metadata cannot be found: reinstall it"
         )
     if "\nRequires-Dist:" not in text:
         first, _, rest = text.partition("\n")

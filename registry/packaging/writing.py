@@ -1,4 +1,4 @@
-"""Folders and archives with the same bytes for the same contents, whoever packs them and when."""
+"""Write folders and archives reproducibly: the same contents give the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_free(target: Path) -> None:
     """Raises OutputError where something is at ``target`` already."""
     try:
         if target.is_symlink() or (target.exists() and not target.is_dir()):
-            raise OutputError(f"{target}: a file is in the way: choose another --output")
+            raise OutputError(f"{target}: a file of this name exists: choose another --output")
         if target.is_dir() and any(target.iterdir()):
             raise OutputError(f"{target}: is not empty: choose another --output")
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Pages of HTML that need no other file: tables, and plots as SVG.
+"""pages: HTML pages that need no other file: tables, and plots as SVG.
 
-They read on a phone, in the dark, and in print: tables become cards where it is narrow, and colours
-are those of the reader's scheme.
+They suit phones, dark mode and print: on narrow screens tables become cards, and colours follow
+the reader's colour scheme.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plots as SVG for a page: small enough for a phone, coloured by the page's style.
+"""SVG plots for a page: small enough for a phone, coloured by the page's style.
 
 Written here rather than by matplotlib, whose SVG holds fixed colours, neither dark nor light as the
 reader's page is, and which only the extra ``plot`` installs.

@@ -1,5 +1,5 @@
-"""tuning: many trainings of one algorithm, to find hyperparameters that serve it better.
+"""tuning: train one algorithm many times to find better hyperparameters.
 
-May import core and the rest of registry but the command line. Optuna (extra ``tune``) is imported
-in study.py alone.
+May import core and registry except the command line. Optuna (extra ``tune``) is imported only in
+study.py.
 """

@@ -1,4 +1,4 @@
-"""What is to be tuned, as the command line says it."""
+"""The plan of a tuning: what the command line says of it."""
 
 from __future__ import annotations
 

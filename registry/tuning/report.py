@@ -1,4 +1,4 @@
-"""What a tuning found, for people: one page of HTML with plots, and Markdown."""
+"""The report of a tuning: one HTML page with plots, and Markdown."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MARKDOWN, PAGE = "report.md", "report.html"
 DEFAULTS, BEST, OTHERS, PRUNED = 0, 1, 7, 4  # colours of the page
 STATES = ("complete", "pruned", "failed", "interrupted", "running", "waiting")
 NOT_TESTED = (
-    "The best was chosen by the very examples that it is judged by here, which flatters it: --test "
-    "lets examples judge that no trial was chosen by."
+    "The best trial was chosen by the examples that measure it here, so its value is "
+    "optimistic; give --test to measure it on examples that chose nothing."
 )
 
 
@@ -99,7 +99,7 @@ def _page(tuner: Tuner, result: Result) -> str:
     if slices:
         body += [
             "<h2>By each hyperparameter</h2>",
-            "<p>Of the completed trials, which differ in the other hyperparameters, too.</p>",
+            "<p>Completed trials; they also differ in the other hyperparameters.</p>",
             f'<div class="plots">{slices}</div>',
         ]
     body += ["<h2>All trials</h2>", pages.table(_trials(tuner, result))]

@@ -1,4 +1,4 @@
-"""What is tried and what came of it, in a file that several processes share and any may die with.
+"""The trials of a tuning in Optuna's storage, shared by processes; the sampler and the pruning.
 
 Optuna keeps trials in SQLite, whose transactions survive ``kill -9`` (its journal file does not:
 docs/decisions/0014-tuning.md). Which of them still run is told by locks that the kernel lets go of
@@ -95,7 +95,7 @@ class Store:
             )
 
     def close(self) -> None:
-        """Let go of the file, and of all that this process claimed."""
+        """Close the file and release all trials that this process claimed."""
         self.storage.remove_session()
         self._lock.close()
 
@@ -267,7 +267,7 @@ class Trials:
         self.study.tell(trial, state=TrialState.PRUNED)
 
     def interrupt(self, number: int) -> None:
-        """The trial ends for a reason that is none of its own: let it be tried anew."""
+        """The trial was interrupted: queue its hyperparameters again."""
         with self.store.alone():
             self._fail(self._mine.pop(number))
 
@@ -285,7 +285,7 @@ class Trials:
         )
 
     def _reap(self) -> None:
-        """Fail the trials whose process is gone, and put them in line again."""
+        """Mark the trials whose process is gone as failed, and queue them again."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if not self.store.lives(trial.user_attrs.get(OWNER, 2**62)):
                 self._fail(optuna.Trial(self.study, trial._trial_id))
@@ -311,7 +311,7 @@ def _check_file(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise InputError(f"{path}: no storage of a tuning: {error}") from None
+        raise InputError(f"{path}: not a storage of a tuning: {error}") from None
 
 
 def _suggest(trial: optuna.Trial, each: Range) -> None:

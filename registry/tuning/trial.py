@@ -1,4 +1,4 @@
-"""One training in a process of its own, which tells its parent of each epoch and may be ended.
+"""One trial of a tuning: a training in a process of its own, which reports each epoch.
 
 An order comes as a line of JSON on stdin, and an answer to each epoch as a line, ``on`` or
 ``prune``. What happens goes out as lines of JSON; the parent's end, however sudden, ends the child.

@@ -1,4 +1,4 @@
-"""A tuning: trials until there are enough, then the best against the defaults with other seeds."""
+"""The tuner: run the trials, then compare the best with the defaults on other seeds."""
 
 from __future__ import annotations
 
@@ -116,11 +116,13 @@ class Tuner:
         self.reporter.begin(self.plan.trials)
         self.reporter.step(done)
         if done:
-            self.reporter.message(f"{done} trials are done already, and are not repeated")
+            self.reporter.message(f"{done} trials were done earlier and are not repeated")
         try:
             self._work(self.trials, self.plan.trials)
             if self.trials.is_exhausted:
-                self.reporter.message("nothing is left to try: these are all that the ranges hold")
+                self.reporter.message(
+                    "nothing is left to try: every combination in the ranges was tried"
+                )
             self._repeat()
         except _Over:
             over = "the time of --max-runtime is over"
@@ -153,7 +155,7 @@ class Tuner:
     def publish(self, result: Result, output: Path) -> None:
         """Put the model of the trial that ``result`` chose at ``output``."""
         if result.chosen is None:
-            raise TrainingError("no trial has come to its end: there is no model")
+            raise TrainingError("no trial was completed, so there is no model")
         with self.store.alone(), staged(output) as folder:
             shutil.copytree(self._model(result.chosen.number), folder, dirs_exist_ok=True)
 
@@ -186,7 +188,7 @@ class Tuner:
         self._work(self.repeats, most)
 
     def _work(self, trials: Trials, most: int) -> None:
-        """Start trials and hear of them until ``most`` are done, here or elsewhere."""
+        """Run trials until ``most`` are done, here or in other processes."""
         exhausted = False
         while True:
             self._check_time()
@@ -235,7 +237,7 @@ class Tuner:
         return next(each.params for each in self.trials.outcomes() if each.number == number)
 
     def _hear(self) -> bool:
-        """Take in the next event, or the end of the time; whether a trial ended by it."""
+        """Handle the next event, or the time limit; returns whether a trial ended."""
         try:
             wait = self._deadline - time.monotonic()
             key, event = self._events.get(timeout=None if wait == float("inf") else max(0.0, wait))
@@ -322,7 +324,7 @@ class Tuner:
                     shutil.rmtree(path, ignore_errors=True)
 
     def _end_all(self) -> None:
-        """End what runs, and let it be tried anew."""
+        """Stop the running trials, and queue them again."""
         for running in self._running.values():
             running.process.end()
             remove_leftovers(running.process.output)

@@ -1,4 +1,4 @@
-"""Whether the best of a tuning is better than the defaults, or only was lucky."""
+"""Decide whether the best trial is better than the defaults, or only lucky."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compare(
     fails with another seed is worse, whatever the seeds say with which it did not.
     """
     if best is None or default is None:
-        return Verdict("unknown", "Too little has been tried to compare with the defaults.")
+        return Verdict("unknown", "Too few trials were completed to compare with the defaults.")
     if best.default:
         return Verdict("as good", "No trial was better than the defaults: keep the defaults.")
     failed = [each.error for each in of_best.values() if each.error]
@@ -88,7 +88,7 @@ def on_test(metric: str, of_default: Mapping[int, Outcome], of_best: Mapping[int
     if len(differences) < 2:
         return ""
     middle, interval = _difference(differences)
-    return f"On the test channel, by which nothing was chosen: {_said(metric, middle, interval)}."
+    return f"On the test channel, which chose nothing: {_said(metric, middle, interval)}."
 
 
 def _difference(differences: Sequence[float]) -> tuple[float, tuple[float, float]]:

@@ -267,11 +267,11 @@ def test_weights_of_another_network_are_refused(
 ) -> None:
     settings = Parsed({**QUICK, "network": "cifar_resnet20_v2"})
     channels = {"train": folder, "model": trained}
-    with pytest.raises(DataError, match="holds no fitting weights for"):
+    with pytest.raises(DataError, match="has no matching weights for"):
         train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
     (tmp_path / "x.params").write_bytes(b"nothing")
     channels["model"] = tmp_path / "x.params"
-    with pytest.raises(DataError, match="no params file"):
+    with pytest.raises(DataError, match="not a params file"):
         train(ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter())
     assert not (tmp_path / "m").exists()
 

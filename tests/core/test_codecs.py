@@ -127,7 +127,7 @@ def test_negotiate(accept, chosen):
 @pytest.mark.parametrize("accept", ["text/html", "text/csv;q=0", "*/*;q=0.0", "/", "csv", ";q=1"])
 def test_negotiate_says_what_is_offered(accept):
     (fault,) = refused(NotAcceptableError, codecs.negotiate, accept, [codecs.JSON, codecs.CSV])
-    assert fault.endswith("offered is application/json or text/csv")
+    assert fault.endswith("expected application/json or text/csv")
 
 
 @settings(max_examples=100)
@@ -560,7 +560,7 @@ def test_malformed_npy(body):
 def test_an_npy_header_that_lies_is_told_both_numbers():
     body = npy_of(header(shape="(2, 4)"), b"\0" * 24)
     (fault,) = refused(MalformedPayloadError, codecs.decode_array, body, codecs.NPY)
-    assert "promises 32 bytes" in fault
+    assert "announces 32 bytes" in fault
     assert fault.endswith("the body holds 24")
 
 

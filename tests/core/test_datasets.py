@@ -260,7 +260,7 @@ def test_classes_of_the_training_are_kept_to(folders: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no subfolder with PNG, JPEG or WebP images"):
+    with pytest.raises(DataError, match="contains no subfolders with PNG, JPEG or WebP images"):
         ImageFiles.from_folders(tmp_path, decode)
 
 
@@ -358,7 +358,9 @@ def test_records_without_classes_have_those_of_their_labels(tmp_path: Path) -> N
     path = write_records(tmp_path / "m.rec", [b"a"] * 3, [0, 5, 2])
     assert RecordImages(path, raw, look=None).encoding == {"classes": [*"012345"]}
     assert RecordImages(path, raw, [*"abcdef"], look=None).encoding == {"classes": [*"abcdef"]}
-    with pytest.raises(DataError, match=r"record 2 .*the label 5 is no whole number from 0 to 4"):
+    with pytest.raises(
+        DataError, match=r"record 2 .*the label 5 is not a whole number from 0 to 4"
+    ):
         RecordImages(path, raw, [*"abcde"], look=None)
 
 
@@ -437,7 +439,7 @@ HEADER = struct.pack("<IfQQ", 0, 1, 0, 0)
         (part(2, HEADER) + part(3, b""), "is damaged"),
         (part(3, HEADER), "is damaged"),
         (part(4, HEADER), "is damaged"),
-        (b"PK\3\4" + part(0, HEADER), "is damaged, or this is no RecordIO file"),
+        (b"PK\3\4" + part(0, HEADER), "is damaged, or this is not a RecordIO file"),
     ],
 )
 def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, fault: str) -> None:
@@ -537,7 +539,7 @@ def test_rows_are_those_of_the_reader_of_whole_files(
     ("text", "fault"),
     [
         ("1,2,3\n4,5,6,7\n", "rows.csv: line 2 has 4 columns"),
-        ("a,b,c\n1,2,3\n10,5,6\n", "rows.csv: line 3: the label 10 is no whole number"),
+        ("a,b,c\n1,2,3\n10,5,6\n", "rows.csv: line 3: the label 10 is not a whole number"),
         ("a,b,c\n1,2,3\n1,x,6\n", "rows.csv: line 3, column 2: 'x' is not a number"),
         ("a,b,c\n1,2,3\n\n1,2,6\n", "rows.csv: line 3 is empty"),
         ("\n\n1,2,6\n", "rows.csv: line 1 is empty"),
@@ -572,7 +574,7 @@ def test_rows_that_change_while_in_use_are_refused(tmp_path: Path) -> None:
 
 
 def test_compressed_rows_are_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rows\.csv\.gz: lines of a compressed .*gunzip it"):
+    with pytest.raises(DataError, match=r"rows\.csv\.gz: a compressed file cannot .*gunzip"):
         CsvRows(tmp_path / "rows.csv.gz", features=2, classes=CLASSES)
 
 

@@ -102,9 +102,9 @@ def test_hyphens_and_underscores_name_the_same() -> None:
 
 def test_a_required_one_that_is_missing_is_named_with_its_meaning() -> None:
     class Needs(Hyperparameters):
-        k: int = Field(..., ge=1, description="number of clusters")
+        k: int = Field(..., ge=1, description="Number of clusters.")
 
-    with pytest.raises(HyperparameterError, match="k: required: number of clusters"):
+    with pytest.raises(HyperparameterError, match="k: required: Number of clusters"):
         Needs.parse({})
 
 

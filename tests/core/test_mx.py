@@ -94,7 +94,7 @@ def test_a_number_of_threads_that_mxnet_would_abort_at_is_refused(setting: str) 
 
 
 def test_an_optimized_python_is_refused() -> None:
-    assert "does not import under python -OO" in run(OURS, PYTHONOPTIMIZE="2").stderr
+    assert "cannot be imported under python -OO" in run(OURS, PYTHONOPTIMIZE="2").stderr
 
 
 def test_without_mxnet_it_says_what_to_install() -> None:

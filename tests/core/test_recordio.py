@@ -47,7 +47,7 @@ WHOLE = recordio.frame(b"abcdefgh")
     ("content", "fault"),
     [
         (b"PNG?", "x.rec: record 1 is cut short"),
-        (b"not RecordIO", "x.rec: record 1 is damaged, or this is no RecordIO file"),
+        (b"not RecordIO", "x.rec: record 1 is damaged, or this is not a RecordIO file"),
         (WHOLE + WHOLE[:-1], "x.rec: record 2 is cut short: 8 bytes are promised"),
         (M + b"\xff\xff\xff\x1f", "record 1 is cut short: 536,870,911 bytes"),
         (M + b"\x04\0\0\x40" + b"abcd", "record 1 is damaged"),
@@ -167,7 +167,7 @@ def test_wrong_records_are_placed(record: Any) -> None:
         recordio_protobuf.encode({"values": np.array([1, np.nan])}): "number 2 is not finite",
         recordio_protobuf.encode({"a": np.ones(1), "b": np.ones(1)}): "there is a, b",
         recordio.frame(b"\x0a\x7f"): "record 1: the message is cut short",
-        recordio.frame(b"\x0b"): "record 1: is no message of protocol buffers",
+        recordio.frame(b"\x0b"): "record 1: is not a protocol buffers message",
         recordio.frame(b"\xff" * 20): "record 1: a number is longer than 64 bits",
         sparse(record, [9], 4): "record 1: has the key 9 in 4 numbers",
         sparse(record, [1, 2], 4): "record 1: has 2 keys for 1 values",

@@ -145,7 +145,7 @@ def npy(array: np.ndarray) -> bytes:
         ("a.npy", npy(np.ones(3)), r"a\.npy: expected an array \(N, D\) of numbers, got \(3,\)"),
         ("a.npy", npy(np.array([[1, np.nan]])), r"a\.npy: row 1, column 2: not a finite float32"),
         ("a.npy", npy(np.array([[1], [1e300]])), r"a\.npy: row 2, column 1: not a finite float32"),
-        ("a.npy", npy(np.ones((3, 2)))[:-1], r"a\.npy: the npy header promises 48 bytes"),
+        ("a.npy", npy(np.ones((3, 2)))[:-1], r"a\.npy: the npy header announces 48 bytes"),
         ("a.npy", npy(np.array([[{}]])), r"a\.npy: the npy array's dtype is"),
         ("a.npz", b"PK\3\4 and no more", r"a\.npz: not a readable npz file"),
         ("a", recordio_protobuf.encode_rows(TABLE)[:-4], "a: record 1000 is cut short"),

@@ -80,7 +80,7 @@ def test_a_first_line_of_numbers_and_words_names_the_flag_that_makes_headings_of
     (tmp_path / "rows.csv").write_text("2019,2020,name\n" + PLAIN)
     with pytest.raises(DataError, match="line 1, column 3: 'name' is not a number") as caught:
         files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=3)
-    assert caught.value.faults[-1] == "--header yes takes line 1 for headings"
+    assert caught.value.faults[-1] == "--header yes reads line 1 as headings"
     with using(Reading(header=True), lambda _: None):
         assert files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=3)[1].tolist() == Y
 

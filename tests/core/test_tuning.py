@@ -68,7 +68,7 @@ def test_a_field_that_a_subclass_narrows_loses_the_range_that_it_inherited() -> 
         ("rate", Search(0.5, 2.0), "rate: expected a number above 0 to 1, got '2.0'"),
         ("rate", Search(0.5), "rate: expected choices, or two bounds, got 0.5 to None"),
         ("rate", Search(0.5, 0.1), "rate: expected choices, or two bounds, got 0.5 to 0.1"),
-        ("momentum", Search(0.0, 0.5, log=True), "above 0 for a logarithm"),
+        ("momentum", Search(0.0, 0.5, log=True), "above 0 for a log scale"),
         ("size", Search(1.5, 3), "size: expected a whole number"),
         ("kind", Search(0, 1), "kind: expected choices"),
         ("kind", Search(choices=("adagrad",)), "kind: expected one of adam, sgd"),

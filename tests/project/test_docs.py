@@ -87,6 +87,12 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_every_module_that_a_document_names_is_there(document: Path) -> None:
+    for name in re.findall(r"`((?:core|registry|algorithms)/[a-z_/]+\.py)`", document.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_every_link_within_the_repository_leads_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if not target.startswith(("http:", "https:")):

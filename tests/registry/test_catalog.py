@@ -70,7 +70,7 @@ BROKEN = {
     ),
     "hook-raises": (PLUGIN.replace("return [Acme", "1 / 0; [Acme"), "ZeroDivisionError"),
     "returns-none": (PLUGIN.replace("return [AcmeTabular]", "return None"), "returned nothing"),
-    "no-class": (PLUGIN.replace("[AcmeTabular]", "[3]"), "3 is no subclass of"),
+    "no-class": (PLUGIN.replace("[AcmeTabular]", "[3]"), "3 is not a subclass of"),
     "abstract": (
         PLUGIN.replace("def network", "def not_the_network"),
         "acme_broken.AcmeTabular: it does not define network",
@@ -185,7 +185,7 @@ def test_list_and_train_say_what_an_entry_lacks_before_its_data_is_read(site: Si
     command = "pip install 'acme-tabular[more]'"
     listed = site("list")
     assert listed.code == 0
-    assert "acme-tabular lacks acme-no-such>=2, numpy<1 (there is 1." in listed.stderr
+    assert "acme-tabular needs acme-no-such>=2, numpy<1 (there is 1." in listed.stderr
     assert command in listed.stderr
     rows = {row["name"]: row["lacks"] for row in site("list", "--json").json["algorithms"]}
     assert [each.split()[0] for each in rows["acme-tabular"]] == ["acme-no-such>=2", "numpy<1"]
@@ -213,7 +213,7 @@ def test_a_name_taken_twice_is_an_error_that_names_both(site: Site) -> None:
     listed = site("list", "--json")
     assert names(listed) == []
     for result in (listed, site("info", "acme-tabular"), site("train", "acme-tabular")):
-        assert "claimed by first-shop 1.0 and second-shop 2.0" in result.stderr
+        assert "used by first-shop 1.0 and second-shop 2.0" in result.stderr
     assert site("info", "acme-tabular").code == 1
 
 

@@ -279,7 +279,7 @@ def test_every_command_refuses_with_what_to_do(
     assert transformed.code == 2
     assert not (in_process.folder / "out").exists()
     for result in (asked, transformed):
-        assert "fault of algoshelf" not in result.stderr
+        assert "error in algoshelf" not in result.stderr
         place = case.said.split(", column")[0].removeprefix("line 7") if case.asked else ""
         assert place in result.stderr
     assert "Traceback" not in asked.stderr + transformed.stderr
@@ -368,7 +368,7 @@ def test_a_folder_and_a_missing_file_are_told_before_mxnet_loads(
 ) -> None:
     folder = in_process("predict", known[0], known[0].parent)
     assert folder.code == 2
-    assert "a folder: `algoshelf transform" in folder.stderr
+    assert "is a folder; for all files in it, run `algoshelf transform" in folder.stderr
     code = (
         "import sys\n"
         "from algoshelf.registry.cli import main\n"

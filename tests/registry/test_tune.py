@@ -388,7 +388,7 @@ def test_data_that_is_mended_is_not_refused_for_what_it_was(algoshelf: Algoshelf
     rows.write_text("1,2\n3,4\n5,6\n7,8\n")
     mended = algoshelf(*tune, "--trials", 1, "--vary", "k=1,2")
     assert mended.code == 0, mended.stderr
-    assert "Too little has been tried" in mended.text
+    assert "Too few trials were completed" in mended.text
     assert "flatters" not in (algoshelf.folder / "o-report" / "report.md").read_text()
     other = algoshelf(*tune, "--trials", 2, "--vary", "k=2,4")
     assert other.code == 2
@@ -397,7 +397,7 @@ def test_data_that_is_mended_is_not_refused_for_what_it_was(algoshelf: Algoshelf
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("o", "holds more than a model (notes.txt)"), ("o-report", "cannot be written")],
+    [("o", "contains other files than a model (notes.txt)"), ("o-report", "cannot be written")],
 )
 def test_where_nothing_can_be_written_nothing_is_trained(
     algoshelf: Algoshelf, name: str, fault: str
@@ -423,16 +423,19 @@ def test_where_nothing_can_be_written_nothing_is_trained(
         (["--vary", "k=0..3"], "k: expected a whole number from 1"),
         (["--vary", "k=3..1"], "k: expected choices, or two bounds, got 3 to 1"),
         (["--vary", "k=1..x"], "--vary k=1..x: expected k=LOW..HIGH"),
-        (["--vary", "k"], "--vary k: has no range of its own"),
+        (["--vary", "k"], "--vary k: no default range"),
         (["--vary", "k=2,many"], "--k: expected a whole number"),
         (["--vary", "kk=1..3"], "kk: no such hyperparameter"),
-        (["--vary", "k=1,2", "--vary", "k=3,4"], "--vary k: is given twice"),
-        (["--vary", "init", "--init", "random"], "--vary init: --init is given, too"),
+        (["--vary", "k=1,2", "--vary", "k=3,4"], "--vary k: given twice"),
+        (["--vary", "init", "--init", "random"], "--vary init: --init also fixes its value"),
         (
             ["--init", "random", "--restarts", "1", "--tolerance", "0"],
-            "there is nothing to tune",
+            "nothing is left to tune",
         ),
-        (["--storage", "models/kmeans-tuned/s.db"], "--storage: may not lie in the model folder"),
+        (
+            ["--storage", "models/kmeans-tuned/s.db"],
+            "--storage: must not be inside the model folder",
+        ),
         (["--train", "absent.csv"], "absent.csv: no such file"),
     ],
 )
@@ -448,6 +451,6 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
 def test_a_storage_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     path.write_text("my notes " * 1000)
-    with pytest.raises(InputError, match="no storage of a tuning"):
+    with pytest.raises(InputError, match="not a storage of a tuning"):
         Store(path)
     assert path.read_text() == "my notes " * 1000

@@ -1,4 +1,4 @@
-"""What the commands for AWS share: the account they act in, the question, the dry run."""
+"""What the commands for AWS share: the account, the confirmation, the dry run."""
 
 from __future__ import annotations
 

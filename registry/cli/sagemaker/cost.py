@@ -1,4 +1,4 @@
-"""``sagemaker cost``: what an hour of each instance costs, and the most that a job can."""
+"""``sagemaker cost``: prices of instances per hour, and the highest cost of a job."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_whole_numbers_beyond_float32_are_told_apart(
     notes = Notes()
     trained(tmp_path / "m", path, None, notes, **settings)
     assert metrics(tmp_path / "m")["train:ssd"] == 0
-    assert any("column 1: float32 cannot tell" in text for text in notes.messages)
+    assert any("column 1: values are too large for float32" in text for text in notes.messages)
     algorithm = KMeans()
     model = algorithm.model_fn(tmp_path / "m")
     distinct = np.unique(x, axis=0)
@@ -208,7 +208,7 @@ def test_fewer_different_rows_than_clusters_are_warned_of(tmp_path: Path) -> Non
     for batch in (0, 2):
         notes = Notes()
         trained(tmp_path / "m", path, None, notes, k=5, batch_size=batch)
-        assert any("warning: only 3 of 5 clusters hold rows" in text for text in notes.messages)
+        assert any("warning: only 3 of 5 clusters contain rows" in text for text in notes.messages)
         notes = Notes()
         trained(tmp_path / "m", path, None, notes, k=3, restarts=10)
         assert not any("warning" in text for text in notes.messages)

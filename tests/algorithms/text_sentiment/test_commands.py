@@ -126,7 +126,7 @@ def test_without_gluonnlp_the_catalog_is_open_and_train_says_what_to_install(
 def test_what_does_not_fit_together_is_refused(in_process: InProcess) -> None:
     result = in_process("train", "text-sentiment", "--network", "ngram", "--embedding", "v.txt")
     assert result.code == 2
-    assert "ngram has no word vectors" in result.stderr
+    assert "ngram uses no word vectors" in result.stderr
     result = in_process("train", "text-sentiment", "--embedding", "nowhere.txt")
     assert result.code == 2
     assert "nowhere.txt: cannot be read" in result.stderr

@@ -132,8 +132,8 @@ def test_vectors_of_the_vocabulary_are_read(head: str, name: str, tmp_path: Path
         ("the 1 2 3\nfilm 1 x 3\n", "v.txt: line 2: could not convert string to float"),
         ("the 1 2 3\nfilm 1 nan 3\n", "v.txt: line 2: a number is not finite"),
         ("film\nbad\n", "v.txt: line 1: expected a word and its numbers"),
-        ("the 1 2 3\n", "v.txt: holds no word of the training texts"),
-        ("", "v.txt: holds no word of the training texts"),
+        ("the 1 2 3\n", "v.txt: contains no word of the training texts"),
+        ("", "v.txt: contains no word of the training texts"),
     ],
 )
 def test_malformed_vectors_are_named_by_line(content: str, fault: str, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "entries": (lambda p: packed(p, *(member(str(n)) for n in range(10_001))), "10,000 entries"),
     "a link": (
         lambda p: packed(p, member("a", type=tarfile.SYMTYPE, linkname="/etc")),
-        "'a' in it is no file and no folder but a link",
+        "'a' in it is neither a file nor a folder, but a link",
     ),
     "a hard link": (
         lambda p: packed(p, member("a"), member("b", type=tarfile.LNKTYPE, linkname="a")),
@@ -141,18 +141,24 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a pipe": (lambda p: packed(p, member("a", type=tarfile.FIFOTYPE)), "a device or a pipe"),
     "absolute": (lambda p: packed(p, member("/etc/x")), "leads out of the folder"),
     "out of it": (lambda p: packed(p, member("a/../../x")), "leads out of the folder"),
-    "twice": (lambda p: packed(p, member("a"), member("./a")), "'a' is in it twice"),
+    "twice": (lambda p: packed(p, member("a"), member("./a")), "'a' is in it more than once"),
     "a name of many bytes": (lambda p: packed(p, member("x/" * 700)), "too long, with 1,399 bytes"),
     "a name of one part": (lambda p: packed(p, member("x" * 300)), "too long, with 300 bytes"),
-    "a name for a terminal": (lambda p: packed(p, member("a\x1b[2J")), "is none for a file"),
+    "a name for a terminal": (
+        lambda p: packed(p, member("a\x1b[2J")),
+        "cannot be the name of a file",
+    ),
     "no UTF-8": (
         lambda p: packed(p, member("a\udcff"), form=tarfile.GNU_FORMAT),
         "is not UTF-8",
     ),
     "more than is wanted": (lambda p: packed(p, member("a", b"1" * (2**20 + 1))), "its a has 1,04"),
     "cut short": (cut_short, "is damaged"),
-    "a damaged header": (damaged_header, "something follows what seems to be its end"),
-    "no archive": (lambda p: (p.write_bytes(b"nothing packed"), p)[1], "is no gzipped tar archive"),
+    "a damaged header": (damaged_header, "there is data after its end"),
+    "no archive": (
+        lambda p: (p.write_bytes(b"nothing packed"), p)[1],
+        "is not a gzipped tar archive",
+    ),
     "no file": (lambda p: p, "No such file"),
 }
 
@@ -190,7 +196,7 @@ sys.exit("accepted")
 
 def test_a_file_that_is_wanted_is_no_bomb_either(tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.tar.gz", member("a", bytes(40 * 2**20)))
-    with pytest.raises(DataError, match="expands to more than an archive of its size should"):
+    with pytest.raises(DataError, match="expands to far more than an archive of its size should"):
         unpack(archive, tmp_path / "out", lambda name: 2**30, Bounds(contents=2**30))
 
 

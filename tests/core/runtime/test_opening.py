@@ -180,7 +180,7 @@ def test_names_of_parameters(name: str, tmp_path: Path) -> None:
     if name == "arg:data":
         assert set(params.read(path).headers) == {"arg:a", "arg:data"}
         return
-    with pytest.raises(params.ParamsError, match=r"no UTF-8|twice"):
+    with pytest.raises(params.ParamsError, match=r"not UTF-8|twice"):
         params.read(path)
 
 
@@ -201,7 +201,7 @@ def test_weights_that_are_damaged_are_no_fault_of_ours(tmp_path: Path) -> None:
 
     path = tmp_path / "weights.params"
     path.write_bytes(struct.pack("<QQQ", 0x112, 0, 2**60))
-    with pytest.raises(DataError, match=r"weights\.params: no params file: .* arrays"):
+    with pytest.raises(DataError, match=r"weights\.params: not a params file: .* arrays"):
         weights.load(mx.gluon.nn.Dense(2), path, frozenset())
 
 
@@ -305,7 +305,9 @@ def test_a_network_with_another_operator_is_told_before_it_trains(tmp_path: Path
 
     heard = Heard()
     options = MnistCnn.Hyperparameters(epochs=1)
-    with pytest.raises(PluginError, match=r"_random_normal_like.*is no operator that may be"):
+    with pytest.raises(
+        PluginError, match=r"_random_normal_like.*is not an operator that a model may contain"
+    ):
         train(Drawing(), {"train": SAMPLE}, options, tmp_path / "m", reporter=heard)
     assert heard.steps == 0
 

@@ -162,7 +162,9 @@ def test_what_was_put_into_the_model_folder_during_the_training_stays(tmp_path: 
 def test_a_file_that_only_looks_like_a_stage_is_somebodys(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "notes.stage-1.txt").write_text("years of work")
-    with pytest.raises(Exception, match=r"holds more than a model"), staged(tmp_path / "m"):
+    with pytest.raises(Exception, match=r"contains other files than a model"), staged(
+        tmp_path / "m"
+    ):
         pass
     assert (tmp_path / "m" / "notes.stage-1.txt").exists()
 

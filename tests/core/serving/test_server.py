@@ -508,7 +508,7 @@ def test_wrong_use(algoshelf: Algoshelf, model: Path, server: Server) -> None:
     assert taken.code == 2
     assert "cannot be listened at" in taken.stderr
     assert "NAME=MODEL" in algoshelf("serve", model, model).stderr
-    assert "a model's name is" in algoshelf("serve", f"a b={model}").stderr
+    assert "as the model's name" in algoshelf("serve", f"a b={model}").stderr
     assert "cannot be listened at" in algoshelf("serve", model, "--host", "x" * 70).stderr
     assert "expected a size" in algoshelf("serve", model, "--max-payload", "big").stderr
 

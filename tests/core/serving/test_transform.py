@@ -159,7 +159,7 @@ def test_devices_share_the_work_and_keep_the_order(asked: Asked) -> None:
     asked()
     alone = asked.body
     asked(devices="cpu:2")
-    assert asked.heard.messages == [f"{asked.input}: begun anew: another devices than before"]
+    assert asked.heard.messages == [f"{asked.input}: starting over: another devices than before"]
     assert asked.body == alone
     assert distances(asked.rows[:150]).tolist() == distances(asked.rows[-150:]).tolist()
 
@@ -225,7 +225,7 @@ def test_a_bad_row_is_the_end_unless_it_is_to_be_reported(asked: Asked) -> None:
         asked()
     assert not (asked.output / "in.csv.out").exists()
     asked(REPORT)
-    assert asked.heard.messages == [f"{asked.input}: goes on after line 8,192"]
+    assert asked.heard.messages == [f"{asked.input}: resuming after line 8,192"]
     continued = asked.body
     assert len(asked.rows) == 9151
     asked(REPORT, force=True)
@@ -233,7 +233,7 @@ def test_a_bad_row_is_the_end_unless_it_is_to_be_reported(asked: Asked) -> None:
     with pytest.raises(PayloadError, match="line 9,001"):
         asked()
     assert asked.heard.messages == [
-        f"{asked.input}: begun anew: it has 1 bad rows, and --on-error is fail"
+        f"{asked.input}: starting over: it has 1 bad rows, and --on-error is fail"
     ]
 
 
@@ -242,7 +242,7 @@ def test_a_line_that_is_too_long_is_an_error_of_that_line(asked: Asked) -> None:
     summary = asked(REPORT, max_payload=1000)
     assert (summary.rows, summary.errors) == (2, 1)
     assert asked.errors[0]["code"] == "too_large"
-    assert "5,000 bytes, of which --max-payload allows 1,000" in asked.errors[0]["reason"]
+    assert "5,000 bytes; --max-payload allows 1,000" in asked.errors[0]["reason"]
     asked(max_payload=5000, split_type="none", on_error="report")
     assert asked.errors[0]["line"] is None
     assert [row["error"]["code"] for row in asked.rows] == ["too_large"]
@@ -316,17 +316,15 @@ def test_what_is_done_is_not_done_again(asked: Asked) -> None:
     asked()
     before = (asked.output / "in.csv.out").stat()
     assert asked().unchanged == 1
-    assert asked.heard.messages == [f"{asked.input}: was done before; --force computes it anew"]
+    assert asked.heard.messages == [f"{asked.input}: already done; --force computes it again"]
     assert (asked.output / "in.csv.out").stat() == before
     asked.write(LINES[:10])
     asked()
-    assert "begun anew: another input size" in asked.heard.messages[0]
+    assert "starting over: another input size" in asked.heard.messages[0]
     assert len(asked.rows) == 10
     (asked.output / "in.csv.out").unlink()
     asked()
-    assert asked.heard.messages == [
-        f"{asked.input}: begun anew: what was written is no longer there"
-    ]
+    assert asked.heard.messages == [f"{asked.input}: starting over: the earlier output is gone"]
     assert len(asked.rows) == 10
 
 
@@ -336,8 +334,8 @@ def test_what_is_done_is_not_done_again(asked: Asked) -> None:
         ({}, {}, "holds no files"),
         ({"a.csv": b"1", "b.xyz": b"", "c.png": b""}, {}, "b.xyz: no content type is known"),
         ({"a.png": b""}, {}, "a.png: content type 'image/png' is not accepted"),
-        ({"a.csv": b"1"}, {"accept": "application/json"}, "one document a request"),
-        ({"a.csv": b"1"}, {"accept": "image/png"}, "nothing satisfies Accept"),
+        ({"a.csv": b"1"}, {"accept": "application/json"}, "one document per request"),
+        ({"a.csv": b"1"}, {"accept": "image/png"}, "matches no offered content type"),
         ({"a.npy": b"1"}, {"split_type": "line"}, "has no lines"),
         ({"a.json": b"1"}, {"split_type": "line"}, "--strategy single"),
         ({"a.npy": b"1"}, {"join_source": True}, "--join-source joins lines"),
@@ -373,7 +371,7 @@ def test_places_that_cannot_be(asked: Asked, tmp_path: Path) -> None:
         asked()
     asked.input = tmp_path / "in.csv"
     asked.output = asked.input
-    with pytest.raises(InputError, match="a file is in the way"):
+    with pytest.raises(InputError, match="is a file: OUTPUT must be a folder"):
         asked()
 
 
@@ -411,8 +409,8 @@ def test_a_killed_and_a_terminated_run_go_on_where_they_were(
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert b"goes on after line" in said
-    assert b"the same command goes on from there" in said
+    assert b"resuming after line" in said
+    assert b"the same command resumes from there" in said
     assert not (asked.output / "in.csv.out").exists()
     done = algoshelf("transform", asked.model, asked.input, asked.output, *options, "--json")
     assert done.code == 0

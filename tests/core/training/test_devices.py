@@ -149,7 +149,7 @@ def test_a_gpu_that_is_not_there_is_refused(in_process: InProcess) -> None:
     for devices in ("gpu", "gpu:0,2"):
         result = in_process("train", "mnist-cnn", "--devices", devices)
         assert result.code == 2
-        assert "no NVIDIA GPU is to be seen" in result.stderr
+        assert "no usable NVIDIA GPU" in result.stderr
 
 
 def test_a_store_that_does_not_fit_is_refused(in_process: InProcess) -> None:

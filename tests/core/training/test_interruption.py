@@ -141,7 +141,7 @@ def test_a_signal_makes_a_checkpoint_first(
     process.stderr.close()
     assert process.wait(30) == code
     assert time.monotonic() - sent < 30
-    assert "the same command goes on from" in rest
+    assert "the same command resumes from" in rest
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
     done = run(tmp_path, small, *kept)
     assert done.code == 0, done.stderr

@@ -122,10 +122,10 @@ def test_all_harmful_names_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"mean": np.float32(1.5)}, r"encoding\.mean: expected a type of JSON, got float32"),
+        ({"mean": np.float32(1.5)}, r"encoding\.mean: expected a JSON type, got float32"),
         ({"scale": [1.0, float("nan")]}, r"encoding\.scale\[1\]: expected a finite number"),
         ({"words": {"a": "\udce9"}}, r"encoding\.words\.a: '\\udce9' is not UTF-8"),
-        ({"table": np.zeros(3)}, r"encoding\.table: expected a type of JSON, got ndarray"),
+        ({"table": np.zeros(3)}, r"encoding\.table: expected a JSON type, got ndarray"),
         (
             {"words": "w" * (64 * 2**20)},
             r"algorithm\.json would have 67,1\d\d,\d{3} bytes, expected at most 67,108,864",

@@ -100,7 +100,7 @@ def test_a_signal_ends_a_long_validation_at_once_and_the_epoch_is_kept(
     process.send_signal(number)
     _, rest = process.communicate(timeout=END)
     assert process.returncode == 128 + number, rest
-    where = f"in the validation after step {2 * STEPS}; the same command goes on from there"
+    where = f"in the validation after step {2 * STEPS}; the same command resumes from there"
     assert f"stopped by {number.name}" in rest
     assert where in rest
     assert "Traceback" not in rest

@@ -250,7 +250,7 @@ def test_what_is_no_name_is_not_united() -> None:
     with pytest.raises(DataError, match="scale: the hosts' data differ"):
         united([{"scale": [1, 2]}, {"scale": [2, 3]}], hosts)
     (told,) = differences([{"classes": ["a", "b"]}, {"classes": ["b", "a"]}], hosts)
-    assert told == "classes: the hosts have the same ones in another order"
+    assert told == "classes: the hosts have the same ones in a different order"
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
     [
         (
             b"nothing packed",
-            "is no gzipped tar archive.*; expected a model.tar.gz",
+            "is not a gzipped tar archive.*; expected a model.tar.gz",
         ),
         (bomb(), "has a header, of a name or of attributes, that is far too long"),
         ({"a": b"1"}, "holds no algorithm.json"),

@@ -1,6 +1,6 @@
-"""my-algorithm: species of iris, told apart by the sizes of their flowers.
+"""my-algorithm: classify the species of iris by the sizes of their flowers.
 
-Read top-down: what it is told, what it learns from, what it learns.
+From top to bottom: its hyperparameters, its data, its network.
 """
 
 from __future__ import annotations
@@ -32,21 +32,23 @@ FEATURES = 4
 
 
 class MyAlgorithmHyperparameters(TrainingHyperparameters):
-    epochs: int = Field(60, ge=1, le=10_000, description="passes over the training data")
-    batch_size: int = Field(16, ge=1, le=65_536, description="examples in one step of the job")
-    learning_rate: float = Field(0.02, gt=0, le=10, description="the highest of the schedule")
-    units: int = Field(16, ge=1, le=4096, description="width of the hidden layer")
+    epochs: int = Field(60, ge=1, le=10_000, description="Passes over the training data.")
+    batch_size: int = Field(16, ge=1, le=65_536, description="Examples in one training step.")
+    learning_rate: float = Field(0.02, gt=0, le=10, description="Peak learning rate.")
+    units: int = Field(16, ge=1, le=4096, description="Number of units in the hidden layer.")
 
 
 class MyAlgorithm(Classifier[MyAlgorithmHyperparameters]):
     name = "my-algorithm"
     task = "tabular-classification"
-    summary = "Tells three species of iris apart by the sizes of their flowers."
+    summary = "Classifies three species of iris by the sizes of their flowers."
     Hyperparameters = MyAlgorithmHyperparameters
     channels = supervised_channels("CSV: the class (0, 1 or 2) first, then four sizes in cm")
     accepts = (
-        ContentType(codecs.CSV, "a line a flower: four sizes in cm", "5.1,3.5,1.4,0.2"),
-        ContentType(codecs.JSON, "the same", '{"instances": [[5.1, 3.5, 1.4, 0.2]]}'),
+        ContentType(codecs.CSV, "One flower per line: four sizes in cm.", "5.1,3.5,1.4,0.2"),
+        ContentType(
+            codecs.JSON, "Flowers, four sizes in cm each.", '{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+        ),
     )
 
     def sample(self) -> dict[str, Path]:
