@@ -21,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
             whole.chmod(0o644)
             os.replace(whole, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise OutputError(staging.unwritable(path, error)) from None
 
 
 def check_writable(folder: Path) -> None:
@@ -32,7 +32,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(staging.unwritable(folder, error)) from None
     finally:
         for path in made:
             with contextlib.suppress(OSError):

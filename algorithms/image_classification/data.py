@@ -252,6 +252,10 @@ def _read_manifest(path: Path) -> tuple[list[Listed], dict[int, str]]:
     listed: list[Listed] = []
     faults, failed = {}, {}
     for number, line in _lines(path):
+        half = codecs.half_character(line)
+        if half:
+            faults[number] = half.partition(", ")[2]
+            continue
         try:
             row = json.loads(line)
             metadata: Any = next((row[key] for key in row if key.endswith("-metadata")), {})
@@ -328,7 +332,7 @@ def decode(body: bytes, content_type: str) -> list[Array]:
         return list(_pictures(codecs.decode_array(body, content_type)))
     found: list[Array] = []
     left = images.MAX_PIXELS
-    for number, record in enumerate(codecs.decode_records(body, content_type)):
+    for number, record in enumerate(codecs.decode_records(body, content_type), 1):
         if isinstance(record, dict):
             picture, pixels = _from_base64(record, number, left)
             left -= pixels
@@ -338,7 +342,7 @@ def decode(body: bytes, content_type: str) -> list[Array]:
                 array = np.asarray(record, np.float64)
             except (ValueError, TypeError):
                 raise UnfitPayloadError(
-                    f"instance {number}: expected a picture, rows of pixels of three intensities"
+                    f"example {number}: expected a picture, rows of pixels of three intensities"
                 ) from None
             found.extend(_pictures(array[None]))
     return found
@@ -348,11 +352,11 @@ def _from_base64(record: dict[str, Any], number: int, left: int) -> tuple[Array,
     """The picture of a file in base64, and how many of the ``left`` pixels of a request it has."""
     text = record.get("b64")
     if not isinstance(text, str):
-        raise UnfitPayloadError(f'instance {number}: expected {{"b64": "…"}}, a file in base64')
+        raise UnfitPayloadError(f'example {number}: expected {{"b64": "…"}}, a file in base64')
     try:
         body = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise MalformedPayloadError(f"instance {number}: no base64: {error}") from None
+        raise MalformedPayloadError(f"example {number}: no base64: {error}") from None
     try:
         frame = images.inspect(body)
         pixels = frame.width * frame.height
@@ -363,7 +367,7 @@ def _from_base64(record: dict[str, Any], number: int, left: int) -> tuple[Array,
             )
         return opened(body), pixels
     except PayloadError as error:
-        raise type(error)(*(f"instance {number}: {fault}" for fault in error.faults)) from None
+        raise type(error)(*(f"example {number}: {fault}" for fault in error.faults)) from None
 
 
 def _pictures(array: Array) -> Array:

@@ -141,6 +141,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         run.data.update((channel, held.digest) for channel, held in given.items())
         run.reporter.message(", ".join(f"{name}: {_named(held)}" for name, held in given.items()))
         run.cluster.check_alike("the number of columns", rows.shape[1])
+        run.check_headings()
         if test is not None:
             _check_columns(test, rows.shape[1], run.channels[TEST])
         body = codecs.encode_csv(rows.take(slice(0, 1))).decode()
@@ -348,9 +349,12 @@ def _named(rows: Rows) -> str:
 
 def _check_columns(rows: Rows, columns: int, path: Path) -> None:
     if rows.shape[1] != columns:
+        count = rows.shape[1]
+        more, apart = count > columns, abs(count - columns)
+        advice = "--columns or --label-column say which to read" if more else "give those as well"
         raise DataError(
-            f"{path}: has {rows.shape[1]} columns, expected {columns} as in training "
-            "(--label-size leaves out labels)"
+            f"{path}: has {count:,} columns of numbers, the model was trained on {columns:,}: "
+            f"{apart:,} too {'many' if more else 'few'}; {advice}"
         )
 
 

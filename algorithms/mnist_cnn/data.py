@@ -19,14 +19,15 @@ from ...core.data.files import (
     TABLE_SUFFIXES,
     data_files,
     entries,
+    labelled_lines,
     open_bytes,
     read_arrays,
     read_image_bytes,
-    read_labelled_csv,
     with_suffix,
 )
 from ...core.data.folders import ClassFolders, class_folders
-from ...core.data.image_datasets import FAIL, MOST_NAMED, SKIP
+from ...core.data.image_datasets import FAIL, MOST_NAMED, ONE_COLOUR, SKIP, one_colour
+from ...core.data.images import is_one_colour
 from ...core.runtime.types import Array
 
 CLASSES = tuple("0123456789")
@@ -63,7 +64,7 @@ def read(path: Path, channel: str, invert: str = AUTO, on_damaged: str = FAIL) -
         parts = list(_folders(path, on_damaged))
     if not parts:
         raise DataError(f"{path}: holds no digits. Expected {'; or '.join(FORMATS)}")
-    return _white_on_black(_joined(parts), invert)
+    return _white_on_black(_with_blank(_joined(parts)), invert)
 
 
 def inverted(images: Array, invert: str) -> tuple[Array, Array]:
@@ -115,11 +116,14 @@ def _white_on_black(data: ArrayDataset, invert: str) -> ArrayDataset:
     return replace(data, x=images, note=note, counts={**data.counts, "inverted": count})
 
 
-def from_numbers(array: Array, error: type[InputError], source: str = "") -> Array:
+def from_numbers(
+    array: Array, error: type[InputError], source: str = "", first_line: int | None = None
+) -> Array:
     """Images (N, 1, 28, 28) float32 in [0, 1] from numbers of any such shape and scale.
 
     An image that holds a value above 1 counts from 0 to 255, any other from 0 to 1, whatever its
-    dtype. One image (28, 28) is a batch of one. Raises ``error``, which starts with ``source``.
+    dtype. One image (28, 28) is a batch of one. Raises ``error``, which starts with ``source``
+    and names the line, where that of the first image is given.
     """
     if array.shape == (SIDE, SIDE):
         array = array[np.newaxis]
@@ -133,8 +137,9 @@ def from_numbers(array: Array, error: type[InputError], source: str = "") -> Arr
     wrong = np.flatnonzero(~((lowest >= 0) & (highest <= 255)))
     if len(wrong):
         first = wrong[0]
+        place = f"image {first + 1}" if first_line is None else f"line {first_line + first}"
         raise error(
-            f"{source}image {first + 1} has intensities from {lowest[first]:g} to "
+            f"{source}{place} has intensities from {lowest[first]:g} to "
             f"{highest[first]:g}; expected 0 to 255, or 0 to 1"
         )
     images[highest > 1] /= 255
@@ -193,6 +198,16 @@ def _dataset(images: Array, labels: Array, source: str) -> ArrayDataset:
     return ArrayDataset(
         from_numbers(images, DataError, f"{source}: "), labels.astype(np.int32), CLASSES
     )
+
+
+def _with_blank(data: ArrayDataset) -> ArrayDataset:
+    """``data`` with what is to be said of images of one colour, where pictures have not said it."""
+    rows = data.x.reshape(len(data.x), PIXELS)
+    blank = np.flatnonzero(np.ptp(rows, axis=1) == 0)
+    if not len(blank) or ONE_COLOUR in data.counts:
+        return data
+    said = one_colour([f"example {index + 1}" for index in blank])
+    return replace(data, note=said, counts={ONE_COLOUR: len(blank)})
 
 
 def _joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
@@ -260,7 +275,12 @@ def _npz(path: Path) -> ArrayDataset:
 
 
 def _csv(path: Path) -> ArrayDataset:
-    images, labels = read_labelled_csv(path, features=PIXELS, labels=len(CLASSES))
+    blocks = labelled_lines(path, features=PIXELS, labels=len(CLASSES))
+    parts = [
+        (from_numbers(each.features, DataError, f"{path}: ", each.first_line), each.labels)
+        for each in blocks
+    ]
+    images, labels = (np.concatenate(column) for column in zip(*parts))
     return _dataset(images, labels, str(path))
 
 
@@ -273,7 +293,9 @@ def _tables(path: Path) -> list[Path]:
 
 def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
     found = class_folders(path)
-    strangers = sorted(found.pictures.keys() - set(CLASSES))
+    if not found.files and found.note:
+        raise DataError(f"{path}: holds no digits ({found.note}). Expected {'; or '.join(FORMATS)}")
+    strangers = sorted(found.files.keys() - set(CLASSES))
     if strangers:
         raise DataError(
             *(
@@ -283,11 +305,14 @@ def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
         )
     images, labels = [], []
     damaged: list[str] = []
-    for name, files in found.pictures.items():
+    blank: list[str] = []
+    for name, files in found.files.items():
         for file in files:
             try:
                 images.append(_pixels(read_image_bytes(file)))
                 labels.append(int(name))
+                if is_one_colour(images[-1]):
+                    blank.append(str(file))
             except PayloadError as error:
                 damaged.append(f"{file}: {error.faults[0]}")
     total = len(images) + len(damaged)
@@ -301,15 +326,18 @@ def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
         )
     if images:
         data = _dataset(np.stack(images), np.array(labels), str(path))
-        yield replace(data, **_left_out(found, damaged, total))
+        yield replace(data, **_left_out(found, damaged, blank, total))
 
 
-def _left_out(found: ClassFolders, damaged: Sequence[str], total: int) -> Mapping[str, Any]:
-    """The note and the counts of what is not among the examples."""
-    notes, counts = [found.note], {}
-    if found.left_out:
-        counts["left_out"] = sum(found.left_out.values())
+def _left_out(
+    found: ClassFolders, damaged: Sequence[str], blank: Sequence[str], total: int
+) -> Mapping[str, Any]:
+    """The note and the counts of what is not among the examples, or of no use there."""
+    notes, counts = [found.note], found.counts
     if damaged:
         counts["damaged"] = len(damaged)
         notes.append(f"{len(damaged):,} damaged of {total:,} left out: {'; '.join(damaged[:10])}")
+    if blank:
+        counts[ONE_COLOUR] = len(blank)
+        notes.append(one_colour(blank))
     return {"note": "; ".join(filter(None, notes)), "counts": counts}

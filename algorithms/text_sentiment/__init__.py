@@ -172,7 +172,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         number = {name: index for index, name in enumerate(classes)}
         y = np.array([number[label] for label in found.labels], np.int32)
         ids = [encoder(text) for text in found.texts]
-        return TextDataset(ids, y, tuple(classes), encoder, found.note)
+        return TextDataset(ids, y, tuple(classes), encoder, found.note, found.counts)
 
     def united(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -11,9 +11,11 @@ from ...core import DataError
 from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
 from ...core.artifact.metadata import name_fault
 from ...core.data import encoding, reading, tables
+from ...core.data.cells import is_number
 from ...core.data.encoding import TextForm
-from ...core.data.files import data_files, entries, with_suffix
-from ...core.payload.decode import MAX_DIGITS
+from ...core.data.files import check_empty, data_files, entries, with_suffix
+from ...core.data.folders import ClassFolders, class_folders, ending
+from ...core.payload.decode import MAX_DIGITS, half_character
 from ...core.runtime.faults import MAX_FAULTS
 
 FORMATS = (
@@ -43,17 +45,25 @@ PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingt
 POLARITIES = (".neg", ".pos")
 # How the files of a data set that lie in one folder are called, by what they are for.
 PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
+# And its folders; where there is none for validation, that for test serves.
+FOLDERS = {
+    TRAIN: ("train",), VALIDATION: ("validation", "valid", "val", "dev", "test"), TEST: ("test",),
+}  # fmt: skip
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 
 
 @dataclass
 class Texts:
-    """Texts with the names of their classes, where each stands, and how the files were read."""
+    """Texts with the names of their classes, where each stands, and how the files were read.
+
+    ``counts`` are the figures in ``note`` by name.
+    """
 
     texts: list[str]
     labels: list[str]
     places: list[str]
     note: str
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Texts:
@@ -78,14 +88,24 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
         raise DataError(
             f"{path}: every label is {found.labels[0]!r}: there is nothing to tell apart"
         )
+    _note_empty(found)
     return found
+
+
+def _note_empty(found: Texts) -> None:
+    empty = [place for place, text in zip(found.places, found.texts) if not text.strip()]
+    if empty:
+        what = "1 text is" if len(empty) == 1 else f"{len(empty):,} texts are"
+        found.note += f"; {what} empty (the first: {empty[0]})"
+        found.counts["empty"] = len(empty)
 
 
 def _label_fault(label: str, classes: Sequence[str] | None) -> str:
     if not label:
         return "there is no label"
-    if name_fault(label):
-        return f"the label {label!r} holds control characters"
+    fault = name_fault(label)
+    if fault:
+        return fault.replace("the name", "the label", 1)
     if classes is not None and label not in classes:
         known = ", ".join(classes[:10])
         return f"the label {label[:40]!r} is none of the training's: {known}"
@@ -93,19 +113,27 @@ def _label_fault(label: str, classes: Sequence[str] | None) -> str:
 
 
 def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
+    beside = ""
     if path.is_dir():
-        part = path / ("train" if channel == TRAIN else "test")
-        for folder in (part, path):
-            if folder.is_dir() and _class_folders(folder):
-                return _folders(folder)
+        there = {entry.name for entry in entries(path) if entry.is_dir()}
+        own = [path / name for name in FOLDERS[channel] if name in there]
+        for folder in (*own[:1], path):
+            found = _class_folders(folder)
+            if found.files:
+                return _folders(folder, found, path)
+            beside = f" ({found.note})" if found.note else beside
         if with_suffix(path, *_packed_or_not(*POLARITIES)):
             return _polarities(path)
     files = [path]
     if path.is_dir():
         files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
     if not files:
-        raise DataError(f"{path}: holds no texts. Expected {'; or '.join(FORMATS)}")
+        raise DataError(f"{path}: holds no texts{beside}. Expected {'; or '.join(FORMATS)}")
     parts = [_file(file, classes) for file in files]
+    empty = [file for file, part in zip(files, parts) if not part.texts]
+    if len(empty) < len(files):
+        check_empty(path, empty, len(files))
+        parts = [part for part in parts if part.texts]
     notes = dict.fromkeys(part.note for part in parts)
     return Texts(
         [text for part in parts for text in part.texts],
@@ -147,28 +175,33 @@ def _of_channel(folder: Path, files: list[Path], channel: str) -> list[Path]:
     return parts[channel]
 
 
-def _class_folders(path: Path) -> dict[str, list[Path]]:
-    found = {
-        folder.name: with_suffix(folder, ".txt")
-        for folder in entries(path)
-        if folder.is_dir() and folder.name != UNLABELLED
-    }
-    return {name: files for name, files in found.items() if files}
+def _class_folders(path: Path) -> ClassFolders:
+    """The texts of each class; without subfolders, none."""
+    if not any(entry.is_dir() for entry in entries(path)):
+        return ClassFolders({}, {})
+    return class_folders(path, _other_than_text, no_class=UNLABELLED)
 
 
-def _folders(path: Path) -> Texts:
-    pairs = [(name, file) for name, files in _class_folders(path).items() for file in files]
+def _other_than_text(file: Path) -> str:
+    return "" if file.suffix.lower() == ".txt" else ending(file)
+
+
+def _folders(path: Path, found: ClassFolders, given: Path) -> Texts:
+    pairs = [(name, file) for name, files in found.files.items() for file in files]
     texts = []
     for _, file in pairs:
         form = encoding.form_of(file, whole=True)
         encoding.say(file, form)
         texts.append("\n".join(line for _, line in encoding.lines(file, form)))
-    names = sorted({name for name, _ in pairs})
+    names = sorted(found.files)
+    part = "" if path == given else f" of {path.name}/"
+    note = f"the folders {', '.join(names)}{part}, a text a file"
     return Texts(
         texts,
         [name for name, _ in pairs],
         [str(file) for _, file in pairs],
-        f"the folders {', '.join(names)}, a text a file",
+        "; ".join(filter(None, [note, found.note])),
+        found.counts,
     )
 
 
@@ -179,7 +212,10 @@ def _file(path: Path, classes: Sequence[str] | None) -> Texts:
         encoding.say(path, form)
         return (_blazing_text if first.startswith(PREFIX) else _json_lines)(path, form)
     if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
-        raise DataError(f"{path}: one JSON document: expected JSON lines, an object a line")
+        raise DataError(
+            f"{path}: one JSON document: expected JSON lines, an object a line, as "
+            f"`jq -c '.[]' {path.name}` writes them"
+        )
     return _table(path, form, classes)
 
 
@@ -208,9 +244,18 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
         if not line.strip():
             continue
         place = f"{path}: line {number}"
+        half = half_character(line, number)
+        if half:
+            faults.append(f"{path}: {half}")
+            continue
         try:
             record = json.loads(line, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
+            if line.strip() == "{":
+                raise DataError(
+                    f"{place}: an object over several lines: expected one a line, as "
+                    f"`jq -c . {path.name}` writes them"
+                ) from None
             faults.append(f"{place}: no JSON: {error}")
             continue
         if not isinstance(record, dict):
@@ -254,7 +299,7 @@ def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
 def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
     """Rows of a table; which column is the text is told by name, or by what stands there."""
     layout = tables.textual(path, form, names=(*TEXT_NAMES, *LABEL_NAMES))
-    rows = [(number, row) for number, row in layout.rows() if row]
+    rows = [(number, row) for number, row in layout.rows() if len(row) > 1 or "".join(row).strip()]
     found = Texts([], [], [], "")
     if not rows:
         return found
@@ -296,8 +341,8 @@ def _header(rows: Sequence[Sequence[str]]) -> list[str]:
     if decided is not None:
         return names if decided else []
     known = any(name.lower() in (*TEXT_NAMES, *LABEL_NAMES) for name in names)
-    above = not any(map(tables.is_number, names)) and any(
-        name and len(rows) > 2 and all(tables.is_number(row[i]) for row in rows[1:])
+    above = not any(map(is_number, names)) and any(
+        name and len(rows) > 2 and all(is_number(row[i]) for row in rows[1:])
         for i, name in enumerate(names)
     )
     again = any(name and row[i].strip() == name for row in rows[1:] for i, name in enumerate(names))

@@ -8,7 +8,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Sequence
@@ -176,6 +176,7 @@ class TextDataset:
     classes: tuple[str, ...]
     encoder: Encoder
     note: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def encoding(self) -> Mapping[str, Any]:
@@ -290,5 +291,7 @@ def _got(record: Any, keys: Sequence[str]) -> str:
     if isinstance(record, dict):
         return f"or an object with a text named {', '.join(keys[:3])}"
     if isinstance(record, list):
-        return f"got {len(record)} cells: a text with commas is put in double quotes"
+        if len(record) > 1 and all(isinstance(each, str) for each in record):
+            return f"got {len(record)} cells: in CSV a text with commas is put in double quotes"
+        return f"got a list of {len(record)}"
     return f"got {str(record)[:40]!r}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
-from ..data.files import exists
+from ..data.files import absent, exists
 from ..runtime.errors import DataError, did_you_mean
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -55,9 +55,7 @@ def check_channels(
         if channel.required and channel.name not in paths
     ]
     faults += [
-        f"{path}: no such file or folder (channel {name!r})"
-        for name, path in paths.items()
-        if not exists(path)
+        f"{absent(path)} (channel {name!r})" for name, path in paths.items() if not exists(path)
     ]
     if faults:
         raise DataError(*faults)

@@ -12,6 +12,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import Literal
 
+from ..data.reading import Headings
+
 METADATA = "algorithm.json"
 SYMBOL = "model-symbol.json"
 PARAMETERS = "model-0000.params"
@@ -87,6 +89,11 @@ class Metadata(BaseModel):
         default_factory=dict,
         description="channel to how many examples it had, and how many files were left out of it, "
         "pictures inverted, and the like",
+    )
+    headings: Optional[Headings] = Field(
+        default=None,
+        description="of the columns of the tables that were read, by which later ones"
+        " are taken; none where they had no headings",
     )
     packages: Dict[str, str] = Field(default_factory=dict)
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(

@@ -35,7 +35,7 @@ def staged(target: Path) -> Iterator[Path]:
             stage = held.enter_context(staging.stage(place, target.name))
         except OSError as error:
             _remove_empty(created)
-            raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+            raise OutputError(staging.unwritable(target, error)) from None
         try:
             yield stage
             with _signals_deferred():

@@ -19,6 +19,7 @@ UTF8 = "utf-8-sig"
 BLOCK_BYTES = 2**20
 # By so much of a table of numbers its encoding is told; a text is looked through as a whole.
 LOOKED_AT_BYTES = 2**18
+MOST_NULS = 8  # of UTF-16, not one byte in so many is zero, but far more
 _MARKS = (
     (codecs.BOM_UTF8, UTF8, "UTF-8"),
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
@@ -35,6 +36,7 @@ _LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
 _RARE_LETTERS = b"\x83\x8a\x8c\x8e\x9a\x9c\x9e\x9f"
 _WESTERN_LETTERS = bytes(sorted(set(range(0xC0, 0x100)) - {0xD7, 0xF7}))
+_ZEROS_OF_ASCII = 0.4  # of the bytes of ASCII in UTF-16, every other is zero
 _DECIDE = "--encoding decides"
 
 
@@ -86,12 +88,34 @@ def _told_by_the_start(path: Path, head: bytes) -> tuple[str, str]:
     if b"\0" not in start:
         return "", ""
     even, odd = start[::2].count(0), start[1::2].count(0)
-    if odd > 10 * even:
+    if MOST_NULS * (even + odd) < len(start) and _is_utf8(start.replace(b"\0", b"")):
+        return "", ""
+    stray = start.isascii() and even + odd < _ZEROS_OF_ASCII * len(start)
+    if odd > 10 * even and not stray:
         return "utf-16-le", "taken for UTF-16 (little-endian, without a mark)"
-    if even > 10 * odd:
+    if even > 10 * odd and not stray:
         return "utf-16-be", "taken for UTF-16 (big-endian, without a mark)"
+    line = start[: start.index(0)].count(b"\n") + 1
     raise DataError(
-        f"{path}: holds zero bytes: no text, or in an encoding that cannot be told; {_DECIDE}"
+        f"{path}: line {line}: holds zero bytes: no text, or in an encoding that cannot be told; "
+        f"{_DECIDE}"
+    )
+
+
+def _is_utf8(start: bytes) -> bool:
+    """Whether ``start`` is UTF-8, but for what may be cut at its end."""
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def nul_error(path: Path, line: int) -> DataError:
+    """What is wrong with a text whose ``line`` holds a zero byte."""
+    return DataError(
+        f"{path}: line {line:,} has a NUL byte, which no text has: the file is damaged there; "
+        "write it anew, or take such bytes out: tr -d '\\000' < FILE > NEW"
     )
 
 
@@ -115,6 +139,8 @@ class _UTF8_OR_ELSE:  # noqa: N801 - one question with its counts
         try:
             while block:
                 decoder.decode(block)
+                if b"\0" in block:
+                    raise nul_error(self.path, line + block.count(b"\n", 0, block.index(b"\0")))
                 line += block.count(b"\n")
                 block = self.stream.read(BLOCK_BYTES) if self.whole else b""
             if self.whole or len(self.head) < LOOKED_AT_BYTES:

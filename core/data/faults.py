@@ -6,18 +6,23 @@ import re
 from dataclasses import dataclass
 
 from ..runtime.errors import DataError
-from .tables import Layout, is_number, ranges
+from .cells import BLANKS, has_thousands, has_unit, holds_blanks, is_no_value, is_number, ranges
+from .tables import Layout
 
 MOST_COLUMNS = 10  # shown
 MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_NO_VALUE = ("n/a", "na", "#n/a", "null", "none", "nil", "nd", "-", "--", "?", ".", "missing")
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
+MARKED, SEVERAL = "numbers with marks between thousands", "several numbers with blanks between them"
+UNIT = "numbers with a sign or unit"
 _ONE = {
     TEXT: "{cell!r} is not a number",
     EMPTY: "is empty, expected a number",
     NOTHING: "{cell!r} is not a number",
+    MARKED: "{cell!r} has marks between thousands",
+    UNIT: "{cell!r} has a sign or unit",
+    SEVERAL: "{cell!r} are several numbers with blanks between them",
     BEYOND: "{cell!r} is not a finite float32",
 }
 
@@ -66,10 +71,11 @@ class _Found:
                     self._cell(index, number, row[index], decimal)
 
     def _cell(self, index: int, line: int, cell: str, decimal: str) -> None:
-        kind = _kind(cell.strip(), decimal)
+        cell = cell.strip(BLANKS)
+        kind = _kind(cell, decimal)
         if kind:
             kinds = self.columns.setdefault(index, {})
-            kinds.setdefault(kind, _Kind(line, cell.strip())).count += 1
+            kinds.setdefault(kind, _Kind(line, cell)).count += 1
 
     def sentences(self) -> list[str]:
         """A sentence for each column, and one for rows of another width, and for blank ones."""
@@ -110,6 +116,25 @@ class _Found:
         in_line_1 = bool(kinds) and all((kind.line, kind.count) == (1, 1) for kind in kinds)
         if in_line_1 and not (self.ragged or self.blank) and self.lines > 1:
             return "--header yes takes line 1 for headings"
+        found = {name for kinds in self.columns.values() for name in kinds}
+        if MARKED in found:
+            cell = next(k[MARKED].cell for k in self.columns.values() if MARKED in k)
+            mark = re.sub(r"[+\-\d]", "", cell)[0]
+            return (
+                "write numbers without marks between thousands: in a spreadsheet by the format of "
+                f"the cells, in Python by pandas.read_csv(…, thousands={mark!r}"
+                + (", decimal=',')" if mark == "." else ")")
+                + " and to_csv(…, index=False)"
+            )
+        if UNIT in found:
+            return "write numbers alone, and their sign or unit in the heading"
+        if SEVERAL in found and self.width == 1:
+            if all(kind.cell.split() == kind.cell.split(" ") for kind in kinds):
+                return "--delimiter space takes blanks for what stands between columns"
+            return (
+                "its columns stand apart by several blanks: put a comma between them, as by: "
+                "sed -E 's/^ +| +$//g; s/ +/,/g' FILE > NEW"
+            )
         bad = [
             index
             for index, kinds in self.columns.items()
@@ -145,7 +170,13 @@ def _kind(cell: str, decimal: str) -> str:
         return "" if abs(float(cell.replace(",", "."))) < FLOAT32_LIMIT else BEYOND
     if _NOT_FINITE.fullmatch(cell):
         return BEYOND
-    return NOTHING if cell.lower() in _NO_VALUE else TEXT
+    if has_thousands(cell):
+        return MARKED
+    if holds_blanks(cell):
+        return SEVERAL
+    if has_unit(cell):
+        return UNIT
+    return NOTHING if is_no_value(cell) else TEXT
 
 
 def _short(cell: str) -> str:

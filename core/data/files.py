@@ -13,12 +13,14 @@ import numpy as np
 from ..data.numbers import parse_csv
 from ..runtime.errors import DataError
 from ..runtime.types import Array
-from . import faults, leftovers, tables
+from . import faults, leftovers, reading, tables
 from .opening import open_bytes as open_bytes  # plugins read their files with it
 from .tables import Layout
 
+# Of tables, whatever stands between their cells.
+TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat", ".data")
 # In a folder; a table that is given by itself may be called anything.
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".tab.gz")
+TABLE_SUFFIXES = tuple(f"{ending}{packed}" for ending in TABLE_ENDINGS for packed in ("", ".gz"))
 # Of arrays in an npz file, whatever its size; and in proportion to it.
 MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO = 2**30, 100
 MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
@@ -32,10 +34,24 @@ def exists(path: Path) -> bool:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def absent(path: Path) -> str:
+    """Why there is nothing at ``path``, which ``exists`` denies."""
+    for each in (path, *path.parents):
+        if os.path.islink(each) and not os.path.exists(each):
+            return f"{path}: {each} is a link that leads nowhere, to {os.readlink(each)}"
+    blocking = next((each for each in path.parents if os.path.isfile(each)), None)
+    if blocking is not None:
+        return f"{path}: {blocking} is a file, and holds no others"
+    return f"{path}: no such file or folder"
+
+
 def entries(folder: Path) -> list[Path]:
     """What ``folder`` holds, sorted, without hidden entries such as ``.DS_Store``."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        if found:
+            found[0].lstat()  # which a folder that may only be listed does not allow
+        return found
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
 
@@ -72,6 +88,27 @@ class LabelledLines(NamedTuple):
     starts: Array
 
 
+class NoRowsError(DataError):
+    """A table is empty, or holds headings alone; beside others it may be left out."""
+
+
+def check_empty(path: Path, empty: Sequence[Path], count: int) -> None:
+    """Say which of the ``count`` files at ``path`` hold no rows, as Spark's parts may; raises
+    DataError where none holds any.
+    """
+    if len(empty) == count:
+        files = "" if count == 1 else f": none of its {count:,} files does"
+        raise DataError(f"{path}: holds no rows{files}")
+    if empty:
+        names = ", ".join(file.name for file in empty[: leftovers.SHOWN])
+        more = len(empty) - leftovers.SHOWN
+        reading.note(
+            f"{len(empty):,} of its {count:,} files {'holds' if len(empty) == 1 else 'hold'} no "
+            f"rows: {names}" + (f" and {more:,} more" if more > 0 else ""),
+            path,
+        )
+
+
 def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array, Array]:
     """Rows ``label, feature, …`` of a table, or of the tables in a folder such as Spark writes.
 
@@ -79,11 +116,14 @@ def read_labelled_csv(path: Path, *, features: int, labels: int) -> tuple[Array,
     between cells, the encoding and headings are told by the file, and said; the label is in the
     first column, as SageMaker's built-in algorithms expect it, unless --label-column names another.
     """
-    blocks = [
-        block
-        for file in table_files(path)
-        for block in labelled_lines(file, features=features, labels=labels)
-    ]
+    blocks: list[LabelledLines] = []
+    empty, tables_of = [], table_files(path)
+    for file in tables_of:
+        try:
+            blocks += labelled_lines(file, features=features, labels=labels)
+        except NoRowsError:
+            empty.append(file)
+    check_empty(path, empty, len(tables_of))
     return (
         np.concatenate([block.features for block in blocks]),
         np.concatenate([block.labels for block in blocks]),
@@ -127,7 +167,7 @@ def labelled_lines(
         elif text:
             blank = blank or line
     if not found:
-        raise DataError(f"{path}: holds no examples")
+        raise NoRowsError(f"{path}: holds no rows")
 
 
 def _faults(layout: Layout, columns: int, error: DataError) -> DataError:
@@ -163,14 +203,17 @@ def parse_labelled(
     return rows
 
 
-def numeric_lines(path: Path) -> Iterator[Array]:
+def numeric_lines(path: Path, skipped: int = 0) -> Iterator[Array]:
     """Rows of numbers, as many in each as in the first: block by block (B, columns) float64.
 
-    What stands between cells, the encoding and headings are told by the file, and said. Raises
-    DataError, with all that is wrong by column.
+    ``skipped`` columns at the start are labels, and left out. What stands between cells, the
+    encoding and headings are told by the file, and said. Raises DataError, with all that is wrong
+    by column.
     """
-    layout = tables.numeric(path)
+    layout = tables.numeric(path, skipped=skipped)
     width = len(layout.meant())
+    if width and width <= layout.labels:
+        raise DataError(f"{path}: has {width} columns, of which {layout.labels} are labels")
     for block in layout.blocks():
         if block.text.strip():
             try:
@@ -181,7 +224,7 @@ def numeric_lines(path: Path) -> Iterator[Array]:
                     source=str(path),
                     error=DataError,
                     dtype=np.float64,
-                )
+                )[:, layout.labels :]
             except DataError as error:
                 raise faults.summary(layout) or error from None
 

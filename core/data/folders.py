@@ -1,32 +1,60 @@
-"""Pictures in folders, a folder a class: what is there to learn from, and what is left out."""
+"""Examples in folders, a folder a class: what is there to learn from, and what is left out."""
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Iterable, Iterator, Mapping, NamedTuple
+from typing import Callable, Collection, Mapping, NamedTuple
 
 from ..runtime.errors import DataError
-from .images import HEAD_BYTES, JPEG, PNG, WEBP, kind_of
+from .images import HEAD_BYTES, JPEG, LFS_POINTER, PNG, WEB_PAGE, WEBP, kind_of
+from .walking import walk
 
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_DAMAGED = "picture"
-_READ = (PNG, JPEG, WEBP, _DAMAGED)
-# Names of folders that divide examples, where a class was to be expected.
-_PARTS = frozenset(["train", "training", "val", "valid", "validation", "eval", "test", "testing"])
+SHOWN = 4
+# Names of folders that divide examples, where a class was to be expected; and their channels.
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 class ClassFolders(NamedTuple):
-    """The pictures by their class, sorted by path, and how many other files there are of a kind."""
+    """The files by their class, sorted by path, and how many other files there are of a kind.
 
-    pictures: Mapping[str, list[Path]]
+    ``empty`` are the folders that hold nothing to learn from, and so make no class; ``odd`` are
+    phrases on links and what is no file.
+    """
+
+    files: Mapping[str, list[Path]]
     left_out: Mapping[str, int]
+    empty: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
         """What is left out, for people: ``3 files are left out: 2 GIF, 1 .txt``."""
-        return left_out(self.left_out)
+        several = (
+            "1 folder is no class, since it holds"
+            if len(self.empty) == 1
+            else (f"{len(self.empty):,} folders are no classes, since they hold")
+        )
+        empty = f"{several} no examples: {named(self.empty)}" if self.empty else ""
+        return "; ".join(filter(None, [left_out(self.left_out), empty, *self.odd]))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The figures in ``note``."""
+        found = {"left_out": sum(self.left_out.values()), "empty_folders": len(self.empty)}
+        return {name: count for name, count in found.items() if count}
+
+
+def named(names: Collection[str]) -> str:
+    """The first of ``names``, and how many more there are."""
+    first = ", ".join(list(names)[:SHOWN])
+    return first + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def left_out(kinds: Mapping[str, int]) -> str:
@@ -38,79 +66,76 @@ def left_out(kinds: Mapping[str, int]) -> str:
     return f"{count:,} {'file is' if count == 1 else 'files are'} left out: {listed}"
 
 
-def class_folders(path: Path) -> ClassFolders:
-    """The pictures below each subfolder of ``path``, however deep, by the subfolder's name.
-
-    A picture is what holds PNG, JPEG or WebP, whatever its name, or nothing known under a
-    picture's name: that is a damaged one. Hidden files and folders don't count. Raises DataError
-    where something cannot be read, or where the subfolders are parts of the data, not classes.
+def other_than_picture(path: Path) -> str:
+    """As what ``path`` is left out of pictures; empty for what holds PNG, JPEG or WebP, whatever
+    its name, and for what is nothing known under a picture's name: that is a damaged one.
     """
-    found: dict[str, list[Path]] = {}
-    kinds: Counter[str] = Counter()
-    parts = []
-    status = os.stat(path)
-    top = (status.st_dev, status.st_ino)  # no class is to hold what the others hold, by a link
-    for entry in _entries(path):
-        if not entry.is_dir():
-            kinds[f"{_kind(Path(entry.path))} beside the classes' folders"] += 1
-            continue
-        pictures = []
-        for file in _files(Path(entry.path), [top]):
-            kind = _kind(file)
-            if kind in _READ:
-                pictures.append(file)
-            else:
-                kinds[kind] += 1
-        if pictures:
-            found[entry.name] = pictures
-            folder = Path(entry.path)
-            if entry.name.lower() in _PARTS and all(file.parent != folder for file in pictures):
-                parts.append(entry.name)
-    if len(parts) == len(found) > 0:
-        raise DataError(
-            f"{path}: its subfolders {', '.join(sorted(parts))} hold folders of pictures: they are "
-            f"parts of the data, not classes; give each to its channel, as --train "
-            f"{path / sorted(parts)[0]}"
-        )
-    return ClassFolders(found, kinds)
+    kind = _kind(path)
+    if kind in (PNG, JPEG, WEBP):
+        return ""
+    if kind in ("", LFS_POINTER, WEB_PAGE) and path.suffix.lower() in _PICTURE_SUFFIXES:
+        return ""
+    return kind or ending(path)
 
 
-def _kind(path: Path) -> str:
-    """What ``path`` holds, or where that is not known, how its name ends."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    known = kind_of(head)
-    if known:
-        return known
-    if path.suffix.lower() in _PICTURE_SUFFIXES:
-        return _DAMAGED
+def ending(path: Path) -> str:
+    """How the name of a file ends, for people."""
     return path.suffix.lower() or "without an ending"
 
 
-def _files(folder: Path, above: list[tuple[int, int]]) -> Iterator[Path]:
-    """The files below ``folder``, in the order of their paths; a link back up is not followed."""
+def class_folders(
+    path: Path, other: Callable[[Path], str] = other_than_picture, *, no_class: str = ""
+) -> ClassFolders:
+    """The files below each subfolder of ``path``, however deep, by the subfolder's name.
+
+    ``other`` says as what a file is left out, empty for an example. Hidden files and folders don't
+    count, nor does the subfolder ``no_class``. Raises DataError where something cannot be read, or
+    where the subfolders are parts of the data, not classes.
+    """
+    found: dict[str, list[Path]] = {}
+    kinds: Counter[str] = Counter()
+    walked = walk(path)
+    for name, file in sorted(walked.files.items(), key=lambda item: item[0].split("/")):
+        folder, below, _ = name.partition("/")
+        if below and folder == no_class:
+            kinds[f"in {folder}, without a class"] += 1
+            continue
+        kind = other(file)
+        if not below:
+            kinds[f"{kind or _kind(file) or ending(file)} beside the classes' folders"] += 1
+        elif kind:
+            kinds[kind] += 1
+        else:
+            found.setdefault(folder, []).append(file)
+    tops = [name for name in walked.folders if name not in ("", no_class) and "/" not in name]
+    _check_parts(path, found)
+    empty = tuple(name for name in tops if name not in found)
+    return ClassFolders(found, kinds, empty, tuple(walked.odd))
+
+
+def _kind(path: Path) -> str:
     try:
-        status = os.stat(folder)
+        with path.open("rb") as stream:
+            return kind_of(stream.read(HEAD_BYTES))
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _check_parts(path: Path, found: Mapping[str, list[Path]]) -> None:
+    """Raises DataError where all folders are called as parts of the data are: what the model would
+    learn is to tell one part from another, or, given as one, the examples that it is measured by.
+    """
+    names = sorted(found)
+    if not names or not all(name.lower() in _PARTS for name in names):
         return
-    for entry in _entries(folder):
-        if entry.is_dir():
-            yield from _files(Path(entry.path), [*above, here])
-        elif entry.is_file():
-            yield Path(entry.path)
-
-
-def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
-    """What ``folder`` holds, sorted, without hidden entries such as ``.DS_Store``."""
-    try:
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(".")]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-    return sorted(entries, key=lambda entry: entry.name)
+    folders = any(file.parent != path / name for name, files in found.items() for file in files)
+    if len(names) == 1 and not folders:
+        return
+    channels = {_PARTS[name.lower()]: path / name for name in names}
+    ordered = (name for name in ("train", "validation", "test") if name in channels)
+    advice = " ".join(f"--{name} {shlex.quote(str(channels[name]))}" for name in ordered)
+    raise DataError(
+        f"{path}: its subfolders {', '.join(names)} are parts of the data, not classes: give each "
+        f"to its channel: {advice}"
+        + ("" if folders else "; each needs a subfolder for every class, with its examples")
+    )

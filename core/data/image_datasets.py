@@ -27,7 +27,7 @@ from ..runtime.errors import DataError, OutputError, PayloadError
 from ..runtime.types import Array
 from . import files, images, recordio, tables
 from .dataset import chunks
-from .folders import class_folders
+from .folders import class_folders, named
 
 Decode = Callable[[bytes], Array]
 Look = Callable[[bytes], object]
@@ -38,8 +38,16 @@ MOST_NAMED = 1000  # of the images that are damaged
 # A thread of the pool decodes so many images at a time.
 GROUP = 8
 MOST_CLASSES = 100_000
+ONE_COLOUR = "one_colour"  # in a dataset's counts
+
 
 _LOG = logging.getLogger(__name__)
+
+
+def one_colour(names: Sequence[str]) -> str:
+    """What is to be said of the pictures ``names``, each of one colour throughout."""
+    are = "1 picture is" if len(names) == 1 else f"{len(names):,} pictures are"
+    return f"{are} of one colour throughout, nothing to learn from: {named(names)}"
 
 
 class _Images(ABC):
@@ -51,8 +59,8 @@ class _Images(ABC):
     All images are looked through before the first is asked for: ``look`` raises PayloadError for
     one that is damaged, by default after its frame and checksums, since to decode all of ImageNet
     in advance would take two cores an hour, at every start; None looks at nothing. With
-    ``on_damaged`` FAIL, all that are damaged are named in one DataError; with SKIP they are left
-    out, and named in the log.
+    ``on_damaged`` FAIL, or None for an algorithm that has no such hyperparameter, all that are
+    damaged are named in one DataError; with SKIP they are left out, and named in the log.
 
     What ``decode`` alone refuses is found when it is first asked for. With FAIL all images are
     then decoded, and those that are damaged named in one DataError. With SKIP the next good one
@@ -73,11 +81,11 @@ class _Images(ABC):
         y: Array | None = None,
         *,
         look: Look | None = None,
-        on_damaged: str = FAIL,
+        on_damaged: str | None = None,
         note: str = "",
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        if on_damaged not in ON_DAMAGED:
+        if on_damaged not in (None, *ON_DAMAGED):
             raise ValueError(f"on_damaged {on_damaged!r}: expected one of {', '.join(ON_DAMAGED)}")
         self._kept = np.arange(len(labels))
         self._labels = labels
@@ -87,6 +95,7 @@ class _Images(ABC):
         self._on_damaged = on_damaged
         self._damaged: dict[int, str] = {}
         self._refusal: DataError | None = None
+        self._blank: list[int] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(mx.threads(), "algoshelf-decode")
         self.note = note
@@ -143,7 +152,10 @@ class _Images(ABC):
             found = []
             for index in range(part.start, part.stop):
                 try:
-                    look(self._first_bytes(index))
+                    body = self._first_bytes(index)
+                    look(body)
+                    if images.is_blank(body):
+                        self._blank.append(index)
                 except PayloadError as error:
                     found.append((index, error.faults[0]))
             return found
@@ -158,9 +170,13 @@ class _Images(ABC):
     def _look_through(self, look: Look) -> None:
         """Leave out, or refuse, what ``look`` finds damaged."""
         damaged = self._examined(look, self._pool)
+        if self._blank:
+            said = one_colour([self._name(index) for index in sorted(self._blank)])
+            self.note = "; ".join(filter(None, [self.note, said]))
+            self.counts[ONE_COLOUR] = len(self._blank)
         if not damaged:
             return
-        if self._on_damaged == FAIL:
+        if self._on_damaged != SKIP:
             raise self._refused(damaged)
         good = np.setdiff1d(np.arange(len(self)), list(damaged))
         emptied = set(self._labels.tolist()) - set(self._labels[good].tolist())
@@ -178,16 +194,13 @@ class _Images(ABC):
 
     def _refused(self, damaged: Mapping[int, str]) -> DataError:
         """All of ``damaged`` by name, and their number."""
-        named = [f"{self._name(i)}: {fault}" for i, fault in list(damaged.items())[:MOST_NAMED]]
+        faults = [f"{self._name(i)}: {fault}" for i, fault in list(damaged.items())[:MOST_NAMED]]
         if len(damaged) > MOST_NAMED:
-            named.append(f"... and {len(damaged) - MOST_NAMED:,} more")
-        one = len(damaged) == 1
-        return DataError(
-            *named,
-            f"{len(damaged):,} of {len(self):,} images {'is' if one else 'are'} damaged: mend or "
-            f"remove {'it' if one else 'them'}, or leave {'it' if one else 'them'} out "
-            f"(--on-damaged {SKIP})",
-        )
+            faults.append(f"... and {len(damaged) - MOST_NAMED:,} more")
+        are, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
+        skip = f", or leave {them} out (--on-damaged {SKIP})" if self._on_damaged else ""
+        said = f"{len(damaged):,} of {len(self):,} images {are} damaged: mend or remove {them}"
+        return DataError(*faults, said + skip)
 
     def _example(self, index: int) -> tuple[int, Array]:
         """The image at ``index``, or what stands in for it, and the index of that."""
@@ -207,7 +220,7 @@ class _Images(ABC):
         with self._lock:
             known = index in self._damaged
             self._damaged[index] = error.faults[0]
-            if self._on_damaged == FAIL:
+            if self._on_damaged != SKIP:
                 self._refusal = self._refusal or self._refused(self._all_damaged())
                 raise self._refusal
         if not known:
@@ -238,7 +251,7 @@ class ImageFiles(_Images):
         decode: Decode,
         *,
         look: Look | None = images.check,
-        on_damaged: str = FAIL,
+        on_damaged: str | None = None,
         note: str = "",
         counts: Mapping[str, int] | None = None,
     ) -> None:
@@ -267,7 +280,7 @@ class ImageFiles(_Images):
         decode: Decode,
         classes: Sequence[str] | None = None,
         *,
-        on_damaged: str = FAIL,
+        on_damaged: str | None = None,
     ) -> ImageFiles:
         """The PNG, JPEG and WebP files below the subfolders of ``path``, each named as its class.
 
@@ -275,20 +288,19 @@ class ImageFiles(_Images):
         alphabetical order. What is left out, such as files of other kinds, ``note`` says.
         """
         found = class_folders(path)
-        if not found.pictures:
+        if not found.files:
             raise DataError(
                 f"{path}: holds no subfolder with PNG, JPEG or WebP images, one a class"
                 + (f" ({found.note})" if found.note else "")
             )
-        names = sorted(found.pictures) if classes is None else list(classes)
-        strangers = sorted(found.pictures.keys() - set(names))
+        names = sorted(found.files) if classes is None else list(classes)
+        strangers = sorted(found.files.keys() - set(names))
         if strangers:
             raise DataError(
                 *(f"{path / name}: no class of the training has this name" for name in strangers)
             )
-        paths = [file for name in names for file in found.pictures.get(name, ())]
-        sizes = [len(found.pictures.get(name, ())) for name in names]
-        left = sum(found.left_out.values())
+        paths = [file for name in names for file in found.files.get(name, ())]
+        sizes = [len(found.files.get(name, ())) for name in names]
         return cls(
             paths,
             np.repeat(np.arange(len(names)), sizes),
@@ -296,7 +308,7 @@ class ImageFiles(_Images):
             decode,
             on_damaged=on_damaged,
             note=found.note,
-            counts={"left_out": left} if left else {},
+            counts=found.counts,
         )
 
     def _path(self, index: int) -> Path:
@@ -362,7 +374,7 @@ class RecordImages(_Images):
         *,
         one_label: bool = False,
         look: Look | None = images.check,
-        on_damaged: str = FAIL,
+        on_damaged: str | None = None,
     ) -> None:
         self._file = files.RandomAccess(path)
         self._starts, y = self._scan()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 PNG, JPEG, WEBP = "PNG", "JPEG", "WebP"
+LFS_POINTER, WEB_PAGE = "Git LFS pointer", "HTML"
 HEAD_BYTES = 512  # by which ``kind_of`` tells a file
 
 MAX_PIXELS = 50_000_000
@@ -36,7 +37,6 @@ MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten
 MAX_BLOCKS = 2**24  # of 8 x 8 coefficients, summed over all scans
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EXPECTED = "expected a whole PNG, JPEG or WebP"
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4  # types of a tag's value
 _MAX_TAGS = 1024
@@ -54,6 +54,9 @@ _SCALED_ROW = 4 * 1024  # and bytes that a row takes which is scaled in width, b
 # A JPEG is reduced while it is decoded, but never below this side: what is smaller keeps its
 # pixels, and of what is larger, the network's input has far fewer.
 _REDUCED = 1024
+
+# What a picture of one colour takes at the most: tables, and of a JPEG about 10 bits a block.
+_BLANK_BYTES, _BLANK_PIXELS = 1024, 16
 
 Piece = Union[bytes, memoryview]
 
@@ -101,6 +104,7 @@ _KINDS = (
     (0, b"%!PS", "PostScript"),
     (0, b"%PDF", "PDF"),
     (0, b"PK\x03\x04", "ZIP"),
+    (0, b"version https://git-lfs", LFS_POINTER),
 )
 
 
@@ -109,6 +113,8 @@ def kind_of(head: bytes) -> str:
     found = format_of(head)
     if found:
         return found
+    if head[:HEAD_BYTES].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return WEB_PAGE
     if b"<svg" in head[:HEAD_BYTES]:
         return "SVG"
     return next((kind for at, mark, kind in _KINDS if head[at:].startswith(mark)), "")
@@ -172,6 +178,35 @@ def check(body: bytes) -> None:
         decode(body, square=_REDUCED)
 
 
+def is_one_colour(pixels: NDArray[Any]) -> bool:
+    """Whether a picture, (H, W), (C, H, W) or (H, W, C), has one colour throughout."""
+    array = np.asarray(pixels)
+    if array.ndim == 3:
+        array = (
+            array.reshape(-1, array.shape[2])
+            if array.shape[2] in (1, 3, 4)
+            else (array.reshape(array.shape[0], -1).T)
+        )
+    else:
+        array = array.reshape(-1, 1)
+    return bool(len(array)) and bool((array == array[0]).all())
+
+
+def is_blank(body: bytes) -> bool:
+    """Whether a file is a picture of one colour throughout.
+
+    Only what is as short as one colour takes is decoded: all of a data set would take too long.
+    """
+    if not format_of(body[:HEAD_BYTES]):
+        return False
+    try:
+        picture = inspect(body)
+        most = _BLANK_BYTES + picture.width * picture.height // _BLANK_PIXELS
+        return len(picture.body) <= most and is_one_colour(decode(body, square=_REDUCED))
+    except PayloadError:
+        return False
+
+
 def inspect(body: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """What the frame of a picture says, within the bounds; raises PayloadError as ``decode``."""
     if not body:
@@ -179,15 +214,34 @@ def inspect(body: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     readers = {PNG: _png, JPEG: _jpeg, WEBP: _webp}
     form = format_of(body[:HEAD_BYTES])
     if not form:
-        kind = kind_of(body[:HEAD_BYTES])
-        named = f"a file of another kind ({kind})" if kind else "no image"
-        raise MalformedPayloadError(f"the body is {named}: {_EXPECTED}")
+        raise MalformedPayloadError(f"the body is {refusal(body[:HEAD_BYTES])}")
     try:
         picture = readers[form](body)
     except (struct.error, IndexError):
         raise _corrupt(f"the {form} ends within its header") from None
     _check_sides(picture.width, picture.height, max_pixels)
     return picture
+
+
+def is_foreign(head: bytes) -> bool:
+    """Whether a file, by its first HEAD_BYTES, is a picture or the like that is never opened."""
+    kind = kind_of(head)
+    marked = kind in ("SVG", "GIF", "PDF", "PostScript", LFS_POINTER, WEB_PAGE)
+    return marked or (b"\0" in head and kind not in ("", "ZIP", PNG, JPEG, WEBP))
+
+
+def refusal(head: bytes, expected: str = "PNG, JPEG or WebP") -> str:
+    """What a file is, by its first HEAD_BYTES, that is no picture of the kinds ``expected``."""
+    kind = kind_of(head)
+    if kind == LFS_POINTER:
+        return f"a {kind} in place of the picture: `git lfs pull` fetches that"
+    if kind == WEB_PAGE:
+        return "a page of the web in place of the picture: download the picture itself"
+    if kind == "SVG":
+        return f"an SVG, a drawing and not pixels: expected a whole {expected}: export it as PNG"
+    if not kind:
+        return f"no image: expected a whole {expected}"
+    return f"a file of another kind ({kind}): expected a whole {expected}: save it as PNG"
 
 
 def _check_sides(width: int, height: int, max_pixels: int) -> None:

@@ -15,7 +15,7 @@ GZIP = b"\x1f\x8b"
 HEAD_BYTES = 4096
 
 _CSV_OF_A_SHEET = (
-    "save the sheet as CSV (in Excel: Save As, CSV UTF-8), or in Python: "
+    "save the sheet as CSV (Save As: CSV UTF-8 in Excel, Text CSV in LibreOffice), or in Python: "
     'pandas.read_excel("…").to_csv("….csv", index=False)'
 )
 _UNPACK = "unpack it, and give what it holds"
@@ -32,6 +32,8 @@ _FOREIGN = (
     (b"{\\rtf", "a document in RTF", "save it as plain text"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook or Office document (.xls, .doc)",
      _CSV_OF_A_SHEET),
+    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, and not the data itself",
+     "fetch the data: git lfs pull"),
     (b"BZh", "packed with bzip2", "unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ\0", "packed with xz", "unpack it: unxz FILE"),
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: unzstd FILE"),
@@ -40,6 +42,8 @@ _FOREIGN = (
     (b"\x89PNG\r\n", "a PNG image", "give a table or texts"),
     (b"\xff\xd8\xff", "a JPEG image", "give a table or texts"),
     (b"GIF8", "a GIF image", "give a table or texts"),
+    (b"version https://git-lfs", "a Git LFS pointer in place of the file",
+     "`git lfs pull` fetches the file itself"),
     (b"\x93NUMPY", "an array of numpy (npy)", "name it .npy where such arrays are read"),
     (b"\x0a\x23\xd7\xce", "RecordIO", "name it .rec where RecordIO is read"),
     (b"\x80\x04\x95", "a pickle of Python, which is never loaded", "save it as CSV"),
@@ -50,17 +54,22 @@ _OFFICE = {
     "xl/": ("an Excel workbook (.xlsx)", _CSV_OF_A_SHEET),
     "word/": ("a Word document (.docx)", "save it as plain text"),
     "ppt/": ("a PowerPoint presentation (.pptx)", "give a table or texts"),
-    "content.xml": ("an OpenDocument file (.ods, .odt)", "save it as CSV, or as plain text"),
+    "content.xml": ("an OpenDocument text or drawing (.odt, .odg)", "save it as plain text"),
 }
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """``path`` for reading, decompressed if its name ends in ``.gz``, or if it is gzip whatever
-    its name; faults become DataError.
+    """``path`` for reading, decompressed if it is gzip, whatever its name; faults become DataError,
+    and so does a name that ends in ``.gz`` where it is not.
     """
     try:
-        packed = path.suffix == ".gz" or is_packed(path)
+        packed = is_packed(path)
+        if path.suffix == ".gz" and not packed and path.stat().st_size:
+            raise DataError(
+                f"{path}: its name ends in .gz, but it is not packed with gzip: rename it without "
+                ".gz, or get it anew"
+            )
         with gzip.open(path) if packed else path.open("rb") as stream:
             yield stream  # type: ignore[misc, unused-ignore]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -104,12 +113,20 @@ def _foreign(path: Path, head: bytes) -> tuple[str, str] | None:
     return None
 
 
+def _start_of(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as stream:
+        return stream.read(HEAD_BYTES).strip()
+
+
 def _archive(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+            kind = _start_of(archive, "mimetype") if "mimetype" in names else b""
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError):
         return "a zip archive that is damaged or cut short", "get it anew"
+    if kind.endswith(b".spreadsheet"):
+        return "an OpenDocument spreadsheet (.ods)", _CSV_OF_A_SHEET
     for start, found in _OFFICE.items():
         if any(name.startswith(start) for name in names):
             return found

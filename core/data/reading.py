@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Sequence
+from typing import Callable, Iterable, Iterator, Mapping, Sequence, Tuple
+
+from pydantic import BaseModel, ConfigDict
 
 from ..runtime.errors import DataError, InputError
 
@@ -29,6 +31,7 @@ FLAGS = (
     ("text_column", "COLUMN", "The column of texts"),
     ("columns", "LIST", "The columns to read, such as 2-5,8 or by their headings: 'width,length'"),
 )
+SHOWN = 8  # headings in a message
 _NUMBERS = re.compile(r"(\d{1,9})(?:(-)(\d{0,9}))?")
 _LOG = logging.getLogger(__name__)
 
@@ -152,12 +155,24 @@ def places(text: str, width: int, header: Sequence[str], source: str, flag: str)
     return found
 
 
+class Headings(BaseModel):
+    """The headings of the columns of a table that are read, in their order: of its features, and
+    of the columns that hold labels.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    columns: Tuple[str, ...]
+    labels: Tuple[str, ...] = ()
+
+
 @dataclass
 class _Current:
     reading: Reading = field(default_factory=Reading)
     say: Callable[[str], None] = _LOG.warning
     said: dict[tuple[Path, str], list[Path]] = field(default_factory=dict)
-    headings: tuple[Path, tuple[str, ...]] | None = None  # of the first table that had any
+    headings: Headings | None = None  # of the model, or else of the first table that had any
+    first: Path | None = None  # which that was
 
 
 _USUAL = _Current()
@@ -182,26 +197,157 @@ def note(text: str, path: Path) -> None:
         where.say(f"{path}: the same, as for any file of {path.parent} that follows in silence")
 
 
-def check_headings(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError where a table read before has the headings ``names`` in another order.
-
-    Columns are taken by their place: read together, the two would be mixed up without a word.
+def headings() -> Headings | None:
+    """The headings by which columns are taken now, those of the first table that had any; None
+    where there are none yet.
     """
-    where, told = _CURRENT.get(), tuple(name.strip().lower() for name in names)
-    if where is _USUAL or not told:
-        return
-    first, expected = where.headings = where.headings or (path, told)
-    if told != expected and sorted(told) == sorted(expected):
-        raise DataError(
-            f"{path}: its columns are {', '.join(told)}; {first} has them in another order "
-            f"({', '.join(expected)}). Columns are taken by their place: write both in one order"
+    return _CURRENT.get().headings
+
+
+def matched(
+    path: Path,
+    header: Sequence[str],
+    labels: Sequence[int],
+    features: Sequence[int],
+    label_is_decided: bool,
+    label_is_read: bool,
+) -> tuple[list[int], list[int]]:
+    """The indices of the columns of labels and of features in ``header``, in the order of those
+    that the model was trained on, or that were read before; ``labels`` and ``features`` are where
+    they are expected by place.
+
+    Columns that the model does not know are left out; that, and another order, is said. Raises
+    DataError where a column is missing, or where tables of one training differ.
+    """
+    where = _CURRENT.get()
+    names = [name.strip() for name in header]
+    if where is _USUAL:
+        return list(labels), list(features)
+    if where.headings is None:
+        where.headings = Headings(
+            columns=tuple(names[i] for i in features), labels=tuple(names[i] for i in labels)
         )
+        where.first = path
+        return list(labels), list(features)
+    return _Match(path, names, where.headings, where.first).found(
+        list(labels), list(features), label_is_decided, label_is_read
+    )
+
+
+def are_known(cells: Sequence[str], known: Headings | None) -> bool:
+    """Whether all ``known`` headings of columns are among ``cells``, be they numbers."""
+    return known is not None and {key_of(cell) for cell in cells} >= set(map(key_of, known.columns))
+
+
+def key_of(heading: str) -> str:
+    """By which headings are alike: without blanks around, in whichever case."""
+    return heading.strip().lower()
+
+
+class _Match:
+    """The headings ``names`` of the table ``path`` beside those of the model, or of ``first``."""
+
+    def __init__(
+        self, path: Path, names: Sequence[str], expected: Headings, first: Path | None
+    ) -> None:
+        self.path = path
+        self.names = names
+        self.expected = expected
+        self.first = first
+        self.source = "the model was trained on" if first is None else f"{first} has"
+
+    def found(
+        self, labels: list[int], features: list[int], label_is_decided: bool, label_is_read: bool
+    ) -> tuple[list[int], list[int]]:
+        by_place = (labels, features)
+        pool = features if label_is_decided else [*labels, *features]
+        wanted = list(self.expected.columns)
+        if label_is_read and not label_is_decided:
+            wanted += self.expected.labels
+        places = self._places(pool, wanted, by_place)
+        if places is None:
+            return by_place
+        count = len(self.expected.columns)
+        features = places[:count]
+        if not label_is_decided:
+            labels = places[count:] if self.expected.labels else labels
+        self._leave_out([i for i in pool if i not in places and i not in labels])
+        if [i for i in pool if i in features] != features:
+            note(
+                "its columns are taken by their headings, in the order that "
+                f"{self.source}: {_listed(self.expected.columns)}",
+                self.path,
+            )
+        return labels, features
+
+    def _places(
+        self, pool: list[int], wanted: list[str], by_place: tuple[list[int], list[int]]
+    ) -> list[int] | None:
+        """Where the headings ``wanted`` stand; None where all are where they are expected.
+
+        Raises DataError for those that are missing, or cannot be told apart.
+        """
+        keys = {i: key_of(self.names[i]) for i in range(len(self.names))}
+        expected = [key_of(name) for name in wanted]
+        count = len(self.expected.columns)
+        if [keys[i] for i in by_place[1]] == expected[:count] and [
+            keys[i] for i in by_place[0]
+        ] == (expected[count:] or [keys[i] for i in by_place[0]]):
+            return None
+        by_name: dict[str, list[int]] = {}
+        for i in pool:
+            by_name.setdefault(keys[i], []).append(i)
+        missing = [name for name in wanted if key_of(name) not in by_name]
+        unknown = [self.names[i] for i in pool if keys[i] not in expected]
+        if missing or (unknown and self.first is not None):
+            parts = [f"{_listed(missing)} missing"] if missing else []
+            parts += [f"{_listed(unknown)} unknown"] if unknown else []
+            raise DataError(
+                f"{self.path}: its headings are not those that {self.source}: {', '.join(parts)}; "
+                + (
+                    "name them alike, or leave the line of headings out of the file: then columns "
+                    "are taken by their place"
+                    if missing
+                    else "--columns leaves columns out"
+                )
+                + "; --label-column names the column of labels"
+                * any(name in self.expected.labels for name in missing)
+            )
+        twice = [name for name in dict.fromkeys(expected) if len(by_name[name]) > 1]
+        twice += [name for name in dict.fromkeys(expected) if expected.count(name) > 1]
+        if twice:
+            raise DataError(
+                f"{self.path}: several columns have the heading {_listed(dict.fromkeys(twice))}, "
+                f"and they do not stand as those that {self.source} ({_listed(wanted)}): give "
+                "each a heading of its own"
+            )
+        return [by_name[name][0] for name in expected]
+
+    def _leave_out(self, others: Sequence[int]) -> None:
+        if others:
+            count = "1 column is" if len(others) == 1 else f"{len(others):,} columns are"
+            note(
+                f"{count} left out, which the model was not trained on: "
+                f"{_listed([self.names[i] for i in others])}",
+                self.path,
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Some of ``names``, for people."""
+    every = [name[:40] or "(no heading)" for name in names]
+    return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN:,} more" * (len(every) > SHOWN))
 
 
 @contextmanager
-def using(reading: Reading, say: Callable[[str], None]) -> Iterator[None]:
-    """All that is read within is read as ``reading`` says; what is assumed is told to ``say``."""
-    token = _CURRENT.set(_Current(reading, say))
+def using(
+    reading: Reading, say: Callable[[str], None], headings: Headings | None = None
+) -> Iterator[None]:
+    """All that is read within is read as ``reading`` says; what is assumed is told to ``say``.
+
+    ``headings`` are those that a model was trained on: tables are held against them.
+    """
+    token = _CURRENT.set(_Current(reading, say, headings=headings))
     try:
         yield
     finally:

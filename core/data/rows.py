@@ -19,7 +19,7 @@ from ..runtime.types import Array
 from . import protobuf as recordio_protobuf
 from . import recordio
 from .dataset import chunks
-from .files import TABLE_SUFFIXES, data_files, numeric_lines, read_arrays
+from .files import TABLE_SUFFIXES, check_empty, data_files, numeric_lines, read_arrays
 from .opening import open_bytes
 
 FORMATS = (
@@ -117,12 +117,14 @@ def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
         if mapped is not None:
             return mapped
     collected = _Collected(memory)
+    empty = []
     for file in files:
         count = collected.count
         for block in _blocks(file, skipped):
             collected.add(block, file)
         if collected.count == count:
-            raise DataError(f"{file}: holds no rows")
+            empty.append(file)
+    check_empty(path, empty, len(files))
     return collected.rows()
 
 
@@ -246,12 +248,7 @@ def _blocks(path: Path, skipped: int) -> Iterator[Array]:
         with open_bytes(path) as stream:
             yield from recordio_protobuf.read_blocks(stream, DataError, f"{path}: ")
     else:
-        for block in numeric_lines(path):
-            if block.shape[1] <= skipped:
-                raise DataError(
-                    f"{path}: has {block.shape[1]} columns, of which {skipped} are labels"
-                )
-            yield block[:, skipped:]
+        yield from numeric_lines(path, skipped)
 
 
 def _npy(path: Path) -> Array:

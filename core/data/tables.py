@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..runtime.errors import DataError
-from . import reading
-from .encoding import TextForm, form_of, lines, open_utf8
+from . import notices, reading
+from .cells import COMMA, DECIMAL_COMMA, NUMBER, THOUSANDS, has_thousands, is_like_number, is_number
+from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
@@ -27,25 +28,21 @@ CSV_BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20
 BATCH_ROWS = 4096
 MOST_LINES_OF_A_CELL = 1000
-COUNTED_ROWS = 20  # from so many on, a column that goes 1, 2, 3 … is taken for a number of the row
-COMMA = ","
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)", " ": "spaces"}
 _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
+_OTHER_FORMS = (
+    (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
+     "remove all lines up to @data"),
+    (re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*\r?\n"), "in LIBSVM's form",
+     "convert it: sklearn.datasets.load_svmlight_file, then numpy.save of x.toarray()"),
+)  # fmt: skip
+# What Excel reads of a first line: the character between cells.
+_SEPARATOR = re.compile(r'"?sep=([^\r\n])"?[;,]*(?:\r?\n|\Z)', re.IGNORECASE)
 
 Row = Tuple[int, List[str]]
 """The number of the line at which a row begins, and its cells; a blank line has none."""
-
-
-def is_number(cell: str, decimal: str = ".") -> bool:
-    """Whether ``cell`` is a finite decimal number, with a comma in it where ``decimal`` is one."""
-    cell = cell.strip()
-    if _NUMBER.fullmatch(cell):
-        return decimal == "." or "." not in cell
-    return decimal == COMMA and _DECIMAL_COMMA.fullmatch(cell) is not None
 
 
 class Block(NamedTuple):
@@ -65,7 +62,9 @@ class Layout:
     """How the table in ``path`` is written, and which of its columns are meant.
 
     ``header`` are the headings, empty where there are none; ``width`` the number of columns of
-    the first row; ``columns`` the indices of those that are meant, None for all as they stand.
+    the first row; ``columns`` the indices of those that are meant, None for all as they stand, of
+    which the first ``labels`` are no features. ``above`` is how many lines stand before the table;
+    ``is_empty`` whether there is no row.
     """
 
     path: Path
@@ -76,11 +75,19 @@ class Layout:
     has_header: bool = False
     width: int = 0
     columns: tuple[int, ...] | None = None
+    labels: int = 0
+    above: int = 0
+    is_empty: bool = False
 
     @property
     def is_plain(self) -> bool:
-        """Whether its lines can be taken as they are, but for the headings."""
+        """Whether its lines can be taken as they are, but for those before the rows."""
         return self.form.is_usual and self.delimiter == COMMA and self.columns is None
+
+    @property
+    def lead(self) -> int:
+        """How many lines stand before the rows: those above, and the headings."""
+        return self.above + self.has_header * (1 + sum(name.count("\n") for name in self.header))
 
     def named(self, index: int) -> str:
         """``column 2, width``, of the columns as they stand in the file."""
@@ -97,7 +104,7 @@ class Layout:
 
     def rows(self) -> Iterator[Row]:
         """All rows below the headings with all their columns, blank lines among them."""
-        found = _rows(self.path, self.form, self.delimiter)
+        found = _rows(self.path, self.form, self.delimiter, self.above)
         if self.has_header:
             next(found, None)
         return found
@@ -115,7 +122,7 @@ class Layout:
             text = block
             if offset == 0:
                 skipped = len(_MARK) if block.startswith(_MARK) else 0
-                if self.has_header:
+                for _ in range(self.lead):
                     end = block.find(b"\n", skipped) + 1
                     skipped = end or len(block)
                     line += 1 if end else 0
@@ -143,55 +150,110 @@ def _pointed(cell: str) -> str:
     return f"?{cell}" if "." in cell else cell.replace(COMMA, ".", 1)
 
 
-def numeric(path: Path, *, label: bool = False, request: bool = False) -> Layout:
+def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool = False) -> Layout:
     """The layout of a table of numbers. Raises DataError.
 
     With ``label``, each row begins with the label: the first column, unless it is decided
-    otherwise; without it, a label column is left out. Of a ``request``, columns that count the rows
-    are no concern.
+    otherwise; without it, a label column is left out. ``skipped`` columns at the start are labels
+    of no concern. Headings are held against those that were read before, or trained on: see
+    ``reading.matched``. Of a ``request``, columns that count the rows are no concern.
     """
     form = form_of(path, whole=False)
     decided = reading.current()
-    text = _head(path, form)
-    delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter)
+    text, above, given = _begun(path, form)
+    _check_is_table(path, text)
+    delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter or given)
     rows = list(itertools.islice(_parsed(text, delimiter), HEAD_ROWS))
+    _check_no_title(path, rows, above, request)
     first = rows[0] if rows else []
     headed = decided.header
     if headed is None:
         filled = any(cell.strip() for cell in first)
-        headed = filled and not any(is_number(cell, decimal) for cell in first)
+        headed = filled and not any(is_like_number(cell, decimal) for cell in first)
+        headed = headed or (filled and reading.are_known(first, reading.headings()))
     header = tuple(first) if headed else ()
-    layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first))
-    layout = _with_columns(layout, decided, label)
-    if headed:
-        reading.check_headings(path, [header[index] for index in layout.meant()])
+    body = rows[1:] if headed else rows
+    layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first), above=above)
+    layout = replace(layout, is_empty=not any(cell.strip() for row in body for cell in row))
     _say(layout, certain, decided)
-    if not (request or decided.columns):
-        _say_counted(layout, rows[1:] if headed else rows)
+    layout = _with_columns(layout, decided, label, skipped)
+    if not request and body:
+        if not decided.columns:
+            notices.say_counted(layout, body)
+        if not headed and decided.header is None:
+            notices.say_first_line(layout, body)
     return layout
 
 
-def _with_columns(layout: Layout, decided: reading.Reading, label: bool) -> Layout:
+def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped: int) -> Layout:
     if not layout.width:
         return layout
     source, width, header = str(layout.path), layout.width, layout.header
     chosen = list(range(width))
     if decided.columns is not None:
         chosen = reading.places(decided.columns, width, header, source, "--columns")
-    labels = [0] if label else []
+    labels = [0] if label else chosen[:skipped]
     if decided.label_column is not None:
         labels = reading.places(decided.label_column, width, header, source, "--label-column")
         if len(labels) != 1:
             raise DataError(f"{source}: --label-column: one column holds the labels")
-    elif label:
-        _check_label_is_first(layout)
     features = [i for i in chosen if i not in labels]
-    columns = tuple([*labels, *features] if label else features)
+    kept = label or (skipped and decided.label_column is None)
+    if label and decided.label_column is None and reading.headings() is None:
+        _check_label_is_first(layout)
+    if header:
+        labels, features = reading.matched(
+            layout.path, header, labels, features, decided.label_column is not None, label
+        )
+    labels = labels if kept else []
+    columns = (*labels, *features)
+    layout = replace(layout, labels=len(labels))
     if columns == tuple(range(width)):
         return layout
     if not features:
         raise DataError(f"{source}: of its {width} columns, none is left to read")
     return replace(layout, columns=columns)
+
+
+def _check_is_table(path: Path, text: str) -> None:
+    """Raises DataError for texts of another form: what it is, and what to do."""
+    for form, what, advice in _OTHER_FORMS:
+        if form.match(text):
+            raise DataError(f"{path}: is {what}, expected a table: {advice}")
+    if _JSON.match(text):
+        lined = "\n{" in text and text.lstrip()[0] == "{"
+        raise DataError(
+            f"{path}: is JSON{' lines' if lined else ''}, expected a table: convert it: "
+            f'pandas.read_json("…"{", lines=True" * lined}).to_csv("….csv", index=False)'
+        )
+
+
+def _check_no_title(
+    path: Path, rows: Sequence[Sequence[str]], above: int, may_be_blank: bool
+) -> None:
+    """Raises DataError where a line with words in its first cell alone stands above a table, or a
+    blank one where that may not be.
+    """
+    filled = [[cell for cell in row if cell.strip()] for row in rows]
+    start = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
+    if start and not (may_be_blank or any(filled[:start]) or rows[0]):
+        raise DataError(
+            f"{path}: line {above + 1} is empty, and the table begins in line {above + start + 1}: "
+            f"remove what is above it, as by: tail -n +{above + start + 1} FILE > NEW"
+        )
+    if not start or not filled[0] or is_like_number(filled[0][0], "."):
+        return
+    width = len(rows[start])
+    alike = sum(len(row) == width for row in rows[start:])
+    padded = len(rows[0]) == width and any(map(is_number, filled[start]))
+    if width < 2 or 2 * alike <= len(rows) - start or not rows[0][0].strip() or padded:
+        return
+    title, lines = filled[0][0].strip(), "line" if start == 1 else f"{start} lines"
+    raise DataError(
+        f"{path}: line {above + 1}, {title[:40]!r}, is a title above the table, which begins in "
+        f"line {above + start + 1}: remove the {lines} above it, as by: tail -n "
+        f"+{above + start + 1} FILE > NEW"
+    )
 
 
 def _check_label_is_first(layout: Layout) -> None:
@@ -223,7 +285,8 @@ def _numeric_delimiter(path: Path, text: str, given: str | None) -> tuple[str, s
         widths = [len(row) for row in body]
         alike = max(map(widths.count, set(widths))) / len(widths)
         decimals = "." if delimiter == COMMA else ".,"
-        good = max(sum(is_number(cell, mark) for cell in cells) for mark in decimals)
+        marked = sum(has_thousands(cell.strip()) for cell in cells)
+        good = max(marked, *(sum(is_number(cell, mark) for cell in cells) for mark in decimals))
         scores[delimiter] = (round(alike * good / len(cells), 6), alike)
     if not scores or set(scores) == {COMMA}:
         return COMMA, ".", True
@@ -249,18 +312,16 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
     if delimiter == COMMA:
         return "."
     cells = [cell.strip() for row in rows for cell in row]
-    commas = [
-        cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)
-    ]
+    commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell)]
     if not commas:
         return "."
-    points = [cell for cell in cells if "." in cell and _NUMBER.fullmatch(cell)]
+    points = [cell for cell in cells if "." in cell and NUMBER.fullmatch(cell)]
     if points:
         raise DataError(
             f"{path}: its numbers have decimal commas ({commas[0]}) and points ({points[0]}): one "
             "may stand between thousands: save it without these, with one mark for decimals"
         )
-    if all(_THOUSANDS.fullmatch(cell) for cell in commas):
+    if all(THOUSANDS.fullmatch(cell) for cell in commas):
         raise DataError(
             f"{path}: the comma in {commas[0]} may stand before decimals or between thousands: "
             "save it with points for decimals and nothing between thousands"
@@ -271,47 +332,28 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
 def _say(layout: Layout, certain: bool, decided: reading.Reading) -> None:
     """One line on all that was assumed."""
     parts = [layout.form.assumed] if layout.form.assumed else []
-    if not certain:
-        parts.append(f"separated by {_NAMES[layout.delimiter]}")
+    if layout.above:
+        parts.append(f"line 1 says that cells are separated by {_between(layout.delimiter)}")
+    elif not certain:
+        parts.append(f"separated by {_between(layout.delimiter)}")
     if layout.decimal == COMMA:
         parts.append("decimal commas")
     if layout.has_header and decided.header is None:
         names = ", ".join(name.strip() for name in layout.header)
-        parts.append(f"line 1 holds headings ({names if len(names) < 60 else names[:57] + '…'})")
+        number = layout.above + 1
+        parts.append(
+            f"line {number} holds headings ({names if len(names) < 60 else names[:57] + '…'})"
+        )
     if parts:
-        flags = ["--encoding"] * bool(layout.form.assumed) + ["--delimiter"] * (not certain)
+        flags = ["--encoding"] * bool(layout.form.assumed)
+        flags += ["--delimiter"] * (not certain or layout.above > 0)
         flags += ["--header"] * (layout.has_header and decided.header is None)
         decide = f" ({', '.join(flags)} {'decide' if len(flags) > 1 else 'decides'})" * bool(flags)
         reading.note(f"{'; '.join(parts)}{decide}", layout.path)
 
 
-def _say_counted(layout: Layout, rows: Sequence[Sequence[str]]) -> None:
-    """A column that counts the rows is a number as any other, and hardly meant."""
-    for column in layout.meant():
-        cells = [row[column] for row in rows if len(row) > column]
-        if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
-            continue
-        first = int(cells[0][:18])
-        if first in (0, 1) and all(
-            cell.strip() == str(number) for number, cell in enumerate(cells, first)
-        ):
-            others = [i + 1 for i in layout.meant() if i != column]
-            reading.note(
-                f"{layout.named(column)}, counts the rows, and is read as a number like the "
-                f"others; --columns {ranges(others)} leaves it out",
-                layout.path,
-            )
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """``1,3-5`` of 1, 3, 4, 5."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+def _between(delimiter: str) -> str:
+    return _NAMES.get(delimiter, repr(delimiter))
 
 
 def textual(path: Path, form: TextForm, *, names: Sequence[str]) -> Layout:
@@ -319,14 +361,15 @@ def textual(path: Path, form: TextForm, *, names: Sequence[str]) -> Layout:
     that such tables have. Whether it has headings is left open. Raises DataError.
     """
     decided = reading.current()
-    text = _head(path, form)
-    delimiter, certain = decided.delimiter, True
+    text, above, given = _begun(path, form)
+    delimiter, certain = decided.delimiter or given, True
     if delimiter is None:
         delimiter, certain = _textual_delimiter(path, text, names)
     first = next((row for row in _parsed(text, delimiter) if row), [])
-    if form.assumed or not certain:
-        _say(Layout(path, form, delimiter), certain, decided)
-    return Layout(path, form, delimiter, width=len(first))
+    layout = Layout(path, form, delimiter, width=len(first), above=above)
+    if form.assumed or above or not certain:
+        _say(layout, certain, decided)
+    return layout
 
 
 def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
@@ -334,9 +377,10 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
     it is decided, or whose heading is the first of ``headings``; else it is taken as it stands.
     """
     decided = reading.current()
-    text = _head(path, form)
-    tried = [decided.delimiter] if decided.delimiter else ["\t", COMMA, ";", "|"]
-    if decided.delimiter is None and path.name.lower().endswith(_TABBED):
+    text, above, given = _begun(path, form)
+    given = decided.delimiter or given
+    tried = [given] if given else ["\t", COMMA, ";", "|"]
+    if given is None and path.name.lower().endswith(_TABBED):
         tried = ["\t"]
     firsts = {each: next((row for row in _parsed(text, each) if row), []) for each in tried}
     named = {
@@ -351,7 +395,9 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
     first = firsts[delimiter]
     has_header = bool(named) if decided.header is None else decided.header
     header = tuple(first) if has_header else ()
-    layout = Layout(path, form, delimiter, ".", header, has_header, len(first))
+    layout = Layout(path, form, delimiter, ".", header, has_header, len(first), above=above)
+    filled = itertools.islice((row for row in _parsed(text, delimiter) if row), 1 + has_header)
+    layout = replace(layout, is_empty=len(list(filled)) <= has_header)
     column = decided.text_column or decided.columns
     if column is not None:
         flag = "--text-column" if decided.text_column else "--columns"
@@ -390,6 +436,13 @@ def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str
     return chosen, chosen == COMMA
 
 
+def _begun(path: Path, form: TextForm) -> tuple[str, int, str | None]:
+    """The start of the table, how many lines are above it, and the delimiter that they name."""
+    text = _head(path, form)
+    found = _SEPARATOR.match(text)
+    return (text[found.end() :], 1, found[1]) if found else (text, 0, None)
+
+
 def _head(path: Path, form: TextForm) -> str:
     """The first lines as text; whole ones, unless it is all one."""
     with open_utf8(path, form) as stream:
@@ -415,19 +468,21 @@ def _tolerant(rows: Iterator[list[str]]) -> Iterator[list[str]]:
         return
 
 
-def _rows(path: Path, form: TextForm, delimiter: str) -> Iterator[Row]:
-    numbered = lines(path, form)
+def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Row]:
+    numbered = itertools.islice(lines(path, form), above, None)
     if delimiter == "\t":
         yield from tabbed(numbered)
         return
     csv.field_size_limit(MOST_CELL)
     reader = csv.reader((line + "\n" for _, line in numbered), delimiter=delimiter, strict=True)
-    first = 1
+    first = above + 1
     try:
         for row in reader:
             yield first, row
-            first = reader.line_num + 1
+            first = above + reader.line_num + 1
     except csv.Error as error:
+        if "NUL" in str(error):
+            raise nul_error(path, first) from None
         raise DataError(
             f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
             "double quotes"

@@ -14,12 +14,19 @@ _Identity = Tuple[int, int]
 
 
 class Walk(NamedTuple):
-    """The ``files`` found, by their POSIX paths below the folder, sorted; and what was left out,
-    a phrase each: ``2 hidden entries: .DS_Store, .git``.
+    """The ``files`` and ``folders`` found, by their POSIX paths below the folder, sorted; and what
+    was left out, a phrase each: ``links`` and what is no file as ``odd``, and what is ``hidden``.
     """
 
     files: dict[str, Path]
-    left_out: list[str]
+    folders: list[str]
+    odd: list[str]
+    hidden: list[str]
+
+    @property
+    def left_out(self) -> list[str]:
+        """All that was left out, a phrase each: ``2 hidden entries: .DS_Store, .git``."""
+        return self.odd + self.hidden
 
 
 def walk(folder: Path) -> Walk:
@@ -32,7 +39,7 @@ def walk(folder: Path) -> Walk:
     try:
         if not folder.is_dir():
             folder.stat()
-            return Walk({folder.name: folder}, [])
+            return Walk({folder.name: folder}, [], [], [])
         return _Walker(folder).run()
     except OSError as error:
         where = error.filename or folder
@@ -45,6 +52,7 @@ class _Walker:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files: dict[str, Path] = {}
+        self.folders: list[str] = []
         self.hidden: list[str] = []
         self.links: list[tuple[str, str]] = []
         self.others: list[str] = []
@@ -58,7 +66,13 @@ class _Walker:
             for name, folder in waiting:
                 self._enter(name, folder, linked)
             waiting = sorted(linked)
-        return Walk(dict(sorted(self.files.items())), self._left_out())
+        links = [f"{name}: a link that {why}" for name, why in sorted(self.links)]
+        return Walk(
+            dict(sorted(self.files.items())),
+            sorted(self.folders),
+            links + _counted(self.others, "entry that is no file", "entries that are no files"),
+            _counted(self.hidden, "hidden entry", "hidden entries"),
+        )
 
     def _enter(self, name: str, folder: Path, linked: list[tuple[str, Path]]) -> None:
         """Take the files of a folder and of all real folders in it; links come to ``linked``."""
@@ -73,6 +87,7 @@ class _Walker:
                 self.links.append((name, "leads to a folder that is read already"))
                 continue
             self.seen.add(identity)
+            self.folders.append(name)
             with os.scandir(folder) as entries:
                 for entry in entries:
                     below = str(PurePosixPath(name, entry.name))
@@ -80,6 +95,8 @@ class _Walker:
                         self.hidden.append(below)
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append((below, Path(entry.path)))
+                    elif entry.is_file(follow_symlinks=False):
+                        self.files[below] = Path(entry.path)
                     elif self._take(below, Path(entry.path)):
                         linked.append((below, Path(entry.path)))
 
@@ -98,16 +115,12 @@ class _Walker:
             self.others.append(name)
         return stat.S_ISDIR(mode)
 
-    def _left_out(self) -> list[str]:
-        found = [f"{name}: a link that {why}" for name, why in sorted(self.links)]
-        for names, one, several in (
-            (self.others, "entry that is no file", "entries that are no files"),
-            (self.hidden, "hidden entry", "hidden entries"),
-        ):
-            if names:
-                shown = ", ".join(sorted(names)[:SHOWN]) + ", …" * (len(names) > SHOWN)
-                found.append(f"{len(names):,} {one if len(names) == 1 else several}: {shown}")
-        return found
+
+def _counted(names: list[str], one: str, several: str) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:SHOWN]) + ", …" * (len(names) > SHOWN)
+    return [f"{len(names):,} {one if len(names) == 1 else several}: {shown}"]
 
 
 def _identity(found: os.stat_result) -> _Identity:

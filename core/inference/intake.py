@@ -13,12 +13,12 @@ from typing import IO, Any, Iterator, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..data import encoding, opening, reading, recordio, tables
+from ..data import encoding, images, opening, reading, recordio, tables
 from ..data.encoding import TextForm
+from ..data.files import TABLE_ENDINGS
 from ..data.tables import Layout
-from ..runtime.errors import InputError, UnsupportedContentTypeError
+from ..runtime.errors import DataError, InputError, UnsupportedContentTypeError
 
-TABBED = (".tsv", ".tab")
 TEXTS = (payload.CSV, payload.JSON, payload.JSONLINES, payload.TEXT)
 _SEEK_BYTES = 2**20
 
@@ -28,17 +28,19 @@ class Intake:
     """How the file at ``path`` becomes requests of ``content_type``.
 
     ``form`` is None for what is no text; ``layout`` for what is no table, or asked as it stands.
+    ``is_empty`` where it is a table without a row.
     """
 
     path: Path
     content_type: str
     form: TextForm | None = None
     layout: Layout | None = None
+    is_empty: bool = False
 
     @property
-    def skips_headings(self) -> bool:
-        """Whether the first line is no record."""
-        return self.layout is not None and self.layout.has_header
+    def lead(self) -> int:
+        """How many lines at the start are no records."""
+        return 0 if self.layout is None else self.layout.lead
 
     @property
     def rewrites(self) -> bool:
@@ -53,7 +55,7 @@ class Intake:
             found["encoding"] = [self.form.encoding, self.form.newline]
         if self.layout is not None:
             columns = None if self.layout.columns is None else list(self.layout.columns)
-            found["table"] = [self.layout.delimiter, self.layout.has_header, columns]
+            found["table"] = [self.layout.delimiter, self.layout.lead, columns]
         return found
 
     @contextmanager
@@ -76,7 +78,7 @@ class Intake:
         if len(body) > most:
             raise InputError(f"{self.path}: larger than {most:,} bytes: divide it")
         if not self.rewrites:
-            return _below_headings(body) if self.skips_headings else body
+            return b"\n".join(body.split(b"\n", self.lead)[self.lead :]) if self.lead else body
         return "".join(f"{line}\n" for line in self._written()).encode()
 
     def _written(self) -> Iterator[str]:
@@ -119,8 +121,8 @@ def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = Non
         return Intake(path, media, form)
     holds_texts = algorithm.text_headings or payload.TEXT in algorithm.accepted()
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
-    usual = layout.is_plain and not layout.has_header
-    return Intake(path, media, layout.form, None if usual else layout)
+    usual = layout.is_plain and not layout.lead
+    return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
 
 
 def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
@@ -128,6 +130,12 @@ def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
     form = encoding.form_of(path, whole=True)
     encoding.say(path, form)
     layout = tables.of_texts(path, form, algorithm.text_headings)
+    several = layout.columns is None and layout.delimiter == "\t" and layout.width > 1
+    if several and algorithm.text_headings:
+        raise DataError(
+            f"{path}: line 1: {layout.width} columns, of which none is headed as texts are "
+            f"({', '.join(algorithm.text_headings[:3])}, …): --text-column N says which holds them"
+        )
     if layout.columns is not None:
         chosen = layout.named(layout.columns[0])
         reading.note(f"asked about {chosen} (--text-column decides)", path)
@@ -135,13 +143,18 @@ def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
 
 
 def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
-    """By the file's name, and where that has no ending, by how it begins. Raises InputError."""
+    """Of a picture by its content, else by the file's name, and where that has no ending, by how
+    it begins. Raises InputError.
+    """
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     accepted = algorithm.accepted()
-    if name.suffix.lower() in TABBED:
+    picture = _picture(path, accepted)
+    if picture:
+        return picture
+    if name.suffix.lower() in TABLE_ENDINGS and payload.CSV in accepted:
         return payload.CSV
     if name.suffix:
-        kind = _by_ending(path, name)
+        kind = _by_ending(path, name, accepted)
         table = kind == payload.TEXT and kind not in accepted and payload.CSV in accepted
         return payload.CSV if table else kind
     with opening.open_bytes(path) as stream:
@@ -150,18 +163,42 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
         return payload.RECORDIO_PROTOBUF
     if head.startswith(b"\x93NUMPY"):
         return payload.NPY
-    return payload.CSV if payload.CSV in accepted else payload.content_type_of(path)
+    return payload.CSV if payload.CSV in accepted else _by_ending(path, name, accepted)
 
 
-def _by_ending(path: Path, name: Path) -> str:
+def _picture(path: Path, accepted: Sequence[str]) -> str:
+    """The content type of a picture, where pictures are ``accepted``; empty for what is none.
+
+    Raises UnsupportedContentTypeError for a picture, or a drawing, that is never opened.
+    """
+    types = {images.PNG: payload.PNG, images.JPEG: payload.JPEG, images.WEBP: payload.WEBP}
+    if not set(accepted) & set(types.values()):
+        return ""
+    with opening.open_bytes(path) as stream:
+        head = stream.read(images.HEAD_BYTES)
+    found = types.get(images.format_of(head), "")
+    if found in accepted:
+        return found
+    if found or images.is_foreign(head):
+        kinds = payload.either([name for name, kind in types.items() if kind in accepted])
+        raise UnsupportedContentTypeError(f"{path}: {images.refusal(head, kinds)}")
+    return ""
+
+
+def _by_ending(path: Path, name: Path, accepted: Sequence[str]) -> str:
     """By the ending of ``name``. Raises InputError: what the file is, where it begins so."""
     try:
-        return payload.content_type_of(name)
+        kind = payload.content_type_of(name)
     except UnsupportedContentTypeError:
-        with opening.open_bytes(path) as stream:
-            opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
-        raise
-
-
-def _below_headings(body: bytes) -> bytes:
-    return body.partition(b"\n")[2]
+        kind = ""
+    if kind in accepted or (kind == payload.TEXT and payload.CSV in accepted):
+        return kind
+    with opening.open_bytes(path) as stream:
+        opening.check_is_text(path, stream.read(opening.HEAD_BYTES))
+    if kind:
+        return kind
+    ending = f"names that end in {name.suffix}" if name.suffix else "names without an ending"
+    raise UnsupportedContentTypeError(
+        f"{path}: no content type is known for {ending}: expected {payload.endings(accepted)}; "
+        "for any other file, pass --content-type"
+    )

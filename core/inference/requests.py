@@ -30,6 +30,7 @@ from ..runtime.errors import (
     UnfitPayloadError,
     UnsupportedContentTypeError,
 )
+from . import headings as headed
 from .handlers import Handlers
 
 log = logging.getLogger(__name__)
@@ -167,14 +168,20 @@ class Answering:
     def _decoded(self, asked: _Asked) -> Reply | None:
         """Decode the examples of a request; what is replied where that fails."""
         request, cost = asked.request, asked.cost
+        body = headed.Taken(request.body)
         try:
             with cost:
-                asked.examples = self._handlers.decode(request.body, request.content_type)
+                body = headed.taken(
+                    body.body, request.content_type, self._handlers.model.metadata.headings
+                )
+                asked.examples = self._handlers.decode(body.body, request.content_type)
             if _kind(asked.examples) is not None:
                 cost.check_examples(len(asked.examples))
         except Exception as error:
             asked.examples = None
             cost.release()
+            if isinstance(error, PayloadError) and body.lead:
+                error = type(error)(*map(body.placed, error.faults))
             return refusal(error)
         return None
 

@@ -5,7 +5,7 @@ May import runtime and data.
 
 from ..data.npy import MOST_NPY_HEAD, joined_npy, npy_layout
 from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
-from ..runtime.faults import MAX_FAULTS
+from ..runtime.faults import MAX_FAULTS, either
 from .content_types import (
     CSV,
     JPEG,
@@ -18,14 +18,11 @@ from .content_types import (
     WEBP,
     check_content_type,
     content_type_of,
+    endings,
     media_type,
     parameter,
 )
-from .decode import (
-    decode_array,
-    decode_image,
-    decode_records,
-)
+from .decode import decode_array, decode_image, decode_records, half_character, lines_of_records
 from .encode import encode_csv, encode_json, encode_jsonlines, encode_npy, plain
 from .negotiate import negotiate
 
@@ -48,11 +45,15 @@ __all__ = [
     "decode_array",
     "decode_image",
     "decode_records",
+    "either",
     "encode_csv",
     "encode_json",
     "encode_jsonlines",
     "encode_npy",
+    "endings",
+    "half_character",
     "joined_npy",
+    "lines_of_records",
     "media_type",
     "negotiate",
     "npy_layout",

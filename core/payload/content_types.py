@@ -118,3 +118,8 @@ def content_type_of(path: str | os.PathLike[str]) -> str:
         f"{did_you_mean(extension, _EXTENSIONS)}: expected {either(list(_EXTENSIONS))}; "
         "for any other file, pass --content-type"
     )
+
+
+def endings(accepted: Sequence[str]) -> str:
+    """How the names of files end that hold one of the content types ``accepted``, for people."""
+    return either([ending for ending, kind in _EXTENSIONS.items() if kind in accepted])

@@ -23,7 +23,7 @@ from ..data.numbers import DENSE_BYTES, FLOAT32_LIMIT, MAX_CELL, SOME, parse_csv
 from ..runtime import bounds
 from ..runtime.errors import InputError, MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.faults import empty_body, place_of, quoted, refuse
-from .content_types import CSV, JSON, JSONLINES, NPY, TEXT, check_content_type
+from .content_types import CSV, JSON, JSONLINES, NPY, TEXT, check_content_type, media_type
 
 if TYPE_CHECKING:
     from typing import Tuple, Type
@@ -79,6 +79,26 @@ def decode_records(body: bytes, content_type: str) -> list[Any]:
         raise empty_body("at least one example")
     bounds.check_examples(len(records))
     return [_unwrap(record) for record in records]
+
+
+def lines_of_records(body: bytes, content_type: str) -> list[int]:
+    """The lines, from 1, at which the records of a body begin that ``decode_records`` takes.
+
+    Empty for a content type whose records have none of their own.
+    """
+    media = media_type(content_type)
+    if media not in (JSONLINES, CSV, TEXT):
+        return []
+    text = _text(body)
+    if media != CSV:
+        numbered = enumerate(text.split("\n"), 1)
+        return [number for number, line in numbered if media == TEXT or line.strip(" \t\r")]
+    starts, reader = [], csv.reader(io.StringIO(_ending_in_lf(text), newline=""))
+    start = 1
+    for _ in reader:
+        starts.append(start)
+        start = reader.line_num + 1
+    return starts
 
 
 def _text(body: bytes) -> str:
@@ -184,7 +204,34 @@ _JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_PARSE_INT)
 _STRING_OR_CONSTANT = re.compile(r'"[^"]*"|(NaN|-?Infinity)')
 
 
+def half_character(text: str, first_line: int = 1) -> str:
+    """Where JSON escapes half of a surrogate pair alone, and what is wrong; empty where it doesn't.
+
+    Such a text has no UTF-8 (RFC 8259, 8.2): it comes of a cut through an emoji.
+    """
+    if not _MAY_BE_HALF.search(text):
+        return ""
+    found = next((each for each in _ESCAPE.finditer(text) if each[1]), None)
+    if found is None:
+        return ""
+    start = found.start()
+    line = first_line + text.count("\n", 0, start)
+    return (
+        f"line {line}, column {start - text.rfind(chr(10), 0, start)}: {found[1]} is half of a "
+        "character (a surrogate without its other half): mend the text, or write \\ufffd there"
+    )
+
+
+_HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"{_HIGH}{_LOW}|({_HIGH}|{_LOW})|\\.", re.DOTALL)
+# Quick, and may be mistaken where a backslash is escaped itself.
+_MAY_BE_HALF = re.compile(rf"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}|\\\\u[dD]")
+
+
 def _parse_json(text: str, first_line: int = 1) -> Any:
+    half = half_character(text, first_line)
+    if half:
+        raise MalformedPayloadError(half)
     try:
         return _JSON.decode(text)
     except json.JSONDecodeError as error:

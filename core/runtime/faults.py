@@ -47,6 +47,7 @@ def quoted(text: str) -> str:
 
 
 def either(names: Sequence[str]) -> str:
+    """``a, b or c``."""
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

@@ -122,6 +122,16 @@ def unique() -> str:
     return secrets.token_hex(8)
 
 
+def unwritable(path: Path, error: OSError) -> str:
+    """Why ``path`` cannot be written, for people: a file in place of a folder is named."""
+    blocking = next((each for each in path.parents if os.path.isfile(each)), None)
+    if blocking is not None:
+        return f"{path}: cannot be written: {blocking} is a file, expected a folder"
+    if isinstance(error, PermissionError):
+        return f"{path}: cannot be written: {error.strerror}: choose a place that is yours"
+    return f"{path}: cannot be written: {error.strerror or error}"
+
+
 def leave(code: int) -> NoReturn:
     """End the process at once, as ``os._exit``, and leave no stage behind."""
     remover = threading.Thread(target=_remove_ours, daemon=True)

@@ -425,4 +425,5 @@ def _described(served: Served) -> dict[str, Any]:
         "accepts": list(served.algorithm.accepted()),
         "answers": list(served.algorithm.answered()),
         "classes": list(served.metadata.classes),
+        "state": "given up" if served.lost else "serving",
     }

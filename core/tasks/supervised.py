@@ -17,6 +17,7 @@ from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, InputSignature, class_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
+from ..data import classes
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
 from ..runtime.errors import DataError, PayloadError, PluginError
@@ -228,6 +229,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """Train, validation and test; the digest of each channel is noted in ``run``."""
         options = run.hyperparameters
         train = self._train_data(run)
+        run.check_headings()
         self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
         given: dict[str, Dataset] = {TRAIN: train}
         for channel in (VALIDATION, TEST):
@@ -246,6 +248,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             run.reporter.message(
                 f"{channel}: {len(data):,} examples" + (f" ({note})" if note else "")
             )
+        self._say_classes(run, train)
         if VALIDATION in given:
             return train, given[VALIDATION], given.get(TEST)
         part = options.holdout
@@ -256,6 +259,13 @@ class SupervisedAlgorithm(Algorithm[H]):
             + ", are held out"
         )
         return learn, held, given.get(TEST)
+
+    def _say_classes(self, run: Run[H], train: Dataset) -> None:
+        labels, names = classes_of(train), train.encoding.get("classes", ())
+        if labels is not None:
+            counts = np.bincount(labels, minlength=len(names)).tolist()
+            for sentence in classes.sentences(names, counts):
+                run.reporter.message(f"{TRAIN}: {sentence}")
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)

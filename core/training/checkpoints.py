@@ -85,7 +85,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / ".lock").open("w")
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from None
+            raise OutputError(staging.unwritable(self.folder, error)) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

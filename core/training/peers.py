@@ -16,7 +16,6 @@ import json
 import os
 import socket
 import struct
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -456,8 +455,6 @@ class Peers:
             verdict = self._verdict(now, waits)
             if verdict is not None and not self._leaving:
                 self._fail(verdict[0])
-                sys.stdout.flush()
-                sys.stderr.flush()
                 leave(verdict[1])
             time.sleep(LOOK_SECONDS)
 

@@ -36,6 +36,7 @@ from ..artifact import folder as artifact
 from ..artifact.folder import Artifact
 from ..artifact.metadata import Example, InputSignature, Metadata, class_faults
 from ..artifact.target import staged
+from ..data import reading as reads
 from ..data.reading import Reading, using
 from ..runtime import mx, staging
 from ..runtime.devices import COMPRESSING_STORES, choose_distributed, choose_kvstore, parse_devices
@@ -267,6 +268,19 @@ class Run(Generic[H]):
             "threads": mx.threads(),
         }
 
+    def check_headings(self) -> None:
+        """Raise DataError where the hosts took columns of numbers by unlike headings; every host
+        calls it once its data are read.
+        """
+        found = reads.headings()
+        columns = None if found is None else [reads.key_of(name) for name in found.columns]
+        everyone = self.cluster.exchange(columns, "the headings of the other hosts")
+        if len({str(each) for each in everyone if each is not None}) > 1:
+            raise DataError(
+                "the hosts do not agree on the headings of columns, and their order: "
+                + self.cluster.by_host(everyone)
+            )
+
     def check_hosts(self) -> None:
         """Raise DataError, with each difference, where the hosts are not given the same.
 
@@ -359,6 +373,7 @@ class Run(Generic[H]):
                 epoch=self.epoch,
                 data=self.data,
                 examples=self.examples,
+                headings=reads.headings(),
                 packages=self._packages,
             )
             metadata.document()

@@ -6,13 +6,15 @@ import glob
 import os
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
 from ..data import leftovers, recordio
+from ..data.files import absent, check_empty
 from ..data.reading import Reading
+from ..data.walking import walk
 from ..inference.intake import Intake, intake
 from ..runtime.errors import InputError, OutputError
 from .reader import LINE, NONE, RECORDIO, Fault, Limits, Lines, Record
@@ -72,6 +74,11 @@ class Job:
     request_type: str = ""
 
     @property
+    def holds_nothing(self) -> bool:
+        """Whether there is nothing to answer, as in some of the parts that Spark writes."""
+        return self.size == 0 or self.intake.is_empty
+
+    @property
     def limits(self) -> Limits:
         """Of a part of this input."""
         records = SINGLE_RECORDS if self.strategy == SINGLE else PART_RECORDS
@@ -116,6 +123,7 @@ def select(
     if faults:
         more = len(faults) - MOST_FAULTS
         raise InputError(*faults[:MOST_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+    check_empty(Path(source), [job.path for job in jobs if job.holds_nothing], len(jobs))
     return jobs
 
 
@@ -146,7 +154,7 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
         elif path.exists():
             raise InputError(f"{source}: not a file or folder")
         else:
-            raise InputError(f"{source}: no such file or folder (INPUT)")
+            raise InputError(f"{absent(path)} (INPUT)")
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     if not found:
@@ -159,22 +167,19 @@ def _inputs(source: str, output: Path) -> list[tuple[Path, str]]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files in ``folder`` and its folders but hidden ones, such as ``.DS_Store``."""
-    found = []
+    """All files in ``folder`` and its folders but hidden ones, such as ``.DS_Store``.
 
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for parent, inner, files in os.walk(folder, onerror=refuse):
-        inner[:] = [name for name in inner if not leftovers.is_no_data(name)]
-        for name in inner:
-            if Path(parent, name).is_symlink():
-                raise InputError(
-                    f"{Path(parent, name)}: a link to a folder, which is not followed: "
-                    "give that folder as INPUT, or remove the link"
-                )
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return found
+    Raises InputError for links that lead nowhere or back, and for what is no file: nobody may take
+    it for answered.
+    """
+    found = walk(folder)
+    if found.odd:
+        raise InputError(*(f"{folder}: {odd}; remove it, or give a file" for odd in found.odd))
+    return [
+        folder / name
+        for name in found.files
+        if not any(map(leftovers.is_no_data, PurePosixPath(name).parts[:-1]))
+    ]
 
 
 def _base(pattern: str) -> Path:

@@ -13,10 +13,10 @@ import os
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, NamedTuple, Sequence
 
 from ..runtime.errors import OutputError
-from ..runtime.staging import sync
+from ..runtime.staging import sync, unwritable
 
 NAME = ".transform.jsonl"
 
@@ -92,13 +92,14 @@ def opened(folder: Path) -> Iterator[Journal]:
 
     Raises OutputError where it cannot be written to, or another process writes into it.
     """
+    created = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except FileExistsError:
         raise OutputError(f"{folder}: a file is in the way: OUTPUT is a folder") from None
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(unwritable(folder, error)) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         journal = Journal(folder)
@@ -109,12 +110,22 @@ def opened(folder: Path) -> Iterator[Journal]:
         ) from None
     except OSError as error:
         os.close(descriptor)
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(unwritable(folder, error)) from None
     try:
         yield journal
     finally:
         journal.close()
+        if not journal.entries:  # nothing is done that it could speak of
+            journal.path.unlink()
+            _remove_empty(created)
         os.close(descriptor)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Those of ``folders``, the innermost first, that hold nothing."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class Output:
@@ -150,6 +161,15 @@ class Output:
                 os.lseek(self.streams[-1], size, os.SEEK_SET)
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+
+    def discard(self) -> None:
+        """Leave nothing of an input of which nothing is answered."""
+        self.close()
+        for pair, _ in self._sizes():
+            with contextlib.suppress(OSError):
+                pair.hidden.unlink()
+        folder, parent = self.journal.path.parent, self.answers.final.parent
+        _remove_empty([each for each in (parent, *parent.parents) if folder in each.parents])
 
     def write(self, answers: bytes, report: bytes, entry: Entry) -> None:
         """Append; ``entry`` is how far the input then is, but for the bytes of the files."""

@@ -18,6 +18,7 @@ from typing import Any, Generator, Iterator, NamedTuple, Sequence
 from .. import payload
 from ..algorithm.base import Algorithm
 from ..inference.handlers import Handlers, decode
+from ..inference.headings import placed
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.types import Context
 from .job import MULTI, Job
@@ -148,7 +149,7 @@ class Asker:
             return [body.rstrip(b"\n")] if len(records) == 1 else list(body.split(b"\n")[:-1])
         except PayloadError as error:
             if len(records) == 1:
-                return [_fault(error)]
+                return [_fault(job, error)]
         found: list[Record] = list(self._undecodable(job, records))
         good = [position for position, record in enumerate(found) if isinstance(record, bytes)]
         if len(good) < len(records):
@@ -166,7 +167,7 @@ class Asker:
             self._decoded(job, records)
         except PayloadError as error:
             if len(records) == 1:
-                return [_fault(error)]
+                return [_fault(job, error)]
             middle = len(records) // 2
             return [
                 *self._undecodable(job, records[:middle]),
@@ -213,25 +214,28 @@ def _checked(job: Job, part: Part) -> Part:
 
 
 def _rewritten(job: Job, part: Part) -> Part:
-    """``part`` as lines of CSV that can be asked about, with a blank one for the headings."""
+    """``part`` as lines of CSV that can be asked about, with blank ones for the headings and what
+    stands above them.
+    """
     intake = job.intake
-    if job.split != LINE or not (intake.rewrites or intake.skips_headings):
+    if job.split != LINE or not (intake.rewrites or intake.lead):
         return part
-    begins = part.first == 1 and intake.skips_headings and len(part.records) > 0
+    lead = min(intake.lead, len(part.records)) if part.first == 1 else 0
     if not intake.rewrites and isinstance(part.records, Lines):
-        if not begins:
+        if not lead:
             return part
-        below = part.records.body.partition(b"\n")[2]
-        return part._replace(records=Lines(b"\n" + below, len(part.records)))
+        below = part.records.body.split(b"\n", lead)[lead]
+        return part._replace(records=Lines(b"\n" * lead + below, len(part.records)))
     records = [
         intake.line(record) if isinstance(record, bytes) else record for record in part.records
     ]
-    if begins:
-        records[0] = b""
+    records[:lead] = [b""] * lead
     return part._replace(records=records)
 
 
-def _fault(error: PayloadError) -> Fault:
+def _fault(job: Job, error: PayloadError) -> Fault:
     """What is wrong with the one record of a request."""
-    reason = "; ".join(_PLACE.sub("", fault, 1) for fault in error.faults)
+    layout = job.intake.layout
+    columns = None if layout is None else layout.columns
+    reason = "; ".join(placed(_PLACE.sub("", fault, 1), 0, columns) for fault in error.faults)
     return Fault(type(error), reason)

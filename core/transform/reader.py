@@ -98,7 +98,7 @@ def parts(source: Intake, split: str, limits: Limits, offset: int, before: int) 
     """
     path = source.path
     try:
-        if split == NONE and (source.rewrites or source.skips_headings):
+        if split == NONE and (source.rewrites or source.lead):
             yield _rewritten(source, limits)
             return
         with source.opened(offset) as stream:

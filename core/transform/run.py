@@ -81,7 +81,8 @@ def transform(
     """
     options = options or TransformOptions()
     listener = listener or Listener()
-    with using(options.reading, listener.message):
+    headings = algorithm.artifact(model).metadata.headings
+    with using(options.reading, listener.message, headings):
         jobs = select(algorithm, source, output, options)
     digest = _digest(model)
     with journal.opened(output) as notes:
@@ -250,6 +251,9 @@ class _Transform:
     def _keep(self, error: BaseException) -> None:
         """Before the end by ``error``, make what is written durable, and say so."""
         if self.current is None or not self.current.streams:
+            return
+        if not self.current.entry.records:
+            self.current.discard()
             return
         try:
             self.current.save()

@@ -150,7 +150,8 @@ def whole(least: int = 0, most: int | None = None) -> Parsed:
     return Parsed("integer", parse, f"a whole number {upwards}")
 
 
-def _parse_above_0(text: str) -> float:
+def parse_above_0(text: str) -> float:
+    """A finite number above 0; raises ValueError."""
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError(text)
@@ -163,7 +164,7 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
-ABOVE_0 = Parsed("float", _parse_above_0, "a number above 0")
+ABOVE_0 = Parsed("float", parse_above_0, "a number above 0")
 SIZE = Parsed("size", parse_size, "a size such as 6MB")
 DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
 PATH = Parsed("path", _parse_path, "a path")

@@ -18,9 +18,13 @@ from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.evaluation import ClassFigures, Evaluation
 from ...core.artifact.folder import Artifact
-from ...core.data.files import exists
+from ...core.data import images
+from ...core.data.files import absent, exists
+from ...core.data.folders import named
 from ...core.data.reading import using
+from ...core.inference import headings as headed
 from ...core.inference.handlers import Handlers
+from ...core.inference.headings import Taken
 from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
@@ -34,7 +38,7 @@ STDIN = "-"
 MOST_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
-_LINE = re.compile(r"^line (\d+)")
+_EXAMPLE = re.compile(r"example (\d+)")
 
 
 @click.command()
@@ -57,12 +61,12 @@ def evaluate(
 ) -> None:
     """Measure how good MODEL, a folder that `train` wrote, is on examples it never saw."""
     decided = taken(given)
-    _artifact, algorithm = opened(model)
+    artifact, algorithm = opened(model)
     path = test or algorithm.sample().get(TEST)
     if path is None:
         raise InputError(f"{algorithm.name} bundles no test sample: give --test PATH")
     if not exists(path):
-        raise InputError(f"{path}: no such file or folder (--test)")
+        raise InputError(f"{absent(path)} (--test)")
     if test is None:
         click.echo(
             "evaluating on the bundled sample; give --test PATH for your own data",
@@ -70,7 +74,7 @@ def evaluate(
         )
     if plot is not None:
         check_plot(plot)
-    with using(decided, say):
+    with using(decided, say, artifact.metadata.headings):
         evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
     if plot is not None:
         save_plot(evaluation, plot)
@@ -151,29 +155,29 @@ def predict(
             f"--accept {answer_type} is one document an input: "
             f"give one INPUT, or --accept {codecs.JSONLINES}"
         )
-    with using(taken(given), say):
+    with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
         handlers = Handlers.load(algorithm, model)
         for each in asked:
-            body = each.body()
+            body = Taken(b"")
             try:
-                answer = handlers.invoke(body, each.kind, answer_type)
+                body = each.taken()
+                examples = handlers.decode(body.body, each.kind)
+                answer = handlers.encode(handlers.predict(examples), answer_type)
             except PayloadError as error:
-                faults = (f"{each.source}: {_below(each.headings, x)}" for x in error.faults)
+                faults = (f"{each.source}: {_placed(body, each.kind, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
+            if codecs.PNG in algorithm.accepted():
+                _say_one_colour(each.source, examples)
             write_answer(answer)
 
 
 class _Asked(NamedTuple):
-    """Where a request comes from, what gives its body, and its content type.
-
-    ``headings`` is how many lines of the source come before those of the body.
-    """
+    """Where a request comes from, what reads it, and its content type."""
 
     source: str
-    body: Callable[[], bytes]
+    taken: Callable[[], Taken]
     kind: str
-    headings: int = 0
 
 
 def _asked(
@@ -189,11 +193,12 @@ def _asked(
             raise InputError("--content-type speaks of an INPUT: give a file, or - for stdin")
         click.echo("no INPUT: answering the example that the model carries", err=True)
         example = artifact.metadata.example
-        return [_Asked("the model's example", example.body.encode, example.content_type)]
+        body = partial(Taken, example.body.encode())
+        return [_Asked("the model's example", body, example.content_type)]
     found, faults = [], []
     for name in inputs:
         try:
-            found.append(_input(model, algorithm, name, content_type))
+            found.append(_input(model, artifact, algorithm, name, content_type))
         except InputError as error:
             faults += [each if name in each else f"{name}: {each}" for each in error.faults]
     if faults:
@@ -201,13 +206,23 @@ def _asked(
     return found
 
 
-def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str | None) -> _Asked:
+def _input(
+    model: Path,
+    artifact: Artifact,
+    algorithm: Algorithm[Any],
+    name: str,
+    content_type: str | None,
+) -> _Asked:
     if name == STDIN:
         if content_type is None:
             raise InputError("stdin has no name to tell its content type by: give --content-type")
-        return _Asked("stdin", sys.stdin.buffer.read, content_type)
+        kind, headings = content_type, artifact.metadata.headings
+        read_all = sys.stdin.buffer.read
+        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
     try:
         status = os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(absent(Path(name))) from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     if stat.S_ISDIR(status.st_mode):
@@ -220,15 +235,33 @@ def _input(model: Path, algorithm: Algorithm[Any], name: str, content_type: str 
     if status.st_size > MOST_INPUT_BYTES:
         raise InputError(f"{name}: larger than {MOST_INPUT_BYTES:,} bytes: divide it")
     read = intake(algorithm, Path(name), content_type)
-    headings = 1 if read.skips_headings else 0
+    if read.is_empty:
+        raise InputError(f"{name}: holds no rows")
+    columns = None if read.layout is None else read.layout.columns
     return _Asked(
-        name, partial(read.body, MOST_INPUT_BYTES), content_type or read.content_type, headings
+        name,
+        lambda: Taken(read.body(MOST_INPUT_BYTES), read.lead, columns),
+        content_type or read.content_type,
     )
 
 
-def _below(headings: int, fault: str) -> str:
-    """``fault`` with the number of its line in the file, of which ``headings`` were left out."""
-    return _LINE.sub(lambda found: f"line {int(found[1]) + headings}", fault, count=1)
+def _placed(taken: Taken, kind: str, fault: str) -> str:
+    """``fault`` of a line or an example of what was ``taken`` with its line in the file."""
+    found = _EXAMPLE.match(fault)
+    starts = codecs.lines_of_records(taken.body, kind) if found else ()
+    if found and int(found[1]) <= len(starts):
+        fault = f"line {starts[int(found[1]) - 1]}{fault[found.end() :]}"
+    return taken.placed(fault)
+
+
+def _say_one_colour(source: str, examples: Any) -> None:
+    """Note the pictures whose answers, however certain, have nothing to go by."""
+    some = examples if isinstance(examples, list) or hasattr(examples, "shape") else []
+    pictures = [each for each in some if getattr(each, "ndim", 0) in (2, 3)]
+    blank = [str(i) for i, each in enumerate(pictures, 1) if images.is_one_colour(each)]
+    if blank:
+        which = f"example {named(blank)}: " if len(pictures) > 1 else ""
+        say(f"{source}: {which}one colour throughout: the answer has nothing to go by")
 
 
 def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from .flags import (
     flag,
     hyperparameter_options,
     options,
+    parse_above_0,
     unknown_flags,
 )
 from .output import json_option, print_json, reporter
@@ -117,7 +118,8 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
             }
         )
         return
-    with using(run_options.reading, _say_nothing):  # what was assumed, the training has said
+    headings = artifact.metadata.headings
+    with using(run_options.reading, _say_nothing, headings):  # what was assumed is said already
         _show(entry, output, channels.get(TEST), metrics, written(run_options.reading))
 
 
@@ -223,7 +225,7 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
         ("peer_timeout", parse_duration, "a time such as 90s, 10m, 1h"),
         ("max_runtime", parse_duration, "a time such as 90s, 10m, 1h"),
         ("target_metric", _finite, "a number"),
-        ("gradient_compression", _positive, "a number above 0"),
+        ("gradient_compression", parse_above_0, "a number above 0"),
     ):
         if name in given:
             try:
@@ -236,13 +238,6 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
         raise ValueError(text)
     return value
 

@@ -99,7 +99,5 @@ def _staged(target: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise OutputError(
-                f"{error.filename or target}: cannot be written: {error.strerror}"
-            ) from None
+            raise OutputError(staging.unwritable(target, error)) from None
         raise

@@ -22,6 +22,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from ...core.algorithm.base import Objective
 from ...core.algorithm.search_space import Range
 from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
+from ...core.runtime.staging import unwritable
 
 try:
     import optuna
@@ -84,7 +85,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = open(f"{path}.lock", "a+b")  # noqa: SIM115 - for the process
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+            raise OutputError(unwritable(path, error)) from None
         self.owner = random.SystemRandom().randrange(1, 2**62)
         fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.owner)
         with self.alone():

@@ -270,7 +270,7 @@ class Tuner:
             value = float(event["metrics"][self.objective.metric])
             test = event["metrics"].get(self.test_metric) if TEST in self.plan.channels else None
             trials.finish(number, value, seconds, test)
-            self._keep_best(output)
+            self._keep_best()
             self._tell_finished(running, value, seconds)
         elif running.claim.default:
             trials.interrupt(number)
@@ -303,14 +303,23 @@ class Tuner:
         default = " (the defaults)" if running.claim.default else ""
         return f"trial {running.claim.number}{default}"
 
-    def _keep_best(self, output: Path) -> None:
-        """Of the models of trials only the best and the default are kept."""
+    def _keep_best(self) -> None:
+        """Of the models of trials only the best and the default are kept, and what is being made.
+
+        A process that is killed may leave a model of which it has told nobody.
+        """
         with self.store.alone():
             best = self.trials.best()
-            kept = {best.number} if best is not None else set()
+            kept = {str(best.number)} if best is not None else set()
             for outcome in self.trials.outcomes():
-                if outcome.state == "complete" and not outcome.default | (outcome.number in kept):
-                    shutil.rmtree(self._model(outcome.number), ignore_errors=True)
+                if outcome.state == "running" or (outcome.state == "complete" and outcome.default):
+                    kept.add(str(outcome.number))
+            for outcome in self.repeats.outcomes():
+                if outcome.state == "running":
+                    kept.add(f"repeat-{outcome.number}")
+            for path in self.models.glob("[!.]*"):
+                if path.name not in kept:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _end_all(self) -> None:
         """End what runs, and let it be tried anew."""

@@ -224,9 +224,9 @@ def test_every_form_of_a_request_gets_one_answer(
 @pytest.mark.parametrize(
     ("content_type", "body", "reason"),
     [
-        (codecs.JSON, b'[{"b64": "!"}]', "instance 0: no base64"),
-        (codecs.JSON, b'[{"picture": 1}]', "instance 0: expected"),
-        (codecs.JSON, b"[[[1, 2], [3]]]", "instance 0: expected a picture"),
+        (codecs.JSON, b'[{"b64": "!"}]', "example 1: no base64"),
+        (codecs.JSON, b'[{"picture": 1}]', "example 1: expected"),
+        (codecs.JSON, b"[[[1, 2], [3]]]", "example 1: expected a picture"),
         (codecs.JSON, b"[[[[300, 0, 0]]]]", "from 0 to 255"),
         (codecs.JSON, b"[[[[1, 2]]]]", "expected pictures"),
         (codecs.PNG, b"x", "no image"),
@@ -437,7 +437,7 @@ def test_the_pictures_of_one_request_are_bounded_together() -> None:
     large = flat_png(5000, 5000, 0)
     record = json.dumps({"b64": base64.b64encode(large).decode()})
     assert len(pictures.decode(f"[{record}, {record}]".encode(), codecs.JSON)) == 2
-    with pytest.raises(PayloadTooLargeError, match="instance 2: the pictures of one request"):
+    with pytest.raises(PayloadTooLargeError, match="example 3: the pictures of one request"):
         pictures.decode(f"[{','.join([record] * 3)}]".encode(), codecs.JSON)
 
 

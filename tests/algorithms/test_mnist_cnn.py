@@ -136,7 +136,7 @@ def csv_word_as_label(folder: Path) -> str:
 
 def csv_intensity_out_of_range(folder: Path) -> str:
     csv_with(folder, 5, ",".join(["1", *["300"] * 784]))
-    return "digits.csv: image 5 has intensities from 300"
+    return "digits.csv: line 5 has intensities from 300"
 
 
 def csv_empty(folder: Path) -> str:

@@ -145,7 +145,12 @@ def test_all_damaged_images_are_named_at_once(
         }[form]
         assert fault.startswith(f"{name}: the image is corrupt")
     assert len(named) == 5
-    assert said.startswith("5 of 100 images are damaged: mend or remove them, or leave them out")
+    assert said == "5 of 100 images are damaged: mend or remove them"
+    read, place = {
+        "folders": (ImageFiles.from_folders, folders), "pack": (RecordImages, pack),
+    }[form]  # fmt: skip
+    with pytest.raises(DataError, match=r"remove them, or leave them out \(--on-damaged skip\)$"):
+        read(place, decode, on_damaged="fail").take(np.arange(100))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("form", ["folders", "pack"])
@@ -273,6 +278,7 @@ def test_pictures_are_found_by_content_at_any_depth(digits: Digits, tmp_path: Pa
                         ("cat/i.png", "GIF"), ("dog/j.bmp", "BMP"), ("k.png", "PNG")):  # fmt: skip
         picture.save(tmp_path / place, form)
     (tmp_path / "dog" / "notes.txt").write_text("about dogs")
+    (tmp_path / "bird").mkdir()
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (tmp_path / "dog" / ".hidden").mkdir()
     (tmp_path / "dog" / "again").symlink_to(tmp_path / "dog")
@@ -281,19 +287,58 @@ def test_pictures_are_found_by_content_at_any_depth(digits: Digits, tmp_path: Pa
     assert data.encoding == {"classes": ["cat", "dog"]}
     assert data.labels().tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert data.note == (
-        "6 files are left out: 1 .db, 1 .txt, 1 BMP, 2 GIF, 1 PNG beside the classes' folders"
+        "6 files are left out: 1 .db, 1 .txt, 1 BMP, 2 GIF, 1 PNG beside the classes' folders; "
+        "1 folder is no class, since it holds no examples: bird; "
+        "cat/all: a link that leads to a folder that is read already; "
+        "dog/again: a link that leads to a folder that is read already"
     )
-    assert data.counts == {"left_out": 6}
+    assert data.counts == {"left_out": 6, "empty_folders": 1}
     x, _ = data.take(np.arange(7))
     for place, number in ((0, 2), (1, 1), (2, 0), (3, 3), (4, 4)):
         np.testing.assert_array_equal(x[place, 0], images[number])
 
 
 def test_parts_of_the_data_are_no_classes(digits: Digits, tmp_path: Path) -> None:
-    for part in ("train", "Test"):
+    for part in ("train", "Test", "val"):
         write_folders(tmp_path / part, *digits)
-    with pytest.raises(DataError, match=r"Test, train hold folders of pictures: they are parts"):
+    with pytest.raises(DataError) as refused:
         ImageFiles.from_folders(tmp_path, decode)
+    assert str(refused.value).endswith(
+        "subfolders Test, train, val are parts of the data, not classes: give each to its channel: "
+        f"--train {tmp_path}/train --validation {tmp_path}/val --test {tmp_path}/Test"
+    )
+
+
+def test_parts_without_classes_are_not_told_apart(digits: Digits, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "7.png").write_bytes(png(digits[0][0]))
+    with pytest.raises(DataError, match="each needs a subfolder for every class"):
+        ImageFiles.from_folders(tmp_path, decode)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_pictures_of_one_colour_are_counted_and_named(
+    form: str, folders: Path, digits: Digits
+) -> None:
+    plain = folders / "3" / f"plain.{form.lower()}"
+    Image.new("RGB", (300, 200), (200, 30, 40)).save(plain, form)
+    Image.new("L", (1, 1), 9).save(folders / "4" / "dot.png")
+    data = ImageFiles.from_folders(folders, decode)
+    assert data.counts == {"one_colour": 2}
+    assert data.note == (
+        "2 pictures are of one colour throughout, nothing to learn from: "
+        f"{plain}, {folders / '4' / 'dot.png'}"
+    )
+    assert data.labels().tolist().count(3) == 11
+
+
+def test_a_pointer_of_git_lfs_is_no_picture_and_is_told(folders: Path) -> None:
+    (folders / "3" / "a.png").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    )
+    with pytest.raises(DataError, match=r"a.png: the body is a Git LFS pointer.*`git lfs pull`"):
+        ImageFiles.from_folders(folders, decode)
 
 
 # RecordIO

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from algoshelf.core import CsvRows, DataError, MalformedPayloadError, codecs, files
 from algoshelf.core.data import leftovers, tables
-from algoshelf.core.data.reading import Reading, using
+from algoshelf.core.data.reading import Headings, Reading, using
 from algoshelf.core.data.rows import read_rows
 
 X, Y = [[2, 3.5], [5, 6], [8, 9.25]], [1, 0, 2]
@@ -146,14 +146,47 @@ def test_a_packed_file_that_is_called_otherwise_is_read_and_said(tmp_path: Path)
     assert any("gzip, though its name does not say so" in text for text in said)
 
 
-def test_tables_with_the_same_headings_in_another_order_are_not_mixed(tmp_path: Path) -> None:
-    """Columns are taken by their place: read together they were one table of nonsense."""
+def test_tables_of_one_training_are_taken_by_the_headings_of_the_first(tmp_path: Path) -> None:
+    """Taken by place, they were one table of nonsense."""
     (tmp_path / "a.csv").write_text("age,income\n30,1000\n40,2000\n")
     (tmp_path / "b.csv").write_text("income,age\n1000,30\n2000,40\n")
-    match = (
-        r"b\.csv: its columns are income, age; .*a\.csv has them in another order \(age, income\)"
-    )
-    with using(Reading(), lambda _: None), pytest.raises(DataError, match=match):
-        read_rows(tmp_path)
-    with using(Reading(columns="age,income"), lambda _: None):
-        assert read_rows(tmp_path).shape == (4, 2)
+    for decided, count in ((Reading(), 1), (Reading(columns="age,income"), 0)):
+        said: list[str] = []
+        with using(decided, said.append):
+            rows = read_rows(tmp_path).take(slice(0, 4))
+        assert rows.tolist() == [[30, 1000], [40, 2000], [30, 1000], [40, 2000]]
+        told = [text for text in said if "in the order that" in text]
+        assert len(told) == count
+
+
+def test_tables_of_one_training_with_other_headings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("age,income\n30,1000\n")
+    for content, match in (
+        ("age,wage\n1,2\n", "income missing, wage unknown"),
+        ("income,id,age\n1,2,3\n", "id unknown; --columns leaves columns out"),
+    ):
+        (tmp_path / "b.csv").write_text(content)
+        with using(Reading(), lambda _: None), pytest.raises(DataError, match=match):
+            read_rows(tmp_path)
+
+
+def test_labelled_tables_are_taken_by_the_headings_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    known = Headings(columns=("a", "b"), labels=("label",))
+    for content in (LAST, "b,id,label,a\n3.5,1,1,2\n6,2,0,5\n9.25,3,2,8\n"):
+        path.write_text(content)
+        said: list[str] = []
+        with using(Reading(), said.append, known):
+            x, y = files.read_labelled_csv(path, features=2, labels=3)
+            rows = CsvRows(path, features=2, classes=("a", "b", "c"))
+        np.testing.assert_array_equal(x, np.array(X, np.float32))
+        np.testing.assert_array_equal(y, Y)
+        np.testing.assert_array_equal(rows.take(np.arange(3))[0], x)
+    assert any("1 column is left out, which the model was not trained on: id" in t for t in said)
+    path.write_text("class,a,b\n1,2,3.5\n")
+    with using(Reading(), said.append, known), pytest.raises(
+        DataError, match=r"label missing, class unknown; .*--label-c"
+    ):
+        files.read_labelled_csv(path, features=2, labels=3)
+    with using(Reading(label_column="class"), said.append, known):
+        assert files.read_labelled_csv(path, features=2, labels=3)[1].tolist() == [1]

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import pytest
+from algoshelf.algorithms.kmeans import KMeans
 from algoshelf.core import InputError, Objective, Range
 from algoshelf.registry.tuning.study import Outcome, Store, Trials
 from algoshelf.registry.tuning.trial import GO_ON, PRUNE, TrialProcess
@@ -335,6 +337,30 @@ def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> Non
     assert str(algoshelf.folder) not in page
     kept = {path.name for path in (algoshelf.folder / "s.db.models").iterdir()}
     assert kept == {str(best["trial"]), str(default["trial"])}
+
+
+def test_a_model_of_which_a_killed_process_has_told_nobody_is_not_kept(
+    algoshelf: Algoshelf,
+) -> None:
+    few = (*TUNE, "--repeats", 0, "--json")
+    assert algoshelf(*few, "--trials", 2).code == 0
+    left = Store(algoshelf.folder / "s.db")
+    (definition,) = (
+        each.user_attrs["definition"]
+        for each in left.storage.get_all_studies()
+        if each.study_name == "trials"
+    )
+    k = [Range("k", "int", 2, 9)]
+    claim = Trials(left, "trials", KMeans.objective, definition, k, seed=1).claim(5)
+    assert claim is not None
+    models = algoshelf.folder / "s.db.models"
+    shutil.copytree(algoshelf.folder / "o", models / str(claim.number))
+    left.close()
+    result = algoshelf(*few)
+    assert result.code == 0, result.stderr
+    assert result.json["trials"][claim.number]["state"] == "interrupted"
+    kept = {result.json[name]["trial"] for name in ("best", "default")}
+    assert {path.name for path in models.iterdir()} == set(map(str, kept))
 
 
 def test_what_is_left_of_the_ranges_is_tried_and_the_best_again(algoshelf: Algoshelf) -> None:

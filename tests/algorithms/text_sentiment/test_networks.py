@@ -110,9 +110,14 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "fault"),
     [
+        ('[[{"text": "good"}]]', codecs.JSON, "example 1: expected a text, got a list of 1"),
         ('["good", 5]', codecs.JSON, "example 2: expected a text, got '5'"),
         ('{"what": "x"}\n', codecs.JSONLINES, "example 1: expected a text, or an object"),
-        ("one, two\n", codecs.CSV, "example 1: expected a text, got 2 cells"),
+        (
+            "one, two\n",
+            codecs.CSV,
+            "example 1: expected a text, got 2 cells: in CSV a text with commas",
+        ),
         ("", codecs.TEXT, "the body is empty"),
     ],
 )

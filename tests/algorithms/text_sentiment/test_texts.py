@@ -216,6 +216,29 @@ WRONG = {
         "x.jsonl: line 1: expected a label in 'label', got nothing",
     ),
     "a_json_document": ("x.json", "[1]", "x.json: one JSON document: expected JSON lines"),
+    "half_a_character": (
+        "x.jsonl",
+        '{"text": "a", "label": 1}\n{"text": "\\\\ud83d \\ud83d\\ude00 \\ud83d", "label": 1}\n',
+        "x.jsonl: line 2, column 32: \\ud83d is half of a character",
+    ),
+    "half_a_character_in_a_label": (
+        "x.jsonl",
+        '{"text": "a", "label": "\\uDE00"}\n{"text": "a", "label": 1}\n',
+        "x.jsonl: line 1, column 25: \\uDE00 is half of a character",
+    ),
+    "zero_bytes": ("x.tsv", "good \0 film\t1\nbad\t0\n", "x.tsv: line 1: holds zero bytes"),
+    "an_object_over_lines": (
+        "x.jsonl",
+        '{\n "text": "a",\n "label": 1\n}\n',
+        "x.jsonl: line 1: an object over several",
+    ),
+    "blanks_alone": ("x.txt", "\n \n", "holds no texts"),
+    "no_gzip": ("x.csv.gz", "good,1\nbad,0\n", "ends in .gz, but it is not packed with gzip"),
+    "a_pointer_of_git_lfs": (
+        "x.csv",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n",
+        "x.csv: is a Git LFS pointer in place of the file",
+    ),
     "no_prefix": ("x.txt", "__label__a good\nb bad\n", "x.txt: line 2: expected __label__"),
     "two_labels": ("x.txt", "__label__a __label__b good\n", "x.txt: line 1: two labels"),
     "no_label_name": ("x.txt", "__label__a good\n__label__ x\n", "x.txt: line 2: there is no"),
@@ -276,4 +299,54 @@ def test_a_label_that_training_had_not_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Expected CSV or TSV"):
+        read(tmp_path, "train")
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"a text of {name}")
+
+
+def test_what_lies_beside_texts_and_is_none_is_said(tmp_path: Path) -> None:
+    write(tmp_path, "pos/1.txt", "pos/deep/2.TXT", "pos/a.docx", "neg/1.txt", "neg/.hidden")
+    write(tmp_path, "stray.txt", "about.docx", "unsup/1.txt", "unsup/2.txt")
+    (tmp_path / "none").mkdir()
+    found = read(tmp_path, "train")
+    assert sorted(found.labels) == ["neg", "pos", "pos"]
+    assert found.note == (
+        "the folders neg, pos, a text a file; 5 files are left out: 1 .docx, "
+        "1 .docx beside the classes' folders, 1 .txt beside the classes' folders, "
+        "2 in unsup, without a class; 1 folder is no class, since it holds no examples: none"
+    )
+    assert found.counts == {"left_out": 5, "empty_folders": 1}
+
+
+def test_empty_texts_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\ngood,1\n,1\n  ,0\n")
+    found = read(tmp_path / "x.csv", "train")
+    assert len(found.texts) == 3
+    assert found.note.endswith(f"; 2 texts are empty (the first: {tmp_path / 'x.csv'}: line 3)")
+    assert found.counts == {"empty": 2}
+
+
+def test_the_part_that_serves_a_channel_is_its_own_and_said(tmp_path: Path) -> None:
+    """What is chosen by is never what is measured by, where there is a part for either."""
+    for part in ("train", "val", "test"):
+        write(tmp_path, f"{part}/pos/1.txt", f"{part}/neg/1.txt")
+    for channel, part in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = read(tmp_path, channel)
+        assert found.texts == [f"a text of {part}/{name}/1.txt" for name in ("neg", "pos")]
+        assert f"the folders neg, pos of {part}/" in found.note
+
+
+def test_parts_that_hold_no_classes_are_not_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, "train/1.txt", "test/2.txt")
+    with pytest.raises(DataError, match="test, train are parts of the data, not classes"):
+        read(tmp_path, "train")
+
+
+def test_a_folder_without_texts_says_what_it_holds(tmp_path: Path) -> None:
+    write(tmp_path, "pos/a.docx", "neg/b.docx")
+    with pytest.raises(DataError, match=r"holds no texts \(2 files are left out: 2 \.docx; 2 fol"):
         read(tmp_path, "train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from algoshelf.core.runtime.bounds import Bounds
 from algoshelf.core.runtime.errors import UnfitPayloadError
 
 CONTENT_TYPE = ContentType(codecs.JSON, "numbers")
+
+
+# These algorithms compute without one.
+MODEL: Any = SimpleNamespace(metadata=SimpleNamespace(headings=None))
 
 
 class Doubling(Algorithm[Any]):
@@ -63,7 +68,7 @@ class Summing(Doubling):
 
 
 def without_model(algorithm: Algorithm[Any]) -> Handlers:
-    return Handlers(algorithm, None)  # type: ignore[arg-type]
+    return Handlers(algorithm, MODEL)
 
 
 def _ask(algorithm: Algorithm[Any], *bodies: str, accept: str = "") -> list[Reply]:

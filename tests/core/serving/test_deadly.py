@@ -79,6 +79,10 @@ def test_a_model_that_kills_is_given_up_and_others_go_on(
         assert {each.result().status for each in killing} == {503}
         after = server.ask(bodies[0], path="/models/bad/invoke")
         assert (after.status, after.code) == (503, "model_given_up")
+        listed = server.ask(path="/models").json["models"]
+        assert {each["modelName"]: each["state"] for each in listed} == {
+            "good": "serving", "bad": "given up",
+        }  # fmt: skip
         server.until(lambda: len(server.workers()) == 2)
         assert server.is_ready()
         restarts = server.metric("algoshelf_worker_restarts_total")

@@ -107,6 +107,26 @@ def test_both_strategies_answer_each_line_as_predict_does(
     np.testing.assert_allclose(distances(answers), distances(multi), rtol=1e-5)
 
 
+def test_what_is_refused_before_the_first_answer_leaves_nothing(asked: Asked) -> None:
+    asked.write([LINES[0], b"x,1,1,1"])
+    with pytest.raises(PayloadError, match="line 2"):
+        asked()
+    assert not asked.output.exists()
+    asked.output.mkdir()
+    (asked.output / "kept").touch()
+    with pytest.raises(PayloadError, match="line 2"):
+        asked()
+    assert [path.name for path in asked.output.iterdir()] == ["kept"]
+
+
+def test_what_is_refused_later_can_be_gone_on_with(asked: Asked) -> None:
+    asked.write([LINES[0]] * 20_000 + [b"x,1,1,1"])
+    with pytest.raises(PayloadError, match="line 20,001"):
+        asked()
+    names = {path.name for path in asked.output.iterdir()}
+    assert {".transform.jsonl", ".in.csv.out.partial"} <= names
+
+
 def test_pictures_and_pixels_in_a_tree_of_folders(
     model: Path, digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
@@ -349,7 +369,7 @@ def test_places_that_cannot_be(asked: Asked, tmp_path: Path) -> None:
     asked.input.mkdir()
     os.mkfifo(asked.input / "a.csv")
     (asked.input / "b.csv").symlink_to("nowhere")
-    with pytest.raises(InputError, match=r"a.csv: not a file\n.*b.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"b.csv: a link that leads nowhere.*\n.*no file: a.csv"):
         asked()
     asked.input = tmp_path / "in.csv"
     asked.output = asked.input
@@ -474,7 +494,7 @@ def test_links_lead_nowhere_unseen(asked: Asked) -> None:
     hidden.unlink()
     assert asked().rows == 150
     (folder / "deeper").symlink_to("..")
-    with pytest.raises(InputError, match=r"deeper: a link to a folder"):
+    with pytest.raises(InputError, match=r"deeper: a link that leads to a folder above"):
         asked()
 
 

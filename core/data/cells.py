@@ -1,0 +1,70 @@
+"""What stands in a cell of a table: a number, or something that only looks like one."""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+COMMA = ","
+BLANKS = " \t\r\n"  # around a number; others, such as U+00A0, are a fault
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+# 1,234.5 or 1.234,5 or 1 234,5 or 1'234.5: two kinds of marks, or one that comes again
+_MARKED = re.compile(
+    r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"
+    r"|(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d*)?)"
+)
+_WITH_UNIT = re.compile(
+    rf"[$€£¥]\s?{NUMBER.pattern}|{NUMBER.pattern}\s?(?:[%$€£¥°‰]|[A-Za-zµ°][A-Za-z/²³]{{0,5}})"
+)
+_NO_VALUE = frozenset(
+    ("", "n/a", "na", "#n/a", "<na>", "nan", "null", "none", "nil", "nd", "-", "--", "?", ".",
+     "missing", "n.a.", "k.a.")
+)  # fmt: skip
+
+
+def is_no_value(cell: str) -> bool:
+    """Whether ``cell`` is empty, or one of the words for a value that is missing."""
+    return cell.strip().lower() in _NO_VALUE
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether ``cell`` is a finite decimal number, with a comma in it where ``decimal`` is one."""
+    cell = cell.strip(BLANKS)
+    if NUMBER.fullmatch(cell):
+        return decimal == "." or "." not in cell
+    return decimal == COMMA and DECIMAL_COMMA.fullmatch(cell) is not None
+
+
+def has_thousands(cell: str) -> bool:
+    """Whether ``cell``, which is no number as it stands, is one with marks between thousands."""
+    return _MARKED.fullmatch(cell) is not None
+
+
+def has_unit(cell: str) -> bool:
+    """Whether ``cell`` is a number with a sign or a unit, such as ``5 %``, ``$5`` or ``5 cm``."""
+    return _WITH_UNIT.fullmatch(cell) is not None
+
+
+def holds_blanks(cell: str) -> bool:
+    """Whether ``cell`` is several numbers with blanks between them."""
+    words = cell.split()
+    return len(words) > 1 and all(map(is_number, words))
+
+
+def is_like_number(cell: str, decimal: str) -> bool:
+    """Whether ``cell`` is one or several numbers, however written: hardly a heading."""
+    cell = cell.strip()
+    return is_number(cell, decimal) or has_thousands(cell) or holds_blanks(cell)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """``1,3-5`` of 1, 3, 4, 5."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

@@ -1,0 +1,110 @@
+"""What looks odd in a table that is read all the same: it is said, and changes nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Sequence
+
+from . import reading
+from .cells import is_number, ranges
+
+if TYPE_CHECKING:
+    from .tables import Layout
+
+COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are hardly a measure
+FEWEST_BELOW = 5  # rows by which a first line can be told from the others
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+_ID = re.compile(
+    r"(?:.*[ _.-])?(?:ids?|uuid|index|idx|key|rowid|row|record|nr|no|number|#)"
+    r"|id[ _.-].*|unnamed: 0|",
+    re.IGNORECASE,
+)
+_CAMEL_ID = re.compile(r".*[a-z]I[Dd]")
+
+Rows = Sequence[Sequence[str]]
+
+
+def say_counted(layout: Layout, rows: Rows) -> None:
+    """A column that counts or names the rows is a number as any other, and hardly meant."""
+    meant = list(layout.meant())
+    found = [
+        (column, why)
+        for column in meant
+        for why in [_counted(layout, column, [r[column] for r in rows if len(r) > column])]
+        if why
+    ]
+    left = [column + 1 for column in meant if column not in dict(found)]
+    for column, why in found:
+        advice = f"; --columns {ranges(left)} leaves it out" if left else ""
+        reading.note(
+            f"{layout.named(column)}, {why}, and is read as a number like the others{advice}",
+            layout.path,
+        )
+
+
+def _counted(layout: Layout, column: int, cells: Sequence[str]) -> str:
+    """Why a column is hardly a measure; empty where it may well be one."""
+    if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
+        return ""
+    numbers = [int(cell.strip()[:18]) for cell in cells]
+    steps = {after - before for before, after in zip(numbers, numbers[1:])}
+    if steps == {1}:
+        return "counts the rows"
+    if min(steps) > 0:
+        return "rises by whole numbers from row to row, as one that names the rows"
+    name = layout.header[column].strip() if column < len(layout.header) else None
+    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
+    if is_id and len(set(numbers)) == len(numbers):
+        return "is another whole number in each row, as one that names the rows"
+    return ""
+
+
+def say_first_line(layout: Layout, rows: Rows) -> None:
+    """Headings may be numbers too, such as years; then the first line is read as a row."""
+    first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    if _are_headings(first, below, layout.decimal):
+        reading.note(
+            f"line {layout.above + 1} ({', '.join(first[:4])}{', …' * (len(first) > 4)}) was read "
+            "as a row; --header yes if it holds the headings, --header no if it does not",
+            layout.path,
+        )
+
+
+def _are_headings(first: Sequence[str], below: Rows, decimal: str) -> bool:
+    """Whether whole numbers that count up, or years, stand above what is neither."""
+    names = [_whole(cell) for cell in first]
+    if len(below) < FEWEST_BELOW or len(names) < 2 or any(map(_is_counting, below)):
+        return False
+    years = _are_years(names)
+    if not (years or (len(names) > 2 and _is_counting(first))):
+        return False
+    if years and sum(_are_years([_whole(cell) for cell in row]) for row in below):
+        return False
+    strange = sum(_is_strange(n, [r[i] for r in below], decimal) for i, n in enumerate(names))
+    return 2 * strange > len(names)
+
+
+def _whole(cell: str) -> int:
+    """A whole number; -1 for any other cell."""
+    cell = cell.strip()
+    return int(cell[:18]) if cell.isdecimal() else -1
+
+
+def _is_counting(row: Sequence[str]) -> bool:
+    numbers = [_whole(cell) for cell in row]
+    steps = {after - before for before, after in zip(numbers, numbers[1:])}
+    return len(steps) == 1 and min(steps) > 0 and min(numbers) >= 0
+
+
+def _are_years(numbers: Sequence[int]) -> bool:
+    plausible = all(FIRST_YEAR <= number <= LAST_YEAR for number in numbers)
+    return plausible and len(set(numbers)) == len(numbers)
+
+
+def _is_strange(number: int, cells: Sequence[str], decimal: str) -> bool:
+    """Whether ``number`` lies beyond all cells below it, or is whole above none that are."""
+    values = [float(cell.replace(",", ".")) for cell in cells if is_number(cell, decimal)]
+    if not values:
+        return False
+    fractions = sum(value != int(value) for value in values if abs(value) < 2**53)
+    return not min(values) <= number <= max(values) or 2 * fractions > len(values)
