@@ -115,6 +115,7 @@ def outputs(network: Network, x: Array) -> Any:
     """The outputs (N, …) of ``network`` for ``x`` (N, …), computed in batches.
 
     An array, or of a network with several outputs a tuple of them, in the order of its graph.
+    Raises NetworkError where it cannot compute with ``x``, ValueError where that is empty.
     """
     size = batch_size(x)
     return outputs_of(network, (x[i : i + size] for i in range(0, len(x), size)), size)
@@ -137,5 +138,7 @@ def outputs_of(network: Network, batches: Iterable[Array], size: int) -> Any:
         full = np.resize(batch, (size, *batch.shape[1:])) if found else batch
         count = len(batch)
         found.append(tuple(output[:count] for output in network.compute(full)))
+    if not found:
+        raise ValueError("there is no example to compute: expected a batch of at least one")
     joined = tuple(parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*found))
     return joined[0] if len(joined) == 1 else joined

@@ -86,6 +86,11 @@ def test_an_input_with_which_it_cannot_compute(one: Artifact) -> None:
         one.load().outputs(np.zeros((1, 4), np.float32))
 
 
+def test_a_batch_of_nothing(one: Artifact) -> None:
+    with pytest.raises(ValueError, match="no example"):
+        one.load().outputs(_rows(0))
+
+
 def test_a_plugin_that_asks_for_the_block_is_warned_and_served(one: Artifact) -> None:
     model = one.load()
     with pytest.warns(DeprecationWarning, match=r"Model\.block .* model\.outputs\(x\)"):
