@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -14,7 +15,7 @@ from weakref import WeakSet
 
 from ...core.data.files import RandomAccess
 from ...core.data.walking import walk
-from ...core.runtime.errors import DataError
+from ...core.runtime.errors import DataError, InputError
 from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
@@ -27,6 +28,17 @@ _WITH_BUCKET: WeakSet[Account] = WeakSet()
 def is_uri(source: str | Path) -> bool:
     """Whether ``source`` lies in S3, and not here."""
     return str(source).startswith(SCHEME)
+
+
+def check_output(uri: str) -> None:
+    """Raises InputError where ``uri`` is none of S3."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*[^/])?", uri):
+        raise InputError(f"--output: expected s3://BUCKET or s3://BUCKET/PREFIX, got {uri!r}")
+
+
+def root(account: Account) -> str:
+    """Under which URI things lie unless they are told where: in the SDK's bucket."""
+    return f"{SCHEME}{account.bucket}/{PREFIX}"
 
 
 def upload(account: Account, path: Path, kind: str) -> str:

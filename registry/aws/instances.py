@@ -19,6 +19,7 @@ from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")
 MOST_ALTERNATIVES = 5
+CPU = "ml.m5.large"  # what an endpoint runs on unless it is told
 DROPPED = ("dl1", "p2", "p3")  # EC2 lists these families no longer, SageMaker still takes them
 
 

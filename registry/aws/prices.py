@@ -48,9 +48,22 @@ class Price:
     source: str
     date: str
 
+    def __str__(self) -> str:
+        told = ", ".join(part for part in (self.source, self.date) if part)
+        return f"{self.usd:g} USD an hour ({told})"
+
     def worst_case(self, seconds: float, hosts: int = 1) -> float:
         """USD if ``hosts`` run for ``seconds``; storage and traffic come on top."""
         return self.usd * seconds / 3600 * hosts
+
+
+def unknown(instance: str, region: str) -> str:
+    """A sentence for where the price of ``instance`` is unknown."""
+    return (
+        f"The price of {instance} in {region} is unknown: see "
+        "https://aws.amazon.com/sagemaker/pricing, or ask AWS by "
+        f"`algoshelf sagemaker cost --refresh --region {region}`."
+    )
 
 
 class Source(BaseModel):

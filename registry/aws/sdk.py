@@ -6,10 +6,8 @@ The one module that imports ``sagemaker``: version 2, the last that knows MXNet
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -25,14 +23,12 @@ from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
 from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, MissingDependencyError
-from ...core.training.reporting import metric_definitions
 from ...core.training.run import parse_seed
 from ..discovery import AnyAlgorithm, catalog
 from ..packaging import kinds
-from . import checks, data, names, sources, tags
+from . import checks, data, jobs, names, sources, tags
 from .account import ROLE_VARIABLE, Account, explained
-from .endpoints import CPU
-from .instances import TRAINING
+from .instances import CPU, TRAINING
 from .jobs import MAX_RUN_SECONDS
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # version 2 is what is wanted
@@ -75,9 +71,6 @@ finally:  # its import sets up the log of the whole process, to tell everybody's
     _ROOT.handlers[:] = _AS_IT_WAS[1]
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
-MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
-# Of HyperParameters; the job's seed and the SDK's own are ten.
-MOST_HYPERPARAMETERS, MOST_VALUE = 100 - 10, 2_500
 LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
 # By content type, the handiest first.
 SERIALIZERS = {
@@ -141,7 +134,7 @@ def estimator(
     given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
     kept = given.model_dump(mode="json", include=given.model_fields_set)
     kept.update(reading.written() if reading is not None else {})
-    _check_bounds(kept)
+    jobs.check_hyperparameters(kept)
     if seed is not None:
         try:
             kept[SEED] = parse_seed(str(seed))
@@ -154,7 +147,7 @@ def estimator(
         "instance_count": instance_count,
         "hyperparameters": kept,
         "max_run": max_run,
-        "metric_definitions": _metric_definitions(algorithm),
+        "metric_definitions": jobs.metric_definitions(algorithm),
         "base_job_name": name,
         "disable_profiler": True,  # which profiles nothing of MXNet's, and costs
         "debugger_hook_config": False,
@@ -170,10 +163,10 @@ def estimator(
         made.update(role=execution_role(session, role), sagemaker_session=session)
         made["tags"] = tags.tags(name, account.run)
         if output is not None:
-            check_output(output)
+            data.check_output(output)
             made.update(output_path=output, code_location=output)
         if benchmark is None:
-            parent = f"{output or root(account)}/checkpoints"
+            parent = f"{output or data.root(account)}/checkpoints"
             made["checkpoint_s3_uri"] = f"{parent}/{name_from_base(name)}"
         if spot:
             made.update(use_spot_instances=True, max_wait=max_wait or 2 * max_run)
@@ -282,7 +275,7 @@ def model(
         "name": name or name_from_base(algorithm.name),
         "env": {**sources.HANDLERS, **(env or {})} if image_uri is None else dict(env or {}),
         "predictor_cls": _predictor_class(algorithm),
-        "code_location": f"{root(account)}/code",
+        "code_location": f"{data.root(account)}/code",
         "sagemaker_session": session,
     }
     made = Model(image_uri, **settings) if image_uri else MXNetModel(**settings, **FRAMEWORK)
@@ -304,7 +297,7 @@ def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = Non
 
 def job_name(algorithm: str, *, tuning: bool = False) -> str:
     """A name for a new job: the algorithm's, with the time."""
-    most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
+    most = names.MAX_TUNING_NAME if tuning else names.MAX_NAME
     return str(name_from_base(algorithm, max_length=most, short=tuning))
 
 
@@ -349,44 +342,11 @@ def execution_role(session: Any, given: str | None = None) -> str:
     return checks.role(account_of(session), role)
 
 
-def check_output(uri: str) -> None:
-    """Raises InputError where ``uri`` is none of S3."""
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*[^/])?", uri):
-        raise InputError(f"--output: expected s3://BUCKET or s3://BUCKET/PREFIX, got {uri!r}")
-
-
-def root(account: Account) -> str:
-    """Under which URI things lie unless they are told where: in the SDK's bucket."""
-    return f"{data.SCHEME}{account.bucket}/{data.PREFIX}"
-
-
 def account_of(session: Any) -> Account:
     """The account that a session of the SDK acts in."""
     if isinstance(session, Session):
         return session.account
     return Account(boto=session.boto_session)
-
-
-def _metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
-    """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
-    printed = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
-    found = metric_definitions(printed)
-    return [each for each in found if len(each["Regex"]) <= MOST_REGEX][:MOST_METRICS]
-
-
-def _check_bounds(hyperparameters: Mapping[str, Any]) -> None:
-    """Raise InputError for more, or longer ones, than AWS takes; the SDK adds some of its own."""
-    faults = [
-        f"{name}: AWS takes at most {MOST_VALUE:,} characters of a hyperparameter, got {length:,}"
-        for name, value in hyperparameters.items()
-        if (length := len(json.dumps(value))) > MOST_VALUE
-    ]
-    if len(hyperparameters) > MOST_HYPERPARAMETERS:
-        faults.append(
-            f"AWS takes at most {MOST_HYPERPARAMETERS} hyperparameters, got {len(hyperparameters)}"
-        )
-    if faults:
-        raise InputError(*faults)
 
 
 def _parameter(found: Range) -> Any:

@@ -25,9 +25,9 @@ from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ...core.transform.intake import intake
 from ..discovery import opened
 from .flags import PATH
-from .output import console, json_option, print_json, print_table, write_answer
+from .output import console, json_option, print_json, print_table, say, write_answer
 from .plots import check_plot, save_plot
-from .reading import reading_options, say, taken
+from .reading import reading_options, taken
 
 STDIN = "-"
 MOST_INPUT_BYTES = 2**30

@@ -45,6 +45,11 @@ class SuggestingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(text, err=True)
+
+
 def print_json(document: Any) -> None:
     """The one JSON document on stdout: in ASCII, which every encoding of a terminal leaves alone.
 

@@ -8,20 +8,22 @@ from typing import Any, Callable, Mapping, TypeVar
 import click
 
 from ...core.data.reading import FLAGS, Reading
-from .flags import flag
+from .flags import READING, Option, flag, under
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reading_parameters() -> list[click.Parameter]:
     """The flags as click's options, whose values are read by ``Reading.parse``."""
-    return [click.Option([flag(name)], metavar=kind, help=text) for name, kind, text in FLAGS]
+    return [
+        Option([flag(name)], heading=READING, metavar=kind, help=text) for name, kind, text in FLAGS
+    ]
 
 
 def reading_options(command: F) -> F:
     """Gives a command these flags; its ``reading`` is what they say."""
     for name, kind, text in reversed(FLAGS):
-        command = click.option(flag(name), metavar=kind, help=text)(command)
+        command = under(READING)(flag(name), metavar=kind, help=text)(command)
     return command
 
 
@@ -35,8 +37,3 @@ def written(reading: Reading) -> str:
     return "".join(
         f" {flag(name)} {shlex.quote(value)}" for name, value in reading.written().items()
     )
-
-
-def say(text: str) -> None:
-    """Tell what is assumed, on stderr."""
-    click.echo(text, err=True)

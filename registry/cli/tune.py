@@ -17,11 +17,12 @@ from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, TrainingError
 from ...core.training import parse_duration, parse_seed
 from ..discovery import Entry
+from ..flags import TUNE_FLAGS, VARY
 from ..lacking import check_installed
 from .flags import (
-    TUNE_FLAGS,
     AlgorithmCommand,
     AlgorithmGroup,
+    Option,
     channel_options,
     flag,
     hyperparameter_options,
@@ -43,18 +44,18 @@ def tune_command(entry: Entry) -> click.Command:
     """The command that tunes ``entry``; a hyperparameter that is given is left as it is."""
     ranges = tunable(entry.algorithm.Hyperparameters)
     parameters = channel_options(entry)
-    parameters += options(TUNE_FLAGS)
-    parameters += [
-        click.Option(
-            ["--vary"],
-            metavar="NAME[=RANGE]",
+    parameters += options(TUNE_FLAGS, "Tuning")
+    name, form, meaning = VARY
+    known = "; ".join(f"{each.name} {each}" for each in ranges)
+    parameters.append(
+        Option(
+            [name],
+            heading="Tuning",
+            metavar=form,
             multiple=True,
-            help="Tune this alone, from LOW..HIGH (LOW..HIGH:log by the logarithm) or over A,B,C; "
-            "may be repeated. [default: "
-            + "; ".join(f"{each.name} {each}" for each in ranges)
-            + "]",
+            help=f"{meaning} [default: {known}]",
         )
-    ]
+    )
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 

@@ -15,10 +15,11 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import pytest
 from algoshelf.core.benchmark import Figure, Objective, Place, Point, Record, Run
-from algoshelf.registry.benchmark.compare import compare, ratio_of, student_quantile
+from algoshelf.registry.benchmark.compare import compare, ratio_of
 from algoshelf.registry.benchmark.figures import FIGURES
 from algoshelf.registry.benchmark.page import page
 from algoshelf.registry.benchmark.serving import measure_serving
+from algoshelf.registry.statistics import student_quantile
 
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site

@@ -10,7 +10,8 @@ from algoshelf.core.algorithm import declaration
 from algoshelf.core.conformance import check_algorithm
 from algoshelf.registry import catalog
 from algoshelf.registry.cli import cli
-from algoshelf.registry.cli.flags import AlgorithmGroup, reserved
+from algoshelf.registry.cli.flags import AlgorithmGroup
+from algoshelf.registry.flags import reserved
 
 from tests.conftest import InProcess
 from tests.registry.conftest import Site

@@ -11,19 +11,12 @@ import click
 
 from ..output import SuggestingGroup
 
-COMMANDS = {
-    "train": "jobs",
-    "transform": "jobs",
-    "tune": "jobs",
-    "status": "jobs",
-    "logs": "jobs",
-    "deploy": "endpoints",
-    "update": "endpoints",
-    "list": "endpoints",
-    "delete": "endpoints",
-    "sweep": "endpoints",
-    "cost": "cost",
-}
+# Its module, where that is not called as the command is.
+COMMANDS = (
+    "train", "transform", "tune", "status", "logs",
+    "deploy", "update", "list", "delete", "sweep", "cost",
+)  # fmt: skip
+MODULES = {"sweep": "delete"}
 
 
 class LazyGroup(SuggestingGroup):
@@ -35,7 +28,7 @@ class LazyGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"{__name__}.{MODULES.get(cmd_name, cmd_name)}")
         command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
         assert isinstance(command, click.Command)
         return command
