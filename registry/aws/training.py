@@ -11,7 +11,7 @@ from ...core.algorithm.hyperparameters import Hyperparameters
 from ...core.data.reading import Reading
 from ..discovery import Entry
 from ..lacking import check_installed
-from . import checks, data, jobs, prices, sdk
+from . import checks, data, estimator, jobs, prices, sdk
 from .account import Account, explained
 from .instances import TRAINING
 from .prices import Price
@@ -80,7 +80,7 @@ class PreparedJob:
             if self.kind is jobs.TUNING:
                 self.job.fit(uris, wait=False, job_name=self.name)
             else:
-                sdk.start(self.job, uris, self.name)
+                estimator.start(self.job, uris, self.name)
 
 
 def prepare(account: Account, request: JobRequest, kind: jobs.Kind, report: Report) -> PreparedJob:
@@ -109,7 +109,7 @@ def prepare(account: Account, request: JobRequest, kind: jobs.Kind, report: Repo
     tuning = kind is jobs.TUNING
     if tuning:
         settings.update(max_jobs=request.trainings, max_parallel_jobs=request.parallel)
-    job = (sdk.tuner if tuning else sdk.estimator)(algorithm.name, **settings)
+    job = (estimator.tuner if tuning else estimator.estimator)(algorithm.name, **settings)
     name = request.name or sdk.job_name(algorithm.name, tuning=tuning)
     jobs.check_free(account, name, kind)
     at_once = request.hosts * min(request.parallel, request.trainings)

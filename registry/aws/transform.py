@@ -13,7 +13,7 @@ from ...core.data.walking import walk
 from ...core.runtime.errors import InputError, PayloadError
 from ...core.transform.job import usual_split
 from ...core.transform.reader import LINE, NONE, RECORDIO
-from . import checks, data, jobs, names, prices, removal, sdk, sources, tags
+from . import checks, data, jobs, names, predictor, prices, removal, sdk, sources, tags
 from .account import Account, explained
 from .instances import TRANSFORM
 from .prices import Price
@@ -78,7 +78,7 @@ class PreparedTransform:
         Raises AwsError; what was created is removed then.
         """
         account, asked, algorithm = self.account, self.request, self.found.entry.algorithm
-        made = sdk.model(
+        made = predictor.model(
             self.found,
             role=self.role,
             image_uri=asked.image,

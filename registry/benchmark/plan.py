@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ...core.benchmark import Place, Record, Setting, Task
 from ...core.runtime.errors import InputError
-from ..aws import checks, data, names, prices, sdk, training
+from ..aws import checks, data, estimator, names, prices, sdk, training
 from ..aws.account import Account, explained
 from ..aws.instances import TRAINING
 from ..aws.prices import Price
@@ -84,8 +84,8 @@ def prepared(
             # several hosts are one run
             for seeds in [[seed] for seed in request.seeds] if hosts > 1 else [[*request.seeds]]:
                 name = names.named(entry.algorithm.name, str(len(planned) + 1))
-                estimator = _estimator(session, role, setting, place, seeds, request, source)
-                start = partial(_start, estimator, uris, name)
+                job = _estimator(session, role, setting, place, seeds, request, source)
+                start = partial(_start, job, uris, name)
                 planned.append(
                     RemoteJob(name, setting, place, known[instance], seeds, request.max_run, start)
                 )
@@ -107,7 +107,7 @@ def _estimator(
 ) -> Any:
     """The SDK's, of a job that measures."""
     values = setting.hyperparameters
-    return sdk.estimator(
+    return estimator.estimator(
         setting.algorithm.name,
         instance_type=place.instance_type,
         instance_count=place.instances,
@@ -122,9 +122,9 @@ def _estimator(
     )
 
 
-def _start(estimator: Any, uris: Mapping[str, str], name: str) -> None:
+def _start(job: Any, uris: Mapping[str, str], name: str) -> None:
     with explained():
-        sdk.start(estimator, uris, name)
+        estimator.start(job, uris, name)
 
 
 def _known_prices(account: Account, request: RemoteRequest) -> dict[str, Price]:

@@ -164,7 +164,8 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            shown = isinstance(parameter, click.Option)  # what arguments are, the text says
+            record = parameter.get_help_record(ctx) if shown else None
             if record is not None:
                 sections.setdefault(getattr(parameter, "heading", ""), []).append(record)
         others = sections.pop("", [])

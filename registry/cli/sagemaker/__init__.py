@@ -11,12 +11,12 @@ import click
 
 from ..output import SuggestingGroup
 
-# Its module, where that is not called as the command is.
 COMMANDS = (
     "train", "transform", "tune", "status", "logs",
     "deploy", "update", "list", "delete", "sweep", "cost",
 )  # fmt: skip
-MODULES = {"sweep": "delete"}
+# The module of a command that is not called as its module is.
+MODULES = {"list": "listing", "sweep": "delete"}
 
 
 class LazyGroup(SuggestingGroup):
