@@ -21,7 +21,7 @@ from .account import Account, AwsError, explained
 PREFIX = "algoshelf"
 SCHEME = "s3://"
 REFUSED = ("403", "AccessDenied")
-MOST_SIZED = 100_000  # objects: a hundred requests
+MAX_SIZED = 100_000  # objects: a hundred requests
 _WITH_BUCKET: WeakSet[Account] = WeakSet()
 
 
@@ -93,7 +93,7 @@ def check_uri(account: Account, uri: str) -> None:
 
 
 def size(account: Account, source: str | Path) -> int:
-    """How many bytes ``source`` has, here or in S3; of very many objects the first MOST_SIZED.
+    """How many bytes ``source`` has, here or in S3; of very many objects the first MAX_SIZED.
 
     Raises AwsError.
     """
@@ -101,7 +101,7 @@ def size(account: Account, source: str | Path) -> int:
         return sum(file.stat().st_size for file in walk(Path(source)).files.values())
     bucket, _, prefix = str(source)[len(SCHEME) :].partition("/")
     with explained():
-        return sum(count for _, count in islice(_listed(account, bucket, prefix), MOST_SIZED))
+        return sum(count for _, count in islice(_listed(account, bucket, prefix), MAX_SIZED))
 
 
 def download(account: Account, uri: str, target: Path, most: int) -> None:

@@ -17,9 +17,9 @@ from .rollback import Report, Rollback
 from .sources import HANDLERS, Source
 
 ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
-MOST_VARIANTS = 10
+MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
-MOST_CONCURRENCY = 200
+MAX_CONCURRENCY = 200
 # A target of the number of instances, where none is given.
 INVOCATIONS_A_MINUTE, BACKLOG = 1_000, 5
 CAPTURED = {
@@ -49,9 +49,9 @@ class Hosting:
         if self.memory not in SERVERLESS_MEMORY:
             offered = ", ".join(map(str, SERVERLESS_MEMORY))
             faults.append(f"--serverless: AWS offers {offered} MB of memory, not {self.memory}")
-        if not 1 <= self.concurrency <= MOST_CONCURRENCY:
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             faults.append(
-                f"--serverless: expected 1 to {MOST_CONCURRENCY} requests at once, "
+                f"--serverless: expected 1 to {MAX_CONCURRENCY} requests at once, "
                 f"got {self.concurrency}"
             )
         if faults:
@@ -132,8 +132,8 @@ class Deployment:
         faults = self._misfits()
         if fault := names.fault(self.name):
             faults.append(fault)
-        if not 1 <= len(self.variants) <= MOST_VARIANTS:
-            faults.append(f"expected 1 to {MOST_VARIANTS} models, got {len(self.variants)}")
+        if not 1 <= len(self.variants) <= MAX_VARIANTS:
+            faults.append(f"expected 1 to {MAX_VARIANTS} models, got {len(self.variants)}")
         weights = [variant.weight for variant in self.variants]
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             faults.append("the weights: expected numbers from 0, and one above 0")

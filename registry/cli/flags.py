@@ -94,17 +94,19 @@ def under(heading: str) -> Callable[..., Callable[[Command], Command]]:
 
 def options(table: Table, heading: str = "") -> list[click.Parameter]:
     """The flags of a table, whose values stay text."""
-    return [Option([name], heading=heading, **_settings(kind, text)) for name, kind, text in table]
+    return [Option([row[0]], heading=heading, **_settings(row)) for row in table]
 
 
 def option(row: Row, heading: str = "", **more: Any) -> Callable[[Command], Command]:
     """The flag of a row of a table, for a command's function."""
+    return under(heading)(row[0], **_settings(row), **more)
+
+
+def _settings(row: Row) -> dict[str, Any]:
     name, kind, text = row
-    return under(heading)(name, **_settings(kind, text), **more)
-
-
-def _settings(kind: str, text: str) -> dict[str, Any]:
-    return {"metavar": kind, "help": text} if kind else {"is_flag": True, "help": text}
+    if kind:
+        return {"metavar": kind, "help": text}
+    return {"is_flag": True, "default": "/--no-" in name, "help": text}
 
 
 def channel_options(entry: Entry) -> list[click.Parameter]:

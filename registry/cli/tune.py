@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..tuning.plan import Plan
     from ..tuning.tuner import Result, Tuner
 
-MOST_TRIALS, MOST_PARALLEL, MOST_REPEATS = 10_000, 256, 20
+MAX_TRIALS, MAX_PARALLEL, MAX_REPEATS = 10_000, 256, 20
 
 
 def tune_command(entry: Entry) -> click.Command:
@@ -176,9 +176,9 @@ def _plan(
     faults += [f"--storage: may not lie in the model folder {output}"] if inside else []
     counts: dict[str, int] = {}
     for name, default, least, most in (
-        ("trials", "20", 1, MOST_TRIALS),
-        ("parallel", "1", 1, MOST_PARALLEL),
-        ("repeats", "4", 0, MOST_REPEATS),
+        ("trials", "20", 1, MAX_TRIALS),
+        ("parallel", "1", 1, MAX_PARALLEL),
+        ("repeats", "4", 0, MAX_REPEATS),
     ):
         text = given.get(name, default)
         if not re.fullmatch("[0-9]{1,6}", text) or not least <= int(text) <= most:

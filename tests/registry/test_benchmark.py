@@ -305,7 +305,7 @@ def test_dollars_are_the_hours_to_the_target_with_setting_up() -> None:
 
 
 def test_the_page_names_the_cheapest_and_the_fastest_and_marks_the_front() -> None:
-    hired = [
+    remote = [
         record([{"seconds_to_target": seconds}], Place(instance_type=name, dollars_an_hour=price))
         for name, seconds, price in (
             ("ml.slow", 3600.0, 1.0),
@@ -314,7 +314,7 @@ def test_the_page_names_the_cheapest_and_the_fastest_and_marks_the_front() -> No
             ("ml.worst", 4000.0, 30.0),
         )
     ]
-    html = page(hired)
+    html = page(remote)
     assert "Cheapest to the target: ml.slow, cpu, batch 64, $1.00." in html
     assert "Fastest to the target: ml.fast, cpu, batch 64, 360 s." in html
     assert "Pareto front: ml.slow, cpu, batch 64; ml.fast, cpu, batch 64." in html
@@ -475,7 +475,7 @@ def test_another_place_is_said() -> None:
 
 
 def test_instances_of_two_types_are_two_lines_of_the_scaling_plot() -> None:
-    hired = [
+    remote = [
         record(
             [{"throughput": 100.0 * speed}],
             Place(instance_type=name, instances=count),
@@ -485,7 +485,7 @@ def test_instances_of_two_types_are_two_lines_of_the_scaling_plot() -> None:
             ("ml.a", 1, 1.0), ("ml.a", 2, 1.9), ("ml.b", 1, 4.0), ("ml.b", 2, 5.0),
         )
     ]  # fmt: skip
-    html = page(hired)
+    html = page(remote)
     (plot,) = (d for d in drawings(html) if d.findtext("title") == "scaling")
     lines = [e for e in plot if e.tag == "path" and "line" in e.attrib["class"]]
     assert len(lines) == 2

@@ -36,4 +36,4 @@ class LazyGroup(SuggestingGroup):
 
 @click.group(cls=LazyGroup)
 def sagemaker() -> None:
-    """Train, deploy and clean up on Amazon SageMaker."""
+    """Train, tune and deploy on Amazon SageMaker, see what it costs, and clean up."""
