@@ -6,9 +6,8 @@ how each of them did in the same minutes (docs/decisions/0013-endpoints.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Collection, Sequence
+from typing import Any, Collection
 
 from ...core.runtime.errors import InputError
 from . import inventory, removal, tags
@@ -26,26 +25,10 @@ from .standing import (
     pause_scaling,
     restore_scaling,
 )
-from .watch import FULL, Metric, Watch
+from .watch import FULL, Update, Watch
 
-STEPS = (10, 50, FULL)
 ANEW = {"ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}]}
 RETAINED = {"RetainAllVariantProperties": True}  # as many instances as there are now
-
-
-@dataclass(frozen=True)
-class Update:
-    """What is asked for: percent of the traffic after each step, and what is watched between.
-
-    ``bake`` is the seconds that each step lasts; ``errors`` the percent of 5xx answers of the new
-    model above which it is taken back.
-    """
-
-    source: Source
-    steps: Sequence[int] = STEPS
-    bake: float = 300.0
-    errors: float = 1.0
-    metrics: Sequence[Metric] = ()
 
 
 def only(
@@ -135,10 +118,7 @@ def update(
             _by_hand(name, before.configuration_name),
             holds=True,
         )
-        watch = Watch(
-            account, name, old["VariantName"], new["VariantName"], report,
-            bake=wanted.bake, errors=wanted.errors, metrics=wanted.metrics,
-        )  # fmt: skip
+        watch = Watch(account, name, old["VariantName"], new["VariantName"], wanted, report)
         _switch(account, name, shared or alone, report)
         for number, percent in enumerate(wanted.steps):
             if number:

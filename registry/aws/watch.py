@@ -9,11 +9,13 @@ from typing import Any, Sequence
 
 from .account import Account, AwsError, explained
 from .rollback import Report
+from .sources import Source
 
 NAMESPACE = "AWS/SageMaker"
 ERRORS = "Invocation5XXErrors"  # a sample a request: 1 for an error of the model, else 0
 CHECK_SECONDS = 60.0  # CloudWatch has a sample a minute
 FULL = 100  # percent
+STEPS = (10, 50, FULL)
 
 
 class RolledBack(AwsError):  # noqa: N818 - the update failed, the endpoint did not
@@ -42,38 +44,42 @@ class Metric:
         return ""
 
 
+@dataclass(frozen=True)
+class Update:
+    """What is asked for: percent of the traffic after each step, and what is watched between.
+
+    ``bake`` is the seconds that each step lasts; ``errors`` the percent of 5xx answers of the new
+    model above which it is taken back.
+    """
+
+    source: Source
+    steps: Sequence[int] = STEPS
+    bake: float = 300.0
+    errors: float = 1.0
+    metrics: Sequence[Metric] = ()
+
+
 class Watch:
     """How the variant ``new`` does in each step, beside ``old``.
 
-    ``bake`` is the seconds that a step lasts, ``errors`` the percent of 5xx answers above which the
-    new model is taken back; ``seen`` is what was measured in each step.
+    ``seen`` is what was measured in each step.
     """
 
     def __init__(
-        self,
-        account: Account,
-        endpoint: str,
-        old: str,
-        new: str,
-        report: Report,
-        *,
-        bake: float,
-        errors: float,
-        metrics: Sequence[Metric],
+        self, account: Account, endpoint: str, old: str, new: str, wanted: Update, report: Report
     ) -> None:
-        self.account, self.endpoint, self.report = account, endpoint, report
+        self.account, self.endpoint, self.wanted, self.report = account, endpoint, wanted, report
         self.old, self.new = old, new
-        self.seconds, self.errors, self.metrics = bake, errors, metrics
         self.seen: list[dict[str, Any]] = []
         now = datetime.now(timezone.utc)
         # When the old model last had requests of its own.
-        self.baseline = (now - timedelta(seconds=max(bake, 300.0)), now)
+        self.baseline = (now - timedelta(seconds=max(wanted.bake, 300.0)), now)
 
     def bake(self, percent: int) -> None:
         """Wait out a step. Raises RolledBack as soon as the new model fails too often, or at the
         end if one of the metrics is worse.
         """
-        begun, end = datetime.now(timezone.utc), time.monotonic() + self.seconds
+        begun, end = datetime.now(timezone.utc), time.monotonic() + self.wanted.bake
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(CHECK_SECONDS, left))
             self._check_errors(begun, percent)
@@ -91,16 +97,16 @@ class Watch:
     def _check_errors(self, begun: datetime, percent: int) -> tuple[int, int]:
         """How many requests the new model had since, and how many failed."""
         [(total, count)] = self._read(self.new, [(NAMESPACE, ERRORS)], (begun, _now()))
-        if count and total > count * self.errors / 100:
+        if count and total > count * self.wanted.errors / 100:
             raise RolledBack(
                 f"{self.endpoint}: {total:,.0f} of {count:,.0f} requests failed with the new model "
-                f"at {percent} % of the traffic, more than {self.errors:g} %: rolled back; "
+                f"at {percent} % of the traffic, more than {self.wanted.errors:g} %: rolled back; "
                 f"its log: aws logs tail /aws/sagemaker/Endpoints/{self.endpoint}"
             )
         return int(count), int(total)
 
     def _check_metrics(self, begun: datetime, percent: int, step: dict[str, Any]) -> None:
-        metrics = self.metrics
+        metrics = self.wanted.metrics
         if not metrics:
             return
         names = [(metric.namespace, metric.name) for metric in metrics]

@@ -6,9 +6,8 @@ import click
 
 from ....core.runtime.errors import InputError
 from ...aws import checks, rollout, sources
-from ...aws.rollout import STEPS, Update
 from ...aws.standing import AT_ONCE, standing
-from ...aws.watch import FULL, NAMESPACE, Metric
+from ...aws.watch import FULL, NAMESPACE, STEPS, Metric, Update
 from ..flags import (
     DURATION,
     GroupedCommand,
