@@ -21,43 +21,56 @@ Table = Sequence[Row]
 
 # fmt: off
 MODEL_FLAGS = (
-    ("--output", "DIR", "The model folder [default: models/NAME]"),
-    ("--seed", "N", "The same seed, the same model [default: 1]"),
+    ("--output", "DIR", "Folder for the trained model. [default: models/NAME]"),
+    ("--seed", "N",
+     "Random seed; the same seed gives the same model, byte for byte. [default: 1]"),
 )
 RUN_FLAGS = (
-    ("--devices", "D", f"{FORMS} [default: auto]"),
+    ("--devices", "D", f"Devices to train on: {FORMS}. [default: auto]"),
     ("--hosts", "N",
-     "Train in N processes here, over MXNet's parameter server [default: 1; on SageMaker the "
-     "hosts of the job]"),
-    ("--peer-timeout", "TIME", "Give up a host that says nothing for so long [default: 5m]"),
+     "Number of training processes on this machine, which exchange gradients through MXNet's "
+     "parameter server. [default: 1; in a SageMaker job, one per host]"),
+    ("--peer-timeout", "TIME",
+     "With several hosts: end the job when a host has sent nothing for this time. [default: 5m]"),
     ("--kvstore", "K",
-     f"How devices sum gradients: {', '.join(STORES + DISTRIBUTED_STORES)} [default: auto]"),
+     "MXNet KVStore that sums the gradients: auto, "
+     f"{', '.join(STORES + DISTRIBUTED_STORES)}. [default: auto]"),
     ("--gradient-compression", "T",
-     "Round what devices and hosts send to -T, 0 or T; what is left goes into the next step."),
-    ("--checkpoints", "DIR", "Keep checkpoints in DIR, and go on from the newest one there."),
-    ("--checkpoint-every", "TIME", "And within an epoch, such as 90s, 10m, 1h [default: 10m]"),
-    ("--max-runtime", "TIME", "End the training after this time, and save what it has."),
-    ("--metrics", "FILE", "Also write each metric to FILE, a JSON object a line."),
-    ("--target-metric", "VALUE", "End the training when the objective reaches this value."),
+     "Send each gradient as 2 bits (-T, 0 or T); the rounding error is added to the next "
+     "step's gradient. [default: off]"),
+    ("--checkpoints", "DIR",
+     "Folder for checkpoints. A training that was interrupted resumes from the newest one."),
+    ("--checkpoint-every", "TIME",
+     "Time between checkpoints within an epoch, such as 90s, 10m or 1h; each epoch ends with "
+     "one. [default: 10m]"),
+    ("--max-runtime", "TIME",
+     "End the training after this time, such as 90s, 10m or 1h, and save the model."),
+    ("--metrics", "FILE", "Also write the metrics to FILE, one JSON object per line."),
+    ("--target-metric", "VALUE", "End the training when the objective metric reaches VALUE."),
 )
 TUNE_FLAGS = (
-    ("--trials", "N", "Trainings in all, those of earlier and other processes too [default: 20]"),
-    ("--parallel", "N", "Trainings at once, which share the cores [default: 1]"),
-    ("--max-runtime", "TIME", "End after this time, such as 90s, 10m, 1h; what is done is kept."),
+    ("--trials", "N",
+     "Total number of trainings, including those that earlier runs or other processes did. "
+     "[default: 20]"),
+    ("--parallel", "N",
+     "Number of trainings at the same time; they share the CPU cores. [default: 1]"),
+    ("--max-runtime", "TIME",
+     "End the search after this time, such as 90s, 10m or 1h, and keep its results."),
     ("--storage", "FILE",
-     "What was tried; the same command goes on with it, and several processes may share it "
-     "[default: OUTPUT.db]"),
-    ("--output", "DIR", "The folder of the best model; its report is in DIR-report."),
-    ("--seed", "N", "Of every trial, and of what is tried [default: 1]"),
+     "Database of the trials. The same command resumes from it, and several processes may "
+     "share it. [default: OUTPUT.db]"),
+    ("--output", "DIR",
+     "Folder for the best model; the report is written to DIR-report. "
+     "[default: models/NAME-tuned]"),
+    ("--seed", "N", "Random seed of the search and of every training. [default: 1]"),
     ("--repeats", "N",
-     "Train the best and the defaults again with N other seeds, to tell them from luck [default: "
-     "4]"),
+     "Number of other seeds with which the best and the default hyperparameters are trained "
+     "again, to tell an improvement from chance. [default: 4]"),
 )
 VARY: Row = (
-    "--vary",
-    "NAME[=RANGE]",
-    "Tune this alone, from LOW..HIGH (LOW..HIGH:log by the logarithm) or over A,B,C; may be "
-    "repeated.",
+    "--vary", "NAME[=RANGE]",
+    "Hyperparameter to tune, with its range: LOW..HIGH, LOW..HIGH:log (logarithmic scale) or a "
+    "list A,B,C. May be repeated; then only these are tuned.",
 )
 BENCHMARK_FLAGS = (
     ("--devices", "LIST", f"Compare these devices, separated by commas: {FORMS} [default: auto]"),

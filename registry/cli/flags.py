@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
+from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
 from ...core.training.run import parse_duration
@@ -18,9 +19,42 @@ from ..flags import Row, Table
 from .output import SuggestingGroup
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-# Headings of ``--help``.
-DATA, READING, ACCOUNT = "Data", "How tables and texts are read", "AWS account"
-HYPERPARAMETERS = "Hyperparameters"
+
+OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
+# The headings of --help in their order, each with the options below it. A channel is below Data,
+# a hyperparameter below Hyperparameters, and what is not named here below Other options.
+SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        DATA: ("test",),
+        "Requests": (
+            *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
+            *("outputs", "capture", "capture_percent"),
+            *("max_payload", "max_examples", "max_batch", "max_delay", "max_queue", "timeout"),
+        ),
+        "Reading tables and texts": tuple(name for name, _, _ in READING_FLAGS),
+        "Search": ("trials", "jobs", "vary", "repeats", "storage", "parallel"),
+        "Training": (
+            *("seed", "max_runtime", "target_metric", "checkpoints", "checkpoint_every"),
+            *("batch_sizes", "connections", "seconds", "serving"),
+        ),
+        "Models": ("multi_model", "model_root"),
+        "Network": ("host", "port", "allowed_hosts", "token_file"),
+        "Hardware": (
+            *("instance", "instances", "devices", "workers", "hosts", "volume", "spot"),
+            *("count", "scaling", "serverless"),
+            *("peer_timeout", "kvstore", "gradient_compression"),
+        ),
+        "AWS": (
+            *("name", "role", "image", "max_run", "max_wait", "max_cost", "price", "region"),
+            *("profile", "bucket_owner", "ttl"),
+        ),
+        "Rollout": ("steps", "bake", "errors", "limits", "only"),
+        "Output": ("output", "metrics", "plot", "force", "wait"),
+        OTHER: ("dry_run", "yes", "as_json", "help"),
+        HYPERPARAMETERS: (),
+    }
+)
+MAX_UNGROUPED = 8  # options of a command that stand in one list
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -79,27 +113,14 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-class Option(click.Option):
-    """An option that ``--help`` shows below ``heading``."""
-
-    def __init__(self, *arguments: Any, heading: str = "", **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.heading = heading
-
-
-def under(heading: str) -> Callable[..., Callable[[Command], Command]]:
-    """``click.option`` for an option that ``--help`` shows below ``heading``."""
-    return partial(click.option, cls=Option, heading=heading)
-
-
-def options(table: Table, heading: str = "") -> list[click.Parameter]:
+def options(table: Table) -> list[click.Parameter]:
     """The flags of a table, whose values stay text."""
-    return [Option([row[0]], heading=heading, **_settings(row)) for row in table]
+    return [click.Option([row[0]], **_settings(row)) for row in table]
 
 
-def option(row: Row, heading: str = "", **more: Any) -> Callable[[Command], Command]:
+def option(row: Row, **more: Any) -> Callable[[Command], Command]:
     """The flag of a row of a table, for a command's function."""
-    return under(heading)(row[0], **_settings(row), **more)
+    return click.option(row[0], **_settings(row), **more)
 
 
 def _settings(row: Row) -> dict[str, Any]:
@@ -112,12 +133,7 @@ def _settings(row: Row) -> dict[str, Any]:
 def channel_options(entry: Entry) -> list[click.Parameter]:
     """A flag for each channel."""
     return [
-        Option(
-            [flag(channel.name)],
-            heading=DATA,
-            metavar="PATH",
-            help=_capital(channel.description),
-        )
+        click.Option([flag(channel.name)], metavar="PATH", help=_capital(channel.description))
         for channel in entry.algorithm.channels
     ]
 
@@ -125,11 +141,10 @@ def channel_options(entry: Entry) -> list[click.Parameter]:
 def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
     """A flag for each hyperparameter."""
     return [
-        Option(
+        click.Option(
             [flag(info.name)],
-            heading=HYPERPARAMETERS,
             metavar=info.type.upper(),
-            help=f"{info.description} [{_limits(info)}]",
+            help=f"{_capital(info.description)} [{_limits(info)}]",
         )
         for info in entry.algorithm.Hyperparameters.describe()
     ]
@@ -143,12 +158,11 @@ def _parse_owner(text: str) -> str:
 
 def account_options(command: Command) -> Command:
     """``--region`` and ``--profile``."""
-    return option(flags.REGION, ACCOUNT)(option(flags.PROFILE, ACCOUNT)(command))
+    return option(flags.REGION)(option(flags.PROFILE)(command))
 
 
 bucket_option = option(
     flags.BUCKET_OWNER,
-    ACCOUNT,
     type=Parsed("owner", _parse_owner, "the 12 digits of an account, or any"),
     default="",
 )
@@ -160,31 +174,44 @@ def acting_options(command: Command) -> Command:
     return dry_run_option(option(flags.YES)(command))
 
 
-class GroupedCommand(click.Command):
-    """Shows options below their headings, and at last those that have none."""
+class SectionedCommand(click.Command):
+    """A command whose --help groups the options by use, where there are many."""
+
+    def heading(self, option: click.Parameter) -> str:
+        """The one of SECTIONS below which ``option`` is shown."""
+        return next((title for title, names in SECTIONS.items() if option.name in names), OTHER)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            shown = isinstance(parameter, click.Option)  # what arguments are, the text says
-            record = parameter.get_help_record(ctx) if shown else None
+        """Write the options, by SECTIONS."""
+        found: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
             if record is not None:
-                sections.setdefault(getattr(parameter, "heading", ""), []).append(record)
-        others = sections.pop("", [])
-        sections["Other options" if sections else "Options"] = others
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+                found[self.heading(option)].append(record)
+        if sum(map(len, found.values())) <= MAX_UNGROUPED:
+            super().format_options(ctx, formatter)
+            return
+        for title, records in found.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
-class AlgorithmCommand(GroupedCommand):
-    """Leaves unknown flags to be reported with all faults."""
+class AlgorithmCommand(SectionedCommand):
+    """Shows hyperparameters apart, and leaves unknown flags to be reported with all faults."""
 
     def __init__(self, entry: Entry, **settings: Any) -> None:
         super().__init__(
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, **settings
         )
         self.entry = entry
+
+    def heading(self, option: click.Parameter) -> str:
+        if option.name in self.entry.algorithm.Hyperparameters.model_fields:
+            return HYPERPARAMETERS
+        if option.name in {channel.name for channel in self.entry.algorithm.channels}:
+            return DATA
+        return super().heading(option)
 
 
 class AlgorithmGroup(SuggestingGroup):
@@ -227,4 +254,5 @@ def _capital(description: str) -> str:
 
 
 def _limits(info: Any) -> str:
-    return ", ".join(part for part in (info.range, f"default: {info.default}") if part)
+    default = "none" if info.default in ("", None) else info.default
+    return "; ".join(part for part in (info.range, f"default: {default}") if part)

@@ -8,22 +8,20 @@ from typing import Any, Callable, Mapping, TypeVar
 import click
 
 from ...core.data.reading import FLAGS, Reading
-from .flags import READING, Option, flag, under
+from .flags import flag
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reading_parameters() -> list[click.Parameter]:
     """The flags as click's options, whose values are read by ``Reading.parse``."""
-    return [
-        Option([flag(name)], heading=READING, metavar=kind, help=text) for name, kind, text in FLAGS
-    ]
+    return [click.Option([flag(name)], metavar=kind, help=text) for name, kind, text in FLAGS]
 
 
 def reading_options(command: F) -> F:
     """Gives a command these flags; its ``reading`` is what they say."""
     for name, kind, text in reversed(FLAGS):
-        command = under(READING)(flag(name), metavar=kind, help=text)(command)
+        command = click.option(flag(name), metavar=kind, help=text)(command)
     return command
 
 

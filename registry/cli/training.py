@@ -47,7 +47,7 @@ def train_command(entry: Entry) -> click.Command:
     """The command that trains ``entry``."""
     algorithm = entry.algorithm
     parameters = channel_options(entry)
-    parameters += options((*MODEL_FLAGS, *RUN_FLAGS), "Training")
+    parameters += options((*MODEL_FLAGS, *RUN_FLAGS))
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 

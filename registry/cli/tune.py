@@ -21,7 +21,6 @@ from ..lacking import check_installed
 from .flags import (
     AlgorithmCommand,
     AlgorithmGroup,
-    Option,
     channel_options,
     flag,
     hyperparameter_options,
@@ -44,13 +43,12 @@ def tune_command(entry: Entry) -> click.Command:
     """The command that tunes ``entry``; a hyperparameter that is given is left as it is."""
     ranges = tunable(entry.algorithm.Hyperparameters)
     parameters = channel_options(entry)
-    parameters += options(TUNE_FLAGS, "Tuning")
+    parameters += options(TUNE_FLAGS)
     name, form, meaning = VARY
     known = "; ".join(f"{each.name} {each}" for each in ranges)
     parameters.append(
-        Option(
+        click.Option(
             [name],
-            heading="Tuning",
             metavar=form,
             multiple=True,
             help=f"{meaning} [default: {known}]",

@@ -40,9 +40,7 @@ SWITCHES = ("region", "profile", "bucket_owner", "dry_run", "yes")
 def benchmark_command(entry: Entry) -> click.Command:
     """The command that measures ``entry``."""
     parameters = channel_options(entry)
-    parameters += options(BENCHMARK_FLAGS, "Measurement")
-    parameters += options(SERVING_FLAGS, "Measurement of serving")
-    parameters += options((INSTANCES, *REMOTE_FLAGS), "Measurement in SageMaker training jobs")
+    parameters += options((*BENCHMARK_FLAGS, *SERVING_FLAGS, INSTANCES, *REMOTE_FLAGS))
     parameters += reading_parameters()
     parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 

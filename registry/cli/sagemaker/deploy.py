@@ -16,17 +16,16 @@ from ...aws.account import ROLE_VARIABLE, Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
 from ..flags import (
-    GroupedCommand,
     Parsed,
+    SectionedCommand,
     account_options,
     acting_options,
     bucket_option,
-    under,
     whole,
 )
 from ..output import json_option, print_json, say
 from .common import account, confirm
-from .endpoints import HOSTING, image_option, iso, role_option, say_price
+from .endpoints import image_option, iso, role_option, say_price
 
 MIN_TTL, MAX_TTL = 60, 10 * 365 * 24 * 3600
 
@@ -60,46 +59,43 @@ def _parse_ttl(text: str) -> float:
 
 
 ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
-hosting_option, answers_option = under(HOSTING), under("Requests and answers")
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=SectionedCommand)
 @click.argument("what", nargs=-1, required=True, metavar="MODEL[=WEIGHT]...")
 @click.option("--name", help="The name of the endpoint. [default: made from the algorithm's name]")
-@hosting_option("--instance", metavar="TYPE", help=f"The instance type. [default: {instances.CPU}]")
-@hosting_option(
-    "--count", type=whole(1), help="The number of instances of each model. [default: 1]"
-)
-@hosting_option(
+@click.option("--instance", metavar="TYPE", help=f"The instance type. [default: {instances.CPU}]")
+@click.option("--count", type=whole(1), help="The number of instances of each model. [default: 1]")
+@click.option(
     "--autoscale", "scaling", metavar="MIN:MAX[:N]",
     type=Parsed("scaling", _parse_scaling, "MIN:MAX or MIN:MAX:N, as 1:4:500"),
     help="Keep between MIN and MAX instances of each model, so many that each instance has N "
     f"requests a minute [default: {endpoints.INVOCATIONS_A_MINUTE}]; with --async, so many that N "
     f"requests wait for each instance [default: {endpoints.BACKLOG}].",
 )  # fmt: skip
-@hosting_option(
+@click.option(
     "--serverless", metavar="MB[:N]",
     type=Parsed("serverless", _parse_serverless, "MEMORY or MEMORY:REQUESTS, as 2048:5"),
     help="Run without instances, with MB of memory, and pay for each request; at most N are "
     "answered at the same time. [default of N: 5]",
 )  # fmt: skip
-@hosting_option(
+@click.option(
     "--ttl", type=Parsed("ttl", _parse_ttl, "a time of a minute or more, as 30m or 2h"),
     metavar="TIME",
     help="Let `algoshelf sagemaker sweep` delete the endpoint after this time, such as 30m or 2h.",
 )  # fmt: skip
 @role_option
 @image_option
-@answers_option(
+@click.option(
     "--async", "outputs", type=ADDRESS, metavar="S3",
     help="Make the endpoint asynchronous: it takes the address of a request, and writes its answer "
     "below this S3 address.",
 )  # fmt: skip
-@answers_option(
+@click.option(
     "--capture", type=ADDRESS, metavar="S3",
     help="Keep a copy of requests and answers below this S3 address.",
 )  # fmt: skip
-@answers_option(
+@click.option(
     "--capture-percent", type=whole(1, 100), default=100, show_default=True,
     help="With --capture: the percentage of requests that are kept.",
 )  # fmt: skip

@@ -12,7 +12,6 @@ from ...aws.endpoints import Hosting
 from ..flags import option
 from ..output import say
 
-HOSTING = "What it runs on"  # a heading of ``--help``
 HOURS_A_DAY = 24
 role_option = option(
     (
@@ -21,12 +20,10 @@ role_option = option(
         f"The IAM role that the endpoint uses: its ARN or its name. [default: ${ROLE_VARIABLE}, or "
         "that of the training job]",
     ),
-    HOSTING,
     envvar=ROLE_VARIABLE,
 )
 image_option = option(
     ("--image", "URI", "The image of your own that answers. [default: AWS's MXNet image]"),
-    HOSTING,
     default="",
 )
 foreign_option = click.option(

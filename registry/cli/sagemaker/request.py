@@ -41,8 +41,8 @@ MAX_HOSTS, MAX_TRAININGS, MAX_PARALLEL = 99, 750, 100
 def job_command(entry: Entry, *, tuning: bool) -> click.Command:
     """The command that trains ``entry`` in a job, or in many that look for hyperparameters."""
     parameters = channel_options(entry)
-    parameters += options(JOB_FLAGS, "Job")
-    parameters += options(TUNING_JOB_FLAGS, "Tuning") if tuning else []
+    parameters += options(JOB_FLAGS)
+    parameters += options(TUNING_JOB_FLAGS) if tuning else []
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 

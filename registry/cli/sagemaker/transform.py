@@ -11,11 +11,10 @@ from ....core.transform.reader import SPLIT_TYPES
 from ...flags import ROLE
 from ..flags import (
     SIZE,
-    GroupedCommand,
+    SectionedCommand,
     account_options,
     acting_options,
     bucket_option,
-    under,
     whole,
 )
 from ..output import json_option, say
@@ -23,51 +22,49 @@ from .common import account as open_account
 from .common import confirm, say_price
 from .showing import follow
 
-job_option, data_option = under("Job"), under("Input and answers")
 
-
-@click.command(cls=GroupedCommand)
+@click.command(cls=SectionedCommand)
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
-@job_option(
+@click.option(
     "--instance", metavar="TYPE", required=True,
     help="The instance type to run on, such as ml.m5.xlarge.",
 )  # fmt: skip
-@job_option(
+@click.option(
     "--hosts", type=whole(1, 99), default=1, show_default=True, help="The number of instances."
 )
-@job_option("--role", metavar="ROLE", help=ROLE.format("the job"))
-@job_option(
+@click.option("--role", metavar="ROLE", help=ROLE.format("the job"))
+@click.option(
     "--image", metavar="URI",
     help="The image of your own that answers. [default: AWS's MXNet image]",
 )  # fmt: skip
-@job_option(
+@click.option(
     "--name", metavar="NAME",
     help="The name of the job. [default: the algorithm's name and the time]",
 )  # fmt: skip
-@job_option(
+@click.option(
     "--wait/--no-wait",
     default=True,
     help="Show the log of the job until it ends, or return at once.",
 )
-@data_option(
+@click.option(
     "--output", metavar="S3",
     help="The S3 address below which the job writes its answers. "
     "[default: s3://sagemaker-REGION-ACCOUNT/algoshelf]",
 )  # fmt: skip
-@data_option("--content-type", help="The content type of all input. [default: by the file's name]")
-@data_option(
+@click.option("--content-type", help="The content type of all input. [default: by the file's name]")
+@click.option(
     "--accept", help="The content type of the answers. [default: JSON Lines, where it is offered]"
 )
-@data_option(
+@click.option(
     "--split-type", type=click.Choice(SPLIT_TYPES),
     help="How the input is split into records. [default: by its content type]",
 )  # fmt: skip
-@data_option(
+@click.option(
     "--max-payload", type=SIZE, default="6MB", show_default=True,
     help="The largest size of one request.",
 )  # fmt: skip
-@data_option("--join-source", is_flag=True, help="Write each record together with its answer.")
+@click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
 @bucket_option
 @account_options
 @acting_options

@@ -10,18 +10,15 @@ from ...aws.standing import AT_ONCE, standing
 from ...aws.watch import FULL, NAMESPACE, STEPS, Metric, Update
 from ..flags import (
     DURATION,
-    GroupedCommand,
     Parsed,
+    SectionedCommand,
     account_options,
     acting_options,
     bucket_option,
-    under,
 )
 from ..output import json_option, print_json, say
 from .common import account, confirm
 from .endpoints import foreign_option, image_option, role_option, say_price
-
-rollout_option = under("Rollout")
 
 
 def _parse_steps(text: str) -> tuple[int, ...]:
@@ -43,31 +40,31 @@ def _parse_metric(text: str) -> Metric:
     return Metric(namespace or NAMESPACE, name, float(worse.removesuffix("%")))
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=SectionedCommand)
 @click.argument("endpoint")
 @click.argument("model", required=False)
-@rollout_option(
+@click.option(
     "--steps", type=Parsed("steps", _parse_steps, "percentages such as 10,50,100"),
     help="The percentages of requests that the new model answers in each step. "
     "[default: 10,50,100]",
 )  # fmt: skip
-@rollout_option(
+@click.option(
     "--bake", type=DURATION, default="5m", show_default=True,
     help="How long each step lasts. CloudWatch's figures arrive about two minutes late.",
 )  # fmt: skip
-@rollout_option(
+@click.option(
     "--rollback-on-errors", "errors", metavar="P%", default="1%", show_default=True,
     type=Parsed("percent", _parse_percent, "a percentage from 0 to 100"),
     help="Roll back if more than this percentage of the new model's answers are server errors.",
 )  # fmt: skip
-@rollout_option(
-    "--metric", "metrics", multiple=True, metavar="NAME:P%",
+@click.option(
+    "--metric", "limits", multiple=True, metavar="NAME:P%",
     type=Parsed("metric", _parse_metric, "NAME:PERCENT, as ModelLatency:20"),
     help="Roll back if the new model's average of this CloudWatch metric is more than P % above "
     "the old model's, or, with a negative P, more than P % below it. Write NAMESPACE/NAME for a "
     "metric outside AWS/SageMaker. May be repeated.",
 )  # fmt: skip
-@rollout_option(
+@click.option(
     "--only", metavar="VARIANT",
     help="Instead of moving to MODEL: remove all variants of the endpoint but this one.",
 )  # fmt: skip
@@ -84,7 +81,7 @@ def update(
     steps: tuple[int, ...] | None,
     bake: float,
     errors: float,
-    metrics: tuple[Metric, ...],
+    limits: tuple[Metric, ...],
     only: str | None,
     role: str | None,
     image: str,
@@ -137,7 +134,7 @@ def update(
             was = before.algorithm
             if was and was != source.algorithm:
                 say(f"Note: {was} answers until now; {source.algorithm} expects other requests.")
-            wanted = Update(source, steps, bake, errors, metrics)
+            wanted = Update(source, steps, bake, errors, limits)
             done = rollout.update(acting, before, wanted, arn, say)
     if dry_run:
         return
