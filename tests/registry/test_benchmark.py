@@ -158,7 +158,7 @@ def test_time_to_target_is_when_the_first_report_reached_it(algoshelf: Algoshelf
     assert done.json["output"] == "benchmarks/kmeans"
     again = algoshelf("benchmark", "kmeans", "--repeats", 1)
     assert again.code == 2
-    assert "benchmarks/kmeans: is there already" in again.stderr
+    assert "benchmarks/kmeans: exists already" in again.stderr
     (algoshelf.folder / "afile").write_text("mine")
     below = algoshelf("benchmark", "kmeans", "--repeats", 1, "--output", "afile/out")
     assert below.code == 2
@@ -175,10 +175,10 @@ def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> 
         "--devices: expected a list of auto",
         "--batch-size: expected a whole number from 1 to 65536, got 'x'",
         "--epochs: expected a whole number from 1",
-        "mnist-cnn is judged by validation:accuracy, not by 'train:loss'",
+        "the objective of mnist-cnn is validation:accuracy, not 'train:loss'",
         "--target-metric: expected a number, got 'low'",
         "--repeats: expected a whole number from 1 to 100, got '0'",
-        "--seconds: is for --serving alone",
+        "--seconds: belongs to --serving",
         "--batch-size: no such option (did you mean '--batch-sizes'?)",
     ):
         assert fault in done.stderr
@@ -187,7 +187,7 @@ def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> 
 def test_a_target_that_no_accuracy_has_is_refused(algoshelf: Algoshelf) -> None:
     done = algoshelf("benchmark", "mnist-cnn", "--target-metric", 95)
     assert done.code == 2
-    assert "--target-metric: validation:accuracy is from 0 to 1, got 95" in done.stderr
+    assert "expected a number from 0 to 1 for validation:accuracy, got 95" in done.stderr
 
 
 def test_what_cannot_be_trained_ends_the_measurement(algoshelf: Algoshelf, tmp_path: Path) -> None:
