@@ -124,7 +124,7 @@ def test_the_budget_stops_the_third_job_where_it_would_be_exceeded(
         "--instances", ",".join(types), "--price", ",".join(f"{name}=12" for name in types),
         "--max-run", ALMOST_AN_HOUR, "--max-cost", 25, "--parallel", 1, "--yes",
     )  # fmt: skip
-    assert len(worker.created) == started
+    assert len(worker.created) == started, done.stderr
     third = bench.records()[2]
     if started == 3:
         assert done.code == 0, done.stderr
