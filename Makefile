@@ -16,7 +16,7 @@ PYTHON38 = $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; d
 	"$$p" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))" 2>/dev/null \
 	&& echo "$$p" && exit; done)
 
-.PHONY: run test lint types endurance toolkits bench clean
+.PHONY: run test lint types endurance toolkits toolkits-lack bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -24,7 +24,11 @@ run: $(VENV)/installed
 
 # A worker for each core, of one thread: several would wait for one another.
 test: $(VENV)/developing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@begun=$$(date +%s); \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal; code=$$?; \
+	seconds=$$(($$(date +%s) - begun)); \
+	echo "make test took $$((seconds / 60)) min $$((seconds % 60)) s on $$(nproc) cores"; \
+	exit $$code
 
 lint: $(VENV)/developing
 	$(BIN)/ruff check .
@@ -46,6 +50,11 @@ bench: $(VENV)/developing
 
 clean:
 	rm -rf $(VENV) $(TOOLKITS) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Says nothing where `make toolkits` can run, and otherwise a line for each thing that it lacks.
+toolkits-lack: $(VENV)/developing
+	@test -n "$(PYTHON38)" || echo "Python 3.8, which AWS's MXNet image has: make toolkits PYTHON38=PATH"
+	@$(BIN)/python -m tests.toolkits.containers
 
 $(VENV)/python:
 ifeq ($(PYTHON),)

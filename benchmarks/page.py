@@ -402,7 +402,7 @@ NOT_MEASURED = """\
 - **On a GPU: nothing.** There was none. Training on several contexts, KVStore and mixed precision
   are tested on the processor; their speed on GPUs is not known.
 - **In an AWS account: nothing.** Jobs and endpoints were played by moto, and by AWS's toolkits on
-  this machine. `benchmark --instances` has hired no instance, so there is no table of dollars to a
+  this machine. `benchmark --instances` has used no instance, so there is no table of dollars to a
   target.
 - **Over a network: nothing.** Hosts were processes or namespaces of one machine.
 - Other processors, more than two cores, and other systems than Linux."""

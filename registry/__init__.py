@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .discovery import Catalog, Entry, catalog
 
 if TYPE_CHECKING:
-    from .aws.sdk import estimator, model, predictor, tuner
+    from .aws.estimator import estimator, tuner
+    from .aws.predictor import model, predictor
 
 __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
 
@@ -19,6 +20,8 @@ __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tu
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .aws import sdk
+    from .aws.estimator import estimator, tuner
+    from .aws.predictor import model, predictor
 
-    return getattr(sdk, name)
+    found = {"estimator": estimator, "model": model, "predictor": predictor, "tuner": tuner}
+    return found[name]

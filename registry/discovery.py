@@ -24,6 +24,7 @@ from ..core.algorithm import declaration, hooks
 from ..core.algorithm.base import Algorithm
 from ..core.artifact.folder import Artifact
 from ..core.runtime.errors import PluginError, UnknownNameError, did_you_mean
+from .flags import reserved
 
 AnyAlgorithm = Algorithm[Any]
 ReporterHook = Callable[..., Any]
@@ -248,8 +249,6 @@ def _check_class(cls: type[AnyAlgorithm]) -> None:
     """What the catalog itself relies on; ``algoshelf check`` looks at all the rest."""
     if not (inspect.isclass(cls) and issubclass(cls, Algorithm)):
         raise PluginError(f"{cls!r} is not a subclass of algoshelf.core.Algorithm")
-    from .cli.flags import reserved  # which asks the catalog for nothing
-
     faults = declaration.faults(cls, reserved())
     if faults:
         raise PluginError(f"{_path(cls)}: {'; '.join(faults)}")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -14,19 +15,30 @@ from weakref import WeakSet
 
 from ...core.data.files import RandomAccess
 from ...core.data.walking import walk
-from ...core.runtime.errors import DataError
+from ...core.runtime.errors import DataError, InputError
 from .account import Account, AwsError, explained
 
 PREFIX = "algoshelf"
 SCHEME = "s3://"
 REFUSED = ("403", "AccessDenied")
-MOST_SIZED = 100_000  # objects: a hundred requests
+MAX_SIZED = 100_000  # objects: a hundred requests
 _WITH_BUCKET: WeakSet[Account] = WeakSet()
 
 
 def is_uri(source: str | Path) -> bool:
     """Whether ``source`` lies in S3, and not here."""
     return str(source).startswith(SCHEME)
+
+
+def check_output(uri: str) -> None:
+    """Raises InputError where ``uri`` is none of S3."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*[^/])?", uri):
+        raise InputError(f"--output: expected s3://BUCKET or s3://BUCKET/PREFIX, got {uri!r}")
+
+
+def root(account: Account) -> str:
+    """Under which URI things lie unless they are told where: in the SDK's bucket."""
+    return f"{SCHEME}{account.bucket}/{PREFIX}"
 
 
 def upload(account: Account, path: Path, kind: str) -> str:
@@ -81,7 +93,7 @@ def check_uri(account: Account, uri: str) -> None:
 
 
 def size(account: Account, source: str | Path) -> int:
-    """How many bytes ``source`` has, here or in S3; of very many objects the first MOST_SIZED.
+    """How many bytes ``source`` has, here or in S3; of very many objects the first MAX_SIZED.
 
     Raises AwsError.
     """
@@ -89,7 +101,7 @@ def size(account: Account, source: str | Path) -> int:
         return sum(file.stat().st_size for file in walk(Path(source)).files.values())
     bucket, _, prefix = str(source)[len(SCHEME) :].partition("/")
     with explained():
-        return sum(count for _, count in islice(_listed(account, bucket, prefix), MOST_SIZED))
+        return sum(count for _, count in islice(_listed(account, bucket, prefix), MAX_SIZED))
 
 
 def download(account: Account, uri: str, target: Path, most: int) -> None:

@@ -11,15 +11,15 @@ from typing import Any, Sequence
 from ...core.runtime.errors import InputError
 from . import instances, names, removal, tags
 from .account import Account, AwsError, explained
+from .instances import CPU
 from .names import named
-from .rollback import Report, Undo
+from .rollback import Report, Rollback
 from .sources import HANDLERS, Source
 
 ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
-MOST_VARIANTS = 10
+MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
-MOST_CONCURRENCY = 200
-CPU = "ml.m5.large"  # serverless endpoints have processors alone
+MAX_CONCURRENCY = 200
 # A target of the number of instances, where none is given.
 INVOCATIONS_A_MINUTE, BACKLOG = 1_000, 5
 CAPTURED = {
@@ -49,9 +49,9 @@ class Hosting:
         if self.memory not in SERVERLESS_MEMORY:
             offered = ", ".join(map(str, SERVERLESS_MEMORY))
             faults.append(f"--serverless: AWS offers {offered} MB of memory, not {self.memory}")
-        if not 1 <= self.concurrency <= MOST_CONCURRENCY:
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             faults.append(
-                f"--serverless: expected 1 to {MOST_CONCURRENCY} requests at once, "
+                f"--serverless: expected 1 to {MAX_CONCURRENCY} requests at once, "
                 f"got {self.concurrency}"
             )
         if faults:
@@ -132,8 +132,8 @@ class Deployment:
         faults = self._misfits()
         if fault := names.fault(self.name):
             faults.append(fault)
-        if not 1 <= len(self.variants) <= MOST_VARIANTS:
-            faults.append(f"expected 1 to {MOST_VARIANTS} models, got {len(self.variants)}")
+        if not 1 <= len(self.variants) <= MAX_VARIANTS:
+            faults.append(f"expected 1 to {MAX_VARIANTS} models, got {len(self.variants)}")
         weights = [variant.weight for variant in self.variants]
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             faults.append("the weights: expected numbers from 0, and one above 0")
@@ -176,15 +176,21 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     """Create it and wait until it answers; what there is then. Raises AwsError, InputError.
 
     That ``wanted.check()`` and ``check_free`` raise nothing is up to the caller. On any failure or
-    interruption all that was created is removed again, see ``Undo``.
+    interruption all that was created is removed again, see ``Rollback``.
     """
     labels = wanted.tags(account.run)
-    with Undo(account, report) as undo:
+    with Rollback(account, report) as rollback:
         variants = [
             {
                 "VariantName": variant.name,
                 "ModelName": create_model(
-                    account, undo, wanted.name, variant.source, wanted.hosting, wanted.role, labels
+                    account,
+                    rollback,
+                    wanted.name,
+                    variant.source,
+                    wanted.hosting,
+                    wanted.role,
+                    labels,
                 ),
                 "InitialVariantWeight": variant.weight,
                 **wanted.hosting.parameters(),
@@ -201,11 +207,11 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
                 "DestinationS3Uri": wanted.capture,
                 **CAPTURED,
             }
-        configuration = create_configuration(account, undo, wanted.name, request, labels)
-        _create_endpoint(account, undo, wanted.name, configuration, labels, report)
+        configuration = create_configuration(account, rollback, wanted.name, request, labels)
+        _create_endpoint(account, rollback, wanted.name, configuration, labels, report)
         if wanted.scaling:
             for variant in wanted.variants:
-                _scale(account, undo, wanted, wanted.scaling, variant.name)
+                _scale(account, rollback, wanted, wanted.scaling, variant.name)
     return {
         "endpoint": wanted.name,
         "region": account.region,
@@ -217,7 +223,7 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
 
 def create_model(
     account: Account,
-    undo: Undo,
+    rollback: Rollback,
     endpoint: str,
     source: Source,
     hosting: Hosting,
@@ -231,11 +237,11 @@ def create_model(
     if source.image:
         container["Image"] = source.image
     else:
-        from . import sdk
+        from . import sdk  # which takes a second, and `list` does without
 
         container["Image"] = sdk.image(account.region, hosting.instance, "inference")
         container["Environment"] = HANDLERS
-    undo.making(
+    rollback.creating(
         f"model {name}",
         partial(removal.remove_model, account, name),
         f"aws sagemaker delete-model --model-name {name}",
@@ -249,20 +255,20 @@ def create_model(
             Tags=_for(endpoint, labels),
             **more,
         )
-    undo.made()
+    rollback.created()
     return name
 
 
 def create_configuration(
     account: Account,
-    undo: Undo,
+    rollback: Rollback,
     endpoint: str,
     request: dict[str, Any],
     labels: list[dict[str, str]],
 ) -> str:
     """Create a configuration for ``endpoint``; its name."""
     name = named(endpoint)
-    undo.making(
+    rollback.creating(
         f"endpoint configuration {name}",
         partial(removal.remove_configuration, account, name),
         f"aws sagemaker delete-endpoint-config --endpoint-config-name {name}",
@@ -272,7 +278,7 @@ def create_configuration(
         account.client("sagemaker").create_endpoint_config(
             EndpointConfigName=name, Tags=_for(endpoint, labels), **request
         )
-    undo.made()
+    rollback.created()
     return name
 
 
@@ -310,13 +316,13 @@ def tags_of(
 
 def _create_endpoint(
     account: Account,
-    undo: Undo,
+    rollback: Rollback,
     name: str,
     configuration: str,
     labels: list[dict[str, str]],
     report: Report,
 ) -> None:
-    undo.making(
+    rollback.creating(
         f"endpoint {name}",
         partial(removal.remove_endpoint, account, name, report),
         f"algoshelf sagemaker delete {name}",
@@ -327,15 +333,15 @@ def _create_endpoint(
         account.client("sagemaker").create_endpoint(
             EndpointName=name, EndpointConfigName=configuration, Tags=labels
         )
-    undo.made()
+    rollback.created()
     if not account.dry:
         in_service(account, name, report)
 
 
 def _scale(
-    account: Account, undo: Undo, wanted: Deployment, scaling: Scaling, variant: str
+    account: Account, rollback: Rollback, wanted: Deployment, scaling: Scaling, variant: str
 ) -> None:
-    undo.making(
+    rollback.creating(
         f"scaling of {wanted.name}, {variant}",
         partial(removal.remove_scaling, account, wanted.name, variant),
         f"algoshelf sagemaker delete {wanted.name}",

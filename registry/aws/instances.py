@@ -18,7 +18,8 @@ from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 
 TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")
-MOST_ALTERNATIVES = 5
+MAX_ALTERNATIVES = 5
+CPU = "ml.m5.large"  # what an endpoint runs on unless it is told
 DROPPED = ("dl1", "p2", "p3")  # EC2 lists these families no longer, SageMaker still takes them
 
 
@@ -103,7 +104,7 @@ class Instance:
         nearest: dict[str, Instance] = {}
         for one in sorted(same_class if not wanted and same_class else fit, key=self._distance):
             nearest.setdefault(one.family, one)
-        return list(nearest.values())[:MOST_ALTERNATIVES]
+        return list(nearest.values())[:MAX_ALTERNATIVES]
 
     def _distance(self, other: Instance) -> tuple[object, ...]:
         """How unlike ``other`` is: GPUs first, then vCPUs, then memory."""

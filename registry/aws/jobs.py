@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 from ...core.runtime.errors import InputError
+from ...core.training import reporting
+from ..discovery import AnyAlgorithm
 from . import tags
 from .account import Account, AwsError, explained
-from .rollback import Report, Undo
+from .rollback import Report, Rollback
 
 RUNNING = ("InProgress", "Stopping")
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
 POLL_SECONDS = 10.0
 MAX_RUN_SECONDS = 4 * 3600  # of a training whose limit is not told
+MAX_METRICS, MAX_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
+# Of HyperParameters; the job's seed and the SDK's own are ten.
+MAX_HYPERPARAMETERS, MAX_VALUE = 100 - 10, 2_500
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,45 @@ class Job:
         """Why it failed, in a line; "" where it did not."""
         lines = str(self.description.get("FailureReason", "")).strip().splitlines()
         return lines[0] if lines else ""
+
+    @property
+    def reason(self) -> str:
+        """Why it has not completed, whether AWS gives a reason or not."""
+        if self.failure:
+            return self.failure
+        if self.description.get("SecondaryStatus") == "MaxRuntimeExceeded":
+            return "AWS stopped it at the end of --max-run: give it more time"
+        return "AWS gives no reason" if self.status == "Failed" else f"it is {self.status}"
+
+    def summary(self) -> dict[str, Any]:
+        """What a person wants to know of the job, of whatever kind."""
+        told = self.description
+        found: dict[str, Any] = {"job": self.name, "kind": self.kind.title, "status": self.status}
+        if told.get("SecondaryStatus") != self.status:
+            found["doing"] = told.get("SecondaryStatus")
+        resources = told.get("ResourceConfig") or told.get("TransformResources") or {}
+        found.update(
+            failure=self.failure or None,
+            instance=resources.get("InstanceType"),
+            hosts=resources.get("InstanceCount"),
+            created=told.get("CreationTime"),
+            billed_seconds=told.get("BillableTimeInSeconds"),
+            model=told.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+            output=told.get("TransformOutput", {}).get("S3OutputPath"),
+            metrics={
+                each["MetricName"]: each["Value"] for each in told.get("FinalMetricDataList", ())
+            },
+        )
+        if "TrainingJobStatusCounters" in told:
+            best = told.get("BestTrainingJob", {})
+            objective = best.get("FinalHyperParameterTuningJobObjectiveMetric", {})
+            found.update(
+                trainings=dict(told["TrainingJobStatusCounters"]),
+                best=best.get("TrainingJobName"),
+                best_hyperparameters=dict(best.get("TunedHyperParameters", {})),
+                metrics={objective["MetricName"]: objective["Value"]} if objective else {},
+            )
+        return {name: value for name, value in found.items() if value is not None}
 
     def refresh(self) -> None:
         """Ask AWS how it stands."""
@@ -140,6 +185,28 @@ class Job:
             self._tokens[stream] = token
 
 
+def metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
+    """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
+    printed = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
+    found = reporting.metric_definitions(printed)
+    return [each for each in found if len(each["Regex"]) <= MAX_REGEX][:MAX_METRICS]
+
+
+def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> None:
+    """Raise InputError for more, or longer ones, than AWS takes; the SDK adds some of its own."""
+    faults = [
+        f"{name}: AWS takes at most {MAX_VALUE:,} characters of a hyperparameter, got {length:,}"
+        for name, value in hyperparameters.items()
+        if (length := len(json.dumps(value))) > MAX_VALUE
+    ]
+    if len(hyperparameters) > MAX_HYPERPARAMETERS:
+        faults.append(
+            f"AWS takes at most {MAX_HYPERPARAMETERS} hyperparameters, got {len(hyperparameters)}"
+        )
+    if faults:
+        raise InputError(*faults)
+
+
 def check_free(account: Account, name: str, kind: Kind) -> None:
     """Raise InputError where there was a job of this name: AWS takes each name once."""
     there = _found(account, name, kind)
@@ -151,21 +218,21 @@ def check_free(account: Account, name: str, kind: Kind) -> None:
 
 
 @contextmanager
-def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterator[Undo]:
+def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterator[Rollback]:
     """Within, the job ``name`` is created; on any error, Ctrl-C too, it is stopped again.
 
     The answer to its creation may be lost, and the job bills; and since ``check_free`` somebody
     else may have made one of this name, which goes on.
     """
-    with Undo(account, report) as undo:
-        undo.making(
+    with Rollback(account, report) as rollback:
+        rollback.creating(
             f"{kind.title} job {name}",
             partial(stop, account, name, kind),
             f"algoshelf sagemaker delete {name}",
             holds=True,
             arn=partial(arn, account, name, kind),
         )
-        yield undo
+        yield rollback
 
 
 def arn(account: Account, name: str, kind: Kind) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 
-MOST_NAME = 63
-MOST_TUNING_NAME = 32  # of a tuning job, whose trainings' names begin with it
-STEM = MOST_NAME - 7  # of a name, before the hyphen and the six random digits that end it
+MAX_NAME = 63
+MAX_TUNING_NAME = 32  # of a tuning job, whose trainings' names begin with it
+STEM = MAX_NAME - 7  # of a name, before the hyphen and the six random digits that end it
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
-def is_name(text: str, most: int = MOST_NAME) -> bool:
+def is_name(text: str, most: int = MAX_NAME) -> bool:
     """Whether AWS takes ``text`` as a name."""
     return len(text) <= most and NAME.fullmatch(text) is not None
 
 
-def fault(text: str, most: int = MOST_NAME) -> str:
+def fault(text: str, most: int = MAX_NAME) -> str:
     """Why AWS does not take ``text`` as a name, as ``--name`` gave it; "" where it does."""
     if is_name(text, most):
         return ""
@@ -28,6 +28,6 @@ def named(*parts: str) -> str:
     return f"{slug('-'.join(parts), STEM)}-{secrets.token_hex(3)}"
 
 
-def slug(text: str, most: int = MOST_NAME) -> str:
+def slug(text: str, most: int = MAX_NAME) -> str:
     """``text`` as a name at AWS."""
     return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-")[:most].strip("-") or "model"

@@ -25,8 +25,8 @@ from .instances import ENDPOINT, TRAINING, TRANSFORM
 
 BUNDLED = Path(__file__).with_name("prices.json")
 CACHED = Path("algoshelf") / "sagemaker-prices.json"
-MOST_BYTES = 16 * 2**20
-MOST_PAGES = 1_000
+MAX_BYTES = 16 * 2**20
+MAX_PAGES = 1_000
 API_REGION = "us-east-1"  # the price list is served in a few regions, and says the same in each
 SERVICE = "AmazonSageMaker"
 PRICE_LIST = "AWS Price List API"
@@ -48,9 +48,22 @@ class Price:
     source: str
     date: str
 
+    def __str__(self) -> str:
+        told = ", ".join(part for part in (self.source, self.date) if part)
+        return f"{self.usd:g} USD an hour ({told})"
+
     def worst_case(self, seconds: float, hosts: int = 1) -> float:
         """USD if ``hosts`` run for ``seconds``; storage and traffic come on top."""
         return self.usd * seconds / 3600 * hosts
+
+
+def unknown(instance: str, region: str) -> str:
+    """A sentence for where the price of ``instance`` is unknown."""
+    return (
+        f"The price of {instance} in {region} is unknown: see "
+        "https://aws.amazon.com/sagemaker/pricing, or ask AWS by "
+        f"`algoshelf sagemaker cost --refresh --region {region}`."
+    )
 
 
 class Source(BaseModel):
@@ -130,8 +143,8 @@ def _products(client: Any, region: str) -> Iterator[str]:
         FormatVersion="aws_v1",
     )
     for number, page in enumerate(pages):
-        if number == MOST_PAGES:
-            raise InputError(f"{region}: AWS's price list has more than {MOST_PAGES} pages")
+        if number == MAX_PAGES:
+            raise InputError(f"{region}: AWS's price list has more than {MAX_PAGES} pages")
         yield from page["PriceList"]
 
 
@@ -174,9 +187,9 @@ def _cached() -> Mapping[str, Region]:
 def _read(path: Path) -> Mapping[str, Region]:
     """The table in ``path``, as ``_write`` leaves it."""
     with path.open("rb") as stream:
-        body = stream.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
+        body = stream.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
     table = Table.model_validate_json(body)
     found: dict[str, dict[str, dict[str, Price]]] = {}
     for region, name, uses, usd, source in table.prices:

@@ -15,7 +15,7 @@ Arn = Callable[[], str]
 
 
 @dataclass
-class _Thing:
+class _Part:
     what: str
     remove: Callable[[], None]
     by_hand: str
@@ -24,10 +24,10 @@ class _Thing:
     is_ours: bool = False  # by AWS's answer to its creation, or by its tag
 
 
-class Undo:
+class Rollback:
     """A context: on any error within, Ctrl-C and SIGTERM too, all that was made is removed again.
 
-    Only what this run has made: somebody else's thing of the same name, made since it was looked
+    Only what this run has made: somebody else's of the same name, made since it was looked
     whether the name is free, lacks the tag ``tags.RUN`` of this run, and is left alone. What cannot
     be removed is named, with the command that removes it: in the error's own text, or through
     ``report`` where the error is an interruption.
@@ -36,9 +36,9 @@ class Undo:
     def __init__(self, account: Account, report: Report) -> None:
         self.account = account
         self.report = report
-        self._things: list[_Thing] = []
+        self._parts: list[_Part] = []
 
-    def making(
+    def creating(
         self,
         what: str,
         remove: Callable[[], None],
@@ -55,14 +55,14 @@ class Undo:
         """
         if not self.account.dry:
             by_hand += f" --region {self.account.region}"
-            self._things.append(_Thing(what, remove, by_hand, holds, arn))
+            self._parts.append(_Part(what, remove, by_hand, holds, arn))
 
-    def made(self) -> None:
-        """AWS has answered the request that ``making`` spoke of last: the thing is there."""
-        if self._things:
-            self._things[-1].is_ours = True
+    def created(self) -> None:
+        """AWS has answered the request that ``creating`` spoke of last: the part is there."""
+        if self._parts:
+            self._parts[-1].is_ours = True
 
-    def __enter__(self) -> Undo:
+    def __enter__(self) -> Rollback:
         return self
 
     def __exit__(
@@ -71,58 +71,58 @@ class Undo:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None or not self._things:
+        if error is None or not self._parts:
             return
         self.report("removing what was created (Ctrl-C leaves it)")
         left = self._removed()
         if not left:
             return
-        text = "left behind:\n" + "\n".join(f"  {self._advice(thing)}" for thing in left)
+        text = "left behind:\n" + "\n".join(f"  {self._advice(part)}" for part in left)
         if isinstance(error, Exception):
             raise AwsError(f"{error}\n{text}", getattr(error, "aws_code", "")) from error
         with suppress(OSError):
             self.report(text)
 
-    def _removed(self) -> list[_Thing]:
+    def _removed(self) -> list[_Part]:
         """Remove everything, the newest first; what is left."""
-        left: list[_Thing] = []
-        things = self._things[::-1]
-        for position, thing in enumerate(things):
+        left: list[_Part] = []
+        parts = self._parts[::-1]
+        for position, part in enumerate(parts):
             try:
-                if self._is_ours(thing):
-                    thing.remove()
+                if self._is_ours(part):
+                    part.remove()
             except Exception as error:
-                self.report(f"{thing.what}: {error}")
-                left.append(thing)
-                if thing.holds:
-                    return left + things[position + 1 :]
+                self.report(f"{part.what}: {error}")
+                left.append(part)
+                if part.holds:
+                    return left + parts[position + 1 :]
             except BaseException:  # Ctrl-C again: leave it
-                return left + things[position:]
+                return left + parts[position:]
         return left
 
-    def _is_ours(self, thing: _Thing) -> bool:
+    def _is_ours(self, part: _Part) -> bool:
         """Whether this run made what has the name now; False where nothing has.
 
         Raises AwsError where that cannot be found out, and AWS has not answered the creation.
         """
-        if thing.arn is None:
+        if part.arn is None:
             return True
         try:
-            arn = thing.arn()
+            arn = part.arn()
             if not arn:
                 return False
             labels = tags.of(self.account, arn)
         except AwsError:
-            if not thing.is_ours:
+            if not part.is_ours:
                 raise
             return True
-        thing.is_ours = labels.get(tags.RUN) == self.account.run
-        if not thing.is_ours:
-            self.report(f"{thing.what}: somebody else made it, and it is left alone")
-        return thing.is_ours
+        part.is_ours = labels.get(tags.RUN) == self.account.run
+        if not part.is_ours:
+            self.report(f"{part.what}: somebody else made it, and it is left alone")
+        return part.is_ours
 
-    def _advice(self, thing: _Thing) -> str:
-        advice = f"{thing.what}; remove it by `{thing.by_hand}`"
-        if thing.arn is None or thing.is_ours:
+    def _advice(self, part: _Part) -> str:
+        advice = f"{part.what}; remove it by `{part.by_hand}`"
+        if part.arn is None or part.is_ours:
             return advice
         return f"{advice}, but only if its tag {tags.RUN} is {self.account.run}"

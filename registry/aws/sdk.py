@@ -1,4 +1,4 @@
-"""The SageMaker SDK's own objects, configured for an algorithm of the catalog.
+"""The SageMaker SDK, set up for an account: its session, images and roles.
 
 The one module that imports ``sagemaker``: version 2, the last that knows MXNet
 (docs/decisions/0012-sagemaker.md).
@@ -6,34 +6,14 @@ The one module that imports ``sagemaker``: version 2, the last that knows MXNet
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
-import shutil
 import sys
-import tempfile
-import weakref
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
-from ...core import codecs
-from ...core.algorithm.declaration import BENCHMARK, SEED
-from ...core.algorithm.hyperparameters import Search
-from ...core.algorithm.search_space import Range, tunable
-from ...core.benchmark import Task
-from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, MissingDependencyError
-from ...core.training import parse_seed
-from ...core.training.reporting import metric_definitions
-from ..discovery import AnyAlgorithm, catalog
-from ..packaging import kinds
-from . import checks, data, names, sources, tags
+from . import checks, names
 from .account import ROLE_VARIABLE, Account, explained
-from .endpoints import CPU
-from .instances import TRAINING
-from .jobs import MAX_RUN_SECONDS
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # version 2 is what is wanted
 _CONFIG_LOG = logging.getLogger("sagemaker.config")
@@ -43,28 +23,28 @@ if not _CONFIG_LOG.handlers:  # or the SDK would tell on stdout where it found n
 _ROOT = logging.getLogger()
 _AS_IT_WAS = _ROOT.level, _ROOT.handlers[:]
 try:
+    # Those that are imported as themselves are for estimator.py and predictor.py.
     import sagemaker
     from sagemaker import image_uris
     from sagemaker.config import load_sagemaker_config
-    from sagemaker.deserializers import (
-        BytesDeserializer,
-        CSVDeserializer,
-        JSONDeserializer,
-        JSONLinesDeserializer,
-    )
-    from sagemaker.estimator import Estimator
-    from sagemaker.model import Model
-    from sagemaker.mxnet import MXNet, MXNetModel
-    from sagemaker.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
-    from sagemaker.predictor import Predictor
-    from sagemaker.serializers import (
-        CSVSerializer,
-        IdentitySerializer,
-        JSONLinesSerializer,
-        JSONSerializer,
-        NumpySerializer,
-    )
-    from sagemaker.tuner import HyperparameterTuner
+    from sagemaker.deserializers import BytesDeserializer as BytesDeserializer
+    from sagemaker.deserializers import CSVDeserializer as CSVDeserializer
+    from sagemaker.deserializers import JSONDeserializer as JSONDeserializer
+    from sagemaker.deserializers import JSONLinesDeserializer as JSONLinesDeserializer
+    from sagemaker.estimator import Estimator as Estimator
+    from sagemaker.model import Model as Model
+    from sagemaker.mxnet import MXNet as MXNet
+    from sagemaker.mxnet import MXNetModel as MXNetModel
+    from sagemaker.parameter import CategoricalParameter as CategoricalParameter
+    from sagemaker.parameter import ContinuousParameter as ContinuousParameter
+    from sagemaker.parameter import IntegerParameter as IntegerParameter
+    from sagemaker.predictor import Predictor as Predictor
+    from sagemaker.serializers import CSVSerializer as CSVSerializer
+    from sagemaker.serializers import IdentitySerializer as IdentitySerializer
+    from sagemaker.serializers import JSONLinesSerializer as JSONLinesSerializer
+    from sagemaker.serializers import JSONSerializer as JSONSerializer
+    from sagemaker.serializers import NumpySerializer as NumpySerializer
+    from sagemaker.tuner import HyperparameterTuner as HyperparameterTuner
     from sagemaker.utils import name_from_base
 except ImportError:
     raise MissingDependencyError(
@@ -75,22 +55,6 @@ finally:  # its import sets up the log of the whole process, to tell everybody's
     _ROOT.handlers[:] = _AS_IT_WAS[1]
 
 FRAMEWORK = {"framework_version": "1.9.0", "py_version": "py38"}  # of AWS's last MXNet image
-MOST_METRICS, MOST_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
-# Of HyperParameters; the job's seed and the SDK's own are ten.
-MOST_HYPERPARAMETERS, MOST_VALUE = 100 - 10, 2_500
-LOCAL, LOCAL_ROLE = "local", "arn:aws:iam::000000000000:role/local-mode-needs-none"
-# By content type, the handiest first.
-SERIALIZERS = {
-    codecs.NPY: NumpySerializer,
-    codecs.JSON: JSONSerializer,
-    codecs.CSV: CSVSerializer,
-    codecs.JSONLINES: JSONLinesSerializer,
-}
-DESERIALIZERS = {
-    codecs.JSON: JSONDeserializer,
-    codecs.JSONLINES: JSONLinesDeserializer,
-    codecs.CSV: CSVDeserializer,
-}
 
 
 class Session(sagemaker.Session):  # type: ignore[misc]
@@ -102,209 +66,9 @@ class Session(sagemaker.Session):  # type: ignore[misc]
         super().__init__(boto_session=account.boto, sagemaker_config=_config())
 
 
-def estimator(
-    name: str,
-    *,
-    instance_type: str,
-    role: str | None = None,
-    instance_count: int = 1,
-    hyperparameters: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    image_uri: str | None = None,
-    spot: bool = False,
-    max_run: int = MAX_RUN_SECONDS,
-    max_wait: int | None = None,
-    output: str | None = None,
-    offline: bool = False,
-    benchmark: Task | None = None,
-    source_dir: Path | None = None,
-    reading: Reading | None = None,
-    session: Any = None,
-    **settings: Any,
-) -> Any:
-    """The algorithm ``name`` as the SDK's own ``MXNet``, or its ``Estimator`` for an own image.
-
-    Script mode packs what AWS's image lacks into a ``source_dir`` that lasts as long as the
-    estimator does. ``hyperparameters`` are checked by the algorithm's schema, ``instance_type`` for
-    what MXNet runs on. Several hosts train over a parameter server, and checkpoints go to S3, so
-    that an interrupted job goes on: one estimator is for one training, with one set of
-    hyperparameters and data. With ``spot``, AWS may take until ``max_wait`` seconds, twice
-    ``max_run`` by default. ``output`` is where everything goes, an S3 URI [the SDK's own bucket].
-    With ``benchmark`` the job measures, keeps no checkpoints, and leaves no model but a record.
-    ``source_dir`` is one that was packed before, for many estimators at once. ``reading`` is what
-    is decided of tables and texts.
-    ``settings`` are the SDK's, and go first; ``instance_type="local"`` is its local mode. Raises
-    AwsError, InputError, PluginError.
-    """
-    entry = catalog().get(name)
-    algorithm = entry.algorithm
-    given = algorithm.Hyperparameters.parse(dict(hyperparameters or {}))
-    kept = given.model_dump(mode="json", include=given.model_fields_set)
-    kept.update(reading.written() if reading is not None else {})
-    _check_bounds(kept)
-    if seed is not None:
-        try:
-            kept[SEED] = parse_seed(str(seed))
-        except ValueError as error:
-            raise InputError(f"{SEED}: {error}") from None
-    if benchmark is not None:
-        kept[BENCHMARK] = benchmark.model_dump_json()
-    made: dict[str, Any] = {
-        "instance_type": instance_type,
-        "instance_count": instance_count,
-        "hyperparameters": kept,
-        "max_run": max_run,
-        "metric_definitions": _metric_definitions(algorithm),
-        "base_job_name": name,
-        "disable_profiler": True,  # which profiles nothing of MXNet's, and costs
-        "debugger_hook_config": False,
-    }
-    if instance_type.startswith(LOCAL):
-        made.update(role=role or LOCAL_ROLE, sagemaker_session=session)
-    else:
-        checks.instance(instance_type, TRAINING, hosts=instance_count, hyperparameters=given)
-        session = session or Session(Account())
-        account = account_of(session)
-        if image_uri is None:
-            image(account.region, instance_type, TRAINING)
-        made.update(role=execution_role(session, role), sagemaker_session=session)
-        made["tags"] = tags.tags(name, account.run)
-        if output is not None:
-            check_output(output)
-            made.update(output_path=output, code_location=output)
-        if benchmark is None:
-            parent = f"{output or root(account)}/checkpoints"
-            made["checkpoint_s3_uri"] = f"{parent}/{name_from_base(name)}"
-        if spot:
-            made.update(use_spot_instances=True, max_wait=max_wait or 2 * max_run)
-    if image_uri is not None:
-        return Estimator(image_uri, **{**made, **settings})
-    if instance_count > 1:
-        made["distribution"] = {"parameter_server": {"enabled": True}}
-    made.update(entry_point=kinds.ENTRY_POINT, **FRAMEWORK)
-    if source_dir is not None:
-        return MXNet(**{**made, "source_dir": str(source_dir), **settings})
-    folder = Path(tempfile.mkdtemp(prefix="algoshelf-"))
-    try:
-        kinds.script(entry, folder, offline=offline)
-        made["source_dir"] = str(folder)
-        found = MXNet(**{**made, **settings})
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
-
-
-def start(estimator: Any, channels: Mapping[str, str], name: str) -> None:
-    """Ask for the training job ``name`` without waiting for it.
-
-    The SDK's telemetry, switched off too, swallows Ctrl-C by a return in a finally: then no job is
-    known, and KeyboardInterrupt is raised here.
-    """
-    estimator.fit(channels, wait=False, job_name=name)
-    if estimator.latest_training_job is None:
-        raise KeyboardInterrupt
-
-
-def tuner(
-    name: str,
-    *,
-    max_jobs: int = 10,
-    max_parallel_jobs: int = 1,
-    strategy: str = "Bayesian",
-    hyperparameters: Mapping[str, Any] | None = None,
-    searched: Mapping[str, Search] | None = None,
-    **settings: Any,
-) -> Any:
-    """The SDK's ``HyperparameterTuner`` of the algorithm ``name``, for its own objective.
-
-    It tries the ranges that the algorithm's schema states, or those of ``searched``, without what
-    ``hyperparameters`` decides. ``settings`` are those of ``estimator``. Its jobs keep no
-    checkpoints in S3, where they would mistake each other's for theirs. Raises what ``estimator``
-    does, and InputError where nothing is left to tune.
-    """
-    algorithm = catalog().get(name).algorithm
-    ranges = tunable(algorithm.Hyperparameters, hyperparameters, searched)
-    if not ranges:
-        raise InputError(f"{name}: nothing is left to tune: give fewer hyperparameters")
-    tuned = estimator(name, hyperparameters=hyperparameters, **settings)
-    tuned.checkpoint_s3_uri = settings.get("checkpoint_s3_uri")
-    return HyperparameterTuner(
-        tuned,
-        algorithm.objective.metric,
-        {each.name: _parameter(each) for each in ranges},
-        metric_definitions=tuned.metric_definitions,
-        objective_type="Maximize" if algorithm.objective.maximize else "Minimize",
-        strategy=strategy,
-        max_jobs=max_jobs,
-        max_parallel_jobs=max_parallel_jobs,
-        base_tuning_job_name=name,
-        tags=tuned.tags,
-    )
-
-
-def model(
-    source: str | Path | sources.FoundModel,
-    *,
-    role: str | None = None,
-    image_uri: str | None = None,
-    name: str | None = None,
-    env: dict[str, str] | None = None,
-    offline: bool = False,
-    session: Any = None,
-) -> Any:
-    """A trained model as the SDK's own ``MXNetModel``, or its ``Model`` where ``image_uri`` is set.
-
-    ``source`` is a folder that ``algoshelf train`` wrote, a ``model.tar.gz`` here or in S3, or the
-    name of a training job that has completed. It is checked, packed with the code that answers,
-    and uploaded unless those bytes are in S3 already. ``deploy`` tags what it creates, and returns
-    a predictor of the algorithm's content types. What is beyond the SDK: ``metadata``, the
-    artifact's. ``offline`` adds the wheels, for endpoints without network.
-
-    Raises ArtifactError, AwsError, DataError, InputError, PluginError.
-    """
-    session = session or Session(Account())
-    account = account_of(session)
-    if image_uri is None:
-        image(account.region, CPU, "inference")
-    arn = execution_role(session, role)
-    opening = (
-        nullcontext(source)
-        if isinstance(source, sources.FoundModel)
-        else sources.model(account, source)
-    )
-    with opening as it:
-        uri, metadata, algorithm = it.uploaded(offline), it.artifact.metadata, it.entry.algorithm
-    settings = {
-        "model_data": uri,
-        "role": arn,
-        "name": name or name_from_base(algorithm.name),
-        "env": {**sources.HANDLERS, **(env or {})} if image_uri is None else dict(env or {}),
-        "predictor_cls": _predictor_class(algorithm),
-        "code_location": f"{root(account)}/code",
-        "sagemaker_session": session,
-    }
-    made = Model(image_uri, **settings) if image_uri else MXNetModel(**settings, **FRAMEWORK)
-    made.metadata = metadata
-    made.add_tags(tags.tags(algorithm.name, account.run))  # deploy takes them from there
-    return made
-
-
-def predictor(endpoint: str, *, algorithm: str | None = None, session: Any = None) -> Any:
-    """The SDK's ``Predictor`` of ``endpoint``, which speaks the algorithm's content types.
-
-    The algorithm is the one that the endpoint's tags name, unless it is given. Raises AwsError,
-    InputError, UnknownNameError.
-    """
-    session = session or Session(Account())
-    name = algorithm or _tagged_algorithm(account_of(session), endpoint)
-    return _predictor_class(catalog().get(name).algorithm)(endpoint, session)
-
-
 def job_name(algorithm: str, *, tuning: bool = False) -> str:
     """A name for a new job: the algorithm's, with the time."""
-    most = names.MOST_TUNING_NAME if tuning else names.MOST_NAME
+    most = names.MAX_TUNING_NAME if tuning else names.MAX_NAME
     return str(name_from_base(algorithm, max_length=most, short=tuning))
 
 
@@ -349,52 +113,11 @@ def execution_role(session: Any, given: str | None = None) -> str:
     return checks.role(account_of(session), role)
 
 
-def check_output(uri: str) -> None:
-    """Raises InputError where ``uri`` is none of S3."""
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*[^/])?", uri):
-        raise InputError(f"--output: expected s3://BUCKET or s3://BUCKET/PREFIX, got {uri!r}")
-
-
-def root(account: Account) -> str:
-    """Under which URI things lie unless they are told where: in the SDK's bucket."""
-    return f"{data.SCHEME}{account.bucket}/{data.PREFIX}"
-
-
 def account_of(session: Any) -> Account:
     """The account that a session of the SDK acts in."""
     if isinstance(session, Session):
         return session.account
     return Account(boto=session.boto_session)
-
-
-def _metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
-    """Of the metrics that the engine prints, as many as AWS takes, the objective before others."""
-    printed = dict.fromkeys([algorithm.objective.metric, *algorithm.metrics])
-    found = metric_definitions(printed)
-    return [each for each in found if len(each["Regex"]) <= MOST_REGEX][:MOST_METRICS]
-
-
-def _check_bounds(hyperparameters: Mapping[str, Any]) -> None:
-    """Raise InputError for more, or longer ones, than AWS takes; the SDK adds some of its own."""
-    faults = [
-        f"{name}: AWS takes at most {MOST_VALUE:,} characters of a hyperparameter, got {length:,}"
-        for name, value in hyperparameters.items()
-        if (length := len(json.dumps(value))) > MOST_VALUE
-    ]
-    if len(hyperparameters) > MOST_HYPERPARAMETERS:
-        faults.append(
-            f"AWS takes at most {MOST_HYPERPARAMETERS} hyperparameters, got {len(hyperparameters)}"
-        )
-    if faults:
-        raise InputError(*faults)
-
-
-def _parameter(found: Range) -> Any:
-    """A range as the SDK takes it."""
-    if found.kind == "choice":
-        return CategoricalParameter(list(found.choices))
-    kind = IntegerParameter if found.kind == "int" else ContinuousParameter
-    return kind(found.low, found.high, "Logarithmic" if found.log else "Linear")
 
 
 def _config() -> dict[str, Any]:
@@ -412,34 +135,3 @@ def _to_named_endpoint(request: Any, **_: Any) -> None:
     named = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
     if named:
         request.url = named.rstrip("/") + "/"
-
-
-def _tagged_algorithm(account: Account, endpoint: str) -> str:
-    """The algorithm that the tags of ``endpoint`` name."""
-    with explained():
-        described = account.client("sagemaker").describe_endpoint(EndpointName=endpoint)
-    found = tags.of(account, described["EndpointArn"])
-    if tags.ALGORITHM not in found:
-        raise InputError(
-            f"{endpoint}: has no tag {tags.ALGORITHM}: algoshelf did not make it; "
-            "say which algorithm answers there"
-        )
-    return found[tags.ALGORITHM]
-
-
-def _predictor_class(algorithm: AnyAlgorithm) -> Any:
-    """What the SDK calls to make a predictor of the algorithm's content types."""
-    accepted, answered = algorithm.accepted(), algorithm.answered()
-    takes = next((kind for kind in SERIALIZERS if kind in accepted), "")
-    gives = next((kind for kind in DESERIALIZERS if kind in answered), "")
-
-    def make(endpoint_name: str, sagemaker_session: Any = None, **more: Any) -> Any:
-        return Predictor(
-            endpoint_name,
-            sagemaker_session,
-            serializer=SERIALIZERS[takes]() if takes else IdentitySerializer(accepted[0]),
-            deserializer=DESERIALIZERS[gives]() if gives else BytesDeserializer(answered[0]),
-            **more,
-        )
-
-    return make

@@ -14,7 +14,7 @@ from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
 from ..packaging import kinds
-from ..packaging.kinds import INFERENCE, MODEL_ARCHIVE, MOST_MODEL_BYTES
+from ..packaging.kinds import INFERENCE, MAX_MODEL_BYTES, MODEL_ARCHIVE
 from . import data, removal, tags
 from .account import Account, AwsError, explained
 from .names import is_name
@@ -23,8 +23,8 @@ UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
 # The artifact's own files, and what each may have in bytes.
-OWN = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MOST_MODEL_BYTES, SYMBOL: MOST_MODEL_BYTES}
-BOUNDS = Bounds(contents=2 * MOST_MODEL_BYTES)
+OWN = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MAX_MODEL_BYTES, SYMBOL: MAX_MODEL_BYTES}
+BOUNDS = Bounds(contents=2 * MAX_MODEL_BYTES)
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
     "SAGEMAKER_PROGRAM": INFERENCE,
@@ -121,7 +121,7 @@ def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
         if data.is_uri(place):
             _check_uri(account, place)
             path, uri = Path(scratch, MODEL_ARCHIVE), place
-            data.download(account, uri, path, MOST_MODEL_BYTES)
+            data.download(account, uri, path, MAX_MODEL_BYTES)
         with _artifact(path, place) as (folder, has_code):
             artifact, algorithm = opened(folder)
             algorithm.check(artifact)

@@ -1,4 +1,4 @@
-"""benchmark: measure the cost of training and serving, compare measurements, write reports.
+"""benchmarking: what a training and a server cost, measured here, compared and reported.
 
-May import core. One measured run is in core/benchmark, which also runs in a container.
+May import core; what one run measures lies in core/benchmark, which runs in a container as well.
 """

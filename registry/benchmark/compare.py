@@ -1,10 +1,9 @@
 """Compare two measurements: is one better, or is the difference noise?
 
 Each figure is compared by the ratio of its geometric means over all runs, turned so that above 1 is
-better, with the interval of B. L. Welch ("The generalization of Student's problem", Biometrika 34,
-1947) on the logarithms. All intervals of a comparison hold together with 95 %: by Bonferroni's
-correction each holds with 1 - 0.05 / their number, or else one figure of twenty would seem to
-change between two measurements of the same.
+better, with Welch's interval on the logarithms. All intervals of a comparison hold together with
+95 %: by Bonferroni's correction each holds with 1 - 0.05 / their number, or else one figure of
+twenty would seem to change between two measurements of the same.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 
 from ...core.benchmark import TO_TARGET, Figure, Place, Record
 from ...core.runtime.errors import InputError
+from ..statistics import welch_interval
 from .figures import FINAL, Meaning, label, meaning
 
 CONFIDENCE = 0.95
@@ -27,8 +27,7 @@ NOISE = 0.03
 TOO_WIDE = 2.0
 SAME, BETTER, WORSE, UNKNOWN = "no difference", "better", "worse", "one run tells nothing"
 TOO_UNLIKE = "runs too unlike to tell"
-MOST_DEGREES = 1000.0
-MOST_EXPONENT = 700.0  # of e in a float64
+MAX_EXPONENT = 700.0  # of e in a float64
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _compared(
     elif a == b:
         verdict = SAME
     elif min(len(a), len(b)) > 1:  # of what is 0 or less there is no ratio
-        gain, reach = _welch(a, b, confidence)
+        gain, reach = welch_interval(a, b, confidence)
         gain = gain if found.higher else -gain
         verdict = SAME if abs(gain) <= reach else BETTER if gain > 0 else WORSE
     return Comparison(
@@ -179,38 +178,12 @@ def ratio_of(
     logs = [np.log(values).tolist() for values in (first, second)]
     if min(len(first), len(second)) < 2:
         return _exp(float(np.mean(logs[1]) - np.mean(logs[0]))), None, None
-    difference, reach = _welch(logs[0], logs[1], confidence)
+    difference, reach = welch_interval(logs[0], logs[1], confidence)
     return _exp(difference), _exp(difference - reach), _exp(difference + reach)
 
 
 def _exp(value: float) -> float:
-    return math.exp(min(max(value, -MOST_EXPONENT), MOST_EXPONENT))
-
-
-def _welch(
-    first: Sequence[float], second: Sequence[float], confidence: float
-) -> tuple[float, float]:
-    """The difference of the means of two values and more each, and half of its interval."""
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    parts = [float(values.var(ddof=1)) / len(values) for values in (a, b)]
-    difference, error = float(b.mean() - a.mean()), math.sqrt(sum(parts))
-    if error == 0:
-        return difference, 0.0
-    degrees = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (a, b)))
-    return difference, student_quantile((1 + confidence) / 2, degrees) * error
-
-
-def student_quantile(probability: float, degrees: float) -> float:
-    """The quantile above 1/2 of Student's t with ``degrees`` (1 and more) of freedom.
-
-    With t = √ν tan θ its density is as cos(θ)^(ν-1), which is summed up here.
-    """
-    degrees = min(degrees, MOST_DEGREES)  # from there on it is the normal distribution's
-    angles = np.linspace(0, math.pi / 2, 40_001)
-    density = np.cos(angles) ** (degrees - 1)
-    sums = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    angle = np.interp(2 * probability - 1, sums / sums[-1], angles)
-    return float(math.sqrt(degrees) * math.tan(angle))
+    return math.exp(min(max(value, -MAX_EXPONENT), MAX_EXPONENT))
 
 
 def _dumped(place: Place | None) -> dict[str, Any]:

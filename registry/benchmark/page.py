@@ -28,13 +28,15 @@ from .report import (
     serving_table,
     summary_table,
 )
+from .results_file import RESULTS, write
 
-MOST_DOTS = 30  # of a curve: of more than that the line alone is drawn
+MAX_DOTS = 30  # of a curve: of more than that the line alone is drawn
 MARKDOWN, PAGE = "report.md", "report.html"
 
 
-def write_report(folder: Path, records: Sequence[Record]) -> None:
-    """Write ``report.md`` and ``report.html`` into ``folder``. Raises OutputError."""
+def write_all(folder: Path, records: Sequence[Record]) -> None:
+    """Write the results and the report of them into ``folder``. Raises OutputError."""
+    write(folder / RESULTS, records)
     write_text(folder / MARKDOWN, markdown(records))
     write_text(folder / PAGE, page(records))
 
@@ -81,7 +83,7 @@ def _curves(records: Sequence[Record]) -> str:
     drawn = [line for by_record in curves for line in by_record]
     if not drawn:
         return ""
-    few = max(map(len, drawn)) <= MOST_DOTS
+    few = max(map(len, drawn)) <= MAX_DOTS
     series = [
         Series(label(record), by_record, number, few)
         for number, (record, by_record) in enumerate(zip(records, curves))

@@ -1,4 +1,4 @@
-"""Remote runs: measure settings as SageMaker training jobs, within a budget."""
+"""Measure settings as SageMaker training jobs: so many at once, and for no more than a budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ...core.benchmark import RECORD, Outcome, Place, Record, Run, Setting, record_of
 from ...core.runtime.archives import Bounds, unpack
@@ -15,20 +15,36 @@ from ...core.runtime.errors import AlgoshelfError, DataError
 from ..aws import data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
-from . import results_file as storing
+from . import results_file
 
 # AWS kills a job that is to end so long after it has told it, and bills that time.
 STOPPING_SECONDS = 120.0
 # So many polls in a row may fail.
 PATIENCE = 60
-MOST_ARCHIVE_BYTES = 64 * 2**20
-BOUNDS = Bounds(contents=storing.MOST_BYTES)
+MAX_ARCHIVE_BYTES = 64 * 2**20
+BOUNDS = Bounds(contents=results_file.MAX_BYTES)
 
 Tell = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class RemoteRequest:
+    """What is asked for: instance types with numbers of hosts, seeds, and bounds.
+
+    ``max_cost`` is in USD, ``max_run`` in seconds; ``prices`` are of one instance for an hour.
+    """
+
+    pairs: Sequence[tuple[str, int]]
+    seeds: range
+    max_cost: float
+    max_run: float
+    parallel: int
+    prices: Mapping[str, float]
+    role: str | None
+
+
 @dataclass
-class HiredJob:
+class RemoteJob:
     """A training job that measures ``setting`` at ``place``, once for each of ``seeds``.
 
     ``start`` asks AWS for it. ``billed`` are seconds of one instance, None where they aren't known.
@@ -77,8 +93,8 @@ class HiredJob:
         }
 
 
-class Hiring:
-    """Remote runs: starts ``planned`` jobs in order, at most ``parallel`` at a time.
+class RemoteRuns:
+    """Runs ``planned`` in their order, ``parallel`` at once at most.
 
     A job starts only while what has been spent, the worst case of what is running and its own are
     within ``budget`` USD; one that never can is a failure of its runs, as is whatever else ends a
@@ -88,7 +104,7 @@ class Hiring:
     def __init__(
         self,
         account: Account,
-        planned: Sequence[HiredJob],
+        planned: Sequence[RemoteJob],
         command: str,
         *,
         budget: float,
@@ -104,7 +120,7 @@ class Hiring:
         self.keep = keep
         self.tell = tell
         self._waiting = list(planned)
-        self._running: list[HiredJob] = []
+        self._running: list[RemoteJob] = []
         self._asked_in_vain = 0
 
     @property
@@ -115,7 +131,7 @@ class Hiring:
     @property
     def records(self) -> list[Record]:
         """A record for each setting and place of which a run has ended."""
-        found: dict[tuple[int, Place], list[HiredJob]] = {}
+        found: dict[tuple[int, Place], list[RemoteJob]] = {}
         for job in self.jobs:
             if job.outcomes:
                 found.setdefault((id(job.setting), job.place), []).append(job)
@@ -159,7 +175,7 @@ class Hiring:
                 continue
             self._begin(self._waiting.pop(0))
 
-    def _begin(self, job: HiredJob) -> None:
+    def _begin(self, job: RemoteJob) -> None:
         self._running.append(job)  # at once: the request may arrive, and its answer be lost
         job.status, job.billed = "Starting", None
         try:
@@ -178,13 +194,13 @@ class Hiring:
         job.is_ours = True
         self.tell(f"{job}: training job {job.name} was started, at most {job.worst_case:.2f} USD")
 
-    def _give_up(self, job: HiredJob, reason: str) -> None:
+    def _give_up(self, job: RemoteJob, reason: str) -> None:
         """There is no such job of ours."""
         self._running.remove(job)
         job.status, job.billed = "Failed", 0.0
         self._fail(job, reason)
 
-    def _find_owner(self, job: HiredJob) -> None:
+    def _find_owner(self, job: RemoteJob) -> None:
         """Of a job whose start was not answered: who made the one of its name. Raises AwsError."""
         if not job.is_ours:
             job.is_ours = jobs.is_of_run(self.account, job.name, jobs.TRAINING)
@@ -221,7 +237,7 @@ class Hiring:
             if self._asked_in_vain >= PATIENCE:
                 raise failure
 
-    def _take(self, job: HiredJob, found: jobs.Job) -> None:
+    def _take(self, job: RemoteJob, found: jobs.Job) -> None:
         """The runs that the job has left; the others are failures, with its reason."""
         billed = "unknown time" if job.billed is None else f"{job.billed:g} s"
         note = (
@@ -256,7 +272,7 @@ class Hiring:
         if others and others[0] != facts["data"]:
             raise DataError("it read other data than the first job: they cannot be compared")
 
-    def _fail(self, job: HiredJob, reason: str) -> None:
+    def _fail(self, job: RemoteJob, reason: str) -> None:
         job.outcomes = [Outcome(Run(seed=seed, failure=reason), {}) for seed in job.seeds]
         self.tell(f"{job}: {reason}")
         self.keep(self.records)
@@ -307,14 +323,14 @@ def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:
     uri = f"{root}/{job.name}/output/output.tar.gz"
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         archive = Path(scratch, "output.tar.gz")
-        data.download(account, uri, archive, MOST_ARCHIVE_BYTES)
+        data.download(account, uri, archive, MAX_ARCHIVE_BYTES)
         names = unpack(archive, Path(scratch), _wanted, BOUNDS, uri)
         records = [name for name in names if _wanted(name)]
         if not records:
             raise DataError(f"{uri}: holds no record: there is no {RECORD} in it")
         path = Path(scratch, records[0])
         try:
-            (record,) = storing.read(path)
+            (record,) = results_file.read(path)
         except (AlgoshelfError, ValueError) as error:
             reason = str(error).replace(str(path), uri)
             raise DataError(f"{uri}: its record cannot be read: {reason}") from None
@@ -326,7 +342,7 @@ def collect(account: Account, job: jobs.Job, setting: Setting) -> Record:
 
 
 def _wanted(name: str) -> int:
-    return storing.MOST_BYTES if PurePosixPath(name).name == RECORD else 0
+    return results_file.MAX_BYTES if PurePosixPath(name).name == RECORD else 0
 
 
 def _reason(job: jobs.Job) -> str:

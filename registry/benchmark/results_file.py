@@ -12,7 +12,7 @@ from ...core.runtime.errors import InputError
 from ..files import write_text
 
 RESULTS = "results.jsonl"
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 
 
 def write(path: Path, records: Sequence[Record]) -> None:
@@ -27,8 +27,8 @@ def read(path: Path) -> list[Record]:
     """
     file = path / RESULTS if path.is_dir() else path
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise InputError(f"{file}: larger than {MOST_BYTES:,} bytes")
+        if file.stat().st_size > MAX_BYTES:
+            raise InputError(f"{file}: larger than {MAX_BYTES:,} bytes")
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None

@@ -10,7 +10,7 @@ import click
 from ...core.conformance import CHECKS, Battery, Finding
 from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from ..discovery import catalog
-from .flags import reserved
+from ..flags import reserved
 from .output import json_option, print_json
 
 

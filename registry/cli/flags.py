@@ -1,160 +1,24 @@
-"""The options of all commands: how they are declared, parsed and shown, and reserved names.
-
-A command that takes an algorithm's own flags (``train NAME``, ``sagemaker tune NAME``, …) has each
-channel and each hyperparameter as a flag, beside those that are listed here. ``reserved`` reads
-from the commands as they are which names are taken.
-"""
+"""The options of the commands: how they are made of ``registry/flags.py``, written and read."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, Callable, Iterator, Mapping, Sequence, TypeVar
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
-from ...core.algorithm.base import Objective
-from ...core.algorithm.hyperparameters import Hyperparameters
 from ...core.data.reading import FLAGS as READING_FLAGS
-from ...core.runtime.devices import DISTRIBUTED_STORES, FORMS, STORES
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
-from ...core.training import parse_duration
+from ...core.training.run import parse_duration
+from .. import flags
 from ..discovery import Entry, catalog
+from ..flags import Row, Table
 from .output import SuggestingGroup
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-# Name, form of the value, meaning. Their values stay text until all faults can be told at once.
-Table = Sequence["tuple[str, str, str]"]
-
-RUN_FLAGS = (
-    ("--devices", "D", f"Devices to train on: {FORMS}. [default: auto]"),
-    (
-        "--hosts",
-        "N",
-        "Number of training processes on this machine, which exchange gradients through MXNet's "
-        "parameter server. [default: 1; in a SageMaker job, one per host]",
-    ),
-    (
-        "--peer-timeout",
-        "TIME",
-        "With several hosts: end the job when a host has sent nothing for this time. [default: 5m]",
-    ),
-    (
-        "--kvstore",
-        "K",
-        "MXNet KVStore that sums the gradients: auto, "
-        f"{', '.join(STORES + DISTRIBUTED_STORES)}. [default: auto]",
-    ),
-    (
-        "--gradient-compression",
-        "T",
-        "Send each gradient as 2 bits (-T, 0 or T); the rounding error is added to the next "
-        "step's gradient. [default: off]",
-    ),
-    (
-        "--checkpoints",
-        "DIR",
-        "Folder for checkpoints. A training that was interrupted resumes from the newest one.",
-    ),
-    (
-        "--checkpoint-every",
-        "TIME",
-        "Time between checkpoints within an epoch, such as 90s, 10m or 1h; each epoch ends with "
-        "one. [default: 10m]",
-    ),
-    (
-        "--max-runtime",
-        "TIME",
-        "End the training after this time, such as 90s, 10m or 1h, and save the model.",
-    ),
-    ("--metrics", "FILE", "Also write the metrics to FILE, one JSON object per line."),
-    ("--target-metric", "VALUE", "End the training when the objective metric reaches VALUE."),
-)
-TUNE_FLAGS = (
-    (
-        "--trials",
-        "N",
-        "Total number of trainings, including those that earlier runs or other processes did. "
-        "[default: 20]",
-    ),
-    (
-        "--parallel",
-        "N",
-        "Number of trainings at the same time; they share the CPU cores. [default: 1]",
-    ),
-    (
-        "--max-runtime",
-        "TIME",
-        "End the search after this time, such as 90s, 10m or 1h, and keep its results.",
-    ),
-    (
-        "--storage",
-        "FILE",
-        "Database of the trials. The same command resumes from it, and several processes may "
-        "share it. [default: OUTPUT.db]",
-    ),
-    (
-        "--output",
-        "DIR",
-        "Folder for the best model; the report is written to DIR-report. "
-        "[default: models/NAME-tuned]",
-    ),
-    ("--seed", "N", "Random seed of the search and of every training. [default: 1]"),
-    (
-        "--repeats",
-        "N",
-        "Number of other seeds with which the best and the default hyperparameters are trained "
-        "again, to tell an improvement from chance. [default: 4]",
-    ),
-)
-BENCHMARK_FLAGS = (
-    ("--devices", "LIST", f"What to compare, with commas between: {FORMS} [default: auto]"),
-    ("--batch-sizes", "LIST", "And of these batch sizes [default: the algorithm's]"),
-    (
-        "--target-metric",
-        "[NAME=]VALUE",
-        "A run ends when the objective reaches VALUE, and the time to it is measured.",
-    ),
-    ("--repeats", "N", "Runs of each setting, with the seeds 1 to N [default: 5]"),
-    ("--output", "DIR", "A new folder for results and report [default: benchmarks/NAME]"),
-    ("--connections", "LIST", "With --serving: how many at once [default: 1,4,16]"),
-    ("--seconds", "S", "With --serving: how long each load lasts [default: 5]"),
-)
-INSTANCES = (
-    "--instances",
-    "LIST",
-    "Measure in SageMaker training jobs on these, such as ml.m5.xlarge,ml.g5.xlarge; what follows "
-    "speaks of them.",
-)
-# Of a benchmark, what speaks of SageMaker alone.
-HIRING_FLAGS = (
-    ("--hosts", "LIST", "How many of each, with commas between [default: 1]"),
-    ("--max-cost", "USD", "No job is started that may bring the cost of all above this."),
-    ("--max-run", "TIME", "AWS ends a job after this time, such as 90m, 8h [default: 1h]"),
-    ("--parallel", "N", "How many jobs at once, at most [default: 2]"),
-    ("--price", "TYPE=USD", "An hour's price, where the table has none; several with commas"),
-    ("--role", "ROLE", "What the jobs act as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
-)
-JOB_FLAGS = (
-    ("--instance", "TYPE", "What to train on, such as ml.m5.xlarge or ml.g5.xlarge"),
-    ("--hosts", "N", "How many of them, over MXNet's parameter server [default: 1]"),
-    ("--max-run", "TIME", "AWS ends the job after this time, such as 90m, 8h [default: 4h]"),
-    ("--max-wait", "TIME", "With --spot: and with all interruptions [default: twice --max-run]"),
-    ("--volume", "GB", "The disk of each [default: 30, or what the data needs]"),
-    ("--role", "ROLE", "What the job acts as: an ARN or a name [default: $ALGOSHELF_ROLE]"),
-    ("--image", "URI", "An image of your own (`package --as container`) in place of AWS's"),
-    ("--output", "S3", "Where all goes [default: s3://sagemaker-REGION-ACCOUNT/algoshelf]"),
-    ("--name", "NAME", "Of the job [default: the algorithm's, with the time]"),
-    ("--seed", "N", "The same seed, the same model [default: 1]"),
-)
-TUNING_JOB_FLAGS = (
-    ("--jobs", "N", "How many trainings in all [default: 10]"),
-    ("--parallel", "N", "How many at once [default: 1]"),
-)
-
 
 OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 # The headings of --help in their order, each with the options below it. A channel is below Data,
@@ -164,6 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         DATA: ("test",),
         "Requests": (
             *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
+            *("outputs", "capture", "capture_percent"),
             *("max_payload", "max_examples", "max_batch", "max_delay", "max_queue", "timeout"),
         ),
         "Reading tables and texts": tuple(name for name, _, _ in READING_FLAGS),
@@ -176,13 +41,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Network": ("host", "port", "allowed_hosts", "token_file"),
         "Hardware": (
             *("instance", "instances", "devices", "workers", "hosts", "volume", "spot"),
+            *("count", "scaling", "serverless"),
             *("peer_timeout", "kvstore", "gradient_compression"),
         ),
         "AWS": (
             *("name", "role", "image", "max_run", "max_wait", "max_cost", "price", "region"),
-            *("profile", "bucket_owner"),
+            *("profile", "bucket_owner", "ttl"),
         ),
-        "Output": ("output", "metrics", "plot", "force"),
+        "Rollout": ("steps", "bake", "errors", "limits", "only"),
+        "Output": ("output", "metrics", "plot", "force", "wait"),
         OTHER: ("dry_run", "yes", "as_json", "help"),
         HYPERPARAMETERS: (),
     }
@@ -222,8 +89,7 @@ def whole(least: int = 0, most: int | None = None) -> Parsed:
     return Parsed("integer", parse, f"a whole number {upwards}")
 
 
-def parse_above_0(text: str) -> float:
-    """A finite number above 0; raises ValueError."""
+def _parse_above_0(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError(text)
@@ -236,7 +102,7 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
-ABOVE_0 = Parsed("float", parse_above_0, "a number above 0")
+ABOVE_0 = Parsed("float", _parse_above_0, "a number above 0")
 SIZE = Parsed("size", parse_size, "a size such as 6MB")
 DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
 PATH = Parsed("path", _parse_path, "a path")
@@ -249,7 +115,19 @@ def flag(name: str) -> str:
 
 def options(table: Table) -> list[click.Parameter]:
     """The flags of a table, whose values stay text."""
-    return [click.Option([name], metavar=kind, help=text) for name, kind, text in table]
+    return [click.Option([row[0]], **_settings(row)) for row in table]
+
+
+def option(row: Row, **more: Any) -> Callable[[Command], Command]:
+    """The flag of a row of a table, for a command's function."""
+    return click.option(row[0], **_settings(row), **more)
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    name, kind, text = row
+    if kind:
+        return {"metavar": kind, "help": text}
+    return {"is_flag": True, "default": "/--no-" in name, "help": text}
 
 
 def channel_options(entry: Entry) -> list[click.Parameter]:
@@ -272,41 +150,28 @@ def hyperparameter_options(entry: Entry) -> list[click.Parameter]:
     ]
 
 
-def account_options(command: Command) -> Command:
-    """``--region`` and ``--profile``."""
-    for option in (
-        click.option("--profile", metavar="NAME", help="Profile in your AWS configuration."),
-        click.option("--region", metavar="R", help="AWS region. [default: as configured]"),
-    ):
-        command = option(command)
-    return command
-
-
 def _parse_owner(text: str) -> str:
     if text not in ("", "any") and not (len(text) == 12 and text.isascii() and text.isdecimal()):
         raise ValueError
     return text
 
 
-bucket_option = click.option(
-    "--bucket-owner",
+def account_options(command: Command) -> Command:
+    """``--region`` and ``--profile``."""
+    return option(flags.REGION)(option(flags.PROFILE)(command))
+
+
+bucket_option = option(
+    flags.BUCKET_OWNER,
     type=Parsed("owner", _parse_owner, "the 12 digits of an account, or any"),
     default="",
-    metavar="ACCOUNT",
-    help="Account that must own the buckets of s3://… paths, or any. [default: your own]",
 )
+dry_run_option = option(flags.DRY_RUN)
 
 
 def acting_options(command: Command) -> Command:
     """``--dry-run`` and ``--yes``, of whatever creates, changes or ends something."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option(
-            "--dry-run", is_flag=True, help="Print the requests to AWS without sending them."
-        ),
-    ):
-        command = option(command)
-    return command
+    return dry_run_option(option(flags.YES)(command))
 
 
 class SectionedCommand(click.Command):
@@ -378,47 +243,6 @@ def unknown_flags(ctx: click.Context) -> list[str]:
             faults.append(f"{word!r}: unexpected argument")
         previous = word
     return faults
-
-
-@lru_cache(maxsize=1)
-def reserved() -> Mapping[str, str]:
-    """The names that no channel and no hyperparameter may have, each with the flag that has it.
-
-    They are read from the commands that take an algorithm's flags, made for one that has none: in
-    whatever form a flag is given (``--no-wait``, ``-q``), and as click calls its value.
-    """
-    from . import cli
-
-    found: dict[str, str] = {}
-    for title, command in _of_algorithms(cli, ""):
-        for option in command.get_params(click.Context(command)):
-            for written in _written(option):
-                told = f"{written} of `{title}`"
-                found.setdefault(written.lstrip("-").replace("-", "_"), told)
-                found.setdefault(str(option.name), told)
-    return MappingProxyType(found)
-
-
-def _of_algorithms(group: click.Group, title: str) -> Iterator[tuple[str, click.Command]]:
-    """What the commands that take an algorithm's flags are called, and each for one without any."""
-    if isinstance(group, AlgorithmGroup):
-        yield title, group.make(_BARE)
-        return
-    ctx = click.Context(group)
-    for name in group.list_commands(ctx):
-        command = group.get_command(ctx, name)
-        if isinstance(command, click.Group):
-            yield from _of_algorithms(command, f"{title} {name}".strip())
-
-
-_BARE = Entry(
-    algorithm=SimpleNamespace(  # type: ignore[arg-type]
-        name="NAME", summary="", channels=(), Hyperparameters=Hyperparameters,
-        objective=Objective("", maximize=False),
-    ),
-    distribution="",
-    version="",
-)  # fmt: skip
 
 
 def _written(option: click.Parameter) -> list[str]:

@@ -30,9 +30,9 @@ from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MOST_IN_MATRIX
 from ..discovery import opened
 from .flags import PATH, SectionedCommand
-from .output import console, figure, json_option, print_json, print_table, write_answer
+from .output import console, figure, json_option, print_json, print_table, say, write_answer
 from .plots import check_plot, save_plot
-from .reading import reading_options, say, taken
+from .reading import reading_options, taken
 
 STDIN = "-"
 MOST_INPUT_BYTES = 2**30

@@ -64,6 +64,11 @@ def figure(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(text, err=True)
+
+
 def print_json(document: Any) -> None:
     """The one JSON document on stdout: in ASCII, which every encoding of a terminal leaves alone.
 

@@ -35,8 +35,3 @@ def written(reading: Reading) -> str:
     return "".join(
         f" {flag(name)} {shlex.quote(value)}" for name, value in reading.written().items()
     )
-
-
-def say(text: str) -> None:
-    """Tell what is assumed, on stderr."""
-    click.echo(text, err=True)

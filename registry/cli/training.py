@@ -25,9 +25,9 @@ from ...core.training.cluster import is_worker
 from ...core.training.launch import run_host, run_hosts
 from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Reporters
 from ..discovery import Entry, catalog
+from ..flags import MODEL_FLAGS, RUN_FLAGS
 from ..lacking import check_installed
 from .flags import (
-    RUN_FLAGS,
     AlgorithmCommand,
     AlgorithmGroup,
     channel_options,
@@ -37,7 +37,7 @@ from .flags import (
     parse_above_0,
     unknown_flags,
 )
-from .output import figure, json_option, print_json, reporter
+from .output import figure, json_option, print_json, reporter, say
 from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")
@@ -48,20 +48,7 @@ def train_command(entry: Entry) -> click.Command:
     """The command that trains ``entry``."""
     algorithm = entry.algorithm
     parameters = channel_options(entry)
-    parameters += [
-        click.Option(
-            ["--output"],
-            metavar="DIR",
-            help=f"Folder for the trained model. [default: {OUTPUT / algorithm.name}]",
-        ),
-        click.Option(
-            ["--seed"],
-            metavar="N",
-            default="1",
-            help="Random seed; the same seed gives the same model, byte for byte. [default: 1]",
-        ),
-    ]
-    parameters += options(RUN_FLAGS)
+    parameters += options((*MODEL_FLAGS, *RUN_FLAGS))
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
@@ -142,17 +129,13 @@ def _start_hosts(count: str | None, output: Path) -> None:
     there = container.hosts() if count is None else None
     command = [sys.executable, "-m", "algoshelf.registry.cli", *sys.argv[1:]]
     if there is not None and len(there.names) > 1:
-        code = run_host(command, there, _say)
+        code = run_host(command, there, say)
     elif count is not None and int(count) > 1:
-        code = run_hosts(command, int(count), _say)
+        code = run_hosts(command, int(count), say)
     else:
         return
     remove_leftovers(output)
     sys.exit(code)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _listeners(
@@ -211,7 +194,7 @@ def _checked(
         faults.append(f"--hosts: expected a whole number from 1 to 99, got {hosts!r}")
     seed = 0
     try:
-        seed = parse_seed(given["seed"])
+        seed = parse_seed(given.get("seed", "1"))
     except ValueError as error:
         faults.append(f"--seed: {error}")
     run_options, wrong = _run_options(given)

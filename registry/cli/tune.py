@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
@@ -13,13 +13,12 @@ import click
 from ...core.algorithm.channels import check_channels
 from ...core.algorithm.hyperparameters import Search
 from ...core.algorithm.search_space import Range, tunable
-from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError, TrainingError
 from ...core.training import parse_duration, parse_seed
 from ..discovery import Entry
+from ..flags import TUNE_FLAGS, VARY
 from ..lacking import check_installed
 from .flags import (
-    TUNE_FLAGS,
     AlgorithmCommand,
     AlgorithmGroup,
     channel_options,
@@ -31,12 +30,13 @@ from .flags import (
 from .output import json_option, print_json, reporter
 from .reading import reading_parameters, taken
 from .training import OUTPUT
+from .values import Values
 
 if TYPE_CHECKING:
     from ..tuning.plan import Plan
     from ..tuning.tuner import Result, Tuner
 
-MOST_TRIALS, MOST_PARALLEL, MOST_REPEATS = 10_000, 256, 20
+MAX_TRIALS, MAX_PARALLEL, MAX_REPEATS = 10_000, 256, 20
 
 
 def tune_command(entry: Entry) -> click.Command:
@@ -44,17 +44,16 @@ def tune_command(entry: Entry) -> click.Command:
     ranges = tunable(entry.algorithm.Hyperparameters)
     parameters = channel_options(entry)
     parameters += options(TUNE_FLAGS)
-    parameters += [
+    name, form, meaning = VARY
+    known = "; ".join(f"{each.name} {each}" for each in ranges)
+    parameters.append(
         click.Option(
-            ["--vary"],
-            metavar="NAME[=RANGE]",
+            [name],
+            metavar=form,
             multiple=True,
-            help="Hyperparameter to tune, with its range: LOW..HIGH, LOW..HIGH:log (logarithmic "
-            "scale) or a list A,B,C. May be repeated; then only these are tuned. [default: "
-            + "; ".join(f"{each.name} {each}" for each in ranges)
-            + "]",
+            help=f"{meaning} [default: {known}]",
         )
-    ]
+    )
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
@@ -182,40 +181,20 @@ def _plan(
     ]
     inside = output.resolve() in storage.resolve().parents
     faults += [f"--storage: must not be inside the model folder {output}"] if inside else []
-    counts: dict[str, int] = {}
-    for name, default, least, most in (
-        ("trials", "20", 1, MOST_TRIALS),
-        ("parallel", "1", 1, MOST_PARALLEL),
-        ("repeats", "4", 0, MOST_REPEATS),
-    ):
-        text = given.get(name, default)
-        if not re.fullmatch("[0-9]{1,6}", text) or not least <= int(text) <= most:
-            faults.append(f"--{name}: expected a whole number from {least} to {most}, got {text!r}")
-        else:
-            counts[name] = int(text)
-    seed, runtime = 0, None
-    try:
-        seed = parse_seed(given.get("seed", "1"))
-    except ValueError as error:
-        faults.append(f"--seed: {error}")
-    if "max_runtime" in given:
-        try:
-            runtime = parse_duration(given["max_runtime"])
-        except ValueError:
-            faults.append(
-                f"--max-runtime: expected a time such as 90s, 10m, 1h, got {given['max_runtime']!r}"
-            )
-    paths: dict[str, Path] = {}
-    try:
-        own = {name: Path(given[name]) for name in channels if given.get(name)}
-        paths = check_channels(algorithm.channels, own or algorithm.sample())
-    except InputError as error:
-        faults += error.faults
-    reading = Reading()
-    try:
-        reading = taken(given)
-    except InputError as error:
-        faults += error.faults
+    values = Values(given, faults)
+    counts = {
+        name: values.whole(name, default, most, least)
+        for name, default, least, most in (
+            ("trials", 20, 1, MAX_TRIALS),
+            ("parallel", 1, 1, MAX_PARALLEL),
+            ("repeats", 4, 0, MAX_REPEATS),
+        )
+    }
+    seed = values.read("seed", parse_seed, 1)
+    runtime = values.read("max_runtime", _parse_runtime)
+    own = {name: Path(given[name]) for name in channels if given.get(name)}
+    paths = values.attempt(partial(check_channels, algorithm.channels, own or algorithm.sample()))
+    reading = values.attempt(partial(taken, given))
     fixed = {name: given[name] for name in names if name in given}
     ranges: list[Range] = []
     try:
@@ -242,6 +221,13 @@ def _plan(
         reading=reading,
         **counts,
     )
+
+
+def _parse_runtime(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise ValueError(f"expected a time such as 90s, 10m, 1h, got {text!r}") from None
 
 
 def _searched(

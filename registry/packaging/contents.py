@@ -28,7 +28,7 @@ OWN = "algoshelf"
 PYTHON = (3, 8)
 PYTHON_VERSION = "3.8.10"
 COMPILED = (".so", ".pyd", ".dylib")
-MOST_BYTES = 256 * 2**20  # of code; it is fetched and unpacked by every host of every job
+MAX_BYTES = 256 * 2**20  # of code; it is fetched and unpacked by every host of every job
 
 
 def distribution_of(entry: Entry) -> metadata.Distribution:
@@ -111,10 +111,10 @@ def _check_portable(files: Files) -> None:
         if path.endswith(COMPILED)
     ]
     size = sum(size_of(content) for content in files.values())
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         largest = max(files, key=lambda path: size_of(files[path]))
         faults.append(
-            f"the package would have {size:,} bytes, more than {MOST_BYTES:,}; the largest file "
+            f"the package would have {size:,} bytes, more than {MAX_BYTES:,}; the largest file "
             f"is {largest}: give data as a channel"
         )
     if faults:

@@ -20,7 +20,7 @@ INFERENCE = "inference.py"  # the module that AWS's serving toolkit imports unle
 MODEL_ARCHIVE = "model.tar.gz"
 STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
 TOOLS = ["pip", "setuptools"]  # of a new environment, whose own are as old as its Python
-MOST_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
+MAX_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
 
 
 def script(entry: Entry, target: Path, *, offline: bool = False) -> Files:
@@ -43,8 +43,8 @@ def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = Fal
     entry.algorithm.check(entry.algorithm.artifact(artifact.folder))
     files: Files = {name: artifact.folder / name for name in (METADATA, PARAMETERS, SYMBOL)}
     size = sum(size_of(content) for content in files.values())
-    if size > MOST_MODEL_BYTES:
-        raise InputError(f"{artifact.folder}: has {size:,} bytes, more than {MOST_MODEL_BYTES:,}")
+    if size > MAX_MODEL_BYTES:
+        raise InputError(f"{artifact.folder}: has {size:,} bytes, more than {MAX_MODEL_BYTES:,}")
     code = _source(entry, INFERENCE, offline)
     files.update({f"code/{path}": content for path, content in code.items()})
     writing.write_archive(target, MODEL_ARCHIVE, files)

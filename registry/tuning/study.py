@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 60
 COMPLETE_BEFORE_PRUNING = 5
 # What was tried is not tried again: so often another is drawn, and then one of what is left, where
 # all that the ranges hold is no more than this.
-MOST_DRAWS, MOST_VALUES = 10, 10_000
+MAX_DRAWS, MAX_VALUES = 10, 10_000
 DEFINITION, NOT_GIVEN = "definition", "not given"
 # User attributes of a trial.
 OWNER, ASKED, DEFAULT = "owner", "asked", "default"
@@ -226,7 +226,7 @@ class Trials:
             if trial.state not in (TrialState.WAITING, TrialState.FAIL)
         ]
         rng = random.Random(f"{self.seed} {place}")
-        for _ in range(MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             sampler = optuna.samplers.TPESampler(seed=rng.randrange(2**32), constant_liar=True)
             draft = optuna.create_study(direction=self.study.direction, sampler=sampler)
             draft.add_trials(known)
@@ -237,7 +237,7 @@ class Trials:
                 return dict(trial.params)
         values = [each.values() for each in self.ranges]
         finite = [those for those in values if those is not None]
-        if len(finite) < len(values) or math.prod(map(len, finite)) > MOST_VALUES:
+        if len(finite) < len(values) or math.prod(map(len, finite)) > MAX_VALUES:
             return dict(trial.params)
         names = [each.name for each in self.ranges]
         every = [dict(zip(names, chosen)) for chosen in itertools.product(*finite)]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from statistics import mean, stdev
 from typing import Mapping, Sequence
 
 from ...core.algorithm.base import Objective
+from ..statistics import mean_interval
 from .study import Outcome
 
-# Student's t, two-sided 95 %, by degrees of freedom from 1; beyond these the normal one will do.
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-        2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)  # fmt: skip
-NORMAL_95 = 1.96
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,9 @@ def on_test(metric: str, of_default: Mapping[int, Outcome], of_best: Mapping[int
 
 
 def _difference(differences: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """The mean and its 95 % confidence interval, by Student's t."""
-    count, middle = len(differences), mean(differences)
-    t = T_95[count - 2] if count - 2 < len(T_95) else NORMAL_95
-    margin = t * stdev(differences) / math.sqrt(count)
-    return middle, (middle - margin, middle + margin)
+    """The mean and its confidence interval."""
+    middle, reach = mean_interval(differences, CONFIDENCE)
+    return middle, (middle - reach, middle + reach)
 
 
 def _said(metric: str, middle: float, interval: tuple[float, float]) -> str:

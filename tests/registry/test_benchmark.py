@@ -15,10 +15,11 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import pytest
 from algoshelf.core.benchmark import Figure, Objective, Place, Point, Record, Run
-from algoshelf.registry.benchmark.compare import compare, ratio_of, student_quantile
+from algoshelf.registry.benchmark.compare import compare, ratio_of
 from algoshelf.registry.benchmark.figures import FIGURES
 from algoshelf.registry.benchmark.page import page
 from algoshelf.registry.benchmark.serving import measure_serving
+from algoshelf.registry.statistics import student_quantile
 
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.conftest import Site
@@ -157,7 +158,7 @@ def test_time_to_target_is_when_the_first_report_reached_it(algoshelf: Algoshelf
     assert done.json["output"] == "benchmarks/kmeans"
     again = algoshelf("benchmark", "kmeans", "--repeats", 1)
     assert again.code == 2
-    assert "benchmarks/kmeans: is there already" in again.stderr
+    assert "benchmarks/kmeans: exists already" in again.stderr
     (algoshelf.folder / "afile").write_text("mine")
     below = algoshelf("benchmark", "kmeans", "--repeats", 1, "--output", "afile/out")
     assert below.code == 2
@@ -174,10 +175,10 @@ def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> 
         "--devices: expected a list of auto",
         "--batch-size: expected a whole number from 1 to 65536, got 'x'",
         "--epochs: expected a whole number from 1",
-        "mnist-cnn is judged by validation:accuracy, not by 'train:loss'",
+        "the objective of mnist-cnn is validation:accuracy, not 'train:loss'",
         "--target-metric: expected a number, got 'low'",
         "--repeats: expected a whole number from 1 to 100, got '0'",
-        "--seconds: is for --serving alone",
+        "--seconds: belongs to --serving",
         "--batch-size: no such option (did you mean '--batch-sizes'?)",
     ):
         assert fault in done.stderr
@@ -186,7 +187,7 @@ def test_all_faults_of_a_command_line_are_told_at_once(algoshelf: Algoshelf) -> 
 def test_a_target_that_no_accuracy_has_is_refused(algoshelf: Algoshelf) -> None:
     done = algoshelf("benchmark", "mnist-cnn", "--target-metric", 95)
     assert done.code == 2
-    assert "--target-metric: validation:accuracy is from 0 to 1, got 95" in done.stderr
+    assert "expected a number from 0 to 1 for validation:accuracy, got 95" in done.stderr
 
 
 def test_what_cannot_be_trained_ends_the_measurement(algoshelf: Algoshelf, tmp_path: Path) -> None:
@@ -304,7 +305,7 @@ def test_dollars_are_the_hours_to_the_target_with_setting_up() -> None:
 
 
 def test_the_page_names_the_cheapest_and_the_fastest_and_marks_the_front() -> None:
-    hired = [
+    remote = [
         record([{"seconds_to_target": seconds}], Place(instance_type=name, dollars_an_hour=price))
         for name, seconds, price in (
             ("ml.slow", 3600.0, 1.0),
@@ -313,7 +314,7 @@ def test_the_page_names_the_cheapest_and_the_fastest_and_marks_the_front() -> No
             ("ml.worst", 4000.0, 30.0),
         )
     ]
-    html = page(hired)
+    html = page(remote)
     assert "Cheapest to the target: ml.slow, cpu, batch 64, $1.00." in html
     assert "Fastest to the target: ml.fast, cpu, batch 64, 360 s." in html
     assert "Pareto front: ml.slow, cpu, batch 64; ml.fast, cpu, batch 64." in html
@@ -474,7 +475,7 @@ def test_another_place_is_said() -> None:
 
 
 def test_instances_of_two_types_are_two_lines_of_the_scaling_plot() -> None:
-    hired = [
+    remote = [
         record(
             [{"throughput": 100.0 * speed}],
             Place(instance_type=name, instances=count),
@@ -484,7 +485,7 @@ def test_instances_of_two_types_are_two_lines_of_the_scaling_plot() -> None:
             ("ml.a", 1, 1.0), ("ml.a", 2, 1.9), ("ml.b", 1, 4.0), ("ml.b", 2, 5.0),
         )
     ]  # fmt: skip
-    html = page(hired)
+    html = page(remote)
     (plot,) = (d for d in drawings(html) if d.findtext("title") == "scaling")
     lines = [e for e in plot if e.tag == "path" and "line" in e.attrib["class"]]
     assert len(lines) == 2

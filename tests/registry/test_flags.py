@@ -10,7 +10,8 @@ from algoshelf.core.algorithm import declaration
 from algoshelf.core.conformance import check_algorithm
 from algoshelf.registry import catalog
 from algoshelf.registry.cli import cli
-from algoshelf.registry.cli.flags import AlgorithmGroup, reserved
+from algoshelf.registry.cli.flags import AlgorithmGroup
+from algoshelf.registry.flags import reserved
 
 from tests.conftest import InProcess
 from tests.registry.conftest import Site
@@ -48,12 +49,12 @@ def groups(group: click.Group, title: str = "") -> Iterator[tuple[str, Algorithm
 
 
 def flags_of(command: click.Command) -> set[str]:
-    """Each flag as it may be written, and as click calls its value."""
+    """Each flag as it may be written, and as click calls its value, if a plugin could say so."""
     found = set()
     for option in command.get_params(click.Context(command)):
         written = [*option.opts, *option.secondary_opts]
         found |= {str(option.name), *(each.lstrip("-").replace("-", "_") for each in written)}
-    return found
+    return set(filter(declaration.FLAG.fullmatch, found))
 
 
 @pytest.mark.parametrize("entry", ALGORITHMS, ids=lambda entry: entry.algorithm.name)

@@ -156,8 +156,8 @@ def sdk(able: None) -> Path:
 
 @pytest.fixture(scope="session")
 def java() -> None:
-    if shutil.which("java") is None:
-        pytest.skip("multi-model-server needs Java (Debian: apt-get install openjdk-17-jre)")
+    if containers.missing_java():
+        pytest.skip(f"multi-model-server needs Java: {containers.missing_java()}")
 
 
 @pytest.fixture(scope="session")

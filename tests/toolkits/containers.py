@@ -69,6 +69,11 @@ def missing() -> str:
         return f"namespaces cannot be made: {trial.log}" if trial.wait() else ""
 
 
+def missing_java() -> str:
+    """Why AWS's model server cannot run here; empty where it can."""
+    return "" if shutil.which("java") else "there is no java (Debian: apt-get install default-jre)"
+
+
 @dataclass(frozen=True)
 class Host:
     """A host: its name in the job, its network namespace (or "", this machine's) and address."""
@@ -209,3 +214,7 @@ class Container:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":  # for `make toolkits-lack`
+    print("\n".join(filter(None, (missing(), missing_java()))), end="")

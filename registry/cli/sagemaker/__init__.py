@@ -11,19 +11,12 @@ import click
 
 from ..output import SuggestingGroup
 
-COMMANDS = {
-    "train": "jobs",
-    "transform": "jobs",
-    "tune": "jobs",
-    "status": "jobs",
-    "logs": "jobs",
-    "deploy": "endpoints",
-    "update": "endpoints",
-    "list": "endpoints",
-    "delete": "endpoints",
-    "sweep": "endpoints",
-    "cost": "cost",
-}
+COMMANDS = (
+    "train", "transform", "tune", "status", "logs",
+    "deploy", "update", "list", "delete", "sweep", "cost",
+)  # fmt: skip
+# The module of a command that is not called as its module is.
+MODULES = {"list": "listing", "sweep": "delete"}
 
 
 class LazyGroup(SuggestingGroup):
@@ -35,7 +28,7 @@ class LazyGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"{__name__}.{MODULES.get(cmd_name, cmd_name)}")
         command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -43,4 +36,4 @@ class LazyGroup(SuggestingGroup):
 
 @click.group(cls=LazyGroup)
 def sagemaker() -> None:
-    """Train, deploy and clean up on Amazon SageMaker."""
+    """Train, tune and deploy on Amazon SageMaker, see what it costs, and clean up."""

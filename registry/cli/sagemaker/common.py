@@ -10,7 +10,10 @@ from typing import Any, Iterator, Sized
 import click
 
 from ....core.runtime.errors import InputError
+from ...aws import prices
 from ...aws.account import Account
+from ...aws.prices import Price
+from ..output import say
 
 
 @contextmanager
@@ -38,8 +41,20 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InputError(f"{question}: nobody is here to ask: give --yes, or --dry-run to look")
+        raise InputError(
+            f"{question} There is no terminal to ask on: give --yes to agree, or --dry-run to see "
+            "what would be sent"
+        )
     click.confirm(question, abort=True, err=True)
+
+
+def say_price(price: Price | None, instance: str, region: str) -> str:
+    """Tell what an hour costs; the same in a few words, for a question."""
+    if price is None:
+        say(prices.unknown(instance, region))
+        return "a price that is unknown"
+    say(f"Each {instance} costs {price}.")
+    return f"{price.usd:g} USD an hour"
 
 
 def _shown(value: object) -> str:

@@ -21,12 +21,25 @@ REGION_VARIABLE = "AWS_DEFAULT_REGION"  # as boto3
 @click.command()
 @click.argument("names", nargs=-1, metavar="[INSTANCE ...]")
 @click.option(
-    "--region", metavar="R", help=f"The AWS region [default: {REGION_VARIABLE} or {DEFAULT_REGION}]"
-)
-@click.option("--profile", metavar="NAME", help="The profile of AWS's configuration, to refresh")
-@click.option("--hosts", type=whole(1), default=1, show_default=True, help="How many instances")
-@click.option("--max-run", type=DURATION, default="1h", show_default=True, help="Of the worst case")
-@click.option("--refresh", is_flag=True, help="First read AWS's price list, with your credentials.")
+    "--region", metavar="REGION",
+    help=f"The AWS region. [default: ${REGION_VARIABLE}, or {DEFAULT_REGION}]",
+)  # fmt: skip
+@click.option(
+    "--profile", metavar="NAME",
+    help="With --refresh: the profile of your AWS configuration to sign in with.",
+)  # fmt: skip
+@click.option(
+    "--hosts", type=whole(1), default=1, show_default=True,
+    help="The number of instances in the worst case.",
+)  # fmt: skip
+@click.option(
+    "--max-run", type=DURATION, default="1h", show_default=True,
+    help="The time that they run in the worst case, such as 90m or 8h.",
+)  # fmt: skip
+@click.option(
+    "--refresh", is_flag=True,
+    help="First read the prices of the region from AWS, with your credentials.",
+)  # fmt: skip
 @json_option
 def cost(
     names: tuple[str, ...],
@@ -37,10 +50,10 @@ def cost(
     refresh: bool,
     as_json: bool,
 ) -> None:
-    """What each INSTANCE costs in USD an hour, and at most; without any, all of known price.
+    """Show what each INSTANCE type costs in USD an hour, and in the worst case.
 
-    The worst case is so many hosts for as long as --max-run. Storage and traffic come on top. A
-    price that no source gives is unknown: --refresh asks AWS.
+    Without INSTANCE, all types with a known price are shown. In the worst case, all --hosts run
+    for --max-run. Storage and traffic are billed on top. --refresh asks AWS for unknown prices.
     """
     chosen = [instances.find(name) for name in names]
     if refresh:

@@ -848,7 +848,7 @@ def test_a_serverless_endpoint_moves_at_once_and_back(
     assert left(aws) == before
     result = run(*UPDATE, "--json")
     assert result.code == 0, result.err
-    assert "a serverless endpoint: it moves at once" in result.err
+    assert "a serverless endpoint, and moves in one step" in result.err
     assert [step["percent"] for step in result.json["steps"]] == [100]
     assert len(left(aws)) == 3
 

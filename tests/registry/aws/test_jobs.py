@@ -390,8 +390,8 @@ def test_who_loses_sight_of_a_job_is_told_that_it_is_billed(aws: Aws) -> None:
     aws.answers["DescribeTrainingJob"] = lost
     result = aws(*TRAIN, "--role", role, "--name", "iris", "--yes")
     assert str(result.exception) == "no network"
-    assert "the job goes on, and is billed" in result.stderr
-    assert "`algoshelf sagemaker delete iris --region us-east-1` to end it" in result.stderr
+    assert "The job goes on, and is billed" in result.stderr
+    assert "`algoshelf sagemaker delete iris --region us-east-1` stops it" in result.stderr
 
 
 def test_a_job_that_ran_out_of_time_has_not_ended_well(aws: Aws) -> None:

@@ -159,7 +159,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_output(client: Any, tmp_p
         '{"sources": {"s": {"what": "x", "date": "soon"}}, "prices": [["r", "n", "u", 1, "s"]]}',
         '{"sources": {"s": {"what": 1, "date": ""}}, "prices": [["r", "n", "u", 1, "s"]]}',
         "[" * 100_000,
-        " " * (prices.MOST_BYTES + 1),
+        " " * (prices.MAX_BYTES + 1),
     ],
     ids=lambda body: f"{body[:60]!r}",
 )

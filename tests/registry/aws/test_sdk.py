@@ -17,7 +17,7 @@ from algoshelf import registry
 from algoshelf.core.algorithm.hyperparameters import Search
 from algoshelf.core.runtime.errors import ArtifactError, InputError
 from algoshelf.core.training.reporting import metrics_line
-from algoshelf.registry.aws import sdk
+from algoshelf.registry.aws import jobs, sdk
 from algoshelf.registry.aws.account import Account
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
@@ -178,7 +178,7 @@ def test_a_region_without_aws_image_is_refused(
 def test_more_than_aws_takes_of_a_hyperparameter_is_refused(
     aws: Aws, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdk, "MOST_VALUE", 7)  # no algorithm here has one of 2,500
+    monkeypatch.setattr(jobs, "MAX_VALUE", 7)  # no algorithm here has one of 2,500
     given = {"init": "random"}
     with pytest.raises(InputError, match="init: AWS takes at most 7 characters"):
         registry.estimator("kmeans", instance_type=INSTANCE, role=role, hyperparameters=given)

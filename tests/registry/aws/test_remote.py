@@ -100,7 +100,7 @@ def test_jobs_measure_and_their_records_become_the_answer(
     assert cost["spent"] == pytest.approx(60 / 3600 * 0.115 + 60 / 3600 * 0.23)
     assert cost["worst_case"] == pytest.approx(3720 / 3600 * (0.115 + 0.23))
     assert [job["status"] for job in cost["jobs"]] == ["Completed", "Completed"]
-    assert "0.36 USD in all" in done.stderr
+    assert "That is at most 0.36 USD" in done.stderr
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert f"Cheapest to the target: {LARGE}, cpu(0), $" in markdown
     assert "Fastest to the target: ml.m5." in markdown
@@ -124,7 +124,7 @@ def test_the_budget_stops_the_third_job_where_it_would_be_exceeded(
         "--instances", ",".join(types), "--price", ",".join(f"{name}=12" for name in types),
         "--max-run", ALMOST_AN_HOUR, "--max-cost", 25, "--parallel", 1, "--yes",
     )  # fmt: skip
-    assert len(worker.created) == started
+    assert len(worker.created) == started, done.stderr
     third = bench.records()[2]
     if started == 3:
         assert done.code == 0, done.stderr
@@ -349,14 +349,14 @@ def test_several_hosts_are_a_job_a_seed_and_one_record(
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["--instances", LARGE], "--max-cost: required with --instances"),
+        (["--instances", LARGE], "--max-cost: is required with --instances"),
         (["--instances", LARGE, "--max-cost", "0.1"], "may cost 0.12 USD, more than --max-cost"),
         (["--instances", "ml.c5.xlarge,ml.g4dn.16xlarge", "--max-cost", "9"], "--price ml."),
         (["--instances", "ml.p5.48xlarge", "--max-cost", "9"], "compute capability 9.0"),
-        (["--instances", LARGE, "--max-cost", "9", "--devices", "cpu"], "--devices: is of"),
+        (["--instances", LARGE, "--max-cost", "9", "--devices", "cpu"], "--devices: is for a meas"),
         (["--instances", LARGE, "--max-cost", "9", "--hosts", "2,9"], "is 4, and 18 are needed"),
         (["--instances", LARGE, "--max-cost", "9", "--train", "s3://no/x"], "no such bucket"),
-        (["--max-cost", "9", "--yes"], "--max-cost: is for --instances alone"),
+        (["--max-cost", "9", "--yes"], "--max-cost: belongs to --instances"),
         (["--instances", LARGE, "--max-cost", "9"], "Start them, for at most 0.12 USD?"),
     ],
 )

@@ -1,0 +1,167 @@
+"""An endpoint as it is before an update: all that is needed to come back to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Sequence
+
+from ...core.runtime.errors import InputError
+from . import removal, tags
+from .account import Account
+from .endpoints import Hosting
+from .rollback import Rollback
+from .watch import FULL
+
+AT_ONCE = (FULL,)
+TRACKING = "TargetTrackingScaling"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An endpoint before the update: all that is needed to come back to it."""
+
+    described: dict[str, Any]
+    configuration: dict[str, Any]
+    model: dict[str, Any]
+    scaling: dict[str, Any] | None
+    tags: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return str(self.described["EndpointName"])
+
+    @property
+    def configuration_name(self) -> str:
+        return str(self.described["EndpointConfigName"])
+
+    @property
+    def variant(self) -> dict[str, Any]:
+        """Its one variant as the configuration has it, with as many instances as it has now."""
+        variant = dict(self.configuration["ProductionVariants"][0])
+        running = self.described["ProductionVariants"][0].get("CurrentInstanceCount")
+        if running:
+            variant["InitialInstanceCount"] = running
+        return variant
+
+    @property
+    def algorithm(self) -> str:
+        return self.tags.get(tags.ALGORITHM, "")
+
+    @property
+    def hosting(self) -> Hosting:
+        variant = self.variant
+        if "ServerlessConfig" in variant:
+            serverless = variant["ServerlessConfig"]
+            return Hosting(
+                memory=serverless["MemorySizeInMB"], concurrency=serverless["MaxConcurrency"]
+            )
+        return Hosting(variant["InstanceType"], variant["InitialInstanceCount"])
+
+    @property
+    def obstacle(self) -> str:
+        """What it is that has one variant only, so that it moves at once; "" where it is not."""
+        if "ServerlessConfig" in self.variant:
+            return "a serverless endpoint"
+        if self.configuration.get("AsyncInferenceConfig"):
+            return "an asynchronous endpoint"
+        return ""
+
+    def check_steps(self, steps: Sequence[int]) -> None:
+        """Raise InputError for steps that do not rise to 100, or cannot be taken here."""
+        rising = all(low < high for low, high in zip(steps, steps[1:]))
+        if not steps or steps[0] < 1 or steps[-1] != FULL or not rising:
+            raise InputError(
+                f"--steps: expected rising percentages that end in {FULL}, as 10,50,100; got "
+                + ",".join(map(str, steps))
+            )
+        if self.obstacle and tuple(steps) != AT_ONCE:
+            raise InputError(
+                f"--steps: {self.name} is {self.obstacle}, which answers with one model at a "
+                f"time: give --steps {FULL}, which moves it at once"
+            )
+
+
+def standing(account: Account, name: str, *, foreign: bool = False) -> Standing:
+    """The endpoint ``name`` as it is. Raises InputError where it cannot be updated."""
+    described, configuration, labels = existing(account, name, foreign)
+    variants = configuration["ProductionVariants"]
+    if len(variants) != 1 or configuration.get("ShadowProductionVariants"):
+        names = ", ".join(variant["VariantName"] for variant in variants)
+        raise InputError(
+            f"{name}: answers with several models ({names}), and update moves an endpoint that has "
+            "one: --only VARIANT makes it one of these"
+        )
+    if "ModelName" not in variants[0]:
+        raise InputError(f"{name}: holds inference components, which update does not move")
+    scaling = removal.scaling(account, name, variants[0]["VariantName"])
+    others = [one for one in (scaling or {}).get("Policies", ()) if one["PolicyType"] != TRACKING]
+    if others:
+        raise InputError(
+            f"{name}: its scaling policy {others[0]['PolicyName']!r} is a "
+            f"{others[0]['PolicyType']}, and only {TRACKING} is moved along: delete it first"
+        )
+    model = removal.model(account, variants[0]["ModelName"]) or {}
+    return Standing(described, configuration, model, scaling, labels)
+
+
+def existing(
+    account: Account, name: str, foreign: bool
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """The endpoint, its configuration and its tags. Raises InputError if it is not in service."""
+    described = removal.endpoint(account, name)
+    if described is None:
+        raise InputError(
+            f"{name}: there is no such endpoint in {account.region}; "
+            "`algoshelf sagemaker list --all` shows what there is"
+        )
+    labels = tags.of(account, described["EndpointArn"])
+    if tags.VERSION not in labels and not foreign:
+        raise InputError(f"{name}: algoshelf did not make it: give --foreign to update it anyhow")
+    status = described["EndpointStatus"]
+    if status != removal.IN_SERVICE:
+        raise InputError(f"{name}: is {status}: an endpoint is updated when it is InService")
+    configuration = removal.configuration(account, described["EndpointConfigName"])
+    if configuration is None:
+        raise InputError(f"{name}: its configuration was deleted: delete it and deploy anew")
+    return described, configuration, labels
+
+
+def kept_of_model(before: Standing) -> dict[str, Any]:
+    """What the new model has of the old one: its network."""
+    fields = ("VpcConfig", "EnableNetworkIsolation")
+    return {field: before.model[field] for field in fields if before.model.get(field)}
+
+
+def kept_of_configuration(account: Account, old: dict[str, Any]) -> dict[str, Any]:
+    """What a new configuration has of the old one: all but name, tags and variants."""
+    operation = account.client("sagemaker").meta.service_model.operation_model(
+        "CreateEndpointConfig"
+    )
+    own = {"EndpointConfigName", "ProductionVariants", "Tags"}
+    fields = set(operation.input_shape.members) - own
+    return {field: old[field] for field in sorted(fields) if old.get(field)}
+
+
+def pause_scaling(account: Account, rollback: Rollback, before: Standing) -> None:
+    """Stop scaling the endpoint: AWS wants that during an update."""
+    if before.scaling is None:
+        return
+    variant = before.variant["VariantName"]
+    rollback.creating(
+        f"the pause of the scaling of {before.name}",
+        partial(restore_scaling, account, before.name, variant, before.scaling),
+        "aws application-autoscaling register-scalable-target --service-namespace sagemaker "
+        f"--scalable-dimension {removal.DIMENSION} "
+        f"--resource-id endpoint/{before.name}/variant/{variant} "
+        f"--min-capacity {before.scaling['MinCapacity']} "
+        f"--max-capacity {before.scaling['MaxCapacity']}",
+    )
+    removal.remove_scaling(account, before.name, variant)
+
+
+def restore_scaling(account: Account, name: str, variant: str, scaling: dict[str, Any]) -> None:
+    removal.put_scaling(account, name, variant, scaling["MinCapacity"], scaling["MaxCapacity"])
+    for policy in scaling["Policies"]:
+        tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+        removal.put_policy(account, name, variant, policy["PolicyName"], tracking)
