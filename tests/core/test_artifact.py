@@ -177,7 +177,9 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path, model: Path) -> 
         (place / "thesis.tex").write_text("years of work")
         with pytest.raises(OutputError, match=r"contains other files than a model"), staged(place):
             pass
-        with pytest.raises(OutputError, match="a file of this name exists"), staged(place / "thesis.tex"):
+        with pytest.raises(OutputError, match="a file of this name exists"), staged(
+            place / "thesis.tex"
+        ):
             pass
         assert (place / "thesis.tex").read_text() == "years of work"
 
