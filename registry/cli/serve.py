@@ -101,7 +101,8 @@ def serve(
     is in flight is answered; SIGHUP reads the models anew.
     """
     try:
-        from ...core.serving import pool, server
+        from ...core.serving import server
+        from ...core.serving.options import Options
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
     if not models:  # in a container, whose host decides who may ask
@@ -137,7 +138,7 @@ def serve(
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
 
-    options = pool.Options(
+    options = Options(
         workers=count,
         threads=threads,
         devices=tuple(on),
