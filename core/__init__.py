@@ -15,7 +15,7 @@ from .artifact.metadata import Example, InputSignature, Metadata
 from .data import files
 from .data import protobuf as recordio_protobuf
 from .data.image_datasets import CsvRows, ImageFiles, RecordImages
-from .runtime import mx
+from .runtime import deprecated, mx
 from .runtime.errors import (
     AlgoshelfError,
     ArtifactError,
@@ -105,3 +105,5 @@ __all__ = [
     "train",
     "tunable",
 ]
+
+deprecated.install()

@@ -18,6 +18,7 @@ from ..artifact.folder import Model
 from ..artifact.metadata import Example, InputSignature, class_faults
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
+from ..runtime.deprecated import OF_SUPERVISED
 from ..runtime.errors import DataError, PayloadError, PluginError
 from ..runtime.types import Array, HybridBlock, NDArray
 from ..training import loop
@@ -40,6 +41,8 @@ H = TypeVar("H", bound=TrainingHyperparameters)
 
 class SupervisedAlgorithm(Algorithm[H]):
     """An algorithm that learns from examples with labels, by gradient descent."""
+
+    old_attributes = OF_SUPERVISED
 
     @abstractmethod
     def dataset(

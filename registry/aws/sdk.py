@@ -24,6 +24,7 @@ from ...core.algorithm.hyperparameters import Search
 from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
 from ...core.data.reading import Reading
+from ...core.runtime.deprecated import renamed_argument
 from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.training.reporting import metric_definitions
 from ...core.training.run import parse_seed
@@ -207,6 +208,7 @@ def start(estimator: Any, channels: Mapping[str, str], name: str) -> None:
         raise KeyboardInterrupt
 
 
+@renamed_argument("searched", "search_space")
 def tuner(
     name: str,
     *,

@@ -32,7 +32,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def test_the_test_sees_imports() -> None:
     found = set(imports(ROOT / "algorithms" / "mnist_cnn" / "__init__.py"))
-    assert "algoshelf.core.payload.codecs" in found
+    assert "algoshelf.core.codecs" in found
     assert "algoshelf.algorithms.mnist_cnn.data" in found
 
 
