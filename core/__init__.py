@@ -16,7 +16,7 @@ from .artifact.model import Model
 from .data import files
 from .data import protobuf as recordio_protobuf
 from .data.image_datasets import CsvRows, ImageFiles, RecordImages
-from .runtime import mx
+from .runtime import deprecated, mx
 from .runtime.devices import on_device
 from .runtime.errors import (
     AlgoshelfError,
@@ -109,3 +109,5 @@ __all__ = [
     "train",
     "tunable",
 ]
+
+deprecated.install()

@@ -8,7 +8,7 @@ training is told comes in a Run, what it leaves goes into the artifact.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -25,6 +25,7 @@ from typing import (
 from ..artifact.folder import Artifact, Examined
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
+from ..runtime.deprecated import OF_ALGORITHMS, Renamed
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from .channels import Channel
@@ -71,7 +72,11 @@ class PublishedResult:
     source: str
 
 
-class Algorithm(ABC, Generic[H]):
+class _AlgorithmType(Renamed, ABCMeta):
+    """Makes Algorithm abstract, and its attributes known by their old names."""
+
+
+class Algorithm(Generic[H], metaclass=_AlgorithmType):
     """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
 
     ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
@@ -99,6 +104,7 @@ class Algorithm(ABC, Generic[H]):
     most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     most_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
+    old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:
         """Channel to path of the bundled sample; empty where there is none."""

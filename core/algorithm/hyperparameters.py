@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import Literal, get_args, get_origin
 
+from ..runtime.deprecated import OF_HYPERPARAMETERS, Renamed
 from ..runtime.errors import HyperparameterError, did_you_mean
 
 H = TypeVar("H", bound="Hyperparameters")
@@ -32,7 +33,11 @@ class Search:
     where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-class Hyperparameters(BaseModel):
+class _SchemaType(Renamed, type(BaseModel)):  # type: ignore[misc]
+    """Makes the class a model of pydantic, and its attributes known by their old names."""
+
+
+class Hyperparameters(BaseModel, metaclass=_SchemaType):  # type: ignore[metaclass]
     """The base of an algorithm's hyperparameters: fields with type, default, range and meaning.
 
     Values may come as SageMaker sends them, every one a string: ``"False"``, ``"1e-3"``,
@@ -40,7 +45,9 @@ class Hyperparameters(BaseModel):
     tuning; the rest is the user's to decide (``core/algorithm/search_space.py``).
     """
 
-    searched: ClassVar[Mapping[str, Search]] = {}
+    search_space: ClassVar[Mapping[str, Search]] = {}
+    searched: ClassVar[Mapping[str, Search]]  # the old name, which is no field either
+    old_attributes: ClassVar[Mapping[str, str]] = OF_HYPERPARAMETERS
 
     model_config = ConfigDict(
         extra="forbid",

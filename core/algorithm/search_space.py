@@ -12,6 +12,7 @@ from typing import AbstractSet, Any, Iterator, Mapping, Sequence
 
 from typing_extensions import Literal
 
+from ..runtime.deprecated import renamed_argument
 from ..runtime.errors import HyperparameterError
 from .hyperparameters import HyperparameterInfo, Hyperparameters, Search
 
@@ -45,6 +46,7 @@ class Range:
         return f"{self.low:g} to {self.high:g}" + (" (log scale)" if self.log else "")
 
 
+@renamed_argument("searched", "search_space")
 def tunable(
     schema: type[Hyperparameters],
     fixed: Mapping[str, Any] | None = None,

@@ -2,3 +2,7 @@
 
 May import all of core.
 """
+
+from ..runtime.deprecated import old_names
+
+__getattr__ = old_names(__name__, "container")

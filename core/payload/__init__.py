@@ -5,6 +5,7 @@ May import runtime and data.
 
 from ..data.npy import MOST_NPY_HEAD, joined_npy, npy_layout
 from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
+from ..runtime.deprecated import old_names
 from ..runtime.faults import MAX_FAULTS, either
 from .content_types import (
     CSV,
@@ -61,3 +62,5 @@ __all__ = [
     "parse_csv",
     "plain",
 ]
+
+__getattr__ = old_names(__name__, "codecs")

@@ -7,7 +7,8 @@ from typing import Any, Iterable, Mapping
 
 from .. import payload
 from ..inference.answers import ABRIDGED
-from .pool import Options, Served
+from .options import Options
+from .served import Served
 
 ERRORS = {
     "400": "the request does not parse; the message says where",

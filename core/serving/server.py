@@ -29,7 +29,8 @@ from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.signals import heeded
 from .app import WHEN_GONE, App
 from .metrics import Metrics
-from .pool import Opener, Options, Pool
+from .options import Options
+from .pool import Opener, Pool
 
 log = logging.getLogger(__name__)
 

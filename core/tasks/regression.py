@@ -12,8 +12,8 @@ from .. import payload
 from ..algorithm.base import ContentType, Objective
 from ..algorithm.channels import TRAIN
 from ..algorithm.evaluation import Evaluation
-from ..artifact.folder import Model
 from ..artifact.metadata import Metadata
+from ..artifact.model import Model
 from ..data.dataset import Dataset, lengths_of
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError

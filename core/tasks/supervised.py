@@ -20,6 +20,7 @@ from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
 from ..runtime import mx
+from ..runtime.deprecated import OF_SUPERVISED
 from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
 from ..runtime.types import Array, HybridBlock, NDArray
 from ..training.loop import HOLD_OUT, Loop
@@ -41,9 +42,9 @@ H = TypeVar("H", bound=TrainingHyperparameters)
 
 # What training measures of the machine, whatever is learned.
 MEASURED = {
-    "train:throughput": "examples a second, without validation",
-    "train:data_wait": "part of the time in which the devices waited for data",
-    "train:peak_memory_mb": "the most memory that the process has held, in MiB",
+    "train:throughput": "Training examples processed per second, validation not counted.",
+    "train:data_wait": "Fraction of the time in which the devices waited for data.",
+    "train:peak_memory_mb": "Peak memory of the process, in MiB.",
 }
 
 
@@ -54,7 +55,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     say otherwise. A subclass adds what ``score`` measures to ``metrics``.
     """
 
-    metrics = {"train:loss": "mean loss of the training batches, as augmented", **MEASURED}
+    metrics = {"train:loss": "Mean loss of the training batches, after augmentation.", **MEASURED}
     answers = (
         ContentType(
             payload.JSON,
@@ -65,6 +66,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         ContentType(payload.CSV, "a line an example: its outputs, row by row", "0.2,-1.5"),
         ContentType(payload.NPY, "the network's outputs, (N, …) float32"),
     )
+
+    old_attributes = OF_SUPERVISED
 
     @abstractmethod
     def dataset(
@@ -317,7 +320,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             raise UnfitPayloadError(
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
-        found = model.outputs(input_data.astype(signature.dtype))
+        found: Array = model.outputs(input_data.astype(signature.dtype))
         beyond = np.flatnonzero(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
         if len(beyond):
             raise UnfitPayloadError(

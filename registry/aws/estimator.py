@@ -13,8 +13,9 @@ from ...core.algorithm.hyperparameters import Search
 from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
 from ...core.data.reading import Reading
+from ...core.runtime.deprecated import renamed_argument
 from ...core.runtime.errors import InputError
-from ...core.training.run import parse_seed
+from ...core.training.options import parse_seed
 from ..discovery import catalog
 from ..packaging import kinds
 from . import checks, data, jobs, tags
@@ -144,6 +145,7 @@ def start(estimator: Any, channels: Mapping[str, str], name: str) -> None:
         raise KeyboardInterrupt
 
 
+@renamed_argument("searched", "search_space")
 def tuner(
     name: str,
     *,

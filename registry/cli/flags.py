@@ -12,7 +12,7 @@ import click
 from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
-from ...core.training.run import parse_duration
+from ...core.training.options import parse_duration
 from .. import flags
 from ..discovery import Entry, catalog
 from ..flags import Row, Table
@@ -89,7 +89,7 @@ def whole(least: int = 0, most: int | None = None) -> Parsed:
     return Parsed("integer", parse, f"a whole number {upwards}")
 
 
-def _parse_above_0(text: str) -> float:
+def parse_above_0(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError(text)
@@ -102,7 +102,7 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
-ABOVE_0 = Parsed("float", _parse_above_0, "a number above 0")
+ABOVE_0 = Parsed("float", parse_above_0, "a number above 0")
 SIZE = Parsed("size", parse_size, "a size such as 6MB")
 DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
 PATH = Parsed("path", _parse_path, "a path")

@@ -121,7 +121,8 @@ def serve(
     Example: algoshelf serve digits=models/mnist-cnn --port 8080
     """
     try:
-        from ...core.serving import pool, server
+        from ...core.serving import server
+        from ...core.serving.options import Options
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
     if not models:  # in a container, whose host decides who may ask
@@ -157,7 +158,7 @@ def serve(
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
 
-    options = pool.Options(
+    options = Options(
         workers=count,
         threads=threads,
         devices=tuple(on),

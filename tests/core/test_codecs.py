@@ -139,7 +139,7 @@ def test_negotiate_chooses_or_refuses_whatever_the_header(accept):
 
 def test_the_names_of_content_types_cost_no_pillow():
     code = (
-        "import sys, algoshelf.core.payload.codecs as c; c.media_type('text/csv'); "
+        "import sys, algoshelf.core.payload as c; c.media_type('text/csv'); "
         "c.encode_json({'a': [1, 'b']}); sys.exit('PIL' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

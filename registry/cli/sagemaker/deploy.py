@@ -10,7 +10,7 @@ from typing import Sequence
 import click
 
 from ....core.runtime.errors import InputError
-from ....core.training.run import parse_duration
+from ....core.training.options import parse_duration
 from ...aws import checks, endpoints, instances, sources
 from ...aws.account import ROLE_VARIABLE, Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant

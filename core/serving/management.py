@@ -1,0 +1,143 @@
+"""The models of a server over HTTP, as in SageMaker's multi-model API: listed, loaded, unloaded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, Mapping
+from urllib.parse import unquote, urlsplit
+
+from .. import payload
+from ..inference.requests import Reply
+from ..runtime.errors import AlgoshelfError, InputError
+from . import admission, sizing
+from .bodies import Bodies
+from .failures import WorkersDownError
+from .pool import Pool
+from .refusals import NO_MODEL, Receive, Refusal, Scope, check_method, header, json_reply
+from .served import Served
+
+log = logging.getLogger(__name__)
+
+MOST_ORDER_BYTES = 2**16
+MOST_NAMED = 20  # of the models that an error names
+
+
+class Management:
+    """What is asked under ``/models``, but for requests to a model."""
+
+    def __init__(self, pool: Pool, bodies: Bodies) -> None:
+        self.pool = pool
+        self.options = pool.options
+        self._bodies = bodies
+
+    def model(self, name: str) -> Served:
+        """The model that is served as ``name``. Raises Refusal."""
+        if name not in self.pool.models:
+            self.check_ready()
+            known = sorted(self.pool.models)
+            served = ", ".join(known[:MOST_NAMED]) + ", …" * (len(known) > MOST_NAMED)
+            told = f"there is no model {name[:200]!r}; served: {served or 'none'}"
+            raise Refusal(404, "no_such_model", told)
+        return self.pool.models[name]
+
+    def check_ready(self) -> None:
+        """Raises Refusal where no request should be sent here."""
+        reason = self.pool.unready()
+        if reason:
+            raise Refusal(503, "not_ready", reason)
+
+    async def models(self, scope: Scope, receive: Receive) -> Reply:
+        """``/models``: all that are served, or one more of them."""
+        if check_method(scope, "GET", "POST") == "GET":
+            return json_reply({"models": [_described(each) for each in self.pool.models.values()]})
+        self._check_manages()
+        order = await self._order(scope, receive)
+        name = order.get("model_name")
+        if not isinstance(name, str) or not sizing.MODEL_NAME.fullmatch(name):
+            raise Refusal(422, "unfit_payload", f"model_name: expected {sizing.MODEL_NAME.pattern}")
+        async with self.pool.changing:
+            if name in self.pool.models:
+                raise Refusal(
+                    409, "already_loaded", f"{name} is loaded: PUT /models/{name} replaces it"
+                )
+            return await self._load(name, order)
+
+    async def one_model(self, name: str, scope: Scope, receive: Receive) -> Reply:
+        """``/models/NAME``: described, replaced or unloaded."""
+        method = check_method(scope, "GET", "PUT", "DELETE")
+        if method == "GET":
+            return json_reply(_described(self.model(name)))
+        self._check_manages()
+        self.model(name)
+        order = await self._order(scope, receive) if method == "PUT" else {}
+        async with self.pool.changing:
+            self.model(name)  # another request may have unloaded it meanwhile
+            if method == "PUT":
+                return await self._load(name, order)
+            await self.pool.unload(name)
+            return json_reply({"unloaded": name})
+
+    async def _load(self, name: str, order: Mapping[str, Any]) -> Reply:
+        folder = self._folder(order.get("url"))
+        if not sizing.fits(folder, self.options.workers):
+            raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
+        try:
+            await self.pool.load(name, folder)
+        except AlgoshelfError as error:
+            log.error("%s is not loaded: %s", name, error)
+            status = 503 if isinstance(error, WorkersDownError) else 422
+            raise Refusal(
+                status, error.code, f"{name} cannot be loaded; the server's log says why"
+            ) from None
+        return json_reply({"loaded": name})
+
+    def _folder(self, url: Any) -> Path:
+        """The folder that a path or a file: URL names, where models may be loaded from."""
+        try:
+            path = unquote(urlsplit(url).path) if url.startswith("file:") else url
+            if b"\0" in os.fsencode(path):
+                raise ValueError("no path holds NUL")
+        except (ValueError, AttributeError):  # no URL, no text, or none that the file system takes
+            raise Refusal(
+                422, "unfit_payload", "url: expected the path of a model folder"
+            ) from None
+        try:
+            return admission.confined(Path(path), self.options.roots)
+        except InputError as error:
+            raise Refusal(422, "unfit_payload", f"url: {error}") from None
+
+    def _check_manages(self) -> None:
+        if not self.options.manages:
+            raise Refusal(
+                403, "not_managed", "models are fixed here: serve with --multi-model to change them"
+            )
+
+    async def _order(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """The JSON object that a request to load a model holds."""
+        if payload.media_type(header(scope, b"content-type")) != payload.JSON:
+            # which also keeps a page in a browser from sending it without asking
+            raise Refusal(415, "unsupported_content_type", f"expected {payload.JSON}")
+        body = await self._bodies.read(scope, receive, MOST_ORDER_BYTES, NO_MODEL)
+        self.pool.release(NO_MODEL, len(body))
+        try:
+            order = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Refusal(400, "malformed_payload", "the body is no JSON") from None
+        if not isinstance(order, dict):
+            raise Refusal(422, "unfit_payload", "expected a JSON object")
+        return order
+
+
+def _described(served: Served) -> dict[str, Any]:
+    return {
+        "modelName": served.name,
+        "algorithm": served.metadata.algorithm,
+        "version": served.key.rpartition("@")[2],
+        "accepts": list(served.algorithm.accepted()),
+        "answers": list(served.algorithm.answered()),
+        "classes": list(served.metadata.classes),
+        "state": "given up" if served.lost else "serving",
+    }

@@ -1,0 +1,41 @@
+"""What a server is told: its workers, how long they may take, and who may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+from ..runtime.bounds import MOST_EXAMPLES, Bounds
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
+
+    ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds,
+    ``max_examples`` how many examples; ``manages`` is whether models may be loaded, replaced and
+    unloaded by request, from the folders ``roots``.
+
+    ``hosts`` are the names by which the server may be called, None for any name; with a ``token``
+    whoever asks has to know it.
+    """
+
+    workers: int
+    threads: int
+    devices: Sequence[str] = ("cpu",)
+    max_batch: int = 32
+    max_delay: float = 0.002
+    timeout: float = 60.0
+    max_queue: int = 1000
+    max_payload: int = 6 * 2**20
+    max_examples: int = MOST_EXAMPLES
+    manages: bool = False
+    roots: Sequence[Path] = ()
+    hosts: tuple[str, ...] | None = None
+    token: bytes = b""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What one request may cost."""
+        return Bounds.of(self.max_payload, self.max_examples, self.timeout)
