@@ -9,8 +9,8 @@ bytes changed, and bodies that are small but become large (BOMBS); holds slow an
 connections meanwhile. A friend asks both models in turn all the time. It fails unless
 
 - every answer is a good one or a 4xx with its code, never a 5xx, and every connection is answered;
-- the friend is always answered 200, and within MOST_SECONDS;
-- no process ever holds more than MOST_GROWTH times what it held when idle, and MOST_MIB besides.
+- the friend is always answered 200, and within MAX_SECONDS;
+- no process ever holds more than MAX_GROWTH times what it held when idle, and MAX_MIB besides.
 
 With schemathesis installed, its own requests, made from /openapi.json, follow. The result is kept
 under results/.
@@ -45,8 +45,8 @@ from workloads import WORKLOADS
 ATTACKED, OTHER = "attacked", "other"
 PATH, OTHER_PATH = (f"/models/{name}/invoke" for name in (ATTACKED, OTHER))
 ATTACKERS = 2
-MOST_SECONDS = 2.0
-MOST_GROWTH, MOST_MIB = 1.5, 200
+MAX_SECONDS = 2.0
+MAX_GROWTH, MAX_MIB = 1.5, 200
 FRIEND_PAUSE_SECONDS = 0.02
 WARM_UPS = 50
 BOMB_BYTES = 5_900_000
@@ -158,7 +158,7 @@ class Memory:
         found = []
         for pid, most in self._most.items():
             idle = self._idle.get(pid, self._typical)
-            allowed = int(MOST_GROWTH * idle + MOST_MIB)
+            allowed = int(MAX_GROWTH * idle + MAX_MIB)
             found.append({"idle_mib": idle, "most_mib": most, "allowed_mib": allowed})
         return found
 
@@ -243,7 +243,7 @@ def _measured(port: int, pid: int, options: argparse.Namespace) -> dict[str, Any
     broken += [
         f"an answer of {name} to the friend took {found['most_ms'] / 1000:.1f} s"
         for name, found in answers.items()
-        if found["most_ms"] > 1000 * MOST_SECONDS
+        if found["most_ms"] > 1000 * MAX_SECONDS
     ]
     broken += [
         f"a process held {each['most_mib']} MiB of {each['allowed_mib']}"

@@ -45,7 +45,7 @@ def start(x: np.ndarray, k: int) -> np.ndarray:
 def algoshelf(x: np.ndarray, k: int, first: np.ndarray, iterations: int) -> np.ndarray:
     """What ``algoshelf train kmeans`` does between reading the rows and writing the model."""
     from algoshelf.algorithms.kmeans import KMeans, lloyd
-    from algoshelf.algorithms.kmeans import sharding as spread
+    from algoshelf.algorithms.kmeans import sharding as shards
     from algoshelf.core import Reporter, Run, mx
     from algoshelf.core.data.rows import Rows
 
@@ -53,7 +53,7 @@ def algoshelf(x: np.ndarray, k: int, first: np.ndarray, iterations: int) -> np.n
     with tempfile.TemporaryDirectory() as folder:
         run = Run(KMeans(), options, {}, 1, [mx.cpu()], Path(folder), reporter=Reporter())
         rows = Rows(x.shape, "", values=x)
-        laid = spread.Spread(run, rows, k)
+        laid = shards.ShardedRows(run, rows, k)
         laid.centre()
         found = lloyd.Fit(run, laid, lambda _: first - rows.origin).run_all()
     return found.centroids + rows.origin

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_FAILURES = 100000, MOST_STATUS = 1000, MOST_SECONDS = 100000 };
+enum { MAX_FAILURES = 100000, MAX_STATUS = 1000, MAX_SECONDS = 100000 };
 static const double RETRY_SECONDS = 0.01, SWEEP_SECONDS = 0.1;
 
 enum State { WAITING, CONNECTING, SENDING, READING };
@@ -76,7 +76,7 @@ static struct Answer *answers;
 static size_t answer_count, answer_room = 1 << 12;
 static float *latencies;
 static size_t latency_count, latency_room = 1 << 16;
-static uint64_t statuses[MOST_STATUS], counted;
+static uint64_t statuses[MAX_STATUS], counted;
 static uint32_t *timeline;
 static struct Failure *failures;
 static size_t failure_count;
@@ -130,7 +130,7 @@ static struct Answer *slot(struct Answer *table, size_t room, const struct Answe
 
 static void keep(uint32_t request, int status, char *body, size_t length) {
     struct Answer like = {{0, request, status, length, 0}, 0, body};
-    like.hash = hashed((uint64_t)request * MOST_STATUS + status, body, length);
+    like.hash = hashed((uint64_t)request * MAX_STATUS + status, body, length);
     struct Answer *found = slot(answers, answer_room, &like);
     if (found->entry.count++) return;
     like.body = sized(NULL, length + 1);
@@ -148,7 +148,7 @@ static void keep(uint32_t request, int status, char *body, size_t length) {
 }
 
 static void failed(double at, const char *format, ...) {
-    if (failure_count++ >= MOST_FAILURES) return;
+    if (failure_count++ >= MAX_FAILURES) return;
     struct Failure *f = failures + failure_count - 1;
     f->at = at - begun;
     va_list arguments;
@@ -269,7 +269,7 @@ static void answered(struct Connection *c, int status, char *body, size_t length
             latencies[latency_count++] = (at - c->started) * 1e3;
         }
     }
-    if (status == 200 && at - begun < MOST_SECONDS) timeline[(int)(at - begun)]++;
+    if (status == 200 && at - begun < MAX_SECONDS) timeline[(int)(at - begun)]++;
     if (closes) disconnect(c);
     begin(c, at);
 }
@@ -279,7 +279,7 @@ static int take(struct Connection *c, int over) {
     char *end = c->held ? memmem(c->in, c->held, "\r\n\r\n", 4) : NULL;
     if (!end) return 0;
     int status = c->held > 12 && !strncmp(c->in, "HTTP/1.", 7) ? atoi(c->in + 9) : 0;
-    if (status < 200 || status >= MOST_STATUS) {
+    if (status < 200 || status >= MAX_STATUS) {
         fail(c, now(), "malformed answer", 0);
         return 1;
     }
@@ -413,18 +413,18 @@ static void report(double seconds) {
            used.ru_utime.tv_sec + used.ru_stime.tv_sec +
                (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6);
     const char *comma = "";
-    for (int i = 0; i < MOST_STATUS; i++)
+    for (int i = 0; i < MAX_STATUS; i++)
         if (statuses[i]) {
             printf("%s\"%d\": %llu", comma, i, (unsigned long long)statuses[i]);
             comma = ", ";
         }
     printf("}, \"failed\": %zu, \"failures\": [", failure_count);
-    size_t shown = failure_count < MOST_FAILURES ? failure_count : MOST_FAILURES;
+    size_t shown = failure_count < MAX_FAILURES ? failure_count : MAX_FAILURES;
     for (size_t i = 0; i < shown; i++)
         printf("%s[%.4f, \"%s\"]", i ? ", " : "", failures[i].at, failures[i].kind);
     printf("], \"answered_in_second\": [");
     int last = now() - begun;
-    for (int i = 0; i <= last && i < MOST_SECONDS; i++)
+    for (int i = 0; i <= last && i < MAX_SECONDS; i++)
         printf("%s%u", i ? ", " : "", timeline[i]);
     printf("]}\n");
 }
@@ -447,8 +447,8 @@ int main(int argc, char **argv) {
     read_requests(argv[optind]);
     answers = calloc(answer_room, sizeof *answers);
     connections = calloc(connection_count, sizeof *connections);
-    timeline = calloc(MOST_SECONDS, sizeof *timeline);
-    failures = calloc(MOST_FAILURES, sizeof *failures);
+    timeline = calloc(MAX_SECONDS, sizeof *timeline);
+    failures = calloc(MAX_FAILURES, sizeof *failures);
     latencies = sized(NULL, latency_room * sizeof *latencies);
     if (!answers || !connections || !timeline || !failures) die("memory");
     for (int i = 0; i < connection_count; i++) connections[i].fd = -1;

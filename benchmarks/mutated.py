@@ -33,7 +33,7 @@ from typing import Any, Callable, Dict, Iterator
 METADATA, SYMBOL, PARAMETERS = "algorithm.json", "model-symbol.json", "model-0000.params"
 NAMES = (METADATA, SYMBOL, PARAMETERS)
 Files = Dict[str, bytes]
-MOST_SECONDS, MOST_MIB = 1.0, 500.0
+MAX_SECONDS, MAX_MIB = 1.0, 500.0
 HANG_SECONDS = 120
 
 DEADLY = [
@@ -323,7 +323,7 @@ def mutated(rng: random.Random, base: Path, target: Path) -> str:
 def open_all() -> None:
     """For each path on stdin, a line on stdout: how it ended, the seconds and MiB that it took."""
     from algoshelf.core import AlgoshelfError, mx
-    from algoshelf.core.inference.answers import best
+    from algoshelf.core.inference.answers import preferred_type
     from algoshelf.core.inference.handlers import Handlers
     from algoshelf.registry.aws.sources import model
     from algoshelf.registry.discovery import opened
@@ -333,7 +333,9 @@ def open_all() -> None:
 
     def answer(folder: Path) -> None:
         _, algorithm = opened(folder)
-        Handlers.load(algorithm, folder).example_response(best(algorithm.answered()))
+        Handlers.load(algorithm, folder).example_response(
+            preferred_type(algorithm.response_media_types())
+        )
 
     for line in sys.stdin:
         path = Path(line.strip())
@@ -413,7 +415,7 @@ def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
                 ended, seconds, mib = opener(target)
                 kinds[f"{done.split(':')[0]}: {ended.split(':')[0]}"] += 1
                 sound = ended.startswith(("answered", "refused:"))
-                if not (sound and seconds <= MOST_SECONDS and mib <= MOST_MIB):
+                if not (sound and seconds <= MAX_SECONDS and mib <= MAX_MIB):
                     strange.append(
                         f"{number} {base.name} {done}: {seconds:.2f} s {mib:.0f} MiB {ended}"
                     )

@@ -22,7 +22,7 @@ from workloads import Workload
 PEERS = Path(__file__).with_name("peers")
 WORKERS = 2
 READY_SECONDS = 120.0
-MOST_WARM_UPS = 15  # of two seconds
+MAX_WARM_UPS = 15  # of two seconds
 # What AWS's toolkit sets for its workers; gunicorn's get the same.
 ONE_THREAD = {
     "MXNET_CPU_WORKER_NTHREADS": "1",
@@ -94,7 +94,7 @@ def warm_up(server: Server, requests: Sequence[bytes]) -> None:
     model with their first request.
     """
     best = 0.0
-    for _ in range(MOST_WARM_UPS):
+    for _ in range(MAX_WARM_UPS):
         found = load(server.port, 4 * WORKERS, requests, seconds=2).figures
         if not found["failed"] and 0 < found["rate"] < 1.05 * best:
             return

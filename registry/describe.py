@@ -34,7 +34,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "tunable": [asdict(each) for each in tunable(algorithm.Hyperparameters)],
         "channels": [asdict(channel) for channel in algorithm.channels],
         "accepts": [asdict(content_type) for content_type in algorithm.accepts],
-        "answers": [asdict(content_type) for content_type in algorithm.answers],
+        "answers": [asdict(content_type) for content_type in algorithm.response_types],
         "metrics": dict(algorithm.metrics),
         "metric_definitions": metric_definitions(algorithm.metrics),
         "kvstores": dict(KVSTORES),

@@ -53,7 +53,7 @@ class ImageHyperparameters(TrainingHyperparameters):
     image_size: int = Field(
         0,
         ge=0,
-        le=pictures.MOST_SIDE,
+        le=pictures.MAX_SIDE,
         description="Width and height of the network's input, in pixels. 0 means the size that the "
         "network was designed for.",
     )
@@ -127,8 +127,8 @@ class ImageHyperparameters(TrainingHyperparameters):
         "classes.",
     )
 
-    searched = {
-        **TrainingHyperparameters.searched,
+    search_space = {
+        **TrainingHyperparameters.search_space,
         "learning_rate": Search(1e-2, 1.0, log=True),
         "shift": Search(0.0, 0.25),
         "scaling": Search(0.0, 0.5),
@@ -158,7 +158,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
     details = "Networks: " + ", ".join(networks.NETWORKS)
     Hyperparameters = ImageHyperparameters
     extras = ("vision",)
-    quick = {"batch_size": 100, "learning_rate": 0.005}
+    check_hyperparameters = {"batch_size": 100, "learning_rate": 0.005}
     channels = (
         *supervised_channels(*pictures.FORMATS),
         Channel(
@@ -215,7 +215,9 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))
         return networks.normalized(network, networks.MEAN, networks.DEVIATION)
 
-    def begin(self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]) -> None:
+    def load_pretrained(
+        self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]
+    ) -> None:
         """With ``--model``, take its weights, and keep them where they are to be frozen."""
         options = run.hyperparameters
         if MODEL not in run.channels:
@@ -251,7 +253,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[Array]:
         """The pictures of a request, each (H, W, 3) uint8."""
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         return pictures.decode(request_body, content_type)
 
     def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
@@ -265,7 +267,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)
         return Example(content_type=codecs.JSON, body=pictures.as_json(picture))
 
-    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self.dataset(path, TEST, options, model.metadata.encoding)
         chosen = np.unique(data.labels(), return_index=True)[1][:count]  # the first of each class
@@ -276,7 +278,7 @@ class ImageClassification(Classifier[ImageHyperparameters]):
             f"{label} {probability:.0%}" + ("" if label == names[true] else f", is {names[true]}")
             for (label, probability), true in zip(answers, labels)
         ]
-        return pictures.sketch(images, captions, width)
+        return pictures.preview(images, captions, width)
 
 
 @hookimpl

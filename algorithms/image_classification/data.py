@@ -30,7 +30,7 @@ from ...core import (
 from ...core.data import encoding as text_encoding
 from ...core.data import images, reading
 from ...core.data.folders import left_out
-from ...core.data.image_datasets import FAIL, MOST_CLASSES, SKIP
+from ...core.data.image_datasets import FAIL, MAX_CLASSES, SKIP
 
 FORMATS = (
     "a folder with a subfolder for each class, and PNG, JPEG or WebP files anywhere in it",
@@ -47,12 +47,12 @@ BINARY = (".bin", ".bin.gz")
 MANIFESTS = (".manifest", ".jsonl")
 LONGEST_LINE = 2**20
 LONGEST_REASON = 500
-MOST_SIDE = 1024  # of a network's input
-MOST_FAULTS = 100  # shown
+MAX_SIDE = 1024  # of a network's input
+MAX_FAULTS = 100  # shown
 S3 = "s3://"
 # What im2rec writes for a class: 3, or 3.000000.
 _WHOLE_NUMBER = re.compile(r"\+?(\d{1,9})(?:\.0*)?")
-MOST_NUMBERS = 2**14
+MAX_NUMBERS = 2**14
 
 
 def read(
@@ -152,10 +152,10 @@ def _refuse(path: Path, faults: Mapping[int, str], advice: str = "") -> None:
     if not faults:
         return
     shown = [f"{path}: line {line}: {what}" for line, what in sorted(faults.items())]
-    more = len(shown) - MOST_FAULTS
+    more = len(shown) - MAX_FAULTS
     said = [f"{path}: {len(faults):,} lines are wrong: {advice}"] if advice else []
     raise DataError(
-        *shown[:MOST_FAULTS], *([f"{path}: ... and {more:,} more"] if more > 0 else []), *said
+        *shown[:MAX_FAULTS], *([f"{path}: ... and {more:,} more"] if more > 0 else []), *said
     )
 
 
@@ -165,11 +165,11 @@ def decoded(body: bytes, side: int) -> Array:
 
 
 def opened(body: bytes) -> Array:
-    """The middle square of a picture, (S, S, 3) uint8: S is its shorter side, or MOST_SIDE.
+    """The middle square of a picture, (S, S, 3) uint8: S is its shorter side, or MAX_SIDE.
 
     In training as in requests: so what the network sees is the same in both.
     """
-    return images.decode(body, square=MOST_SIDE)
+    return images.decode(body, square=MAX_SIDE)
 
 
 def fitted(picture: Array, side: int) -> Array:
@@ -228,9 +228,9 @@ def _read_list(path: Path) -> tuple[list[Listed], dict[int, str]]:
             )
             continue
         found = _WHOLE_NUMBER.fullmatch(cells[1].strip())
-        if not found or int(found[1]) >= MOST_CLASSES:
+        if not found or int(found[1]) >= MAX_CLASSES:
             faults[number] = (
-                f"no class: {cells[1][:40]!r}: expected a whole number from 0 to {MOST_CLASSES - 1}"
+                f"no class: {cells[1][:40]!r}: expected a whole number from 0 to {MAX_CLASSES - 1}"
             )
             continue
         try:
@@ -385,14 +385,14 @@ def as_json(picture: Array) -> str:
     """A request that holds one picture (H, W, 3) uint8: its pixels, or if they are many a file."""
     from PIL import Image
 
-    if picture.size <= MOST_NUMBERS:
+    if picture.size <= MAX_NUMBERS:
         return json.dumps({"instances": [picture.tolist()]})
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG", optimize=True)
     return json.dumps({"instances": [{"b64": base64.b64encode(stream.getvalue()).decode()}]})
 
 
-def sketch(shown: Array, captions: Sequence[str], width: int) -> str:
+def preview(shown: Array, captions: Sequence[str], width: int) -> str:
     """Pictures ``shown`` (N, 3, S, S) uint8 in grey, side by side in ``width`` columns of text."""
     columns = 24
     fitting = max(1, (width + 2) // (columns + 2))

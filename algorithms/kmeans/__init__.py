@@ -44,12 +44,11 @@ from ...core.artifact.metadata import Metadata
 from ...core.artifact.network import GluonNetwork, Network, outputs
 from ...core.data.dataset import chunks
 from ...core.data.rows import FORMATS, Rows, read_rows
-from . import initialization as starts
-from . import plane
+from . import initialization, plane
 from .frame import Frame, choose_frame, nearest_in_float64, read_frame
 from .lloyd import SAMPLE, START, Fit
 from .network import centroids_of, distances
-from .sharding import Spread, squared_differences
+from .sharding import ShardedRows, squared_differences
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")
@@ -100,7 +99,7 @@ class KMeansHyperparameters(Hyperparameters):
     )
 
     # Not k: with more clusters every row is closer to one, and that would win.
-    searched = {
+    search_space = {
         "init": Search(),
         "restarts": Search(1, 10),
         "tolerance": Search(1e-6, 1e-2, log=True),
@@ -130,7 +129,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         ContentType(codecs.NPY, "An array of rows (N, D)."),
         ContentType(codecs.RECORDIO_PROTOBUF, "One row per record."),
     )  # fmt: skip
-    answers = (
+    response_types = (
         ContentType(
             codecs.JSON, "For each row, the closest cluster and the distance from its centroid.",
             '{"predictions": [{"closest_cluster": 1.0, "distance_to_cluster": 0.14}]}',
@@ -179,31 +178,31 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         signature = InputSignature(shape=(0, rows.shape[1]))
         run.check(signature=signature, example=example)
         run.check_sums()
-        spread = Spread(run, rows, options.k)
-        if spread.count < options.k:
+        shards = ShardedRows(run, rows, options.k)
+        if shards.count < options.k:
             raise DataError(
-                f"{run.channels[TRAIN]}: {spread.count:,} rows are too few for {options.k:,} "
+                f"{run.channels[TRAIN]}: {shards.count:,} rows are too few for {options.k:,} "
                 "clusters: give a smaller --k"
             )
-        spread.centre()
-        if not np.isfinite(spread.scatter):
+        shards.centre()
+        if not np.isfinite(shards.scatter):
             raise DataError(
                 f"{run.channels[TRAIN]}: numbers are too large: their squares exceed float32; "
                 "scale the columns down"
             )
-        fit = Fit(run, spread, lambda restart: _start(run, spread, restart))
+        fit = Fit(run, shards, lambda restart: _start(run, shards, restart))
         found = fit.run_all()
         centroids = found.centroids + rows.origin
         frame = choose_frame(centroids, found.sizes, found.inertia)
         for told in (*_warnings(found.sizes), *frame.notes):
             run.reporter.message(told)
         network = distances(centroids - frame.offset, frame.origin)
-        network(mx.nd.zeros((1, spread.columns))).wait_to_read()
-        figures = {"train:msd": found.inertia / spread.count, "train:ssd": found.inertia}
+        network(mx.nd.zeros((1, shards.columns))).wait_to_read()
+        figures = {"train:msd": found.inertia / shards.count, "train:ssd": found.inertia}
         if test is not None:
             ssd = size = 0.0
             if not run.cluster.agrees(test.digest, "the test rows") or run.cluster.is_chief:
-                answers = Answering(GluonNetwork(network, mx.cpu()), frame).assigned(test)
+                answers = Assigner(GluonNetwork(network, mx.cpu()), frame).assigned(test)
                 ssd, size = float(answers.squares.sum()), len(test)
             ssd, size = run.cluster.gather([ssd, size], "the figures of the test rows").sum(axis=0)
             figures.update({"test:msd": ssd / size, "test:ssd": ssd})
@@ -218,7 +217,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Array:
         """Rows (N, D) of numbers."""
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         if content_type == codecs.RECORDIO_PROTOBUF:
             return recordio_protobuf.decode(request_body)
         # in float64: what float32 cannot tell apart may be told from the offset of the artifact
@@ -236,13 +235,13 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             raise UnfitPayloadError(
                 f"expected rows of {columns} numbers, got rows of {input_data.shape[1]}"
             )
-        found = Answering.of(model).closest(input_data)
+        found = Assigner.of(model).closest(input_data)
         if not np.isfinite(found.distances).all():
             raise UnfitPayloadError("expected numbers whose squares a float32 holds")
         return found
 
     def output_fn(self, prediction: Closest, accept: str) -> bytes:
-        content_type = codecs.negotiate(accept, self.answered())
+        content_type = codecs.negotiate(accept, self.response_media_types())
         # whole numbers as floats, as SageMaker's built-in writes them
         columns = (prediction.clusters.astype(np.float32), prediction.distances)
         if content_type == codecs.RECORDIO_PROTOBUF:
@@ -256,7 +255,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         rows = self._rows(model, path)
-        answering = Answering.of(model)
+        answering = Assigner.of(model)
         answers, centroids = answering.assigned(rows), answering.centroids
         sizes = np.bincount(answers.clusters, minlength=len(centroids))
         squares = np.bincount(answers.clusters, answers.squares, minlength=len(sizes))
@@ -270,11 +269,11 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             scatter=plane.project(rows, answers.clusters, centroids),
         )
 
-    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         rows = self._rows(model, path)
-        answering = Answering.of(model)
+        answering = Assigner.of(model)
         answers, centroids = answering.assigned(rows), answering.centroids
-        return plane.sketch(plane.project(rows, answers.clusters, centroids), width)
+        return plane.preview(plane.project(rows, answers.clusters, centroids), width)
 
     def _rows(self, model: Model, path: Path) -> Rows:
         rows = _read(path, self.Hyperparameters.parse(model.metadata.hyperparameters))
@@ -318,14 +317,14 @@ class KMeansModel(Model):
 
 
 @dataclass(frozen=True)
-class Answering:
+class Assigner:
     """A ``network`` of the artifact, and the frame in which it answers."""
 
     network: Network
     frame: Frame
 
     @classmethod
-    def of(cls, model: Model) -> Answering:
+    def of(cls, model: Model) -> Assigner:
         assert isinstance(model, KMeansModel)
         return cls(model.network, model.frame)
 
@@ -388,28 +387,28 @@ def _check_columns(rows: Rows, columns: int, path: Path) -> None:
         )
 
 
-def _start(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Array:
+def _start(run: Run[KMeansHyperparameters], shards: ShardedRows, restart: int) -> Array:
     """The first centroids of a restart; for mini-batches they are chosen from a sample."""
     options = run.hyperparameters
     if options.batch_size:
-        spread = _sample(run, spread, restart)
+        shards = _sample(run, shards, restart)
     rng = run.rng(START, restart)
     if options.init == "random":
-        return starts.random_rows(spread, options.k, rng)
+        return initialization.random_rows(shards, options.k, rng)
     if options.init == "k-means++":
-        return starts.plus_plus(spread, options.k, rng)
-    return starts.scalable(
-        spread, options.k, rng, lambda number, first: run.rng(START, restart, number, first)
+        return initialization.kmeans_plus_plus(shards, options.k, rng)
+    return initialization.kmeans_parallel(
+        shards, options.k, rng, lambda number, first: run.rng(START, restart, number, first)
     )
 
 
-def _sample(run: Run[KMeansHyperparameters], spread: Spread, restart: int) -> Spread:
+def _sample(run: Run[KMeansHyperparameters], shards: ShardedRows, restart: int) -> ShardedRows:
     options = run.hyperparameters
-    size = min(spread.count, max(3 * options.batch_size, 10 * options.k))
-    chosen = run.rng(SAMPLE, restart).choice(spread.count, size, replace=False, shuffle=False)
-    rows = spread.fetch(np.sort(chosen))
-    held = Rows((size, spread.columns), "", values=rows)
-    return Spread(run, held, options.k, shared=True, exact=spread.exact)
+    size = min(shards.count, max(3 * options.batch_size, 10 * options.k))
+    chosen = run.rng(SAMPLE, restart).choice(shards.count, size, replace=False, shuffle=False)
+    rows = shards.fetch(np.sort(chosen))
+    held = Rows((size, shards.columns), "", values=rows)
+    return ShardedRows(run, held, options.k, shared=True, exact=shards.exact)
 
 
 @hookimpl

@@ -18,9 +18,9 @@ from .sharding import squared_differences
 
 ROUNDING = 2.0**-24  # of a float32, at most, relative to itself
 FINE = 2.0**-10  # a rounding that does not count, relative to a distance that does
-MOST_COMPARED = 2048  # clusters of which the nearest two are sought
-MOST_NUMBERS = 2**20  # of centroids in the metadata
-MOST_NAMED = 5
+MAX_COMPARED = 2048  # clusters of which the nearest two are sought
+MAX_NUMBERS = 2**20  # of centroids in the metadata
+MAX_NAMED = 5
 OFFSET, CENTROIDS = "offset", "centroids"  # in the artifact's metadata
 SCORES = 2**22  # at a time
 
@@ -57,7 +57,7 @@ def choose_frame(centroids: Array, sizes: Array, inertia: float) -> Frame:
     hopeless = ROUNDING * np.abs(centroids - offset).max(axis=0) > limit
     exact: Array | None = None
     notes: tuple[str, ...] = ()
-    if hopeless.any() and centroids.size <= MOST_NUMBERS:
+    if hopeless.any() and centroids.size <= MAX_NUMBERS:
         exact = centroids
         notes = (
             f"{_named(hopeless)}: values are too close together for float32, given their range: "
@@ -129,7 +129,7 @@ def _distance_that_counts(centroids: Array, sizes: Array, inertia: float) -> flo
     """How far rows are from their centroid on average, or the nearest two centroids apart."""
     found = [np.sqrt(inertia / sizes.sum())] if inertia > 0 else []
     filled = centroids[sizes > 0]
-    if 1 < len(filled) <= MOST_COMPARED:
+    if 1 < len(filled) <= MAX_COMPARED:
         filled = filled - filled.mean(axis=0)
         lengths = np.square(filled).sum(axis=1)
         apart = lengths[:, None] - 2 * filled @ filled.T + lengths
@@ -142,7 +142,7 @@ def _distance_that_counts(centroids: Array, sizes: Array, inertia: float) -> flo
 def _named(chosen: Array) -> str:
     """The columns ``chosen`` (D,), counted from 1."""
     columns = np.flatnonzero(chosen) + 1
-    more = len(columns) - MOST_NAMED
+    more = len(columns) - MAX_NAMED
     word = "column" if len(columns) == 1 else "columns"
-    numbers = ", ".join(map(str, columns[:MOST_NAMED]))
+    numbers = ", ".join(map(str, columns[:MAX_NAMED]))
     return f"{word} {numbers}" + (f" and {more:,} more" if more > 0 else "")

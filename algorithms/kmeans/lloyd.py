@@ -17,11 +17,11 @@ from ...core import Array, Context, Run, mx
 from ...core.data.dataset import prefetched
 from ...core.training.reporting import peak_memory_mb
 from ...core.training.stopping import stopped
-from .sharding import Spread, Totals, lend, squared_lengths
+from .sharding import ShardedRows, Totals, lend, squared_lengths
 
 # What random numbers are for, so that no two purposes share a stream.
 SAMPLE, START, BATCH, RESEED = range(4)
-MOST_RESEEDED = 1000  # centroids in one iteration
+MAX_RESEEDED = 1000  # centroids in one iteration
 SEGMENT = 8  # mini-batches between two looks at the clock and at signals
 # The scatter of the rows, in multiples of what is left within the clusters: from here on sums in
 # float32 no longer give that to the digits that are reported; from there on float32 no longer tells
@@ -56,15 +56,15 @@ class Found(NamedTuple):
 
 
 class Fit:
-    """Restarts of k-means over ``spread``; ``start`` gives the first centroids of each, (K, D)."""
+    """Restarts of k-means over ``shards``; ``start`` gives the first centroids of each, (K, D)."""
 
-    def __init__(self, run: Run[Any], spread: Spread, start: Callable[[int], Array]) -> None:
-        self.run, self.spread, self.start = run, spread, start
+    def __init__(self, run: Run[Any], shards: ShardedRows, start: Callable[[int], Array]) -> None:
+        self.run, self.shards, self.start = run, shards, start
         self.options = run.hyperparameters
         # Relative to the variance of the columns, as in scikit-learn.
-        self.tolerance = self.options.tolerance * spread.variance
-        self.batch = min(self.options.batch_size, spread.count)
-        self.per_pass = -(-spread.count // self.batch) if self.batch else 1
+        self.tolerance = self.options.tolerance * shards.variance
+        self.batch = min(self.options.batch_size, shards.count)
+        self.per_pass = -(-shards.count // self.batch) if self.batch else 1
         self.steps = self.options.max_iterations * self.per_pass
         self.position = Position()
         self.state: dict[str, Array] = {}  # all float64
@@ -102,12 +102,12 @@ class Fit:
             self.run.metrics.update(self.position.metrics)
             self.step = checkpoint.step
             if self.position.exact:
-                self.spread.compute_exactly()
+                self.shards.compute_exactly()
         return self.position
 
     def _iterations(self) -> str:
         """Lloyd's iterations to the end of a restart; why all should end, or an empty string."""
-        position, state, spread = self.position, self.state, self.spread
+        position, state, shards = self.position, self.state, self.shards
         labels, totals = self._assigned()
         if "sums" in state:  # of a checkpoint: kept, since adding up anew would round anew
             totals = Totals(state["sums"], state["counts"])
@@ -116,38 +116,38 @@ class Fit:
             started = time.monotonic()
             before = state["centroids"]
             state["centroids"] = self._means(totals, labels)
-            changes = spread.changes(state["centroids"], zip(labels, spread.rows_on_devices()))
+            changes = shards.changes(state["centroids"], zip(labels, shards.rows_on_devices()))
             totals = totals.plus(changes)
             position.inertia = self._inertia(totals, labels)
             if self._needs_float64(position.inertia):
                 labels, totals = self._assigned()
-                position.inertia = spread.inertia(state["centroids"], labels)
+                position.inertia = shards.inertia(state["centroids"], labels)
             state["sums"], state["counts"] = totals
             self._count()
-            self._report(position.inertia / spread.count, position.done, started)
+            self._report(position.inertia / shards.count, position.done, started)
             if self._settled(before):
                 break
             ended = self._look_up()
-        position.inertia = spread.inertia(state["centroids"], labels)
+        position.inertia = shards.inertia(state["centroids"], labels)
         state["assigned"] = totals.counts
         return ended
 
     def _assigned(self) -> tuple[list[Array], Totals]:
         """The labels (B,) of each block by the centroids as they are, and what they add up to."""
-        labels, spread = self.spread.no_labels(), self.spread
-        parts = zip(labels, spread.rows_on_devices())
-        totals = spread.changes(self.state["centroids"], parts)
+        labels, shards = self.shards.no_labels(), self.shards
+        parts = zip(labels, shards.rows_on_devices())
+        totals = shards.changes(self.state["centroids"], parts)
         return labels, totals
 
     def _needs_float64(self, inertia: float) -> bool:
         """Whether the digits of float32 have turned out too few; from now on float64 is used."""
-        if self.spread.exact or self.spread.scatter <= UNTOLD * inertia:
+        if self.shards.exact or self.shards.scatter <= UNTOLD * inertia:
             return False
         self.run.reporter.message(
             "the rows are close together compared with their range: computing in float64 from "
             "here on"
         )
-        self.spread.compute_exactly()
+        self.shards.compute_exactly()
         self.position.exact = True
         return True
 
@@ -158,9 +158,9 @@ class Fit:
         stays where it is when every row lies on one already.
         """
         sums, counts = totals.sums.copy(), totals.counts.copy()
-        empty = np.flatnonzero(counts == 0)[:MOST_RESEEDED]
+        empty = np.flatnonzero(counts == 0)[:MAX_RESEEDED]
         if len(empty):
-            rows, owners = self.spread.farthest(self.state["centroids"], labels, len(empty))
+            rows, owners = self.shards.farthest(self.state["centroids"], labels, len(empty))
             for place, row, owner in zip(empty, rows, owners):
                 if counts[owner] > 1:
                     sums[owner] -= row
@@ -171,8 +171,8 @@ class Fit:
 
     def _inertia(self, totals: Totals, labels: list[Array]) -> float:
         """The inertia in the course of a restart: from sums, where that is accurate enough."""
-        found = self._distance(totals, self.spread.scatter)
-        return self.spread.inertia(self.state["centroids"], labels) if found is None else found
+        found = self._distance(totals, self.shards.scatter)
+        return self.shards.inertia(self.state["centroids"], labels) if found is None else found
 
     def _distance(self, totals: Totals, lengths: float) -> float | None:
         """The squared distances of rows from the centroids that ``totals`` were assigned by.
@@ -180,7 +180,7 @@ class Fit:
         Their sum, that is, from sums alone; ``lengths`` is that of the rows' squared lengths. None
         where too few of its digits are left.
         """
-        if self.spread.exact:
+        if self.shards.exact:
             return None
         centroids = self.state["centroids"]
         products = 2 * np.vdot(totals.sums, centroids)
@@ -197,7 +197,7 @@ class Fit:
 
         A centroid is the mean of all rows of mini-batches that were the closest to it when drawn.
         """
-        position, state, spread = self.position, self.state, self.spread
+        position, state, shards = self.position, self.state, self.shards
         if "counts" not in state:
             state["counts"] = np.zeros(len(state["centroids"]))
             self._begin_pass()
@@ -208,7 +208,7 @@ class Fit:
                 self._step(pieces)
                 if position.done % self.per_pass == 0:
                     msd = position.passed / state["seen"].sum()
-                    self._needs_float64(msd * spread.count)
+                    self._needs_float64(msd * shards.count)
                     self._report(msd, position.done // self.per_pass, started)
                     before, started = state["before"], time.monotonic()
                     self._reseed()
@@ -222,26 +222,26 @@ class Fit:
         finally:
             stream.close()
         labels, totals = self._assigned()
-        position.inertia = spread.inertia(state["centroids"], labels)
+        position.inertia = shards.inertia(state["centroids"], labels)
         state["assigned"] = totals.counts
         return ended
 
     def _read(self, step: int) -> list[tuple[Array, Context]]:
         """The part of this host in mini-batch ``step``, in pieces for its devices."""
-        return self.spread.draw(self.batch, BATCH, self.position.restart, step)
+        return self.shards.draw(self.batch, BATCH, self.position.restart, step)
 
     def _step(self, pieces: list[tuple[Array, Context]]) -> None:
         """D. Sculley's update for all rows of a mini-batch (on this host: ``pieces``) at once."""
-        state, spread = self.state, self.spread
+        state, shards = self.state, self.shards
         # those read ahead may have the dtype of before
-        host = [rows.astype(spread.dtype, copy=False) for rows, _ in pieces]
-        lengths = spread.total(squared_lengths(rows).sum(dtype=np.float64) for rows in host)
+        host = [rows.astype(shards.dtype, copy=False) for rows, _ in pieces]
+        lengths = shards.total(squared_lengths(rows).sum(dtype=np.float64) for rows in host)
         placed = [lend(rows, device) for rows, (_, device) in zip(host, pieces)]
-        labels = [spread.unassigned(len(rows)) for rows in host]
-        sums, counts = spread.changes(state["centroids"], zip(labels, placed))
+        labels = [shards.unassigned(len(rows)) for rows in host]
+        sums, counts = shards.changes(state["centroids"], zip(labels, placed))
         passed = self._distance(Totals(sums, counts), lengths)
         if passed is None:
-            passed = spread.apart(state["centroids"], zip(labels, host))
+            passed = shards.apart(state["centroids"], zip(labels, host))
         self.position.passed += passed
         state["counts"] = state["counts"] + counts
         state["seen"] = state["seen"] + counts
@@ -260,7 +260,7 @@ class Fit:
         if len(empty):
             rng = self.run.rng(RESEED, self.position.restart, self.position.done)
             centroids, counts = self.state["centroids"].copy(), self.state["counts"].copy()
-            centroids[empty] = self.spread.fetch(rng.integers(self.spread.count, size=len(empty)))
+            centroids[empty] = self.shards.fetch(rng.integers(self.shards.count, size=len(empty)))
             counts[empty] = 0
             self.state.update(centroids=centroids, counts=counts)
 
@@ -272,7 +272,7 @@ class Fit:
     def _report(self, msd: float, epoch: int, started: float) -> None:
         """Tell the mean squared distance after pass ``epoch`` over the rows."""
         measured = {
-            "train:throughput": self.spread.count / max(1e-9, time.monotonic() - started),
+            "train:throughput": self.shards.count / max(1e-9, time.monotonic() - started),
             "train:peak_memory_mb": peak_memory_mb(),
         }
         self.passes = epoch

@@ -8,17 +8,17 @@ from ...core import Array
 from ...core.algorithm.evaluation import Scatter
 from ...core.data.rows import Rows
 
-MOST_POINTS = 5000
+MAX_POINTS = 5000
 _MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def project(rows: Rows, clusters: Array, centroids: Array) -> Scatter:
-    """Rows evenly chosen, at most MOST_POINTS, and ``centroids`` (K, D), on two axes.
+    """Rows evenly chosen, at most MAX_POINTS, and ``centroids`` (K, D), on two axes.
 
     With more than two columns those are the first principal components, with one it is drawn
     twice. ``clusters`` (N,) is the cluster of each row.
     """
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).astype(np.int64))
     points = rows.take(chosen, np.float64)
     names = ("column 1", f"column {min(2, points.shape[1])}")
     axes = np.eye(points.shape[1])[:, [0, min(1, points.shape[1] - 1)]]
@@ -47,7 +47,7 @@ def _principal(points: Array) -> tuple[Array, Array]:
     return axes * np.where(largest < 0, -1, 1), shares
 
 
-def sketch(scatter: Scatter, width: int) -> str:
+def preview(scatter: Scatter, width: int) -> str:
     """The plane in characters: the cluster of a row, ``·`` where there are too many to name."""
     columns, lines = max(10, min(width, 72)), 20
     low, high = scatter.points.min(axis=0), scatter.points.max(axis=0)

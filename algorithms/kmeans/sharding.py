@@ -47,7 +47,7 @@ class Block:
     device: Context
 
 
-class Spread:
+class ShardedRows:
     """The sharded rows of a run: this host's part in blocks, each on one of its devices.
 
     Hosts that hold the same rows share them; others bring their own. Rows in memory lie on the

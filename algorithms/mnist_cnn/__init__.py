@@ -107,8 +107,8 @@ class MnistHyperparameters(TrainingHyperparameters):
         description="Augmentation: largest shift in each direction, in pixels.",
     )
 
-    searched = {
-        **TrainingHyperparameters.searched,
+    search_space = {
+        **TrainingHyperparameters.search_space,
         "learning_rate": Search(1e-2, 1.0, log=True),
         "batch_size": Search(choices=(25, 50, 100, 200)),
         "dropout": Search(0.0, 0.5),
@@ -228,7 +228,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         Where the content type says whether they are inverted, they are so already, and come as a
         list, each (1, 28, 28): the model, which otherwise decides, leaves those alone.
         """
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         invert = codecs.parameter(request_content_type, "invert", digits.INVERT)
         if content_type in (codecs.PNG, codecs.JPEG, codecs.WEBP):
             images = digits.from_picture(request_body)
@@ -255,7 +255,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         pixels = (image * 255).round().astype(int)
         return Example(content_type=codecs.JSON, body=codecs.encode_json([pixels]).decode())
 
-    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self.dataset(path, TEST, options)
         chosen = np.unique(data.y, return_index=True)[1][:count]  # the first of each digit
@@ -265,7 +265,7 @@ class MnistCnn(Classifier[MnistHyperparameters]):
             f"{label} ({probability:.1%})" + ("" if label == str(true) else f", is {true}")
             for (label, probability), true in zip(answers, labels)
         ]
-        return digits.sketch(images, captions, width)
+        return digits.preview(images, captions, width)
 
 
 @hookimpl

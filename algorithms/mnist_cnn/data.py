@@ -26,14 +26,14 @@ from ...core.data.files import (
     with_suffix,
 )
 from ...core.data.folders import ClassFolders, class_folders
-from ...core.data.image_datasets import FAIL, MOST_NAMED, ONE_COLOUR, SKIP, one_colour
+from ...core.data.image_datasets import FAIL, MAX_NAMED, ONE_COLOUR, SKIP, one_colour
 from ...core.data.images import is_one_colour
 from ...core.runtime.types import Array
 
 CLASSES = tuple("0123456789")
 SIDE = 28
 PIXELS = SIDE * SIDE
-MOST_BYTES = 2**34  # of one IDX file: 21 million images
+MAX_BYTES = 2**34  # of one IDX file: 21 million images
 FORMATS = (
     "a folder with MNIST's IDX files, gz or not: train-* serves training, t10k-* the rest",
     "CSV, a file or a folder of files: the label first, then 784 intensities, 0 to 255 or 0 to 1",
@@ -164,7 +164,7 @@ def _pixels(body: bytes) -> Array:
     return pixels
 
 
-def sketch(images: Array, captions: Sequence[str], width: int) -> str:
+def preview(images: Array, captions: Sequence[str], width: int) -> str:
     """Images (N, 1, 28, 28) side by side in ``width`` columns of text, as many as fit.
 
     The outer 4 pixels, which are empty in MNIST, are left out; a character is two pixels high.
@@ -244,7 +244,7 @@ def _read_idx(path: Path, dimensions: int) -> Array:
         content = stream.read(header)
         shape = struct.unpack(f">{dimensions}I", content[4:].ljust(4 * dimensions, b"\0"))
         promised = int(np.prod(shape, dtype=object))
-        content += stream.read(min(promised, MOST_BYTES) + 1)
+        content += stream.read(min(promised, MAX_BYTES) + 1)
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
         raise DataError(
             f"{path}: not an IDX file of unsigned bytes in {dimensions} dimension(s): "
@@ -317,9 +317,9 @@ def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
                 damaged.append(f"{file}: {error.faults[0]}")
     total = len(images) + len(damaged)
     if damaged and (on_damaged == FAIL or not images):
-        more = len(damaged) - MOST_NAMED
+        more = len(damaged) - MAX_NAMED
         raise DataError(
-            *damaged[:MOST_NAMED],
+            *damaged[:MAX_NAMED],
             *([f"... and {more:,} more"] if more > 0 else []),
             f"{len(damaged):,} of {total:,} images are damaged: mend or remove them, or leave "
             f"them out (--on-damaged {SKIP})",

@@ -122,8 +122,8 @@ class TextHyperparameters(TrainingHyperparameters):
         description="Number of tokens read from a text; the rest of a longer text is ignored.",
     )
 
-    searched = {
-        **TrainingHyperparameters.searched,
+    search_space = {
+        **TrainingHyperparameters.search_space,
         "batch_size": Search(choices=(25, 50, 100, 200)),
         "dimensions": Search(
             50, 300, log=True, where={"network": WITH_VECTORS, "embedding": ("",)}
@@ -206,7 +206,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
             )
             if hyperparameters.embedding:
                 path, count = Path(hyperparameters.embedding), hyperparameters.embedding_words
-                encoder = encoder.extended(words.first_words(path, count))
+                encoder = encoder.extended(words.most_frequent_words(path, count))
         else:
             encoder = _encoder(encoding, hyperparameters)
         classes = sorted(set(found.labels)) if known is None else known
@@ -280,9 +280,9 @@ class TextSentiment(Classifier[TextHyperparameters]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[str]:
         """The texts of a request."""
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         records = codecs.decode_records(request_body, content_type)
-        return words.texts_of(records, texts.TEXT_NAMES)
+        return words.extract_texts(records, texts.TEXT_NAMES)
 
     def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
         """Probabilities for a sequence of texts, those of about one length computed together."""
@@ -293,7 +293,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         logits = outputs(model.network, data)
         return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
 
-    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         found = texts.read(path, TEST, model.metadata.classes)
         chosen = np.linspace(0, len(found.texts) - 1, count).astype(int)
         shown = [found.texts[i] for i in chosen]

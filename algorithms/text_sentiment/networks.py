@@ -15,7 +15,7 @@ from ...core import mx
 from ...core.runtime.types import Array
 from .vocabulary import read_vectors
 
-MOST_TOKENS = 2**24  # that float32 counts
+MAX_TOKENS = 2**24  # that float32 counts
 SPREAD = 0.25  # of random word vectors, as in Kim's paper
 # Of an n-gram's weight: begun at 1 it would be naive Bayes, which is far too sure; and how many
 # times the learning rate it moves at, which is that of networks with a thousand steps to go.
@@ -180,7 +180,7 @@ class BiLstm(mx.gluon.HybridBlock):  # type: ignore[misc]
 
     def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
         mask = _mask(ops, tokens)
-        lengths = ops.clip(mask.sum(axis=1), 1, MOST_TOKENS)
+        lengths = ops.clip(mask.sum(axis=1), 1, MAX_TOKENS)
         vectors = self.vector_dropout(self.vectors(tokens))
         vectors = vectors.transpose((1, 0, 2))  # (T, N, D), as an LSTM reads
         turned = ops.SequenceReverse(vectors, lengths, use_sequence_length=True)

@@ -83,7 +83,7 @@ class Encoder:
         """With a vocabulary of the at most ``max_size`` tokens seen ``min_count`` times or more."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(_units(text, bigrams, max_length))
+            counts.update(_tokens_and_bigrams(text, bigrams, max_length))
         vocabulary = _vocabulary(counts, max_size=max_size, min_freq=min_count)
         return cls(vocabulary, bigrams, max_length)
 
@@ -119,7 +119,7 @@ class Encoder:
     def __call__(self, text: str) -> Array:
         """The ids of a text, (T,) int32; none for a text without tokens."""
         known = self.vocabulary.token_to_idx
-        units = _units(text, self.bigrams, self.max_length)
+        units = _tokens_and_bigrams(text, self.bigrams, self.max_length)
         if self.bigrams:
             ids = sorted({known[unit] for unit in units if unit in known})
         else:
@@ -141,14 +141,14 @@ def _vocabulary(counts: Counter[str], **limits: int) -> Any:
     )
 
 
-def _units(text: str, bigrams: bool, max_length: int) -> list[str]:
+def _tokens_and_bigrams(text: str, bigrams: bool, max_length: int) -> list[str]:
     words = list(itertools.islice(tokens(text), max_length))
     if bigrams:
         words += [f"{one} {other}" for one, other in zip(words, words[1:])]
     return words
 
 
-def padded(sequences: Sequence[Array], length: int) -> Array:
+def pad_sequences(sequences: Sequence[Array], length: int) -> Array:
     """Sequences of ids of at most ``length`` as one array (N, length) int32, filled up with 0."""
     pad = gluonnlp().data.batchify.Pad(pad_val=PADDING, dtype="int32", round_to=length)
     if not any(len(sequence) for sequence in sequences):
@@ -157,7 +157,7 @@ def padded(sequences: Sequence[Array], length: int) -> Array:
     return batch
 
 
-def bucketed(lengths: Array) -> Array:
+def bucket_lengths(lengths: Array) -> Array:
     """Lengths (N,) rounded up to the few of GluonNLP's buckets that grow exponentially."""
     longest = max(SHORTEST_BUCKET, int(lengths.max(initial=1)))
     scheme = gluonnlp().data.ExpWidthBucket(BUCKET_GROWTH)
@@ -184,7 +184,7 @@ class TextDataset:
 
     @cached_property
     def _lengths(self) -> Array:
-        return bucketed(np.array([len(sequence) for sequence in self.ids], np.int64))
+        return bucket_lengths(np.array([len(sequence) for sequence in self.ids], np.int64))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -196,7 +196,7 @@ class TextDataset:
     def take(self, indices: Array) -> tuple[Array, Array]:
         """Token ids (B, T) int32, padded with 0, and labels (B,)."""
         length = int(self._lengths[indices].max())
-        return padded([self.ids[index] for index in indices], length), self.y[indices]
+        return pad_sequences([self.ids[index] for index in indices], length), self.y[indices]
 
     def labels(self) -> Array:
         return self.y
@@ -210,7 +210,7 @@ class TextDataset:
         return digest.hexdigest()
 
 
-def first_words(path: Path, count: int) -> list[str]:
+def most_frequent_words(path: Path, count: int) -> list[str]:
     """The words of the first ``count`` lines of a file of word vectors, the most frequent ones."""
     with open_bytes(path) as stream:
         lines = itertools.islice(stream, count)
@@ -265,7 +265,7 @@ def _numbers(cells: Sequence[bytes], place: str) -> Array:
     return numbers
 
 
-def texts_of(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
+def extract_texts(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
     """The text of each record: a string, a list of one, or an object with one of ``keys``.
 
     Raises UnfitPayloadError, which names every record that holds none.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
 
 H = TypeVar("H", bound=Hyperparameters)
-# The networks of the catalog take up to 380, or much less than ``most_work``.
+# The networks of the catalog take up to 380, or much less than ``max_work``.
 WORK_PER_PARAMETER = 500
 
 
@@ -79,11 +79,11 @@ class _AlgorithmType(Renamed, ABCMeta):
 class Algorithm(Generic[H], metaclass=_AlgorithmType):
     """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
 
-    ``quick`` are the hyperparameters with which ``algoshelf check`` trains on the sample in
-    seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are those of
-    its distribution that it needs: what it is packaged with holds their requirements.
-    ``most_memory`` is how many bytes a network may take for one example besides its parameters,
-    ``most_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
+    ``check_hyperparameters`` are the hyperparameters with which ``algoshelf check`` trains on the
+    sample in seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are
+    those of its distribution that it needs: what it is packaged with holds their requirements.
+    ``max_memory`` is how many bytes a network may take for one example besides its parameters,
+    ``max_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
     an algorithm of texts: of such a table, requests are made of this column alone.
     """
@@ -95,14 +95,14 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     Hyperparameters: ClassVar[type[Hyperparameters]]
     channels: ClassVar[tuple[Channel, ...]]
     accepts: ClassVar[tuple[ContentType, ...]]
-    answers: ClassVar[tuple[ContentType, ...]]
+    response_types: ClassVar[tuple[ContentType, ...]]
     metrics: ClassVar[dict[str, str]]
     objective: ClassVar[Objective]
     published: ClassVar[tuple[PublishedResult, ...]] = ()
-    quick: ClassVar[Mapping[str, Any]] = {}
+    check_hyperparameters: ClassVar[Mapping[str, Any]] = {}
     extras: ClassVar[tuple[str, ...]] = ()
-    most_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
-    most_work: ClassVar[int] = 2**33
+    max_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
+    max_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
@@ -157,16 +157,16 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
 
     def excesses(self, fit: Fit, parameters: int) -> Iterator[str]:
         """Why a network with so many ``parameters`` takes too much for one example."""
-        most = max(self.most_work, WORK_PER_PARAMETER * parameters)
+        most = max(self.max_work, WORK_PER_PARAMETER * parameters)
         if fit.work > most:
             yield (
-                f"one example needs {fit.work:,} multiplications, but most_work of "
+                f"one example needs {fit.work:,} multiplications, but max_work of "
                 f"{type(self).__name__} allows {most:,}"
             )
-        if fit.peak > self.most_memory:
+        if fit.peak > self.max_memory:
             yield (
-                f"one example needs {fit.peak:,} bytes, but most_memory of {type(self).__name__} "
-                f"allows {self.most_memory:,}"
+                f"one example needs {fit.peak:,} bytes, but max_memory of {type(self).__name__} "
+                f"allows {self.max_memory:,}"
             )
 
     def disagreements(
@@ -193,16 +193,16 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
 
-    def sketch(self, path: Path, model: Model, count: int, width: int) -> str:
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         """``count`` examples of ``path`` with their answers, drawn in ``width`` columns of text."""
         return ""
 
     @classmethod
-    def accepted(cls) -> tuple[str, ...]:
+    def accepted_media_types(cls) -> tuple[str, ...]:
         """The media types of ``accepts``."""
         return tuple(content_type.name for content_type in cls.accepts)
 
     @classmethod
-    def answered(cls) -> tuple[str, ...]:
-        """The media types of ``answers``, the default first."""
-        return tuple(content_type.name for content_type in cls.answers)
+    def response_media_types(cls) -> tuple[str, ...]:
+        """The media types of ``response_types``, the default first."""
+        return tuple(content_type.name for content_type in cls.response_types)

@@ -80,7 +80,7 @@ ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "channels": _tuple_of(Channel),
     "accepts": _tuple_of(ContentType),
-    "answers": _tuple_of(ContentType),
+    "response_types": _tuple_of(ContentType),
     "metrics": (
         "a dict of str to str",
         lambda value: (
@@ -94,7 +94,7 @@ ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a tuple of str",
         lambda value: isinstance(value, tuple) and all(isinstance(extra, str) for extra in value),
     ),
-    "quick": (
+    "check_hyperparameters": (
         "a dict of hyperparameters",
         lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
     ),

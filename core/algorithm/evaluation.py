@@ -65,9 +65,9 @@ class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
-    ``classes`` and, of up to MOST_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
+    ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MOST_PAIRS. A regression has ``targets``. What finds groups by itself has ``groups`` and
+    most MAX_PAIRS. A regression has ``targets``. What finds groups by itself has ``groups`` and
     ``scatter``.
     """
 

@@ -41,8 +41,8 @@ class Hyperparameters(BaseModel, metaclass=_SchemaType):  # type: ignore[metacla
     """The base of an algorithm's hyperparameters: fields with type, default, range and meaning.
 
     Values may come as SageMaker sends them, every one a string: ``"False"``, ``"1e-3"``,
-    ``'"adam"'``. Names may be written with hyphens or underscores. ``searched`` says what is worth
-    tuning; the rest is the user's to decide (``core/algorithm/search_space.py``).
+    ``'"adam"'``. Names may be written with hyphens or underscores. ``search_space`` says what is
+    worth tuning; the rest is the user's to decide (``core/algorithm/search_space.py``).
     """
 
     search_space: ClassVar[Mapping[str, Search]] = {}
@@ -237,7 +237,7 @@ def _sentence(
 class TrainingHyperparameters(Hyperparameters):
     """What every network that learns by gradient descent is told; subclass it to change it."""
 
-    searched = {
+    search_space = {
         "learning_rate": Search(1e-4, 1e-1, log=True),
         "momentum": Search(0.8, 0.98, where={"optimizer": ("sgd",)}),
         "weight_decay": Search(1e-6, 1e-2, log=True),

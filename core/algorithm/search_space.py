@@ -50,18 +50,18 @@ class Range:
 def tunable(
     schema: type[Hyperparameters],
     fixed: Mapping[str, Any] | None = None,
-    searched: Mapping[str, Search] | None = None,
+    search_space: Mapping[str, Search] | None = None,
 ) -> list[Range]:
-    """The ranges of ``searched``, or of what ``schema`` says is worth tuning.
+    """The ranges of ``search_space``, or of what ``schema`` says is worth tuning.
 
     Without what ``fixed`` (name to value, which may be a string) decides, and without what has no
-    effect beside it. Raises HyperparameterError where a value of ``fixed`` or ``searched`` is none
-    that the schema admits.
+    effect beside it. Raises HyperparameterError where a value of ``fixed`` or ``search_space`` is
+    none that the schema admits.
     """
     fixed = {name.replace("-", "_"): value for name, value in (fixed or {}).items()}
     settings = schema.parse(fixed)
-    chosen = dict(schema.searched if searched is None else searched)
-    inherited = {} if searched is not None else _inherited(schema)
+    chosen = dict(schema.search_space if search_space is None else search_space)
+    inherited = {} if search_space is not None else _inherited(schema)
     infos = {info.name: info for info in schema.describe()}
     faults: list[str] = []
     ranges = []
@@ -81,15 +81,15 @@ def tunable(
 
 def range_faults(schema: type[Hyperparameters]) -> list[str]:
     """What is wrong with the ranges that ``schema`` itself declares, a sentence each."""
-    declared = schema.searched
+    declared = schema.search_space
     if not isinstance(declared, Mapping) or not all(
         isinstance(search, Search) for search in declared.values()
     ):
-        return [f"searched is {reprlib.repr(declared)}, expected a dict of str to Search"]
+        return [f"search_space is {reprlib.repr(declared)}, expected a dict of str to Search"]
     infos = {info.name: info for info in schema.describe()}
     inherited = _inherited(schema)
     return [
-        f"searched: {fault}"
+        f"search_space: {fault}"
         for name, search in declared.items()
         if inherited.get(name) is not search
         for fault in _faults(schema, infos, name, search)
@@ -101,7 +101,7 @@ def _inherited(schema: type[Hyperparameters]) -> dict[str, Search]:
     found: dict[str, Search] = {}
     for base in reversed(schema.__mro__[1:]):
         if issubclass(base, Hyperparameters):
-            found.update(base.searched)
+            found.update(base.search_space)
     return found
 
 

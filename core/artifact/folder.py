@@ -23,9 +23,9 @@ from ..runtime.staging import digest_of, sync
 from ..runtime.types import Context, HybridBlock
 from .metadata import (
     LAYOUT_VERSION,
+    MAX_FAULTS,
+    MAX_METADATA_BYTES,
     METADATA,
-    MOST_FAULTS,
-    MOST_METADATA_BYTES,
     PARAMETERS,
     SYMBOL,
     Metadata,
@@ -34,7 +34,7 @@ from .model import Model
 from .network import GluonNetwork
 
 # Reading them takes up to 60 bytes each.
-MOST_VALUES, MOST_CONTAINERS = 5_000_000, 100_000
+MAX_VALUES, MAX_CONTAINERS = 5_000_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Artifact:
             raise ArtifactError(
                 *(
                     f"{path}: {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
-                    for fault in error.errors()[:MOST_FAULTS]
+                    for fault in error.errors()[:MAX_FAULTS]
                 )
             ) from None
         except OSError as error:
@@ -122,7 +122,7 @@ class Artifact:
         """All files read once, and held against one another, before mxnet or memory meets them."""
         symbol, parameters = self.folder / SYMBOL, self.folder / PARAMETERS
         try:
-            content = _limited(symbol, graphs.MOST_BYTES)
+            content = _limited(symbol, graphs.MAX_BYTES)
             self._check_digest(SYMBOL, hashlib.sha256(content).hexdigest())
             graph = graphs.read(content)
         except graphs.GraphError as error:
@@ -190,15 +190,15 @@ def _limited(path: Path, most: int) -> bytes:
 
 def _document(path: Path) -> bytes:
     """The metadata, of which reading will not take much memory. Raises ArtifactError, OSError."""
-    content = _limited(path, MOST_METADATA_BYTES)
-    if len(content) > MOST_METADATA_BYTES:
-        raise ArtifactError(f"{path}: larger than {MOST_METADATA_BYTES:,} bytes")
+    content = _limited(path, MAX_METADATA_BYTES)
+    if len(content) > MAX_METADATA_BYTES:
+        raise ArtifactError(f"{path}: larger than {MAX_METADATA_BYTES:,} bytes")
     values = content.count(b",")
     containers = content.count(b"[") + content.count(b"{")
-    if values > MOST_VALUES or containers > MOST_CONTAINERS:
+    if values > MAX_VALUES or containers > MAX_CONTAINERS:
         raise ArtifactError(
             f"{path}: holds {values:,} values in {containers:,} lists and objects, more than "
-            f"{MOST_VALUES:,} in {MOST_CONTAINERS:,}"
+            f"{MAX_VALUES:,} in {MAX_CONTAINERS:,}"
         )
     return content
 

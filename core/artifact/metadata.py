@@ -18,9 +18,9 @@ METADATA = "algorithm.json"
 SYMBOL = "model-symbol.json"
 PARAMETERS = "model-0000.params"
 LAYOUT_VERSION = 1
-MOST_FAULTS = 10
+MAX_FAULTS = 10
 RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length
-MOST_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
+MAX_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
 
 
 class Example(BaseModel):
@@ -106,21 +106,21 @@ class Metadata(BaseModel):
     def _check_encoding(cls, encoding: Dict[str, Any]) -> Dict[str, Any]:
         faults = name_faults(encoding)
         if faults:
-            raise ValueError("; ".join(faults[:MOST_FAULTS]))
+            raise ValueError("; ".join(faults[:MAX_FAULTS]))
         return encoding
 
     def document(self) -> bytes:
         """What ``algorithm.json`` holds. Raises ValueError, which says what it could not hold."""
         faults = [f"{path}: {what}" for path, what in _no_json(self.model_dump())]
         if faults:
-            raise ValueError("; ".join(faults[:MOST_FAULTS]))
+            raise ValueError("; ".join(faults[:MAX_FAULTS]))
         document = self.model_dump(mode="json")
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         content = text.encode() + b"\n"
-        if len(content) > MOST_METADATA_BYTES:
+        if len(content) > MAX_METADATA_BYTES:
             raise ValueError(
                 f"encoding: {METADATA} would have {len(content):,} bytes, expected at most "
-                f"{MOST_METADATA_BYTES:,}: fewer classes, or a smaller vocabulary"
+                f"{MAX_METADATA_BYTES:,}: fewer classes, or a smaller vocabulary"
             )
         return content
 

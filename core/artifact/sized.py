@@ -16,12 +16,12 @@ from ..runtime.types import HybridBlock
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 FEW_SIZES = (1, 4, 16)
 # Nor are they where running each once takes so many multiplications, or the largest so much memory.
-MOST_WORK = 2**34
-MOST_EXAMPLE_BYTES = 16 * 2**20
+MAX_WORK = 2**34
+MAX_EXAMPLE_BYTES = 16 * 2**20
 # Copies of a large network are not worth their memory: it takes longer than what they save.
-MOST_BYTES = 96 * 2**20
+MAX_BYTES = 96 * 2**20
 # A batch is filled up where that adds no more than so many examples to each of its own.
-MOST_FILLING = 0.15
+MAX_FILLING = 0.15
 
 
 class Sized:
@@ -53,7 +53,7 @@ class Sized:
         """The sizes into which a batch of ``count`` is divided; the last may be filled up."""
         parts = []
         while count:
-            above = [size for size in self._copies if count <= size <= count * (1 + MOST_FILLING)]
+            above = [size for size in self._copies if count <= size <= count * (1 + MAX_FILLING)]
             parts.append(above[0] if above else max(s for s in self._copies if s <= count))
             count = max(0, count - parts[-1])
         return tuple(parts)
@@ -66,9 +66,9 @@ def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit) -> Any:
     A large network gets fewer sizes, a larger one is left as it is.
     """
     first = load()
-    if fit.work * sum(SIZES) > MOST_WORK or fit.peak > MOST_EXAMPLE_BYTES:
+    if fit.work * sum(SIZES) > MAX_WORK or fit.peak > MAX_EXAMPLE_BYTES:
         return first
-    room = MOST_BYTES // max(1, _bytes(first))
+    room = MAX_BYTES // max(1, _bytes(first))
     sizes: Sequence[int] = SIZES if room >= len(SIZES) else FEW_SIZES
     if room < len(sizes):
         return first

@@ -25,7 +25,7 @@ from .running import measured
 from .training import Outcome, Setting, record_of, run_once
 
 RECORD = "results.jsonl"  # in /opt/ml/output/data
-MOST_SEEDS = 100
+MAX_SEEDS = 100
 
 
 class Task(BaseModel):
@@ -33,7 +33,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    seeds: List[int] = Field(min_length=1, max_length=MOST_SEEDS)
+    seeds: List[int] = Field(min_length=1, max_length=MAX_SEEDS)
     target: Optional[float] = None
 
     @classmethod

@@ -17,7 +17,7 @@ from .training import Outcome, Setting
 
 THROUGHPUT, DATA_WAIT = "train:throughput", "train:data_wait"
 # A curve is thinned to so many points; k-means tells hundreds of thousands.
-MOST_POINTS = 400
+MAX_POINTS = 400
 LOG_SECONDS = 2.0
 
 
@@ -111,5 +111,5 @@ def figures_of(
 
 
 def _thinned(points: list[Point]) -> list[Point]:
-    every = -(-len(points) // MOST_POINTS)
+    every = -(-len(points) // MAX_POINTS)
     return [p for i, p in enumerate(points) if i % every == 0 or i == len(points) - 1]

@@ -36,7 +36,7 @@ def check_algorithm(
     """What each check, or each of ``only``, finds about ``algorithm``, a class or an instance.
 
     It trains on ``channels`` (name to path), or else on the bundled sample, with the class's
-    ``quick`` hyperparameters and on a part of the examples. Whatever a plugin raises becomes a
+    ``check_hyperparameters`` and on a part of the examples. Whatever a plugin raises becomes a
     finding. ``reserved`` are the names that its flags may not have, as
     ``algoshelf.registry.cli.flags.reserved()`` reads them from the commands. Raises
     UnknownNameError for a check that does not exist.

@@ -14,10 +14,10 @@ from ..inference.answers import (
     ABRIDGED,
     RECORDS,
     TEXT,
-    best,
-    close,
     excerpt,
-    rows_of,
+    is_close,
+    parsed_rows,
+    preferred_type,
     size_of,
 )
 from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
@@ -109,11 +109,11 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
     """A request of every content type in ``accepts`` is answered, with the same answer for the
     same example.
     """
-    accept = best(battery.cls.answered())
+    accept = preferred_type(battery.cls.response_media_types())
     same, other = requests(battery)
     own = battery.model.metadata.example.content_type
-    expected = rows_of(battery.handlers.invoke(same[own], own, accept), accept)
-    for content_type in battery.cls.accepted():
+    expected = parsed_rows(battery.handlers.invoke(same[own], own, accept), accept)
+    for content_type in battery.cls.accepted_media_types():
         if content_type not in same and content_type not in other:
             yield Fault(
                 f"the check could not construct a request of {content_type}",
@@ -124,14 +124,14 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
             if body is None:
                 continue
             try:
-                answer = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
+                answer = parsed_rows(battery.handlers.invoke(body, content_type, accept), accept)
             except RAISED as error:
                 yield Fault(
                     f"a request of {content_type} raises {battery.shown(error)}: {excerpt(body)}",
                     f"read {content_type} in input_fn, or remove it from accepts",
                 )
                 continue
-            if alike and not close(answer, expected):
+            if alike and not is_close(answer, expected):
                 yield Fault(
                     f"the artifact's example as {content_type} gets a different answer than as "
                     f"{own}: {excerpt(answer)}, not {excerpt(expected)}",
@@ -141,7 +141,7 @@ def content_types_in(battery: Battery) -> Iterator[Fault]:
 
 @check("example", otherwise="let output_fn write every content type in answers")
 def content_types_out(battery: Battery) -> Iterator[Fault]:
-    """A response in every content type in ``answers`` is well formed, with one answer per
+    """A response in every content type in ``response_types`` is well formed, with one answer per
     example.
     """
     bodies = battery.handlers.example_responses()
@@ -150,7 +150,7 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
         if name not in RECORDS:
             continue  # in a form of its own
         try:
-            counts[name] = len(rows_of(body, name))
+            counts[name] = len(parsed_rows(body, name))
         except (ValueError, PayloadError) as error:
             yield Fault(
                 f"the response in {name} is malformed: {error}: {excerpt(body)}",
@@ -163,10 +163,10 @@ def content_types_out(battery: Battery) -> Iterator[Fault]:
             "write one answer for each example, in their order",
         )
     any_type = battery.handlers.example_response("*/*")
-    if any_type != bodies[battery.cls.answered()[0]]:
+    if any_type != bodies[battery.cls.response_media_types()[0]]:
         yield Fault(
-            "the response to Accept: */* is not in the first content type of answers",
-            "choose the type with payload.negotiate(accept, self.answered())",
+            "the response to Accept: */* is not in the first content type of response_types",
+            "choose the type with payload.negotiate(accept, self.response_media_types())",
         )
 
 
@@ -176,7 +176,7 @@ def batches(battery: Battery) -> Iterator[Fault]:
     same, _ = requests(battery)
     content_type = next((name for name in RECORDS if name in same), "")
     records = records_of(same[content_type], content_type) if content_type else None
-    accept = best(battery.cls.answered())
+    accept = preferred_type(battery.cls.response_media_types())
     if records is None or accept not in RECORDS:
         return  # a picture a request has no batches, a form of its own cannot be told apart
     singles: list[tuple[Any, Any]] = []
@@ -185,7 +185,7 @@ def batches(battery: Battery) -> Iterator[Fault]:
         if body is None:
             continue
         try:
-            (answer,) = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
+            (answer,) = parsed_rows(battery.handlers.invoke(body, content_type, accept), accept)
         except PayloadError:
             continue  # this variant is no example of its kind
         singles.append((one, answer))
@@ -193,16 +193,16 @@ def batches(battery: Battery) -> Iterator[Fault]:
     body = body_of(_joined([one for one, _ in singles]), content_type) if singles else None
     if body is None:
         return
-    answers = rows_of(battery.handlers.invoke(body, content_type, accept), accept)
+    answers = parsed_rows(battery.handlers.invoke(body, content_type, accept), accept)
     expected = [answer for _, answer in singles]
     if len(answers) != len(expected):
         yield Fault(
             f"{len(expected)} examples in one request get {len(answers)} answers",
             "return one answer for every example of a batch",
         )
-    elif not close(answers, expected):
+    elif not is_close(answers, expected):
         largest = size_of(expected)
-        wrong = next(i for i in range(BATCH) if not close(answers[i], expected[i], largest))
+        wrong = next(i for i in range(BATCH) if not is_close(answers[i], expected[i], largest))
         yield Fault(
             f"example {wrong + 1} of {BATCH} gets the answer {excerpt(answers[wrong])} in a "
             f"batch, but {excerpt(expected[wrong])} alone",
@@ -248,14 +248,14 @@ def _joined(batches: list[Any]) -> Any:
 @check("content-types-out", otherwise="raise PayloadError for a request that cannot be answered")
 def refused_requests(battery: Battery) -> Iterator[Fault]:
     """Any request body is either answered or refused with a PayloadError."""
-    accept = battery.cls.answered()[0]
+    accept = battery.cls.response_media_types()[0]
     same, other = requests(battery)
-    for content_type in battery.cls.accepted():
+    for content_type in battery.cls.accepted_media_types():
         for what, body in _bodies(same.get(content_type, other.get(content_type)), content_type):
             try:
                 answer = battery.handlers.invoke(body, content_type, accept)
                 if accept in RECORDS:
-                    rows_of(answer, accept)
+                    parsed_rows(answer, accept)
             except PayloadError as error:
                 if not str(error).strip():
                     yield Fault(
@@ -306,9 +306,10 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
     accepted.
     """
     own = battery.model.metadata.example
-    body, first = own.body.encode(), battery.cls.answered()[0]
+    body, first = own.body.encode(), battery.cls.response_media_types()[0]
     check_type = (
-        "call payload.check_content_type(request_content_type, self.accepted()) first in input_fn"
+        "call payload.check_content_type(request_content_type, "
+        "self.accepted_media_types()) first in input_fn"
     )
     for content_type in (UNKNOWN, "", f"{own.content_type}x"):
         yield from _refused(
@@ -322,7 +323,7 @@ def refused_content_types(battery: Battery) -> Iterator[Fault]:
         battery,
         NotAcceptableError,
         f"Accept: {UNKNOWN}",
-        "choose the type with payload.negotiate(accept, self.answered())",
+        "choose the type with payload.negotiate(accept, self.response_media_types())",
         partial(battery.handlers.invoke, body, own.content_type, UNKNOWN),
     )
     for content_type in (f"{own.content_type}; charset=utf-8", own.content_type.upper()):

@@ -28,7 +28,7 @@ AWS = ("boto3", "botocore", "sagemaker", "s3fs")
 REGISTRY = "algoshelf.registry"
 HEAVY = ("mxnet", "gluoncv", "gluonnlp", "torch", "tensorflow", *AWS, REGISTRY)
 # Importing a plugin may take as long as importing core, twice over; below so much nobody notices.
-MOST_IMPORT_RATIO = 2.0
+MAX_IMPORT_RATIO = 2.0
 LEAST_IMPORT_SECONDS = 0.3
 SUMMARY_LENGTH = 120
 GENERIC = frozenset(["list", "dict", "tuple", "set", "frozenset", "type"])
@@ -60,7 +60,7 @@ def metadata(battery: Battery) -> Iterator[Fault]:
                 f"{name} is {text!r}", f"set it to one line of 1 to {SUMMARY_LENGTH} characters"
             )
     yield from _content_types("accepts", cls.accepts)
-    yield from _content_types("answers", cls.answers)
+    yield from _content_types("response_types", cls.response_types)
     for name, meaning in cls.metrics.items():
         if not METRIC.fullmatch(name) or not meaning.strip():
             yield Fault(
@@ -112,10 +112,10 @@ def objective(battery: Battery) -> Iterator[Fault]:
             )
 
 
-@check("metadata", otherwise="make Hyperparameters() and quick valid")
+@check("metadata", otherwise="make Hyperparameters() and check_hyperparameters valid")
 def hyperparameter_defaults(battery: Battery) -> Iterator[Fault]:
-    """Every hyperparameter has a description, each number a range; the defaults and ``quick`` are
-    valid.
+    """Every hyperparameter has a description, each number a range; the defaults and
+    ``check_hyperparameters`` are valid.
     """
     cls = battery.cls.Hyperparameters
     for info in cls.describe():
@@ -357,7 +357,7 @@ def import_time(battery: Battery) -> Iterator[Fault]:
 
 
 def _limit(found: Mapping[str, Any]) -> float:
-    return max(LEAST_IMPORT_SECONDS, MOST_IMPORT_RATIO * float(found["core_seconds"]))
+    return max(LEAST_IMPORT_SECONDS, MAX_IMPORT_RATIO * float(found["core_seconds"]))
 
 
 @check("metadata", otherwise="return a dict of channel to path from sample()")

@@ -24,14 +24,14 @@ from .trial import StopAt, Trial, settings
 
 # ‖a − b‖ / ‖a‖ over all parameters: on several devices sums are rounded otherwise, and adam
 # enlarges that. Layers that see the part of a batch that is on their device learn other numbers.
-MOST_DISTANCE = 0.02
-MOST_DISTANCE_OF_REPLICAS = 0.25
+MAX_DISTANCE = 0.02
+MAX_DISTANCE_OF_REPLICAS = 0.25
 OF_A_REPLICA = frozenset(["BatchNorm", "Dropout", "RNN"])
 RANDOM = (
     "draw every random number from run.rng(…), and depend neither on the order of a set or a "
     "folder, nor on the time, nor on earlier trainings"
 )
-MOST_FILES = 50
+MAX_FILES = 50
 
 
 @check(
@@ -86,7 +86,7 @@ def example(battery: Battery) -> Iterator[Fault]:
     check.
     """
     content_type = battery.model.metadata.example.content_type
-    if content_type not in battery.cls.accepted():
+    if content_type not in battery.cls.accepted_media_types():
         yield Fault(
             f"the artifact's example request is {content_type}, which accepts does not list",
             "give an example of a content type in accepts",
@@ -163,7 +163,7 @@ def devices(battery: Battery) -> Iterator[Fault]:
         return
     graph = json.loads((two / SYMBOL).read_bytes())
     split = OF_A_REPLICA & {node["op"] for node in graph["nodes"]}
-    limit = MOST_DISTANCE_OF_REPLICAS if split else MOST_DISTANCE
+    limit = MAX_DISTANCE_OF_REPLICAS if split else MAX_DISTANCE
     # What is the same to the bit, such as the mean of a regression's targets, was not learned.
     learned = [a for n, a in one.items() if not np.array_equal(a, other[n])]
     size = sum(float(np.sum(a.astype(float) ** 2)) for a in learned)
@@ -260,10 +260,10 @@ def evaluation(battery: Battery) -> Iterator[Fault]:
             f"evaluate returns {found.metrics} for {found.examples} examples",
             "return finite metrics of at least one example",
         )
-    drawn = battery.algorithm.sketch(path, battery.model, 3, 80)
+    drawn = battery.algorithm.preview(path, battery.model, 3, 80)
     if not isinstance(drawn, str):
         yield Fault(
-            f"sketch returns {type(drawn).__name__}",
+            f"preview returns {type(drawn).__name__}",
             "return a str, empty if there is nothing to draw",
         )
 
@@ -311,7 +311,7 @@ def _spoilt(battery: Battery, channel: str) -> Iterator[tuple[str, Path]]:
         target = base / what / given.name
         shutil.rmtree(target, ignore_errors=True)
         files = [given] if given.is_file() else [p for p in sorted(given.rglob("*")) if p.is_file()]
-        for file in files[:MOST_FILES]:
+        for file in files[:MAX_FILES]:
             place = target if given.is_file() else target / file.relative_to(given)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(rng.bytes(size))

@@ -73,8 +73,8 @@ class Trial:
 
 
 def settings(cls: type[Algorithm[Any]]) -> Hyperparameters:
-    """The hyperparameters of a trial: the class's ``quick``, and few epochs."""
+    """The hyperparameters of a trial: the class's ``check_hyperparameters``, and few epochs."""
     fields = cls.Hyperparameters.model_fields
     return cls.Hyperparameters.parse(
-        {**({"epochs": EPOCHS} if "epochs" in fields else {}), **cls.quick}
+        {**({"epochs": EPOCHS} if "epochs" in fields else {}), **cls.check_hyperparameters}
     )

@@ -19,7 +19,7 @@ UTF8 = "utf-8-sig"
 BLOCK_BYTES = 2**20
 # By so much of a table of numbers its encoding is told; a text is looked through as a whole.
 LOOKED_AT_BYTES = 2**18
-MOST_NULS = 8  # of UTF-16, not one byte in so many is zero, but far more
+MAX_NULS = 8  # of UTF-16, not one byte in so many is zero, but far more
 _MARKS = (
     (codecs.BOM_UTF8, UTF8, "UTF-8"),
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
@@ -88,7 +88,7 @@ def _told_by_the_start(path: Path, head: bytes) -> tuple[str, str]:
     if b"\0" not in start:
         return "", ""
     even, odd = start[::2].count(0), start[1::2].count(0)
-    if MOST_NULS * (even + odd) < len(start) and _is_utf8(start.replace(b"\0", b"")):
+    if MAX_NULS * (even + odd) < len(start) and _is_utf8(start.replace(b"\0", b"")):
         return "", ""
     stray = start.isascii() and even + odd < _ZEROS_OF_ASCII * len(start)
     if odd > 10 * even and not stray:

@@ -9,8 +9,8 @@ from ..runtime.errors import DataError
 from .cells import BLANKS, has_thousands, has_unit, holds_blanks, is_no_value, is_number, ranges
 from .tables import Layout
 
-MOST_COLUMNS = 10  # shown
-MOST_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
+MAX_COLUMNS = 10  # shown
+MAX_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
 FLOAT32_LIMIT = float.fromhex("0x1.ffffffp127")  # from here on, float32 rounds to infinity
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
@@ -59,7 +59,7 @@ class _Found:
             self.blank += blank
             blank = []
             self.lines += 1
-            if self.lines > MOST_LINES:
+            if self.lines > MAX_LINES:
                 self.more = True
                 return
             if len(row) != self.width:
@@ -88,7 +88,7 @@ class _Found:
             more = f", and {self.ragged_count - 1:,} more lines do not have {self.width} either"
             columns = f"line {line} has {cells} columns, expected {self.width}"
             found.append(columns + (more if self.ragged_count > 1 else ""))
-        shown = sorted(self.columns)[:MOST_COLUMNS]
+        shown = sorted(self.columns)[:MAX_COLUMNS]
         found += [self._column(index, self.columns[index]) for index in shown]
         if len(self.columns) > len(shown):
             found.append(f"... and {len(self.columns) - len(shown):,} more columns")
@@ -155,7 +155,7 @@ def summary(layout: Layout, width: int | None = None) -> DataError | None:
         return None
     advice = found.advice()
     if found.more:
-        sentences.append(f"(of the first {MOST_LINES:,} lines)")
+        sentences.append(f"(of the first {MAX_LINES:,} lines)")
     path = layout.path
     return DataError(*(f"{path}: {text}" for text in sentences), *([advice] if advice else []))
 

@@ -22,8 +22,8 @@ TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat", ".data")
 # In a folder; a table that is given by itself may be called anything.
 TABLE_SUFFIXES = tuple(f"{ending}{packed}" for ending in TABLE_ENDINGS for packed in ("", ".gz"))
 # Of arrays in an npz file, whatever its size; and in proportion to it.
-MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO = 2**30, 100
-MOST_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
+MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 2**30, 100
+MAX_IMAGE_BYTES = 64 * 2**20  # of one image as it is stored
 
 
 def exists(path: Path) -> bool:
@@ -288,7 +288,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
 
 def _check_unpacked(path: Path, size: int) -> None:
     """Raises DataError where arrays of ``size`` bytes are out of proportion to the file."""
-    most = max(MOST_UNPACKED_BYTES, MOST_UNPACKED_RATIO * path.stat().st_size)
+    most = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * path.stat().st_size)
     if size > most:
         raise DataError(
             f"{path}: its arrays would take {size:,} bytes, but a file of this size may hold at "
@@ -299,9 +299,9 @@ def _check_unpacked(path: Path, size: int) -> None:
 def read_image_bytes(path: Path) -> bytes:
     """The file ``path`` as it is; raises DataError for one that is too long for an image."""
     with open_bytes(path) as stream:
-        body = stream.read(MOST_IMAGE_BYTES + 1)
-    if len(body) > MOST_IMAGE_BYTES:
-        raise DataError(f"{path}: longer than {MOST_IMAGE_BYTES:,} bytes, the limit of an image")
+        body = stream.read(MAX_IMAGE_BYTES + 1)
+    if len(body) > MAX_IMAGE_BYTES:
+        raise DataError(f"{path}: longer than {MAX_IMAGE_BYTES:,} bytes, the limit of an image")
     return body
 
 

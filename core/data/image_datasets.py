@@ -34,10 +34,10 @@ Look = Callable[[bytes], object]
 
 FAIL, SKIP = "fail", "skip"
 ON_DAMAGED = (FAIL, SKIP)
-MOST_NAMED = 1000  # of the images that are damaged
+MAX_NAMED = 1000  # of the images that are damaged
 # A thread of the pool decodes so many images at a time.
 GROUP = 8
-MOST_CLASSES = 100_000
+MAX_CLASSES = 100_000
 ONE_COLOUR = "one_colour"  # in a dataset's counts
 
 
@@ -185,7 +185,7 @@ class _Images(ABC):
             raise DataError(
                 f"{self._name(index)}: {damaged[index]}, as are all other images of its class"
             )
-        for index, fault in list(damaged.items())[:MOST_NAMED]:
+        for index, fault in list(damaged.items())[:MAX_NAMED]:
             _LOG.warning("%s: %s; it is left out", self._name(index), fault)
         said = f"{len(damaged):,} damaged of {len(self):,} left out"
         self.note = "; ".join(filter(None, [self.note, said]))
@@ -194,9 +194,9 @@ class _Images(ABC):
 
     def _refused(self, damaged: Mapping[int, str]) -> DataError:
         """All of ``damaged`` by name, and their number."""
-        faults = [f"{self._name(i)}: {fault}" for i, fault in list(damaged.items())[:MOST_NAMED]]
-        if len(damaged) > MOST_NAMED:
-            faults.append(f"... and {len(damaged) - MOST_NAMED:,} more")
+        faults = [f"{self._name(i)}: {fault}" for i, fault in list(damaged.items())[:MAX_NAMED]]
+        if len(damaged) > MAX_NAMED:
+            faults.append(f"... and {len(damaged) - MAX_NAMED:,} more")
         are, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
         skip = f", or leave {them} out (--on-damaged {SKIP})" if self._on_damaged else ""
         said = f"{len(damaged):,} of {len(self):,} images {are} damaged: mend or remove {them}"
@@ -386,7 +386,7 @@ class RecordImages(_Images):
         labels = np.zeros(len(y), np.int32)
         names = tuple(classes)
         if not several:
-            labels = self._checked(y[:, 0], len(classes) or MOST_CLASSES)
+            labels = self._checked(y[:, 0], len(classes) or MAX_CLASSES)
             names = names or tuple(map(str, range(labels.max() + 1)))
         super().__init__(
             labels, names, decode, y if several else None, look=look, on_damaged=on_damaged
@@ -424,8 +424,8 @@ class RecordImages(_Images):
         """
         try:
             for at, length in recordio.parts(self._part_header, start):
-                if at + length - start > files.MOST_IMAGE_BYTES:
-                    most = f"longer than {files.MOST_IMAGE_BYTES:,} bytes"
+                if at + length - start > files.MAX_IMAGE_BYTES:
+                    most = f"longer than {files.MAX_IMAGE_BYTES:,} bytes"
                     raise self._fault(number, start, f"is {most}: no image to learn from")
                 if recordio.padded(length) > self._file.size - at:
                     raise self._fault(number, start, "is cut short")
@@ -436,7 +436,7 @@ class RecordImages(_Images):
     def _part_header(self, at: int) -> bytes:
         return self._file.read(at, min(at + recordio.HEADER_BYTES, self._file.size))
 
-    def _content(self, number: int, start: int, most: int = files.MOST_IMAGE_BYTES) -> bytes:
+    def _content(self, number: int, start: int, most: int = files.MAX_IMAGE_BYTES) -> bytes:
         """The first ``most`` bytes of the record at ``start``."""
         content = bytearray()
         for begin, length in self._parts(number, start):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Fault = Tuple[Type[InputError], str]
 MAX_NPY_HEADER = 4096
-MOST_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
+MAX_NPY_HEAD = 12 + MAX_NPY_HEADER  # with what stands before it
 MAX_DIMENSIONS = 32  # numpy's own limit
 
 
@@ -51,7 +51,7 @@ def decode_npy(body: bytes) -> NDArray[Any]:
 def npy_layout(body: bytes, size: int) -> tuple[numpy.dtype[Any], bool, tuple[int, ...], int]:
     """dtype, whether in Fortran order, shape, and where the data begins, of an npy of ``size``.
 
-    ``body`` need not be longer than MOST_NPY_HEAD. Raises as ``decode_array`` does.
+    ``body`` need not be longer than MAX_NPY_HEAD. Raises as ``decode_array`` does.
     """
     descr, fortran_order, shape, offset = _npy_header(body)
     if not _NPY_DTYPE.fullmatch(descr):

@@ -22,8 +22,8 @@ from ..runtime.types import Array
 from .recordio import frame, read_bodies
 
 VALUES = "values"  # what the one feature of a table is called
-MOST_COLUMNS = 2**24
-MOST_DIMENSIONS = 32
+MAX_COLUMNS = 2**24
+MAX_DIMENSIONS = 32
 INT_BYTES = 40  # of a Python int, with its place in a list
 SOME = 1024  # steps after which the clock is looked at
 BLOCK_BYTES = 16 * 2**20
@@ -135,14 +135,14 @@ def _tensor(value: bytes, columns: int | None) -> Array:
     shape = _numbers(parts.get(_TENSOR_SHAPE, []), "uint64")
     if not len(keys) and len(values):
         length = len(values)
-    elif len(shape) > MOST_DIMENSIONS:
-        raise _WireError(f"has {len(shape):,} dimensions, expected {MOST_DIMENSIONS} at most")
+    elif len(shape) > MAX_DIMENSIONS:
+        raise _WireError(f"has {len(shape):,} dimensions, expected {MAX_DIMENSIONS} at most")
     elif len(shape):
         length = int(np.prod(shape.astype(object)))
     else:
         length = columns or (int(keys.max()) + 1 if len(keys) else 0)
-    if not 0 < length <= MOST_COLUMNS:
-        raise _WireError(f"has {length:,} numbers, expected 1 to {MOST_COLUMNS:,}")
+    if not 0 < length <= MAX_COLUMNS:
+        raise _WireError(f"has {length:,} numbers, expected 1 to {MAX_COLUMNS:,}")
     # A few bytes can promise millions of zeros. Twice: rows of their own, and joined.
     bounds.charge(2 * np.dtype(np.float32).itemsize * length)
     if not len(keys):

@@ -15,7 +15,7 @@ from ..runtime.errors import InputError
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 HEADER_BYTES = 8
-MOST_BODY_BYTES = 2**29 - 1
+MAX_BODY_BYTES = 2**29 - 1
 _LENGTH_BITS = 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
@@ -35,7 +35,7 @@ def parts(header_at: Callable[[int], bytes], start: int) -> Iterator[tuple[int, 
         if len(header) < HEADER_BYTES:
             raise FramingError("is cut short")
         (word,) = struct.unpack_from("<I", header, len(MAGIC))
-        kind, length = word >> _LENGTH_BITS, word & MOST_BODY_BYTES
+        kind, length = word >> _LENGTH_BITS, word & MAX_BODY_BYTES
         if header[: len(MAGIC)] != MAGIC or kind not in expected:
             raise FramingError("is damaged, or this is not a RecordIO file")
         at += HEADER_BYTES
@@ -64,8 +64,8 @@ def read_bodies(stream: IO[bytes], error: type[InputError], source: str = "") ->
                 if part is None:
                     raise FramingError(f"is cut short: {length:,} bytes are promised")
                 found.append(part[:length])
-                if sum(map(len, found)) > MOST_BODY_BYTES:
-                    raise FramingError(f"is longer than {MOST_BODY_BYTES:,} bytes")
+                if sum(map(len, found)) > MAX_BODY_BYTES:
+                    raise FramingError(f"is longer than {MAX_BODY_BYTES:,} bytes")
         except FramingError as fault:
             raise error(f"{source}record {number} {fault}") from None
         yield MAGIC.join(found)
@@ -87,8 +87,8 @@ def _read(stream: IO[bytes], length: int) -> bytes | None:
 
 def frame(body: bytes) -> bytes:
     """``body`` as it stands in a file. Raises ValueError where it is too long for one record."""
-    if len(body) > MOST_BODY_BYTES:
-        raise ValueError(f"a record has at most {MOST_BODY_BYTES:,} bytes, not {len(body):,}")
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"a record has at most {MAX_BODY_BYTES:,} bytes, not {len(body):,}")
     cuts, found = [-4], body.find(MAGIC)
     while found >= 0:
         aligned = found % 4 == 0

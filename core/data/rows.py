@@ -12,7 +12,7 @@ from typing import IO, Any, Callable, Iterator
 
 import numpy as np
 
-from ..data.npy import MOST_NPY_HEAD, npy_layout
+from ..data.npy import MAX_NPY_HEAD, npy_layout
 from ..data.numbers import FLOAT32_LIMIT
 from ..runtime.errors import DataError, OutputError, PayloadError
 from ..runtime.types import Array
@@ -255,7 +255,7 @@ def _npy(path: Path) -> Array:
     """The array in an npy file, mapped; its size is checked before anything is read."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(MOST_NPY_HEAD)
+            head = stream.read(MAX_NPY_HEAD)
         dtype, fortran_order, shape, offset = npy_layout(head, path.stat().st_size)
         stored = "u1" if dtype.kind == "b" else dtype
         return np.memmap(path, stored, "r", offset, shape, "F" if fortran_order else "C")

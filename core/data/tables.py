@@ -23,11 +23,11 @@ from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
-MOST_CELL = 2**28  # characters; Python's own limit is 2**17
+MAX_CELL = 2**28  # characters; Python's own limit is 2**17
 CSV_BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20
 BATCH_ROWS = 4096
-MOST_LINES_OF_A_CELL = 1000
+MAX_LINES_OF_A_CELL = 1000
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)", " ": "spaces"}
 _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
@@ -454,7 +454,7 @@ def _head(path: Path, form: TextForm) -> str:
 
 def _parsed(text: str, delimiter: str) -> Iterator[list[str]]:
     """The rows of the start of a table, of which the last may be cut; blank lines are empty."""
-    csv.field_size_limit(MOST_CELL)
+    csv.field_size_limit(MAX_CELL)
     if delimiter == "\t":
         numbered = enumerate(text.replace("\r\n", "\n").rstrip("\n").split("\n"), 1)
         return (row for _, row in tabbed(numbered))
@@ -473,7 +473,7 @@ def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Ro
     if delimiter == "\t":
         yield from tabbed(numbered)
         return
-    csv.field_size_limit(MOST_CELL)
+    csv.field_size_limit(MAX_CELL)
     reader = csv.reader((line + "\n" for _, line in numbered), delimiter=delimiter, strict=True)
     first = above + 1
     try:
@@ -520,7 +520,7 @@ def _joined(
     """
     taken: list[tuple[int, str]] = []
     whole = line
-    while len(taken) < MOST_LINES_OF_A_CELL:
+    while len(taken) < MAX_LINES_OF_A_CELL:
         more = waiting.popleft() if waiting else next(source, None)
         if more is None:
             break

@@ -18,12 +18,12 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-5
 RECORDS = (payload.JSONLINES, payload.JSON, payload.CSV, payload.NPY)
 
 
-def best(answered: tuple[str, ...]) -> str:
+def preferred_type(answered: tuple[str, ...]) -> str:
     """The content type that says most."""
     return next((name for name in RECORDS if name in answered), answered[0])
 
 
-def rows_of(body: bytes, content_type: str) -> list[Any]:
+def parsed_rows(body: bytes, content_type: str) -> list[Any]:
     """An answer's rows, one an example; of an unknown type, the body as the only one.
 
     Raises ValueError or PayloadError where it is malformed.
@@ -60,7 +60,7 @@ def _number(cell: str) -> Any:
         return cell
 
 
-def close(one: Any, other: Any, largest: float | None = None) -> bool:
+def is_close(one: Any, other: Any, largest: float | None = None) -> bool:
     """Whether two answers are the same, but for rounding.
 
     ``largest`` is the size of the largest number among all that are looked at: that of ``other``
@@ -75,10 +75,10 @@ def close(one: Any, other: Any, largest: float | None = None) -> bool:
         return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=absolute)
     if isinstance(one, list) and isinstance(other, list):
         same = len(one) == len(other)
-        return same and all(close(a, b, largest) for a, b in zip(one, other))
+        return same and all(is_close(a, b, largest) for a, b in zip(one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         same = one.keys() == other.keys()
-        return same and all(close(one[key], other[key], largest) for key in one)
+        return same and all(is_close(one[key], other[key], largest) for key in one)
     return bool(one == other)
 
 

@@ -53,4 +53,7 @@ class Handlers:
 
     def example_responses(self) -> dict[str, bytes]:
         """The answers to the artifact's own example, by content type."""
-        return {accept: self.example_response(accept) for accept in self.algorithm.answered()}
+        return {
+            accept: self.example_response(accept)
+            for accept in self.algorithm.response_media_types()
+        }

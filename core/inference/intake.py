@@ -112,14 +112,14 @@ class Intake:
 def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = None) -> Intake:
     """How ``path`` is asked about. Raises InputError for what is no input, and what it then is."""
     kind = content_type or content_type_of(path, algorithm)
-    media = payload.check_content_type(kind, algorithm.accepted())
+    media = payload.check_content_type(kind, algorithm.accepted_media_types())
     if media not in TEXTS:
         return Intake(path, media)
     if media != payload.CSV:
         form = encoding.form_of(path, whole=True)
         encoding.say(path, form)
         return Intake(path, media, form)
-    holds_texts = algorithm.text_headings or payload.TEXT in algorithm.accepted()
+    holds_texts = algorithm.text_headings or payload.TEXT in algorithm.accepted_media_types()
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
     usual = layout.is_plain and not layout.lead
     return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
@@ -147,7 +147,7 @@ def content_type_of(path: Path, algorithm: Algorithm[Any]) -> str:
     it begins. Raises InputError.
     """
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    accepted = algorithm.accepted()
+    accepted = algorithm.accepted_media_types()
     picture = _picture(path, accepted)
     if picture:
         return picture

@@ -35,9 +35,9 @@ from .handlers import Handlers
 
 log = logging.getLogger(__name__)
 
-MOST_MESSAGE_CHARACTERS = 2000
+MAX_MESSAGE_CHARACTERS = 2000
 STEP_SECONDS = 0.1
-FEWEST_EXAMPLES, FIRST_EXAMPLES, MOST_EXAMPLES = 4, 32, 4096  # of a step
+FEWEST_EXAMPLES, FIRST_EXAMPLES, MAX_EXAMPLES = 4, 32, 4096  # of a step
 SMALL_BODY_BYTES = 2**16
 UNBOUNDED = Bounds(2**62, 2**62, 2.0**62, 2.0**62, 2**62)
 _PLACE = re.compile(r"\b(example|instance) (\d+)")
@@ -82,12 +82,12 @@ class Pace:
         if 2 * examples < self.examples and seconds < STEP_SECONDS:
             return
         fitting = int(examples * STEP_SECONDS / max(seconds, 1e-6))
-        most = min(MOST_EXAMPLES, 2 * self.examples)
+        most = min(MAX_EXAMPLES, 2 * self.examples)
         self.examples = max(FEWEST_EXAMPLES, min(most, fitting))
 
 
 @dataclass
-class _Asked:
+class _Pending:
     """A request that is being answered: its place among the others, and what it has cost."""
 
     index: int
@@ -97,7 +97,7 @@ class _Asked:
     examples: Any = None
 
 
-class Answering:
+class RequestBatcher:
     """A model that answers requests: what each of them may cost, and how fast it is."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Answering:
         self._bounds = bounds
         self._account = account or Account()
         self._pace = Pace()
-        self._offered = handlers.algorithm.answered()
+        self._offered = handlers.algorithm.response_media_types()
 
     def steps(
         self, requests: Sequence[Request], gone: AbstractSet[int] = frozenset()
@@ -119,7 +119,7 @@ class Answering:
 
         Nothing more is computed for the places in ``gone``, to which others may be added meanwhile.
         """
-        asked: list[_Asked] = []
+        asked: list[_Pending] = []
         refused: list[tuple[int, Reply]] = []
         for index, request in enumerate(requests):
             try:
@@ -127,7 +127,7 @@ class Answering:
             except PayloadError as error:
                 refused.append((index, refusal(error)))
             else:
-                asked.append(_Asked(index, request, accept, Cost(self._bounds, self._account)))
+                asked.append(_Pending(index, request, accept, Cost(self._bounds, self._account)))
         if refused:
             yield refused
         try:
@@ -136,9 +136,9 @@ class Answering:
             for each in asked:
                 each.cost.release()
 
-    def _steps(self, asked: Sequence[_Asked], gone: AbstractSet[int]) -> Iterator[Replies]:
+    def _steps(self, asked: Sequence[_Pending], gone: AbstractSet[int]) -> Iterator[Replies]:
         small = [each for each in asked if len(each.request.body) <= SMALL_BODY_BYTES]
-        groups: dict[Hashable, list[_Asked]] = defaultdict(list)
+        groups: dict[Hashable, list[_Pending]] = defaultdict(list)
         alone = [each for each in asked if len(each.request.body) > SMALL_BODY_BYTES]
         for each in small:
             reply = self._decoded(each)
@@ -165,7 +165,7 @@ class Answering:
             each.cost.release()
             yield [(each.index, reply)]
 
-    def _decoded(self, asked: _Asked) -> Reply | None:
+    def _decoded(self, asked: _Pending) -> Reply | None:
         """Decode the examples of a request; what is replied where that fails."""
         request, cost = asked.request, asked.cost
         body = headed.Taken(request.body)
@@ -184,9 +184,9 @@ class Answering:
             return refusal(error)
         return None
 
-    def _joined(self, members: Sequence[_Asked], gone: AbstractSet[int]) -> Iterator[Replies]:
+    def _joined(self, members: Sequence[_Pending], gone: AbstractSet[int]) -> Iterator[Replies]:
         """Answer requests of few examples together, so many as one step takes."""
-        batch: list[_Asked] = []
+        batch: list[_Pending] = []
         size = 0
         for each in members:
             if each.index in gone:
@@ -199,14 +199,14 @@ class Answering:
         if batch:
             yield self._answered(batch)
 
-    def _answered(self, batch: Sequence[_Asked]) -> Replies:
+    def _answered(self, batch: Sequence[_Pending]) -> Replies:
         replies = _answer_group(self, batch)
         for each in batch:
             each.examples = None
             each.cost.release()
         return [(each.index, reply) for each, reply in zip(batch, replies)]
 
-    def _alone(self, asked: _Asked, gone: AbstractSet[int]) -> Generator[Replies, None, Reply]:
+    def _alone(self, asked: _Pending, gone: AbstractSet[int]) -> Generator[Replies, None, Reply]:
         """The reply to a request, of whose examples a step takes a part."""
         examples = asked.examples
         count = len(examples) if _kind(examples) is not None else 0
@@ -232,7 +232,7 @@ class Answering:
             if in_parts and start == count:
                 return Reply(200, asked.accept, joined.body())
         except PayloadError as error:
-            return refusal(_moved(error, start))
+            return refusal(_with_offset(error, start))
         except Exception as error:
             return refusal(error)
         return self.reply_alone(asked)
@@ -245,14 +245,14 @@ class Answering:
             self._pace.took(len(examples), time.perf_counter() - start)
         return prediction
 
-    def reply_alone(self, asked: _Asked) -> Reply:
+    def reply_alone(self, asked: _Pending) -> Reply:
         """The reply to a request, computed at once."""
         try:
             return self.reply(self.predicted(asked.examples), asked)
         except Exception as error:
             return refusal(error)
 
-    def reply(self, prediction: Any, asked: _Asked) -> Reply:
+    def reply(self, prediction: Any, asked: _Pending) -> Reply:
         """``output_fn``'s answer; its content type is the one that Accept asks for."""
         try:
             body = self._handlers.encode(prediction, asked.request.accept)
@@ -267,12 +267,12 @@ def answer(handlers: Handlers, requests: Sequence[Request]) -> list[Reply]:
 
     What is wrong with one request is answered to that one alone.
     """
-    steps = Answering(handlers).steps(requests)
+    steps = RequestBatcher(handlers).steps(requests)
     replies = dict(reply for step in steps for reply in step)
     return [replies[index] for index in range(len(requests))]
 
 
-def _moved(error: PayloadError, start: int) -> PayloadError:
+def _with_offset(error: PayloadError, start: int) -> PayloadError:
     """What is wrong with a part of a request, whose first example has ``start`` before it."""
 
     def place(found: re.Match[str]) -> str:
@@ -295,7 +295,7 @@ def refusal(error: Exception) -> Reply:
 
 def fault(status: int, code: str, *faults: str) -> Reply:
     """An error as every answer but a good one has it: a stable code and what is wrong."""
-    shown = [text[:MOST_MESSAGE_CHARACTERS] for text in faults]
+    shown = [text[:MAX_MESSAGE_CHARACTERS] for text in faults]
     document = {"error": {"code": code, "message": "\n".join(shown), "faults": shown}}
     return Reply(status, payload.JSON, json.dumps(document).encode("ascii"))
 
@@ -307,7 +307,7 @@ def _kind(examples: Any) -> Hashable:
     return list if isinstance(examples, list) else None
 
 
-def _answer_group(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]:
+def _answer_group(answering: RequestBatcher, batch: Sequence[_Pending]) -> list[Reply]:
     if len(batch) > 1:
         try:
             return _answer_joined(answering, batch)
@@ -316,7 +316,7 @@ def _answer_group(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]:
     return [answering.reply_alone(each) for each in batch]
 
 
-def _answer_joined(answering: Answering, batch: Sequence[_Asked]) -> list[Reply]:
+def _answer_joined(answering: RequestBatcher, batch: Sequence[_Pending]) -> list[Reply]:
     if isinstance(batch[0].examples, list):
         joined: Any = [example for each in batch for example in each.examples]
     else:

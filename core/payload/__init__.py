@@ -3,7 +3,7 @@
 May import runtime and data.
 """
 
-from ..data.npy import MOST_NPY_HEAD, joined_npy, npy_layout
+from ..data.npy import MAX_NPY_HEAD, joined_npy, npy_layout
 from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
 from ..runtime.deprecated import old_names
 from ..runtime.faults import MAX_FAULTS, either
@@ -34,7 +34,7 @@ __all__ = [
     "JSON",
     "JSONLINES",
     "MAX_FAULTS",
-    "MOST_NPY_HEAD",
+    "MAX_NPY_HEAD",
     "NPY",
     "PNG",
     "RECORDIO_PROTOBUF",

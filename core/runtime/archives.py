@@ -17,7 +17,7 @@ from typing import Callable
 from .errors import DataError
 
 READ_AHEAD = tarfile.RECORDSIZE  # so much tarfile reads in one go
-MOST_GLOBALS = 100  # keywords that a PAX header gives to all entries, which tarfile copies for each
+MAX_GLOBALS = 100  # keywords that a PAX header gives to all entries, which tarfile copies for each
 UNSUSPICIOUS_BYTES = 16 * 2**20  # so much comes out of any archive, however small that is
 LONGEST_PART = 255  # bytes between two slashes, of common file systems
 COPIED_BYTES = 2**20
@@ -136,8 +136,8 @@ class _Unpacking:
             raise _RefusedError(f"holds too much: more than {bounds.contents:,} bytes")
         if entries.offset - self.contents > bounds.headers + len(self.names) * tarfile.BLOCKSIZE:
             raise _RefusedError(f"has more than {bounds.headers:,} bytes of headers")
-        if len(entries.pax_headers) > MOST_GLOBALS:
-            raise _RefusedError(f"has a header for all entries with over {MOST_GLOBALS} keywords")
+        if len(entries.pax_headers) > MAX_GLOBALS:
+            raise _RefusedError(f"has a header for all entries with over {MAX_GLOBALS} keywords")
 
     def _write(self, entry: tarfile.TarInfo, entries: tarfile.TarFile) -> None:
         if not entry.isreg():

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from .errors import AlgoshelfError, PayloadTooLargeError
 
-MOST_EXAMPLES = 10_000
+MAX_EXAMPLES = 10_000
 # A number in JSON takes two bytes with its comma, and 32 in memory.
 DECODED_BYTES_PER_BYTE = 32
 # Of a processor, for so many bytes: the slowest decoder reads 3 MB in that time.
 DECODING_SECONDS, DECODING_BYTES = 1.0, 6 * 2**20
 ENOUGH_SECONDS = 1.0  # of computing, to tell how long all of it will take
-MOST_ANSWER_BYTES = 32 * 2**20
+MAX_ANSWER_BYTES = 32 * 2**20
 # Less is not worth an entry: it is what every request holds.
 ENTERED_BYTES = 2**20
 _CELL = struct.Struct("=q")
@@ -57,7 +57,7 @@ class Bounds:
             DECODED_BYTES_PER_BYTE * payload,
             DECODING_SECONDS * max(1.0, payload / DECODING_BYTES),
             seconds,
-            max(MOST_ANSWER_BYTES, payload),
+            max(MAX_ANSWER_BYTES, payload),
         )
 
 

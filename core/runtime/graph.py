@@ -17,12 +17,12 @@ from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 from .attributes import MOST
 from .errors import did_you_mean
 from .operators import DIVIDING, LENGTHS, MIXED, OPERATORS, REQUIRED, TYPED, Operator
-from .shapes import MOST_AXES, Attributes, Shape, Unfit
+from .shapes import MAX_AXES, Attributes, Shape, Unfit
 
-MOST_BYTES = 16 * 2**20  # the largest network of the catalog has 3.6 MB
-MOST_NODES = 50_000  # and 9,310 nodes
-MOST_HEADS = 100
-MOST_FAULTS = 10
+MAX_BYTES = 16 * 2**20  # the largest network of the catalog has 3.6 MB
+MAX_NODES = 50_000  # and 9,310 nodes
+MAX_HEADS = 100
+MAX_FAULTS = 10
 LONGEST_NAME = 500
 VERSION = 10901  # of mxnet, as what is written anew says
 BYTES = {"float64": 8, "int64": 8, "float16": 2, "int8": 1, "uint8": 1}
@@ -158,7 +158,7 @@ class Graph:
             raise Unfit(f"takes lengths beside float32, not beside {types[0]}")
         outs: list[Shape] = node.operator.shape(node.attributes, ins)
         for shape in outs:
-            if not 1 <= len(shape) <= MOST_AXES or not all(0 < size < 2**31 for size in shape):
+            if not 1 <= len(shape) <= MAX_AXES or not all(0 < size < 2**31 for size in shape):
                 raise Unfit(f"would give the shape {shape}")
         return outs
 
@@ -267,9 +267,9 @@ class _Writer:
 
 @lru_cache(maxsize=2)
 def read(content: bytes) -> Graph:
-    """The graph that a file holds. Raises GraphError, with up to MOST_FAULTS reasons."""
-    if len(content) > MOST_BYTES:
-        raise GraphError(f"has {len(content):,} bytes, more than {MOST_BYTES:,}")
+    """The graph that a file holds. Raises GraphError, with up to MAX_FAULTS reasons."""
+    if len(content) > MAX_BYTES:
+        raise GraphError(f"has {len(content):,} bytes, more than {MAX_BYTES:,}")
     if _LONG.search(content):  # Python takes long over numbers of many digits, or refuses
         raise GraphError("is not an mxnet graph: it contains a number of 60 digits")
     try:
@@ -324,7 +324,7 @@ class _Reader:
         self.faults.append(text)
 
     def _error(self) -> GraphError:
-        return GraphError(*self.faults[:MOST_FAULTS])
+        return GraphError(*self.faults[:MAX_FAULTS])
 
     def _check_frame(self) -> None:
         document = self.document
@@ -335,8 +335,8 @@ class _Reader:
         odd = sorted(document.keys() - {"nodes", "heads", "arg_nodes", "node_row_ptr", "attrs"})
         if odd:
             raise GraphError(f"holds {odd[0]!r}, which graphs of mxnet 1.9 do not have")
-        if not 0 < len(document["nodes"]) <= MOST_NODES:
-            raise GraphError(f"has {len(document['nodes']):,} nodes, not 1 to {MOST_NODES:,}")
+        if not 0 < len(document["nodes"]) <= MAX_NODES:
+            raise GraphError(f"has {len(document['nodes']):,} nodes, not 1 to {MAX_NODES:,}")
         version = document.get("attrs")
         number = version.get("mxnet_version") if isinstance(version, dict) else None
         if (
@@ -436,8 +436,8 @@ class _Reader:
     def _heads(self) -> list[Entry]:
         heads: list[Entry] = []
         found = self.document["heads"]
-        if not 0 < len(found) <= MOST_HEADS:
-            self._fault(f"heads: has {len(found)}, not 1 to {MOST_HEADS}")
+        if not 0 < len(found) <= MAX_HEADS:
+            self._fault(f"heads: has {len(found)}, not 1 to {MAX_HEADS}")
             return heads
         for entry in found:
             try:

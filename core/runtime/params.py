@@ -28,9 +28,9 @@ from .types import Array, NDArray
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
-MOST_ARRAYS = 100_000
-MOST_AXES = 8
-MOST_SIZE = 2**31 - 1  # of an axis, and of the numbers of an array: mxnet counts in 32 bits
+MAX_ARRAYS = 100_000
+MAX_AXES = 8
+MAX_SIZE = 2**31 - 1  # of an axis, and of the numbers of an array: mxnet counts in 32 bits
 LONGEST_NAME = 1000
 CHUNK = 2**20
 DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64")  # by mxnet's number
@@ -67,8 +67,8 @@ def read(path: Path, *, numbers: bool = True) -> Parameters:
         magic, reserved, count = reader.numbers("<QQQ", "its beginning")
         if magic != LIST_MAGIC or reserved:
             raise ParamsError("is not an mxnet parameter file")
-        if not 0 < count <= MOST_ARRAYS:
-            raise ParamsError(f"announces {count:,} arrays, expected 1 to {MOST_ARRAYS:,}")
+        if not 0 < count <= MAX_ARRAYS:
+            raise ParamsError(f"announces {count:,} arrays, expected 1 to {MAX_ARRAYS:,}")
         found = [reader.array(number + 1, numbers) for number in range(count)]
         names = list(reader.names(count))
         if reader.left:
@@ -135,12 +135,12 @@ class _Reader:
         if layout != V1 and self.numbers("<i", what)[0] != DENSE:
             raise ParamsError(f"{what}: is sparse, which is not supported")
         (axes,) = self.numbers("<i", what)
-        if not 1 <= axes <= MOST_AXES:
-            raise ParamsError(f"{what}: has {axes} axes, not 1 to {MOST_AXES}")
+        if not 1 <= axes <= MAX_AXES:
+            raise ParamsError(f"{what}: has {axes} axes, not 1 to {MAX_AXES}")
         shape = self.numbers(f"<{axes}q", what)
         device, _, kind = self.numbers("<iii", what)
         total = math.prod(shape)
-        if not (min(shape) > 0 and total <= MOST_SIZE):
+        if not (min(shape) > 0 and total <= MAX_SIZE):
             raise ParamsError(f"{what}: has the shape {shape}")
         if not 1 <= device <= 5:
             raise ParamsError(f"{what}: is of a device of the kind {device}")

@@ -13,7 +13,7 @@ from typing import Any, Mapping, Sequence, Tuple
 Shape = Tuple[int, ...]
 Attributes = Mapping[str, Any]
 
-MOST_AXES = 8
+MAX_AXES = 8
 
 
 class Unfit(ValueError):  # noqa: N818 - what does not fit is no fault of the reader's

@@ -15,8 +15,8 @@ from ..runtime.errors import InputError
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ANY = "*"
 FEWEST_TOKEN_CHARACTERS = 16
-MOST_TOKEN_BYTES = 4096
-MOST_FILES = 10_000  # of a model
+MAX_TOKEN_BYTES = 4096
+MAX_FILES = 10_000  # of a model
 
 
 def allowed_hosts(asked: str, host: str | None) -> tuple[str, ...] | None:
@@ -65,10 +65,10 @@ def read_token(path: Path) -> bytes:
     """The token in a file, without the blanks around it. Raises InputError."""
     try:
         with path.open("rb") as file:
-            token = file.read(MOST_TOKEN_BYTES + 1).strip()
+            token = file.read(MAX_TOKEN_BYTES + 1).strip()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror} (--token-file)") from None
-    if not FEWEST_TOKEN_CHARACTERS <= len(token) <= MOST_TOKEN_BYTES or len(token.split()) != 1:
+    if not FEWEST_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_BYTES or len(token.split()) != 1:
         raise InputError(
             f"{path}: expected one token of {FEWEST_TOKEN_CHARACTERS} characters or more, such as "
             "`openssl rand -hex 32` prints (--token-file)"
@@ -112,8 +112,8 @@ def _check_links(folder: Path, root: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             count += 1
-            if count > MOST_FILES:
-                raise InputError(f"it holds more than {MOST_FILES:,} files: this is no model")
+            if count > MAX_FILES:
+                raise InputError(f"it holds more than {MAX_FILES:,} files: this is no model")
             path = os.path.join(parent, name)
             if os.path.islink(path) and not _is_within(Path(os.path.realpath(path)), root):
                 raise InputError("it holds a link that leads out of the folder of --model-root")

@@ -34,8 +34,8 @@ from .served import Served
 
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 RETRY_SECONDS = 1
-MOST_TYPE_CHARACTERS = 2000
-MOST_HOST_CHARACTERS = 255
+MAX_TYPE_CHARACTERS = 2000
+MAX_HOST_CHARACTERS = 255
 # In a request's state, where the server puts a function: what it is given is called if the client
 # leaves before it has its answer.
 WHEN_GONE = "when_gone"
@@ -95,7 +95,7 @@ class App:
         if self.options.hosts is not None and not admission.is_allowed(host, self.options.hosts):
             raise Refusal(
                 403, "host_not_allowed",
-                f"Host {host[:MOST_HOST_CHARACTERS]!r} is no name of this server: "
+                f"Host {host[:MAX_HOST_CHARACTERS]!r} is no name of this server: "
                 "serve with --allowed-hosts to add one",
                 early=True, headers=CLOSE,
             )  # fmt: skip
@@ -128,7 +128,7 @@ class App:
 
     async def _invoke(self, model: Served, scope: Scope, receive: Receive, start: float) -> Reply:
         content_type, accept = header(scope, b"content-type"), header(scope, b"accept")
-        if max(len(content_type), len(accept)) > MOST_TYPE_CHARACTERS:
+        if max(len(content_type), len(accept)) > MAX_TYPE_CHARACTERS:
             raise Refusal(400, "malformed_request", "Content-Type or Accept is too long")
         body = await self._bodies.read(scope, receive, self.options.max_payload, model.name)
         try:

@@ -21,8 +21,8 @@ from .served import Served
 
 log = logging.getLogger(__name__)
 
-MOST_ORDER_BYTES = 2**16
-MOST_NAMED = 20  # of the models that an error names
+MAX_ORDER_BYTES = 2**16
+MAX_NAMED = 20  # of the models that an error names
 
 
 class Management:
@@ -38,7 +38,7 @@ class Management:
         if name not in self.pool.models:
             self.check_ready()
             known = sorted(self.pool.models)
-            served = ", ".join(known[:MOST_NAMED]) + ", …" * (len(known) > MOST_NAMED)
+            served = ", ".join(known[:MAX_NAMED]) + ", …" * (len(known) > MAX_NAMED)
             told = f"there is no model {name[:200]!r}; served: {served or 'none'}"
             raise Refusal(404, "no_such_model", told)
         return self.pool.models[name]
@@ -120,7 +120,7 @@ class Management:
         if payload.media_type(header(scope, b"content-type")) != payload.JSON:
             # which also keeps a page in a browser from sending it without asking
             raise Refusal(415, "unsupported_content_type", f"expected {payload.JSON}")
-        body = await self._bodies.read(scope, receive, MOST_ORDER_BYTES, NO_MODEL)
+        body = await self._bodies.read(scope, receive, MAX_ORDER_BYTES, NO_MODEL)
         self.pool.release(NO_MODEL, len(body))
         try:
             order = json.loads(body)
@@ -136,8 +136,8 @@ def _described(served: Served) -> dict[str, Any]:
         "modelName": served.name,
         "algorithm": served.metadata.algorithm,
         "version": served.key.rpartition("@")[2],
-        "accepts": list(served.algorithm.accepted()),
-        "answers": list(served.algorithm.answered()),
+        "accepts": list(served.algorithm.accepted_media_types()),
+        "answers": list(served.algorithm.response_media_types()),
         "classes": list(served.metadata.classes),
         "state": "given up" if served.lost else "serving",
     }

@@ -91,7 +91,7 @@ def _invocation(model: Served, max_payload: int) -> dict[str, Any]:
             content[accepted.name]["example"] = _example(body, accepted.name)
     answers = {
         answered.name: {"schema": {"description": answered.description}}
-        for answered in algorithm.answers
+        for answered in algorithm.response_types
     }
     return {
         "summary": f"Ask {model.name} ({algorithm.name}: {algorithm.task})",

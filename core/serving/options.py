@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-from ..runtime.bounds import MOST_EXAMPLES, Bounds
+from ..runtime.bounds import MAX_EXAMPLES, Bounds
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Options:
     timeout: float = 60.0
     max_queue: int = 1000
     max_payload: int = 6 * 2**20
-    max_examples: int = MOST_EXAMPLES
+    max_examples: int = MAX_EXAMPLES
     manages: bool = False
     roots: Sequence[Path] = ()
     hosts: tuple[str, ...] | None = None

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Opener = Callable[[Path], Tuple[Artifact, Algorithm[Any]]]
 
 KILLED = "signal 9"
-MOST_KILLS = 2  # one after the other, by one of several models
+MAX_KILLS = 2  # one after the other, by one of several models
 
 
 class Pool(Queues):
@@ -146,7 +146,7 @@ class Pool(Queues):
             return False
         served.kills += 1
         served.suspect_at = index
-        if served.kills >= MOST_KILLS:
+        if served.kills >= MAX_KILLS:
             self.give_up(served, f"{served.kills} workers died of it, at last of {how}")
         return True
 

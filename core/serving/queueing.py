@@ -20,14 +20,14 @@ from .options import Options
 from .served import Job, Served
 from .slot import SWEEP_SECONDS, Slot
 
-MOST_BATCH_BYTES = 32 * 2**20
+MAX_BATCH_BYTES = 32 * 2**20
 # Of bodies and answers together: so many, but so many of the largest in any case.
-MOST_HELD_BYTES, MOST_HELD_BODIES = 128 * 2**20, 4
+MAX_HELD_BYTES, MAX_HELD_BODIES = 128 * 2**20, 4
 # How long others go before a worker goes on with a long batch that it has left.
 TURN_SECONDS = 0.1
 # Requests whose decoded bodies fit into the memory of all workers together, at their largest.
-MOST_DECODED_BODIES = 2
-MOST_ATTEMPTS = 2
+MAX_DECODED_BODIES = 2
+MAX_ATTEMPTS = 2
 
 
 class Queues:
@@ -45,9 +45,9 @@ class Queues:
         self._held: Counter[str] = Counter()
         self._all_held = 0
         full = (options.max_queue + options.workers * options.max_batch) * options.max_payload
-        most = max(MOST_HELD_BYTES, MOST_HELD_BODIES * options.max_payload)
+        most = max(MAX_HELD_BYTES, MAX_HELD_BODIES * options.max_payload)
         self._most_held = max(options.max_payload, min(most, full))
-        self.ledger = Ledger(options.workers, MOST_DECODED_BODIES * options.bounds.decoded_bytes)
+        self.ledger = Ledger(options.workers, MAX_DECODED_BODIES * options.bounds.decoded_bytes)
         self._turns = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -126,7 +126,7 @@ class Queues:
             job.attempts += 1
             if served is not None and served.lost:
                 job.reply(given_up(name))
-            elif served is None or job.attempts >= MOST_ATTEMPTS:
+            elif served is None or job.attempts >= MAX_ATTEMPTS:
                 job.reply(fault(503, "worker_died", "a worker died of this request, or with it"))
             elif not job.future.done():
                 self._waiting += 1
@@ -215,7 +215,7 @@ class Queues:
         while served.queue and len(jobs) < share:
             first = served.queue[0]
             size += len(first.request.body)
-            if jobs and (size > MOST_BATCH_BYTES or first.attempts):
+            if jobs and (size > MAX_BATCH_BYTES or first.attempts):
                 break
             job = self.taken(served)
             if not job.future.done():

@@ -14,7 +14,7 @@ from ..artifact.metadata import Metadata
 from ..inference.requests import Reply, Request
 from ..runtime.errors import AlgoshelfError
 
-MOST_FITTING = 100
+MAX_FITTING = 100
 
 
 class Job:
@@ -63,9 +63,9 @@ class Served:
     def check(self, content_type: str, accept: str) -> None:
         """Raises PayloadError where no request of this Content-Type and Accept is answered."""
         if (content_type, accept) not in self.fitting:
-            payload.check_content_type(content_type, self.algorithm.accepted())
-            payload.negotiate(accept, self.algorithm.answered())
-            if len(self.fitting) < MOST_FITTING:
+            payload.check_content_type(content_type, self.algorithm.accepted_media_types())
+            payload.negotiate(accept, self.algorithm.response_media_types())
+            if len(self.fitting) < MAX_FITTING:
                 self.fitting.add((content_type, accept))
 
     @property

@@ -35,8 +35,8 @@ from .pool import Opener, Pool
 log = logging.getLogger(__name__)
 
 HEAD_SECONDS = 20.0
-MOST_HEAD_BYTES = 2**16
-MOST_HEADERS = 200
+MAX_HEAD_BYTES = 2**16
+MAX_HEADERS = 200
 SWEEP_SECONDS = 1.0
 # AWS's and other load balancers keep idle connections for 60 s.
 IDLE_SECONDS = 75
@@ -216,9 +216,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_since = 0.0
-        if len(self.headers) > MOST_HEADERS:
+        if len(self.headers) > MAX_HEADERS:
             # Each is looked through for each request; the app never sees this one.
-            self.refuse(431, "head_too_large", f"expected at most {MOST_HEADERS} headers")
+            self.refuse(431, "head_too_large", f"expected at most {MAX_HEADERS} headers")
         if self._is_refused:
             return
         super().on_headers_complete()
@@ -234,8 +234,8 @@ class Protocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._other_bytes += len(data)
-        if self._other_bytes > MOST_HEAD_BYTES + len(data):
-            self.refuse(431, "head_too_large", f"expected at most {MOST_HEAD_BYTES:,} bytes")
+        if self._other_bytes > MAX_HEAD_BYTES + len(data):
+            self.refuse(431, "head_too_large", f"expected at most {MAX_HEAD_BYTES:,} bytes")
             return
         while data and not self._is_refused:
             data = self._parsed(data)

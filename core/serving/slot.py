@@ -29,11 +29,11 @@ from .wire import Message, Unpacker, pack
 log = logging.getLogger(__name__)
 
 # Long batches that a worker has begun, one a model.
-MOST_LEFT = 4
+MAX_LEFT = 4
 SWEEP_SECONDS = 0.1
 # A worker that dies this often, each time within so many seconds, keeps dying.
 DEATHS, LIFE_SECONDS = 3, 10.0
-MOST_BACKOFF_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 10.0
 ORDER_SECONDS = 600.0  # to load a model, or unload it
 
 
@@ -122,7 +122,7 @@ class Slot(Process):
 
     def may_leave(self, key: str) -> bool:
         """Whether a batch of this model may be left, and gone on with later."""
-        return len(self.left) < MOST_LEFT and all(each.key != key for each in self.left)
+        return len(self.left) < MAX_LEFT and all(each.key != key for each in self.left)
 
     def go_on(self) -> None:
         """Have it go on with the batch that it has left for the longest time."""
@@ -291,7 +291,7 @@ class Slot(Process):
                 self.pool.put_off(each.key, each.jobs)
             self.pool.again(self._key, jobs)
             if not blamed:
-                await asyncio.sleep(min(MOST_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
+                await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(self.deaths - 2, 8)))
 
     async def _prepare(self) -> None:
         """Load what is needed, even what comes to it meanwhile, and take part."""

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Generator, Iterator
 
 from ..algorithm.base import Algorithm
-from ..inference.answers import best, close, rows_of
+from ..inference.answers import is_close, parsed_rows, preferred_type
 from ..inference.handlers import Handlers
-from ..inference.requests import Answering, Replies, Reply, Request
+from ..inference.requests import Replies, Reply, Request, RequestBatcher
 from ..runtime import mx
 from ..runtime.bounds import Account, Bounds, Ledger
 from ..runtime.children import die_with_parent, named
@@ -54,7 +54,7 @@ class Worker:
     def __init__(self, bounds: Bounds, account: Account) -> None:
         self._bounds = bounds
         self._account = account
-        self._models: dict[str, Answering] = {}
+        self._models: dict[str, RequestBatcher] = {}
         self._left: dict[int, Batch] = {}
 
     def handle(self, message: Message) -> bytes:
@@ -108,7 +108,7 @@ class Worker:
         except Exception as error:
             log.exception("%s does not load", folder)
             return {"error": [ArtifactError.code, f"{folder}: does not load: {error}"]}
-        self._models[key] = Answering(handlers, self._bounds, self._account)
+        self._models[key] = RequestBatcher(handlers, self._bounds, self._account)
         return {"seconds": time.monotonic() - start}
 
 
@@ -124,7 +124,7 @@ def load(algorithm: str, folder: Path, device: str) -> Handlers:
     tuned = Handlers(maker, plain.model.tuned(lambda: maker.model_fn(folder, context)))
     found = plain
     if tuned.model is not plain.model:
-        if close(_own_rows(tuned), expected):
+        if is_close(_own_rows(tuned), expected):
             found = tuned
         else:
             log.warning("%s: fused operators answer differently: they are not used", folder)
@@ -133,9 +133,9 @@ def load(algorithm: str, folder: Path, device: str) -> Handlers:
 
 
 def _own_rows(handlers: Handlers) -> Any:
-    accept = best(handlers.algorithm.answered())
+    accept = preferred_type(handlers.algorithm.response_media_types())
     try:
-        return rows_of(handlers.example_response(accept), accept)
+        return parsed_rows(handlers.example_response(accept), accept)
     except Exception as error:
         raise ArtifactError(f"the model does not answer its own example: {error}") from error
 

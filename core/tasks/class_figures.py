@@ -12,8 +12,8 @@ from ..runtime.types import Array
 
 # So many classes have their confusions in a matrix: more can neither be read nor drawn. Of more,
 # so many pairs are told that were confused the most.
-MOST_IN_MATRIX = 100
-MOST_PAIRS = 100
+MAX_IN_MATRIX = 100
+MAX_PAIRS = 100
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
@@ -50,7 +50,7 @@ def evaluate_classes(probabilities: Array, labels: Array, classes: Sequence[str]
         _ratios(2 * hits, guesses + support),
         support.tolist(),
     )
-    few = count <= MOST_IN_MATRIX
+    few = count <= MAX_IN_MATRIX
     return Evaluation(
         examples=total,
         metrics={
@@ -73,7 +73,7 @@ def _pairs(true: Array, predicted: Array, classes: Sequence[str]) -> tuple[Confu
     """The most frequent pairs of a ``true`` and another ``predicted`` class, each (N,)."""
     places = true.astype(np.int64) * len(classes) + predicted
     pairs, counts = np.unique(places, return_counts=True)
-    most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    most = np.argsort(-counts, kind="stable")[:MAX_PAIRS]
     return tuple(
         Confused(classes[pair // len(classes)], classes[pair % len(classes)], number)
         for pair, number in zip(pairs[most].tolist(), counts[most].tolist())

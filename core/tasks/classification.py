@@ -76,7 +76,7 @@ class Classifier(SupervisedAlgorithm[H]):
         **MEASURED,
     }
     objective = Objective("validation:accuracy", maximize=True)
-    answers = (
+    response_types = (
         ContentType(
             payload.JSON,
             "For each example, the most probable class, its probability, and those of all classes.",
@@ -144,7 +144,7 @@ class Classifier(SupervisedAlgorithm[H]):
         return names
 
     def output_fn(self, prediction: ClassProbabilities, accept: str) -> bytes:
-        content_type = payload.negotiate(accept, self.answered())
+        content_type = payload.negotiate(accept, self.response_media_types())
         if content_type == payload.NPY:
             return payload.encode_npy(prediction.values)
         if content_type == payload.CSV:

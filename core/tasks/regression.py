@@ -71,7 +71,7 @@ class Regressor(SupervisedAlgorithm[H]):
         **MEASURED,
     }
     objective = Objective("validation:rmse", maximize=False)
-    answers = (
+    response_types = (
         ContentType(
             payload.JSON,
             "for each example the number of each target, by the target's name",
@@ -197,7 +197,7 @@ class Regressor(SupervisedAlgorithm[H]):
             yield f"the network gives {shown} outputs an example for {expected}"
 
     def output_fn(self, prediction: TargetValues, accept: str) -> bytes:
-        content_type = payload.negotiate(accept, self.answered())
+        content_type = payload.negotiate(accept, self.response_media_types())
         if content_type == payload.NPY:
             return payload.encode_npy(prediction.values)
         if content_type == payload.CSV:

@@ -56,7 +56,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     """
 
     metrics = {"train:loss": "Mean loss of the training batches, after augmentation.", **MEASURED}
-    answers = (
+    response_types = (
         ContentType(
             payload.JSON,
             "for each example the network's outputs",
@@ -104,14 +104,14 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
         """Numbers, a row or an array an example: (N, …). Override it for anything else."""
-        content_type = payload.check_content_type(request_content_type, self.accepted())
+        content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
         return payload.decode_array(request_body, content_type)
 
     def initializer(self, hyperparameters: H) -> Any:
         """How parameters begin: K. He et al., "Delving deep into rectifiers", ICCV 2015."""
         return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
-    def begin(self, network: HybridBlock, data: Dataset, run: Run[H]) -> None:
+    def load_pretrained(self, network: HybridBlock, data: Dataset, run: Run[H]) -> None:
         """Change the initialized network for ``data`` before the first step: weights it is given.
 
         What is read for it belongs into ``run.data``, so that a checkpoint is held against it.
@@ -141,7 +141,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             payload.JSONLINES: lambda: payload.encode_jsonlines(first),
             payload.CSV: lambda: payload.encode_csv(first.reshape(1, -1)),
         }
-        for content_type in self.accepted():
+        for content_type in self.accepted_media_types():
             if content_type in writers:
                 return Example(content_type=content_type, body=writers[content_type]().decode())
         raise PluginError(f"{self.name} accepts no content type of text: define example()")
@@ -189,7 +189,7 @@ class SupervisedAlgorithm(Algorithm[H]):
                 f"{self.name}.network() must return a HybridBlock, which can be saved"
             )
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
-        self.begin(network, train, run)
+        self.load_pretrained(network, train, run)
         return network
 
     def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
@@ -335,7 +335,7 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def output_fn(self, prediction: Any, accept: str) -> bytes:
         """``prediction`` (N, …), an array, as numbers: a row or an array an example."""
-        content_type = payload.negotiate(accept, self.answered())
+        content_type = payload.negotiate(accept, self.response_media_types())
         if content_type == payload.NPY:
             return payload.encode_npy(prediction)
         if content_type == payload.CSV:

@@ -16,9 +16,9 @@ from typing import Any
 
 MAGIC = b"ASH1"
 HEADER = struct.Struct(">4sIQ")
-MOST_OBJECT = 2**20
-MOST_BODY = 2**36
-MOST_BEAT_SECONDS = 1.0
+MAX_OBJECT = 2**20
+MAX_BODY = 2**36
+MAX_BEAT_SECONDS = 1.0
 CHUNK = 2**20
 
 
@@ -45,7 +45,7 @@ class Line:
         finally:
             self._lock.release()
 
-    def receive(self, most: int = MOST_BODY) -> tuple[dict[str, Any], bytearray] | None:
+    def receive(self, most: int = MAX_BODY) -> tuple[dict[str, Any], bytearray] | None:
         """The next message; None at the end of the connection.
 
         Raises ValueError for other data, and for a body of more than ``most`` bytes.
@@ -54,7 +54,7 @@ class Line:
         if head is None:
             return None
         magic, length, size = HEADER.unpack(bytes(head))
-        if magic != MAGIC or length > MOST_OBJECT or size > most:
+        if magic != MAGIC or length > MAX_OBJECT or size > most:
             raise ValueError("no message of algoshelf's")
         text, body = self._read(length), self._read(size)
         if text is None or body is None:
@@ -82,4 +82,4 @@ class Line:
 
 def beat_seconds(timeout: float) -> float:
     """How often a side says that it lives, which after ``timeout`` of silence is given up."""
-    return min(MOST_BEAT_SECONDS, timeout / 5)
+    return min(MAX_BEAT_SECONDS, timeout / 5)

@@ -11,7 +11,7 @@ from ..runtime.devices import COMPRESSING_STORES
 from ..runtime.errors import InputError
 from .cluster import PEER_TIMEOUT_SECONDS
 
-MOST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 
 
 def parse_duration(text: str) -> float:
@@ -23,9 +23,9 @@ def parse_duration(text: str) -> float:
 
 
 def parse_seed(text: str) -> int:
-    """A seed from 0 to MOST_SEED. Raises ValueError, which says what was expected."""
-    if not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= MOST_SEED):
-        raise ValueError(f"expected a whole number from 0 to {MOST_SEED}, got {text!r}")
+    """A seed from 0 to MAX_SEED. Raises ValueError, which says what was expected."""
+    if not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= MAX_SEED):
+        raise ValueError(f"expected a whole number from 0 to {MAX_SEED}, got {text!r}")
     return int(text)
 
 

@@ -24,7 +24,7 @@ from .line import Line, beat_seconds
 
 PORT_VARIABLE = "ALGOSHELF_PEERS_PORT"
 NAME_VARIABLE = "ALGOSHELF_HOST"
-MOST_REASON = 4000  # characters
+MAX_REASON = 4000  # characters
 LOOK_SECONDS = 0.1
 # After one host has failed: how long another may go on to find its own fault, waiting or working.
 SETTLE_SECONDS, WORK_SECONDS = 0.5, 10.0
@@ -99,7 +99,7 @@ class Peers:
     def leave(self, reason: str, code: int, *, well: bool) -> None:
         """Tell the others that this host ends, and how; returns when they have been told."""
         self._leaving = True
-        told = {"kind": "end", "reason": reason[:MOST_REASON], "code": code, "well": well}
+        told = {"kind": "end", "reason": reason[:MAX_REASON], "code": code, "well": well}
         with contextlib.suppress(OSError):
             self._line.send(told)
         deadline = time.monotonic() + FAREWELL_SECONDS

@@ -28,7 +28,7 @@ MAX_PAYLOAD = 6 * 2**20  # what SageMaker allows unless told otherwise
 PART_RECORDS = 8192
 SINGLE_RECORDS = 256
 PART_BYTES = 4 * 2**20
-MOST_FAULTS = 10
+MAX_FAULTS = 10
 
 _LINED = (payload.JSONLINES, payload.CSV)
 _WITH_LINES = (payload.CSV, payload.JSONLINES, payload.TEXT, payload.JSON)
@@ -94,7 +94,7 @@ class Job:
             return b"".join(map(recordio.frame, records))
         return records[0]
 
-    def asked(self, records: Sequence[Record]) -> Sequence[int]:
+    def positions_to_predict(self, records: Sequence[Record]) -> Sequence[int]:
         """The positions of records to predict: all but blank lines, which count only in plain
         text, where each line is a text.
         """
@@ -121,8 +121,8 @@ def select(
                 fault if str(path) in fault else f"{path}: {fault}" for fault in error.faults
             ]
     if faults:
-        more = len(faults) - MOST_FAULTS
-        raise InputError(*faults[:MOST_FAULTS], *([f"... and {more} more"] if more > 0 else []))
+        more = len(faults) - MAX_FAULTS
+        raise InputError(*faults[:MAX_FAULTS], *([f"... and {more} more"] if more > 0 else []))
     check_empty(Path(source), [job.path for job in jobs if job.holds_nothing], len(jobs))
     return jobs
 
@@ -198,7 +198,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
     split = options.split_type or usual_split(content_type)
     strategy = MULTI if split == NONE else options.strategy
     _check_split(content_type, split, strategy)
-    offered = algorithm.answered()
+    offered = algorithm.response_media_types()
     if options.join_source:
         accept = _joined_type(content_type, split)
         if options.accept and payload.negotiate(options.accept, offered) != accept:

@@ -23,12 +23,12 @@ from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadEr
 from ..runtime.types import Context
 from .job import MULTI, Job
 from .journal import Entry
-from .reader import LINE, NONE, Fault, Lines, Part, Record, parts
+from .reader import LINE, NONE, Fault, Lines, Part, Record, read_parts
 
 _PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
 
-class Question(NamedTuple):
+class PartRequest(NamedTuple):
     """A part of a job, with the positions of the records to predict.
 
     ``decoded`` is what ``input_fn`` made of all of them, None where it could not.
@@ -36,24 +36,24 @@ class Question(NamedTuple):
 
     job: Job
     part: Part
-    asked: Sequence[int]
+    positions: Sequence[int]
     decoded: Any
 
 
-class Answer(NamedTuple):
+class PartResult(NamedTuple):
     """A prediction: one body for ``examples`` records, or the answer or fault of each record.
 
     The body is made by the thread that predicts: a third busy thread on two cores made those of
     the model's operators wait for one another.
     """
 
-    question: Question
+    request: PartRequest
     body: bytes | None
     examples: int
     rows: list[Record] | None
 
 
-class Asker:
+class BatchPredictor:
     """Models that predict parts in turn, one per device, each with its own thread."""
 
     def __init__(self, algorithm: Algorithm[Any], model: Path, devices: Sequence[Context]) -> None:
@@ -65,68 +65,68 @@ class Asker:
             self.devices.put(device)
         self.local = threading.local()
 
-    def answers(self, starts: Sequence[tuple[Job, Entry]]) -> Generator[Answer, None, None]:
+    def results(self, starts: Sequence[tuple[Job, Entry]]) -> Generator[PartResult, None, None]:
         """The answers to all parts from where each job stands, in order."""
         reader = ThreadPoolExecutor(1, "algoshelf-read")
         devices = ThreadPoolExecutor(self.count, "algoshelf-predict")
-        questions = self._questions(starts)
-        read: deque[Future[Question | None]] = deque()
-        asked: deque[Future[Answer]] = deque()
+        requests = self._requests(starts)
+        read: deque[Future[PartRequest | None]] = deque()
+        predicted: deque[Future[PartResult]] = deque()
         try:
             while True:
                 while len(read) <= self.count:
-                    read.append(reader.submit(next, questions, None))
-                question = read.popleft().result()
-                if question is None:
+                    read.append(reader.submit(next, requests, None))
+                request = read.popleft().result()
+                if request is None:
                     break
-                asked.append(devices.submit(self._answer, question))
-                if len(asked) > 2 * self.count:
-                    yield asked.popleft().result()
-            while asked:
-                yield asked.popleft().result()
+                predicted.append(devices.submit(self._predict, request))
+                if len(predicted) > 2 * self.count:
+                    yield predicted.popleft().result()
+            while predicted:
+                yield predicted.popleft().result()
         finally:
-            waiting: Sequence[Future[Any]] = (*read, *asked)
+            waiting: Sequence[Future[Any]] = (*read, *predicted)
             for future in waiting:
                 future.cancel()
             reader.shutdown()
             devices.shutdown()
 
-    def _questions(self, starts: Sequence[tuple[Job, Entry]]) -> Iterator[Question]:
+    def _requests(self, starts: Sequence[tuple[Job, Entry]]) -> Iterator[PartRequest]:
         """The parts to predict, read and decoded on demand."""
         for job, entry in starts:
-            for part in parts(job.intake, job.split, job.limits, entry.offset, entry.records):
+            for part in read_parts(job.intake, job.split, job.limits, entry.offset, entry.records):
                 part = _rewritten(job, _checked(job, part))
-                asked = job.asked(part.records)
+                positions = job.positions_to_predict(part.records)
                 decoded = None
-                if asked and job.strategy == MULTI:
+                if positions and job.strategy == MULTI:
                     with suppress(PayloadError):  # whose it is, the model's thread finds out
-                        decoded = self._decoded(job, _chosen(part, asked))
-                yield Question(job, part, asked, decoded)
+                        decoded = self._decoded(job, _chosen(part, positions))
+                yield PartRequest(job, part, positions, decoded)
 
     def _decoded(self, job: Job, records: Sequence[bytes]) -> Any:
         kind = job.request_type or job.content_type
         return decode(self.algorithm, job.body(records), kind)
 
-    def _answer(self, question: Question) -> Answer:
-        job, part, asked, decoded = question
-        question = question._replace(decoded=None)
-        if not asked:
-            return Answer(question, None, 0, [])
+    def _predict(self, request: PartRequest) -> PartResult:
+        job, part, positions, decoded = request
+        request = request._replace(decoded=None)
+        if not positions:
+            return PartResult(request, None, 0, [])
         handlers = self._handlers()
         if decoded is not None:
             try:
-                prediction = _predicted(job, decoded, len(asked), handlers)
+                prediction = _predicted(job, decoded, len(positions), handlers)
                 body = handlers.encode(prediction, job.accept)
-                return Answer(question, body, len(prediction), None)
+                return PartResult(request, body, len(prediction), None)
             except PayloadError:
                 pass  # whose it is, shows below
-        records = _chosen(part, asked)
+        records = _chosen(part, positions)
         if job.strategy == MULTI:
-            return Answer(question, None, len(asked), self._sorted(job, records, handlers))
+            return PartResult(request, None, len(positions), self._outcomes(job, records, handlers))
         rows: list[Record] = []
         for record in records:
-            rows += self._sorted(job, [record], handlers)
-        return Answer(question, None, len(asked), rows)
+            rows += self._outcomes(job, [record], handlers)
+        return PartResult(request, None, len(positions), rows)
 
     def _handlers(self) -> Handlers:
         """One for each thread: those that share one are given wrong answers."""
@@ -136,7 +136,7 @@ class Asker:
         handlers: Handlers = self.local.handlers
         return handlers
 
-    def _sorted(self, job: Job, records: Sequence[bytes], handlers: Handlers) -> list[Record]:
+    def _outcomes(self, job: Job, records: Sequence[bytes], handlers: Handlers) -> list[Record]:
         """What becomes of each of ``records``: its answer, or its fault.
 
         Those that do not decode are found by halving, and the others asked together again; where
@@ -153,13 +153,13 @@ class Asker:
         found: list[Record] = list(self._undecodable(job, records))
         good = [position for position, record in enumerate(found) if isinstance(record, bytes)]
         if len(good) < len(records):
-            answers = self._sorted(job, [records[i] for i in good], handlers) if good else []
+            answers = self._outcomes(job, [records[i] for i in good], handlers) if good else []
             for position, outcome in zip(good, answers):
                 found[position] = outcome
             return found
         middle = len(records) // 2
         halves = (records[:middle], records[middle:])
-        return [outcome for half in halves for outcome in self._sorted(job, half, handlers)]
+        return [outcome for half in halves for outcome in self._outcomes(job, half, handlers)]
 
     def _undecodable(self, job: Job, records: Sequence[bytes]) -> Sequence[Record]:
         """``records`` with a fault in place of each that does not decode even alone."""
@@ -188,10 +188,12 @@ def _predicted(job: Job, decoded: Any, count: int, handlers: Handlers) -> Any:
     return prediction
 
 
-def _chosen(part: Part, asked: Sequence[int]) -> Sequence[bytes]:
-    if isinstance(part.records, Lines) and len(asked) == len(part.records):
+def _chosen(part: Part, positions: Sequence[int]) -> Sequence[bytes]:
+    if isinstance(part.records, Lines) and len(positions) == len(part.records):
         return part.records
-    return [record for record in map(part.records.__getitem__, asked) if isinstance(record, bytes)]
+    return [
+        record for record in map(part.records.__getitem__, positions) if isinstance(record, bytes)
+    ]
 
 
 def _checked(job: Job, part: Part) -> Part:

@@ -91,7 +91,9 @@ class Part(NamedTuple):
     last: bool
 
 
-def parts(source: Intake, split: str, limits: Limits, offset: int, before: int) -> Iterator[Part]:
+def read_parts(
+    source: Intake, split: str, limits: Limits, offset: int, before: int
+) -> Iterator[Part]:
     """The parts of ``source`` from ``offset`` on; ``before`` is the number of records before it.
 
     Raises DataError where the file cannot be read.

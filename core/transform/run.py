@@ -24,8 +24,8 @@ from ..runtime.errors import ArtifactError, DataError, OutputError, PayloadError
 from ..runtime.staging import digest_of
 from . import journal
 from .job import FAIL, Job, TransformOptions, select
-from .predictor import Answer, Asker
-from .writer import composed, place, report
+from .predictor import BatchPredictor, PartResult
+from .writer import error_report, output_of, place
 
 SAVE_SECONDS = 2.0
 
@@ -139,11 +139,11 @@ class _Transform:
         self.done = sum(found.entry.offset for found in outputs.values())
         try:
             devices = parse_devices(self.options.devices)
-            asker = Asker(self.algorithm, self.model, devices)
+            predictor = BatchPredictor(self.algorithm, self.model, devices)
             starts = [(job, outputs[job.name].entry) for job in todo]
-            with closing(asker.answers(starts)) as answers:
-                for answer in answers:
-                    self._write(outputs[answer.question.job.name], answer)
+            with closing(predictor.results(starts)) as results:
+                for result in results:
+                    self._write(outputs[result.request.job.name], result)
                     summary.seconds = time.monotonic() - started
                     self.listener.progress(summary, self.done)
         except BaseException as error:
@@ -206,14 +206,14 @@ class _Transform:
             **job.intake.settings(),
         }
 
-    def _write(self, output: journal.Output, answer: Answer) -> None:
+    def _write(self, output: journal.Output, result: PartResult) -> None:
         """Append what a part gave, and from time to time make it durable."""
-        job, part = answer.question.job, answer.question.part
+        job, part = result.request.job, result.request.part
         if output is not self.current:
             output.open()
             self.current = output
             self.saved = -SAVE_SECONDS
-        body, rows, faults = composed(answer, self.algorithm.name)
+        body, rows, faults = output_of(result, self.algorithm.name)
         if faults and self.options.on_error == FAIL:
             number, fault = faults[0]
             raise fault.kind(
@@ -228,7 +228,7 @@ class _Transform:
             rows=before.rows + rows,
             errors=before.errors + len(faults),
         )
-        output.write(body, report(job, faults), entry)
+        output.write(body, error_report(job, faults), entry)
         self.summary.rows += rows
         self.summary.answered += rows
         self.summary.errors += len(faults)

@@ -8,7 +8,7 @@ from typing import Sequence, Tuple
 from .. import payload
 from ..runtime.errors import PluginError
 from .job import Job
-from .predictor import Answer
+from .predictor import PartResult
 from .reader import NONE, RECORDIO, Fault, Record
 
 OUTPUT_KEY, INPUT_KEY = "SageMakerOutput", "SageMakerInput"
@@ -18,13 +18,13 @@ Faults = Sequence[Tuple[int, Fault]]
 """The numbers of bad records, and what is wrong with each."""
 
 
-def composed(answer: Answer, algorithm: str) -> tuple[bytes, int, Faults]:
+def output_of(answer: PartResult, algorithm: str) -> tuple[bytes, int, Faults]:
     """The output for a part's records, the number of rows predicted, and the bad records.
 
     Raises PluginError where ``algorithm`` does not answer a line a record.
     """
-    question, rows = answer.question, answer.rows
-    job, part, asked = question.job, question.part, question.asked
+    request, rows = answer.request, answer.rows
+    job, part, positions = request.job, request.part, request.positions
     body, count = answer.body, answer.examples
     if body is not None:
         if job.split == NONE:
@@ -39,7 +39,7 @@ def composed(answer: Answer, algorithm: str) -> tuple[bytes, int, Faults]:
         else:
             rows = list(body.split(b"\n")[:-1])
     outcomes: list[Record] = [b"" if not isinstance(r, Fault) else r for r in part.records]
-    for position, outcome in zip(asked, rows or ()):
+    for position, outcome in zip(positions, rows or ()):
         outcomes[position] = outcome
         if job.join and not isinstance(outcome, Fault):
             outcomes[position] = _joined(job, part.records[position], outcome)
@@ -55,7 +55,7 @@ def composed(answer: Answer, algorithm: str) -> tuple[bytes, int, Faults]:
     return b"".join(line + b"\n" for line in lines), count - bad, faults
 
 
-def report(job: Job, faults: Faults) -> bytes:
+def error_report(job: Job, faults: Faults) -> bytes:
     """A line of JSON for each of ``faults``."""
     return b"".join(
         payload.encode_json(

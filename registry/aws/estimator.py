@@ -153,18 +153,18 @@ def tuner(
     max_parallel_jobs: int = 1,
     strategy: str = "Bayesian",
     hyperparameters: Mapping[str, Any] | None = None,
-    searched: Mapping[str, Search] | None = None,
+    search_space: Mapping[str, Search] | None = None,
     **settings: Any,
 ) -> Any:
     """The SDK's ``HyperparameterTuner`` of the algorithm ``name``, for its own objective.
 
-    It tries the ranges that the algorithm's schema states, or those of ``searched``, without what
-    ``hyperparameters`` decides. ``settings`` are those of ``estimator``. Its jobs keep no
+    It tries the ranges that the algorithm's schema states, or those of ``search_space``, without
+    what ``hyperparameters`` decides. ``settings`` are those of ``estimator``. Its jobs keep no
     checkpoints in S3, where they would mistake each other's for theirs. Raises what ``estimator``
     does, and InputError where nothing is left to tune.
     """
     algorithm = catalog().get(name).algorithm
-    ranges = tunable(algorithm.Hyperparameters, hyperparameters, searched)
+    ranges = tunable(algorithm.Hyperparameters, hyperparameters, search_space)
     if not ranges:
         raise InputError(f"{name}: nothing is left to tune: give fewer hyperparameters")
     tuned = estimator(name, hyperparameters=hyperparameters, **settings)

@@ -120,7 +120,7 @@ def _tagged_algorithm(account: Account, endpoint: str) -> str:
 
 def _predictor_class(algorithm: AnyAlgorithm) -> Any:
     """What the SDK calls to make a predictor of the algorithm's content types."""
-    accepted, answered = algorithm.accepted(), algorithm.answered()
+    accepted, answered = algorithm.accepted_media_types(), algorithm.response_media_types()
     takes = next((kind for kind in SERIALIZERS if kind in accepted), "")
     gives = next((kind for kind in DESERIALIZERS if kind in answered), "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from ...core.artifact.folder import Artifact
-from ...core.artifact.metadata import METADATA, MOST_METADATA_BYTES, PARAMETERS, SYMBOL
+from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, PARAMETERS, SYMBOL
 from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
@@ -23,7 +23,7 @@ UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
 # The artifact's own files, and what each may have in bytes.
-OWN = {METADATA: MOST_METADATA_BYTES, PARAMETERS: MAX_MODEL_BYTES, SYMBOL: MAX_MODEL_BYTES}
+OWN = {METADATA: MAX_METADATA_BYTES, PARAMETERS: MAX_MODEL_BYTES, SYMBOL: MAX_MODEL_BYTES}
 BOUNDS = Bounds(contents=2 * MAX_MODEL_BYTES)
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers

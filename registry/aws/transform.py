@@ -130,9 +130,11 @@ def prepared(account: Account, request: TransformRequest) -> Iterator[PreparedTr
         checks.not_empty(Path(request.source))
     with sources.model(account, request.model) as found:
         algorithm = found.entry.algorithm
-        payload.check_content_type(kind, algorithm.accepted())
-        usual = payload.JSONLINES if payload.JSONLINES in algorithm.answered() else "*/*"
-        accept = payload.negotiate(request.accept or usual, algorithm.answered())
+        payload.check_content_type(kind, algorithm.accepted_media_types())
+        usual = (
+            payload.JSONLINES if payload.JSONLINES in algorithm.response_media_types() else "*/*"
+        )
+        accept = payload.negotiate(request.accept or usual, algorithm.response_media_types())
         session = sdk.Session(account)
         role = sdk.execution_role(session, request.role)
         checks.quota(account, request.instance, TRANSFORM, request.hosts)

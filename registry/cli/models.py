@@ -27,7 +27,7 @@ from ...core.inference.handlers import Handlers
 from ...core.inference.headings import Taken
 from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
-from ...core.tasks.class_figures import MOST_IN_MATRIX
+from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
 from .flags import PATH, SectionedCommand
 from .output import console, figure, json_option, print_json, print_table, say, write_answer
@@ -35,7 +35,7 @@ from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 
 STDIN = "-"
-MOST_INPUT_BYTES = 2**30
+MAX_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 _EXAMPLE = re.compile(r"example (\d+)")
@@ -107,7 +107,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
                 for c in _shown(evaluation.classes)
             ],
         )
-        if len(evaluation.classes) > MOST_IN_MATRIX:
+        if len(evaluation.classes) > MAX_IN_MATRIX:
             out.print(
                 f"These are the {LOWEST} of {len(evaluation.classes):,} classes with the lowest f1 "
                 "among those with examples; --json gives all."
@@ -122,7 +122,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         print_table(out, ("", *names), [[n, *row] for n, row in zip(names, evaluation.confusion)])
     if evaluation.confused:
         out.print(
-            f"\nMost often confused (no matrix is shown of more than {MOST_IN_MATRIX} classes)"
+            f"\nMost often confused (no matrix is shown of more than {MAX_IN_MATRIX} classes)"
         )
         rows = [[p.true, p.predicted, p.examples] for p in evaluation.confused[:LOWEST]]
         print_table(out, ("true class", "predicted", "examples"), rows)
@@ -148,7 +148,7 @@ def _print_targets(targets: Sequence[TargetFigures]) -> None:
 
 def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
     """All of a few classes, of many those that fare worst."""
-    if len(classes) <= MOST_IN_MATRIX:
+    if len(classes) <= MAX_IN_MATRIX:
         return classes
     return sorted((c for c in classes if c.support), key=lambda c: c.f1)[:LOWEST]
 
@@ -181,7 +181,7 @@ def predict(
     Example: algoshelf predict models/mine image.png
     """
     artifact, algorithm = opened(model)
-    answered = algorithm.answered()
+    answered = algorithm.response_media_types()
     usual = codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
     answer_type = codecs.negotiate(accept or usual, answered)
     if len(inputs) > 1 and answer_type in ONE_DOCUMENT:
@@ -201,7 +201,7 @@ def predict(
             except PayloadError as error:
                 faults = (f"{each.source}: {_placed(body, each.kind, x)}" for x in error.faults)
                 raise type(error)(*faults, *_advice(each, error)) from None
-            if codecs.PNG in algorithm.accepted():
+            if codecs.PNG in algorithm.accepted_media_types():
                 _say_one_colour(each.source, examples)
             write_answer(answer)
 
@@ -268,9 +268,9 @@ def _input(
         )
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{name}: not a regular file; give - for standard input")
-    if status.st_size > MOST_INPUT_BYTES:
+    if status.st_size > MAX_INPUT_BYTES:
         raise InputError(
-            f"{name}: larger than {MOST_INPUT_BYTES:,} bytes, the limit of predict: use transform"
+            f"{name}: larger than {MAX_INPUT_BYTES:,} bytes, the limit of predict: use transform"
         )
     read = intake(algorithm, Path(name), content_type)
     if read.is_empty:
@@ -278,7 +278,7 @@ def _input(
     columns = None if read.layout is None else read.layout.columns
     return _Asked(
         name,
-        lambda: Taken(read.body(MOST_INPUT_BYTES), read.lead, columns),
+        lambda: Taken(read.body(MAX_INPUT_BYTES), read.lead, columns),
         content_type or read.content_type,
     )
 

@@ -23,7 +23,7 @@ OF_TASKS = {
     "regression": ("my-algorithm", "regression"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
-MOST_CHARACTERS = 60
+MAX_CHARACTERS = 60
 FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, beside its package
 
 
@@ -64,10 +64,10 @@ def new(name: str, task: str, output: Path | None) -> None:
 def _faults(name: str) -> list[str]:
     """Why an algorithm and its distribution cannot be called ``name``."""
     module = _module(name)
-    if not NAME.fullmatch(name) or len(name) > MOST_CHARACTERS:
+    if not NAME.fullmatch(name) or len(name) > MAX_CHARACTERS:
         return [
             f"{name!r}: expected lower-case words joined by hyphens, such as leaf-shapes, with at "
-            f"most {MOST_CHARACTERS} characters"
+            f"most {MAX_CHARACTERS} characters"
         ]
     if not module.isidentifier() or keyword.iskeyword(module) or module in FOLDERS:
         return [f"{name!r}: {module} is not a valid name of a Python module here: choose another"]

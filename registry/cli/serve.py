@@ -13,7 +13,7 @@ import click
 from ...core.artifact.folder import Artifact
 from ...core.artifact.metadata import Metadata
 from ...core.runtime import opt_ml as container
-from ...core.runtime.bounds import MOST_EXAMPLES
+from ...core.runtime.bounds import MAX_EXAMPLES
 from ...core.runtime.cores import cores
 from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.runtime.printable import is_printable
@@ -22,11 +22,11 @@ from ..discovery import opened
 from .flags import DURATION, PATH, SIZE, SectionedCommand, whole
 
 INSTALL_HINT = "serving needs more packages: pip install 'algoshelf[serve]'"
-MOST_EXAMPLE_CHARACTERS = 300
+MAX_EXAMPLE_CHARACTERS = 300
 # What SageMaker allows a batch transform: the size of a request, the time to an answer.
-MOST_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
+MAX_BATCH_PAYLOAD, BATCH_SECONDS = 100 * 2**20, 600.0
 # Whose input is the job's own, divided by bytes alone: as many as the smallest records there are.
-MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
+MAX_BATCH_EXAMPLES = MAX_BATCH_PAYLOAD // 2
 
 
 @click.command(cls=SectionedCommand)
@@ -54,7 +54,7 @@ MOST_BATCH_EXAMPLES = MOST_BATCH_PAYLOAD // 2
     help="Largest size of a request's body.",
 )
 @click.option(
-    "--max-examples", type=whole(1), default=MOST_EXAMPLES, show_default=True,
+    "--max-examples", type=whole(1), default=MAX_EXAMPLES, show_default=True,
     help="Largest number of examples in one request.",
 )  # fmt: skip
 @click.option(
@@ -135,8 +135,8 @@ def serve(
     token = admission.read_token(token_file) if token_file is not None else b""
     batch = container.batch_transform()
     if batch is not None:
-        max_payload, timeout = batch.max_payload or MOST_BATCH_PAYLOAD, BATCH_SECONDS
-        max_examples = max(max_examples, MOST_BATCH_EXAMPLES)
+        max_payload, timeout = batch.max_payload or MAX_BATCH_PAYLOAD, BATCH_SECONDS
+        max_examples = max(max_examples, MAX_BATCH_EXAMPLES)
     folders = _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices)
@@ -228,7 +228,7 @@ def _curl(url: str, metadata: Metadata, *, token: bool) -> str:
     if token:
         words += ["-H", "Authorization: Bearer TOKEN"]
     body = example.body.rstrip("\n")
-    short = len(body) <= MOST_EXAMPLE_CHARACTERS and is_printable(body)
+    short = len(body) <= MAX_EXAMPLE_CHARACTERS and is_printable(body)
     # A body that begins with @ would be the name of a file, which curl sends.
     words += ["--data-binary", body if short and not body.startswith("@") else "@FILE"]
     return " ".join(map(shlex.quote, words))

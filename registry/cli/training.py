@@ -41,7 +41,7 @@ from .output import figure, json_option, print_json, reporter, say
 from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")
-SKETCHED = 8
+PREVIEWED = 8
 
 
 def train_command(entry: Entry) -> click.Command:
@@ -243,7 +243,7 @@ def _show(
     """The figures, a few examples drawn, where the model is, and what may come next."""
     algorithm = entry.algorithm
     if test is not None:
-        _sketch(entry, output, test)
+        _preview(entry, output, test)
     for name, value in metrics.items():
         click.echo(f"{name:<28}{figure(value)}")
     program, model = _program(), shlex.quote(str(output))
@@ -266,11 +266,11 @@ def _program() -> str:
     return shlex.quote(str(called))
 
 
-def _sketch(entry: Entry, output: Path, test: Path) -> None:
+def _preview(entry: Entry, output: Path, test: Path) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     try:
         model = entry.algorithm.model_fn(output)
-        picture = entry.algorithm.sketch(test, model, SKETCHED, width)
+        picture = entry.algorithm.preview(test, model, PREVIEWED, width)
     except Exception as error:  # a drawing that fails does not make the training one that failed
         click.echo(f"warning: no example predictions can be shown: {error}", err=True)
         return

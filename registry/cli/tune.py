@@ -200,8 +200,8 @@ def _plan(
     try:
         settings = schema.parse(fixed, flag).model_dump(mode="json")
         fixed = {name: settings[name] for name in fixed}
-        searched = _searched(schema, vary, fixed)
-        ranges = tunable(schema, fixed, searched)
+        search_space = _search_space(schema, vary, fixed)
+        ranges = tunable(schema, fixed, search_space)
         if not ranges:
             faults.append(
                 "nothing is left to tune: give fewer hyperparameters as options, or name some "
@@ -230,20 +230,20 @@ def _parse_runtime(text: str) -> float:
         raise ValueError(f"expected a time such as 90s, 10m, 1h, got {text!r}") from None
 
 
-def _searched(
+def _search_space(
     schema: Any, vary: Sequence[str], fixed: Mapping[str, Any]
 ) -> dict[str, Search] | None:
     """The ranges that ``--vary`` names; None without any. Raises InputError."""
-    searched: dict[str, Search] = {}
+    search_space: dict[str, Search] = {}
     faults = []
     for text in vary:
         name, _, values = text.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if name in fixed:
             faults.append(f"--vary {name}: {flag(name)} also fixes its value: give one of the two")
-        if name in searched:
+        if name in search_space:
             faults.append(f"--vary {name}: given twice")
-        known = schema.searched.get(name)
+        known = schema.search_space.get(name)
         if not values and known is None and name in schema.model_fields:
             faults.append(f"--vary {name}: no default range: give {name}=LOW..HIGH or {name}=A,B,C")
 
@@ -251,7 +251,7 @@ def _searched(
             return getattr(schema.parse({**fixed, name: choice}, flag), name)
 
         try:
-            searched[name] = (
+            search_space[name] = (
                 _search(values, typed) if values else replace(known or Search(), where={})
             )
         except InputError as error:
@@ -262,7 +262,7 @@ def _searched(
             )
     if faults:
         raise InputError(*faults)
-    return searched or None
+    return search_space or None
 
 
 def _search(text: str, typed: Callable[[str], Any]) -> Search:

@@ -285,7 +285,7 @@ def test_every_declared_content_type_gives_the_same_images(digits: Digits) -> No
     images = digits[0][:5]
     algorithm = MnistCnn()
     sent = bodies(images)
-    assert set(sent) == set(algorithm.accepted())
+    assert set(sent) == set(algorithm.accepted_media_types())
     for content_type, body in sent.items():
         batch = algorithm.input_fn(body, content_type)
         assert batch.dtype == np.float32
@@ -315,7 +315,12 @@ def test_answers_in_every_declared_content_type_agree(model: Path, digits: Digit
     algorithm = MnistCnn()
     loaded = algorithm.model_fn(model)
     prediction = algorithm.predict_fn(digits[0][:4, None] / np.float32(255), loaded)
-    assert set(algorithm.answered()) == {codecs.JSON, codecs.JSONLINES, codecs.CSV, codecs.NPY}
+    assert set(algorithm.response_media_types()) == {
+        codecs.JSON,
+        codecs.JSONLINES,
+        codecs.CSV,
+        codecs.NPY,
+    }
     array = np.load(io.BytesIO(algorithm.output_fn(prediction, codecs.NPY)))
     assert array.shape == (4, 10)
     np.testing.assert_allclose(array.sum(axis=1), 1, atol=1e-5)

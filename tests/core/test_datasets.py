@@ -227,7 +227,7 @@ def test_a_file_that_is_gone_ends_the_training(folders: Path) -> None:
 
 def test_a_file_too_long_for_an_image_is_refused(folders: Path) -> None:
     with (folders / "3" / "00031.png").open("ab") as stream:
-        stream.truncate(files.MOST_IMAGE_BYTES + 1)
+        stream.truncate(files.MAX_IMAGE_BYTES + 1)
     with pytest.raises(DataError, match=r"00031\.png: longer than 67,108,864 bytes"):
         ImageFiles.from_folders(folders, decode)
 

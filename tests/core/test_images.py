@@ -17,7 +17,7 @@ from PIL import Image
 from tests.core import hostile_pictures as hostile
 from tests.core.hostile_pictures import chunk, encoded, flat_png, measured, mutated, repeated_scan
 
-MOST_EXTRA = 200 * 2**20
+MAX_EXTRA = 200 * 2**20
 PHOTO = Image.fromarray(
     np.random.default_rng(3)
     .integers(0, 256, (30, 40, 3))
@@ -113,7 +113,7 @@ def test_hostile_pictures_are_read_or_refused_within_the_memory() -> None:
     for name, body in cases:
         for way in ("square", "scaled"):
             memory, _, _ = measured(body, way)
-            assert memory < MOST_EXTRA, (name, way)
+            assert memory < MAX_EXTRA, (name, way)
 
 
 def test_no_decoder_sees_what_is_no_png_jpeg_or_webp() -> None:
@@ -133,7 +133,7 @@ def test_the_largest_that_are_read_stay_within_the_memory(colour: int) -> None:
         side = int((images.MAX_MEMORY * 0.83 / each) ** 0.5) if each > 3 else 7071
         memory, _, outcome = measured(flat_png(side, side, colour, before=before), way)
         assert outcome == "read"
-        assert memory < MOST_EXTRA
+        assert memory < MAX_EXTRA
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])

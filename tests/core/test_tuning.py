@@ -16,7 +16,7 @@ class Base(Hyperparameters):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     flag: bool = Field(True, description="whether")
 
-    searched = {
+    search_space = {
         "rate": Search(1e-3, 1.0, log=True),
         "size": Search(choices=(64, 128)),
         "momentum": Search(0.5, 0.9, where={"kind": ("sgd",)}),
@@ -47,8 +47,8 @@ def test_what_is_decided_or_has_no_effect_is_not_tuned(
 
 
 def test_what_is_tuned_itself_leaves_those_that_depend_on_it() -> None:
-    searched = {**Base.searched, "kind": Search(), "flag": Search(), "size": Search(2, 9)}
-    assert tunable(Base, {}, searched) == [
+    search_space = {**Base.search_space, "kind": Search(), "flag": Search(), "size": Search(2, 9)}
+    assert tunable(Base, {}, search_space) == [
         RATE,
         Range("size", "int", 2, 9),
         MOMENTUM,
@@ -80,12 +80,12 @@ def test_a_range_that_the_schema_does_not_admit_is_a_fault(
     name: str, search: Search, fault: str
 ) -> None:
     with pytest.raises(HyperparameterError, match=fault.split(":")[0]) as raised:
-        tunable(Base, searched={name: search})
+        tunable(Base, search_space={name: search})
     assert fault in str(raised.value)
-    wrong = type("Wrong", (Base,), {"searched": {name: search}})
+    wrong = type("Wrong", (Base,), {"search_space": {name: search}})
     assert [fault in found for found in range_faults(wrong)] == [True]
 
 
 def test_a_declaration_of_another_form_is_a_fault() -> None:
-    wrong = type("Wrong", (Base,), {"searched": {"rate": (0.1, 0.2)}})
+    wrong = type("Wrong", (Base,), {"search_space": {"rate": (0.1, 0.2)}})
     assert "expected a dict of str to Search" in range_faults(wrong)[0]

@@ -205,7 +205,7 @@ class Failing(Algorithm):
     name, task, summary = "failing", "clustering", "Fails, each seed in its way."
     Hyperparameters = type("None_", (Hyperparameters,), {})
     channels = (Channel("train", "anything", ("CSV",), required=True),)
-    accepts = answers = ()
+    accepts = response_types = ()
     metrics = {"train:msd": "never told"}
     objective = Objective("train:msd", maximize=False)
     def train(self, run):

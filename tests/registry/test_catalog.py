@@ -151,7 +151,7 @@ def test_all_faults_of_a_class_come_at_once(site: Site) -> None:
         "Hyperparameters": "int",
         "channels": "('train',)",
         "accepts": "(codecs.CSV,)",
-        "answers": "[]",
+        "response_types": "[]",
         "metrics": "{'loss': 1}",
         "objective": "'loss'",
         "published": "(1,)",
@@ -292,7 +292,7 @@ def test_what_plugins_say_is_shown_as_it_is(site: Site) -> None:
     said = "x [/red] [bold] [x] :smile: y"
     lines = f"""version = summary = task = "{said}"
     channels = supervised_channels("{said}")
-    accepts = answers = (ContentType("{said}", "{said}", "{said}"),)
+    accepts = response_types = (ContentType("{said}", "{said}", "{said}"),)
     metrics = {{"{said}": "{said}"}}
     objective = Objective("{said}", maximize=True)
     published = (PublishedResult("{said}", 1.0, "{said}", "{said}"),)"""

@@ -51,7 +51,7 @@ def test_every_built_in_algorithm_is_described_in_whole_sentences(name: str) -> 
     algorithm = catalog().get(name).algorithm
     texts = [algorithm.summary, *algorithm.metrics.values()]
     texts += [info.description for info in algorithm.Hyperparameters.describe()]
-    for declared in (algorithm.channels, algorithm.accepts, algorithm.answers):
+    for declared in (algorithm.channels, algorithm.accepts, algorithm.response_types):
         texts += [each.description for each in declared]
     wrong = [text for text in texts if not text.endswith(".")]
     assert not wrong

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algoshelf.core.inference.answers import close
+from algoshelf.core.inference.answers import is_close
 from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, Algoshelf
@@ -248,7 +248,7 @@ def test_a_model_answers_by_its_code_and_under_serve(
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(60)
         server.process.stderr.close()  # type: ignore[union-attr]
-    assert close(served.json, answer)  # operators that are fused round otherwise
+    assert is_close(served.json, answer)  # operators that are fused round otherwise
 
 
 def test_the_container_trains_and_stops_with_a_checkpoint(site: Site, tmp_path: Path) -> None:

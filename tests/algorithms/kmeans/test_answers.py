@@ -39,7 +39,7 @@ def test_answers_are_those_of_sagemakers_built_in(iris_model: Path, iris: np.nda
         codecs.NPY: codecs.encode_npy(iris),
         codecs.RECORDIO_PROTOBUF: recordio_protobuf.encode_rows(iris),
     }
-    assert set(sent) == set(algorithm.accepted())
+    assert set(sent) == set(algorithm.accepted_media_types())
     for content_type, body in sent.items():
         raw = body.encode() if isinstance(body, str) else body
         prediction = algorithm.predict_fn(algorithm.input_fn(raw, content_type), loaded)

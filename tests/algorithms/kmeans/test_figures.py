@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from algoshelf.algorithms.kmeans import KMeans
-from algoshelf.algorithms.kmeans import sharding as spread
+from algoshelf.algorithms.kmeans import sharding as shards
 from algoshelf.core import ArtifactError, Reporter, RunOptions, codecs, recordio_protobuf
 
 from tests.conftest import Algoshelf
@@ -81,7 +81,7 @@ def test_objective_and_evaluate_are_the_least_inertia(
 ) -> None:
     """Of rows so few that all is float64, and of rows that are found to need it."""
     if not few:
-        monkeypatch.setattr(spread, "FEW_PRODUCTS", 0)
+        monkeypatch.setattr(shards, "FEW_PRODUCTS", 0)
     x, k = HARD[name]
     path = written(tmp_path, x)
     notes = Notes()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.kmeans.lloyd import Fit
-from algoshelf.algorithms.kmeans.sharding import Spread
+from algoshelf.algorithms.kmeans.sharding import ShardedRows
 from algoshelf.core import DataError, InputError, Reporter, Run, RunOptions, Stopped
 from algoshelf.core.data.rows import Rows
 from algoshelf.core.runtime.devices import choose_kvstore, parse_devices
@@ -27,9 +27,9 @@ def fit(x: np.ndarray, first: np.ndarray, devices: str = "cpu", **options: Any) 
         kvstore=choose_kvstore(contexts, "auto")[0],
     )  # fmt: skip
     rows = Rows(x.shape, "", values=x.astype(np.float32))
-    spread = Spread(run, rows, len(first))
-    spread.centre()
-    found, _, inertia = Fit(run, spread, lambda _: first - rows.origin).run_all()
+    shards = ShardedRows(run, rows, len(first))
+    shards.centre()
+    found, _, inertia = Fit(run, shards, lambda _: first - rows.origin).run_all()
     apart = np.square(x[:, None] - (found + rows.origin)).sum(axis=2).min(axis=1)
     assert inertia == pytest.approx(apart.sum(dtype=np.float64), rel=1e-4, abs=1e-4)
     return found + rows.origin

@@ -100,7 +100,7 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
         codecs.CSV: '"a warm, funny film"\r\n"he said ""no"""\nschön\n""\n',
     }
     algorithm = TextSentiment()
-    assert set(bodies) == set(algorithm.accepted())
+    assert set(bodies) == set(algorithm.accepted_media_types())
     for content_type, body in bodies.items():
         assert algorithm.input_fn(body.encode(), content_type) == texts
     answer = algorithm.output_fn(algorithm.predict_fn(texts, model), codecs.JSON)

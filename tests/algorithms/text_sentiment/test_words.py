@@ -12,7 +12,7 @@ from algoshelf.algorithms.text_sentiment.vocabulary import (
     UNKNOWN,
     Encoder,
     TextDataset,
-    bucketed,
+    bucket_lengths,
     read_vectors,
     tokens,
 )
@@ -91,7 +91,7 @@ def test_a_damaged_vocabulary_is_refused(words: object) -> None:
 
 @given(st.lists(st.integers(0, 600), min_size=1, max_size=200))
 def test_buckets_are_few_and_hold_what_is_put_in(lengths: list[int]) -> None:
-    rounded = bucketed(np.array(lengths))
+    rounded = bucket_lengths(np.array(lengths))
     assert (rounded >= lengths).all()
     assert rounded.max() <= max(8, *lengths) + 1
     assert len(np.unique(rounded)) <= 9

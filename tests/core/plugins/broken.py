@@ -58,7 +58,7 @@ class Unbounded(Broken):
 
 class QuickOutOfRange(Broken):
     breaks = "hyperparameter-defaults"
-    quick = {"units": 0}
+    check_hyperparameters = {"units": 0}
 
 
 class WithoutHyphens(Broken):
@@ -91,7 +91,7 @@ class Clamps(Broken):
 
 class LeftOut(Broken):
     breaks = "hyperparameter-round-trip"
-    quick = {"units": 8}
+    check_hyperparameters = {"units": 8}
 
     class Hyperparameters(MyAlgorithmHyperparameters):
         units: int = Field(16, ge=1, le=4096, description="width", exclude=True)
@@ -302,7 +302,7 @@ class WritesPython(Broken):
 
     def output_fn(self, prediction: Any, accept: str) -> bytes:
         body = super().output_fn(prediction, accept)
-        content_type = codecs.negotiate(accept, self.answered())
+        content_type = codecs.negotiate(accept, self.response_media_types())
         return str(json.loads(body)).encode() if content_type == codecs.JSON else body
 
 
@@ -317,7 +317,7 @@ class TrustsRequests(Broken):
     breaks = "refused-requests"
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
-        content_type = codecs.check_content_type(request_content_type, self.accepted())
+        content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         if content_type == codecs.JSON:
             return np.array(json.loads(request_body)["instances"], np.float32)
         return codecs.decode_array(request_body, content_type)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from algoshelf.core import Algorithm, ContentType, codecs
 from algoshelf.core.inference.handlers import Handlers
-from algoshelf.core.inference.requests import Answering, Reply, Request, answer
+from algoshelf.core.inference.requests import Reply, Request, RequestBatcher, answer
 from algoshelf.core.runtime.bounds import Bounds
 from algoshelf.core.runtime.errors import UnfitPayloadError
 
@@ -24,7 +24,7 @@ class Doubling(Algorithm[Any]):
     """Doubles numbers, but not 13, and fails at 666."""
 
     name = "doubling"
-    accepts = answers = (CONTENT_TYPE, ContentType(codecs.CSV, "numbers"))
+    accepts = response_types = (CONTENT_TYPE, ContentType(codecs.CSV, "numbers"))
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -33,7 +33,7 @@ class Doubling(Algorithm[Any]):
         raise NotImplementedError
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
-        kind = codecs.check_content_type(request_content_type, self.accepted())
+        kind = codecs.check_content_type(request_content_type, self.accepted_media_types())
         return codecs.decode_array(request_body, kind)
 
     def predict_fn(self, input_data: Any, model: Any) -> Any:
@@ -45,7 +45,7 @@ class Doubling(Algorithm[Any]):
         return input_data * 2
 
     def output_fn(self, prediction: Any, accept: str) -> bytes:
-        assert codecs.negotiate(accept, self.answered())
+        assert codecs.negotiate(accept, self.response_media_types())
         return codecs.encode_json(prediction)
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_divided_is_computed_at_once() -> None:
 def test_nothing_is_computed_for_who_has_left() -> None:
     algorithm = Doubling()
     gone: set[int] = set()
-    steps = Answering(without_model(algorithm)).steps(
+    steps = RequestBatcher(without_model(algorithm)).steps(
         [Request(codecs.encode_json([1] * 200), codecs.JSON, "")], gone
     )
     next(steps)
@@ -158,7 +158,7 @@ def test_nothing_is_computed_for_who_has_left() -> None:
 def test_what_a_request_may_cost(bounds: Bounds, said: str) -> None:
     body = codecs.encode_json([1] * 100)
     requests = [Request(body, codecs.JSON, ""), Request(b"[1]", codecs.JSON, "")]
-    answering = Answering(without_model(Doubling()), bounds)
+    answering = RequestBatcher(without_model(Doubling()), bounds)
     replies = dict(reply for step in answering.steps(requests) for reply in step)
     assert (replies[0].status, said.encode() in replies[0].body) == (413, True)
     assert bounds.decoding_seconds < 0 or replies[1].status == 200

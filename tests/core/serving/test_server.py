@@ -569,7 +569,7 @@ MUTATION = st.tuples(st.integers(0, 3000), st.binary(max_size=8), st.integers(0,
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
-    content_type=st.sampled_from(MnistCnn.accepted()),
+    content_type=st.sampled_from(MnistCnn.accepted_media_types()),
     noise=st.binary(max_size=200),
     mutations=st.lists(MUTATION, max_size=4),
     spoil=st.booleans(),

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from algoshelf.core.tasks.class_figures import MOST_IN_MATRIX, evaluate_classes, wilson_interval
+from algoshelf.core.tasks.class_figures import MAX_IN_MATRIX, evaluate_classes, wilson_interval
 
 LABELS = np.array([0, 0, 0, 1, 1, 2], np.int32)
 PREDICTED = np.array([0, 0, 1, 1, 1, 0], np.int32)
@@ -37,7 +37,7 @@ def rows(predicted: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("count", [2, 7, MOST_IN_MATRIX, MOST_IN_MATRIX + 1, 500])
+@pytest.mark.parametrize("count", [2, 7, MAX_IN_MATRIX, MAX_IN_MATRIX + 1, 500])
 def test_figures_do_not_depend_on_how_they_are_counted(count: int) -> None:
     """Against the dense matrix, which is the definition."""
     rng = np.random.default_rng(count)
@@ -53,7 +53,7 @@ def test_figures_do_not_depend_on_how_they_are_counted(count: int) -> None:
         assert figures.precision == (hits / said if said else 0)
         assert figures.f1 == (2 * hits / (true + said) if true + said else 0)
     assert evaluation.metrics["accuracy"] == np.trace(matrix) / 300
-    if count <= MOST_IN_MATRIX:
+    if count <= MAX_IN_MATRIX:
         assert evaluation.confusion == tuple(map(tuple, matrix.tolist()))
         assert evaluation.confused == ()
     else:

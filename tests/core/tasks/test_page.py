@@ -20,7 +20,7 @@ from tests.project.test_docs import blocks
 from tests.registry.conftest import install
 
 PAGE = ROOT / "docs" / "tasks.md"
-MOST_LINES = 60
+MAX_LINES = 60
 DATA, *COMMANDS = blocks(PAGE, "sh")
 PLUGINS = {re.search(r'name = "(.+)"', code)[1]: code for code in blocks(PAGE, "python")}  # type: ignore[index]
 OF_PLUGINS = dict(zip(PLUGINS, COMMANDS))
@@ -65,7 +65,7 @@ def shown(flowers: Path, environment: dict[str, str]) -> str:
 def test_the_page_has_three_short_plugins() -> None:
     assert list(PLUGINS) == ["petal-width", "petal-labels", "flower-autoencoder"]
     assert len(COMMANDS) == len(PLUGINS)
-    assert all(code.count("\n") < MOST_LINES for code in PLUGINS.values())
+    assert all(code.count("\n") < MAX_LINES for code in PLUGINS.values())
 
 
 @pytest.mark.parametrize("name", ["petal-labels", "flower-autoencoder"])

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
 POLICIES = ("iam-policy.json", "iam-execution-role.json")
-MOST_CHARACTERS = 6_144  # of a managed policy, without white space
+MAX_CHARACTERS = 6_144  # of a managed policy, without white space
 CLIENTS = {
     "application-autoscaling": "application-autoscaling",
     "cloudwatch": "cloudwatch",
@@ -67,7 +67,7 @@ def test_the_document_gives_a_reason_for_every_action_and_for_no_other(
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_fits_and_has_no_wildcard_for_actions(name: str) -> None:
     text = (DOCS / name).read_text()
-    assert len(re.sub(r"\s", "", text)) <= MOST_CHARACTERS
+    assert len(re.sub(r"\s", "", text)) <= MAX_CHARACTERS
     assert not [action for action in actions(name) if "*" in action]
 
 

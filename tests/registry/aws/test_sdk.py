@@ -202,7 +202,7 @@ def test_a_tuner_looks_where_it_is_told(aws: Aws, role: str) -> None:
         instance_type=INSTANCE,
         role=role,
         hyperparameters={"k": 3},
-        searched={"tolerance": Search(1e-5, 1e-3, log=True), "restarts": Search(1, 4)},
+        search_space={"tolerance": Search(1e-5, 1e-3, log=True), "restarts": Search(1, 4)},
         max_jobs=3,
     )
     assert type(found) is HyperparameterTuner
