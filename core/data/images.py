@@ -43,7 +43,7 @@ _MAX_TAGS = 1024
 
 # Bytes that a pixel takes at the most while it is decoded, converted and scaled down; and where
 # all of the picture is wanted. By the mode that Pillow reads it into; "T" stands behind one with a
-# transparent colour or palette. Measured by tests/core/hostile_pictures.py.
+# transparent colour or palette. Measured by tests/core/data/hostile_pictures.py.
 _WORK = {
     "1": (3, 15), "L": (2, 15), "P": (6, 15), "RGB": (4, 15), "CMYK": (4, 15),
     "LA": (8, 17), "RGBA": (8, 17), "I;16": (17, 17),

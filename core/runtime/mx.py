@@ -4,7 +4,7 @@
     block = mx.gluon.nn.Dense(10)          # mxnet is imported here, not at the top
 
 mxnet 1.9.1 is the last release. Every repair that it needs stands in this module, and each
-has a test in ``tests/core/test_mx.py`` that fails on the day it is no longer needed.
+has a test in ``tests/core/runtime/test_mx.py`` that fails on the day it is no longer needed.
 """
 
 from __future__ import annotations

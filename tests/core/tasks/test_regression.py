@@ -35,7 +35,7 @@ from algoshelf.core.data.reading import Reading, using
 from algoshelf.core.tasks.target_figures import evaluate_targets
 
 from tests.conftest import ROOT, Algoshelf
-from tests.core.training.test_hosts import PROGRAM, start_roles
+from tests.core.training.test_cluster import PROGRAM, start_roles
 from tests.registry.conftest import Site, install
 
 IRIS = ROOT / "algorithms" / "kmeans" / "sample" / "iris.csv"

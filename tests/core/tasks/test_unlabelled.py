@@ -28,7 +28,7 @@ from algoshelf.core import (
 )
 from algoshelf.core.data.dataset import hold_out, part_of
 
-from tests.core.packs import png, write_records
+from tests.core.data.packs import png, write_records
 
 
 class Estimator(SupervisedAlgorithm[TrainingHyperparameters]):

@@ -16,7 +16,7 @@ import pytest
 from algoshelf.core import Reporter, RunOptions, Stopped, mx, train
 
 from tests.conftest import ROOT
-from tests.core.packs import png, write_csv, write_folders, write_records
+from tests.core.data.packs import png, write_csv, write_folders, write_records
 from tests.core.training.acme_pictures import AcmePictures, PictureHyperparameters
 from tests.registry.conftest import install
 

@@ -43,7 +43,7 @@ ELSEWHERE = {
     ". .venv/bin/activate": "tests/project/test_make.py",
     "aws configure": "asks for the credentials",
     "algoshelf sagemaker cost --refresh": "tests/registry/aws/test_prices.py",
-    "algoshelf package mnist-cnn --as container": "tests/registry/test_package.py",
+    "algoshelf package mnist-cnn --as container": "tests/registry/packaging/test_package.py",
     "DIGEST=": "asks a registry of images",
     "docker": "tests/toolkits/test_own_image.py",
 }

@@ -15,7 +15,7 @@ from algoshelf.registry.flags import reserved
 
 from tests.conftest import InProcess
 from tests.registry.conftest import Site
-from tests.registry.test_catalog import names, with_attributes, with_hyperparameters
+from tests.registry.test_discovery import names, with_attributes, with_hyperparameters
 
 ALGORITHMS = list(catalog())
 COLLIDING = ("name", "role", "image", "volume", "instance", "wait", "no_wait", "benchmark", "spot",

@@ -25,7 +25,7 @@ from algoshelf.core import (
 )
 
 from tests.conftest import Algoshelf
-from tests.core.packs import png
+from tests.core.data.packs import png
 
 
 class Steps(Reporter):

@@ -14,8 +14,15 @@ from algoshelf.core import MalformedPayloadError, PayloadError, UnfitPayloadErro
 from algoshelf.core.data import images
 from PIL import Image
 
-from tests.core import hostile_pictures as hostile
-from tests.core.hostile_pictures import chunk, encoded, flat_png, measured, mutated, repeated_scan
+from tests.core.data import hostile_pictures as hostile
+from tests.core.data.hostile_pictures import (
+    chunk,
+    encoded,
+    flat_png,
+    measured,
+    mutated,
+    repeated_scan,
+)
 
 MAX_EXTRA = 200 * 2**20
 PHOTO = Image.fromarray(
@@ -103,7 +110,7 @@ def test_what_is_no_part_of_the_picture_is_not_read(case: str) -> None:
 
 
 def test_hostile_pictures_are_read_or_refused_within_the_memory() -> None:
-    """Part of what ``python -m tests.core.hostile_pictures`` opens."""
+    """Part of what ``python -m tests.core.data.hostile_pictures`` opens."""
     rng = random.Random(5)
     pool = hostile.templates()
     built = itertools.chain(

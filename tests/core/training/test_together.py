@@ -28,7 +28,7 @@ from algoshelf.core.training.together import differences, united
 from PIL import Image
 
 from tests.conftest import free_port
-from tests.core.training.test_hosts import PLUGIN, PROGRAM, REPEATS, start_roles, write_rows
+from tests.core.training.test_cluster import PLUGIN, PROGRAM, REPEATS, start_roles, write_rows
 from tests.registry.conftest import install
 from tests.toolkits.containers import Host, missing, network
 

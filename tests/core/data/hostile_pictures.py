@@ -1,6 +1,6 @@
 """Pictures that nobody should send, and what opening them takes.
 
-    python -m tests.core.hostile_pictures [COUNT]
+    python -m tests.core.data.hostile_pictures [COUNT]
 
 opens COUNT of them (2500), and prints the ones that took most memory and time.
 """

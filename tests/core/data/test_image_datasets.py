@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.core.packs import png, write_csv, write_folders, write_records
+from tests.core.data.packs import png, write_csv, write_folders, write_records
 
 CLASSES = tuple("0123456789")
 MAGIC = struct.pack("<I", 0xCED7230A)

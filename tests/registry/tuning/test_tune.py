@@ -87,7 +87,7 @@ OTHER = """
 import sys
 import threading
 from pathlib import Path
-from tests.registry.test_tune import Store, trials
+from tests.registry.tuning.test_tune import Store, trials
 these = trials(Store(Path(sys.argv[1])))
 print(*[these.claim(5).number for _ in range(3)], flush=True)
 sys.stdin.read()

@@ -406,7 +406,7 @@ def test_what_ground_truth_could_not_label_and_what_is_missing_can_be_left_out(
 
 
 def test_records_with_several_labels_are_refused(tmp_path: Path) -> None:
-    from tests.core.packs import png, write_records
+    from tests.core.data.packs import png, write_records
 
     body = png(np.zeros((8, 8), np.uint8))
     path = write_records(tmp_path / "m.rec", [body] * 2, [[1, 2], [3, 4]])
@@ -432,7 +432,7 @@ def test_one_class_is_refused(tmp_path: Path, photos: tuple[np.ndarray, np.ndarr
 def test_the_pictures_of_one_request_are_bounded_together() -> None:
     from algoshelf.core import PayloadTooLargeError
 
-    from tests.core.hostile_pictures import flat_png
+    from tests.core.data.hostile_pictures import flat_png
 
     large = flat_png(5000, 5000, 0)
     record = json.dumps({"b64": base64.b64encode(large).decode()})
