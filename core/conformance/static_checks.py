@@ -135,7 +135,8 @@ def hyperparameter_defaults(battery: Battery) -> Iterator[Fault]:
     except HyperparameterError as error:
         yield Fault(
             f"the defaults are not valid: {error}",
-            "give each hyperparameter a default within its range, or a value in check_hyperparameters",
+            "give each hyperparameter a default within its range, or a value in "
+            "check_hyperparameters",
         )
 
 

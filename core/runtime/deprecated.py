@@ -25,7 +25,13 @@ CORE = __name__[: -len(".runtime.deprecated")]
 MODULES: Mapping[str, tuple[str, ...]] = {
     "algorithm": ("algorithm.base",),
     "answers": ("inference.answers",),
-    "artifact": ("artifact.folder", "artifact.metadata", "artifact.target"),
+    "artifact": (
+        "artifact.folder",
+        "artifact.metadata",
+        "artifact.model",
+        "artifact.target",
+        "runtime.staging",
+    ),
     "channels": ("algorithm.channels",),
     "codecs": (
         *("payload.content_types", "payload.decode", "payload.encode", "payload.negotiate"),
@@ -58,7 +64,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "serving.answering": ("inference.requests",),
     "serving.asking": ("transform.predictor",),
     "serving.composing": ("transform.writer",),
-    "serving.intake": ("transform.intake",),
+    "serving.intake": ("inference.intake",),
     "serving.jobs": ("transform.job",),
     "serving.journal": ("transform.journal",),
     "serving.splitting": ("transform.reader",),
@@ -72,10 +78,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 # What these modules held and is called otherwise now; constants MOST_… are called MAX_….
 SYMBOLS: Mapping[str, str] = {
-    "answers.ask": "invoke",
     "answers.best": "preferred_type",
+    "artifact.class_faults": "name_faults",
     "answers.close": "is_close",
-    "answers.own_answers": "example_responses",
     "answers.rows_of": "parsed_rows",
     "serving.answering.Answering": "RequestBatcher",
     "serving.asking.Answer": "PartResult",
@@ -83,6 +88,7 @@ SYMBOLS: Mapping[str, str] = {
     "serving.asking.Question": "PartRequest",
     "serving.composing.composed": "output_of",
     "serving.composing.report": "error_report",
+    "serving.intake.TABBED": "TABLE_ENDINGS",
     "serving.splitting.parts": "read_parts",
 }
 OLD_CONSTANT, NEW_CONSTANT = "MOST_", "MAX_"
