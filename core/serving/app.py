@@ -95,7 +95,7 @@ class App:
         if self.options.hosts is not None and not admission.is_allowed(host, self.options.hosts):
             raise Refusal(
                 403, "host_not_allowed",
-                f"Host {host[:MAX_HOST_CHARACTERS]!r} is no name of this server: "
+                f"Host {host[:MAX_HOST_CHARACTERS]!r} is not a host name of this server: "
                 "serve with --allowed-hosts to add one",
                 early=True, headers=CLOSE,
             )  # fmt: skip

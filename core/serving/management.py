@@ -99,7 +99,7 @@ class Management:
         try:
             path = unquote(urlsplit(url).path) if url.startswith("file:") else url
             if b"\0" in os.fsencode(path):
-                raise ValueError("no path holds NUL")
+                raise ValueError("a path cannot contain NUL")
         except (ValueError, AttributeError):  # no URL, no text, or none that the file system takes
             raise Refusal(
                 422, "unfit_payload", "url: expected the path of a model folder"
@@ -112,7 +112,9 @@ class Management:
     def _check_manages(self) -> None:
         if not self.options.manages:
             raise Refusal(
-                403, "not_managed", "models are fixed here: serve with --multi-model to change them"
+                403,
+                "not_managed",
+                "models cannot be changed here: serve with --multi-model to change them",
             )
 
     async def _order(self, scope: Scope, receive: Receive) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class Management:
         try:
             order = json.loads(body)
         except (ValueError, RecursionError):
-            raise Refusal(400, "malformed_payload", "the body is no JSON") from None
+            raise Refusal(400, "malformed_payload", "the body is not JSON") from None
         if not isinstance(order, dict):
             raise Refusal(422, "unfit_payload", "expected a JSON object")
         return order

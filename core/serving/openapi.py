@@ -13,7 +13,7 @@ from .served import Served
 ERRORS = {
     "400": "the request does not parse; the message says where",
     "401": "the token is missing or wrong",
-    "403": "Host is no name of this server",
+    "403": "Host is not a host name of this server",
     "404": "there is no such model or path",
     "406": "no offered content type satisfies Accept",
     "408": "the body came too slowly",

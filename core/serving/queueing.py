@@ -127,7 +127,7 @@ class Queues:
             if served is not None and served.lost:
                 job.reply(given_up(name))
             elif served is None or job.attempts >= MAX_ATTEMPTS:
-                job.reply(fault(503, "worker_died", "a worker died of this request, or with it"))
+                job.reply(fault(503, "worker_died", "a worker died while computing this request"))
             elif not job.future.done():
                 self._waiting += 1
                 served.queue.appendleft(job)

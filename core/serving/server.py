@@ -58,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{host}:{port}: cannot be listened at: {reason}; give another --host or --port"
+            f"{host}:{port}: cannot be listened on: {reason}; give another --host or --port"
         ) from None
     listening.setblocking(False)
     return listening

@@ -506,10 +506,10 @@ def test_wrong_use(algoshelf: Algoshelf, model: Path, server: Server) -> None:
     assert "no MODEL" in algoshelf("serve", SAGEMAKER_BASE_DIR="/nonexistent").stderr
     taken = algoshelf("serve", model, "--port", server.port)
     assert taken.code == 2
-    assert "cannot be listened at" in taken.stderr
+    assert "cannot be listened on" in taken.stderr
     assert "NAME=MODEL" in algoshelf("serve", model, model).stderr
     assert "as the model's name" in algoshelf("serve", f"a b={model}").stderr
-    assert "cannot be listened at" in algoshelf("serve", model, "--host", "x" * 70).stderr
+    assert "cannot be listened on" in algoshelf("serve", model, "--host", "x" * 70).stderr
     assert "expected a size" in algoshelf("serve", model, "--max-payload", "big").stderr
 
 
