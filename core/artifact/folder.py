@@ -3,6 +3,7 @@
 model-symbol.json    the network's graph       (the names that AWS's MXNet toolkit uses)
 model-0000.params    its parameters
 algorithm.json       what made it, and how to ask it: see Metadata
+model.onnx           the network and its parameters for ONNX Runtime, after ``algoshelf export``
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..runtime.errors import ArtifactError, OutputError
 from ..runtime.graph import Fit, Graph
 from ..runtime.params import Parameters
 from ..runtime.staging import digest_of, sync
-from ..runtime.types import Context, HybridBlock
+from ..runtime.types import Array, Context, HybridBlock
 from .metadata import (
     LAYOUT_VERSION,
     METADATA,
@@ -29,6 +30,7 @@ from .metadata import (
     MOST_METADATA_BYTES,
     PARAMETERS,
     SYMBOL,
+    InputSignature,
     Metadata,
 )
 
@@ -114,35 +116,22 @@ class Artifact:
         found = self._examined(faults, numbers=True)
         device = device or mx.cpu()
         try:
-            block = self._block(found, device)
+            block = network_of(
+                found.graph.text(found.fit), self.metadata.input, found.parameters.arrays, device
+            )
         except Exception as error:  # mxnet raises many kinds
             raise ArtifactError(
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
-        block.hybridize(static_alloc=True, static_shape=not self.metadata.input.is_ragged)
         return Model(block, self.metadata, device, found.fit)
 
-    def _block(self, found: Examined, device: Context) -> HybridBlock:
-        """The network as mxnet has it; each array of numbers is let go once it is copied."""
-        arrays = found.parameters.arrays
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of input types, which the parameters decide
-            symbol = mx.sym.load_json(found.graph.text(found.fit))
-            block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(self.metadata.input.name)])
-            parameters = block.collect_params()
-            for name in list(arrays):
-                parameters[params.plain(name)]._load_init(
-                    params.to_mxnet(arrays.pop(name)), device, cast_dtype=True, dtype_source="saved"
-                )
-        return block
-
-    def check(self, faults: Faults = lambda found: ()) -> Examined:
-        """What the files hold, without the parameters' numbers; mxnet is not needed.
+    def check(self, faults: Faults = lambda found: (), *, numbers: bool = False) -> Examined:
+        """What the files hold, without the parameters' ``numbers`` or with them; no mxnet needed.
 
         Raises ArtifactError where a file is not the one that was written, is not to be loaded, or
         does not fit the others, or ``faults`` finds any.
         """
-        return self._examined(faults, numbers=False)
+        return self._examined(faults, numbers=numbers)
 
     def _examined(self, faults: Faults, *, numbers: bool) -> Examined:
         """All files read once, and held against one another, before mxnet or memory meets them."""
@@ -202,6 +191,23 @@ class Artifact:
                 f"{self.folder / name}: does not load: it is not the file that {METADATA} "
                 "describes; it is damaged, or of another model"
             )
+
+
+def network_of(
+    graph: str, signature: InputSignature, arrays: dict[str, Array], device: Context
+) -> HybridBlock:
+    """The network of ``graph`` as mxnet has it; each array is let go once it is copied."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of input types, which the parameters decide
+        symbol = mx.sym.load_json(graph)
+        block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(signature.name)])
+        parameters = block.collect_params()
+        for name in list(arrays):
+            parameters[params.plain(name)]._load_init(
+                params.to_mxnet(arrays.pop(name)), device, cast_dtype=True, dtype_source="saved"
+            )
+    block.hybridize(static_alloc=True, static_shape=not signature.is_ragged)
+    return block
 
 
 def _unloadable(path: Path, *faults: str) -> ArtifactError:

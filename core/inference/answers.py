@@ -11,6 +11,8 @@ from typing import Any, Mapping
 from .. import payload
 from ..algorithm.base import Algorithm
 from ..artifact.folder import Model
+from ..runtime.errors import PluginError
+from ..runtime.types import Array
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"
@@ -34,6 +36,25 @@ def own_answers(algorithm: Algorithm[Any], model: Model) -> dict[str, bytes]:
         accept: ask(algorithm, model, example.body.encode(), example.content_type, accept)
         for accept in algorithm.answered()
     }
+
+
+def example_inputs(algorithm: Algorithm[Any], model: Model) -> list[Array]:
+    """The batches (N, …) that the network is given for the artifact's own example.
+
+    Raises PluginError where the example is answered without the network.
+    """
+    seen: list[Array] = []
+    hook = model.block.register_forward_pre_hook(
+        lambda block, inputs: seen.append(inputs[0].asnumpy())
+    )
+    try:
+        example = model.metadata.example
+        ask(algorithm, model, example.body.encode(), example.content_type, "*/*")
+    finally:
+        hook.detach()
+    if not seen:
+        raise PluginError(f"{algorithm.name} answers its example without computing its network")
+    return seen
 
 
 def best(answered: tuple[str, ...]) -> str:
