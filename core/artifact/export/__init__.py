@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 from ...runtime import mx, staging
 from ...runtime.errors import ExportError, MissingDependencyError, OutputError
@@ -26,12 +26,21 @@ from .builder import library
 from .conversion import OPSET, Converted, convert
 from .parity import Compute, Parity
 
-__all__ = ["OPSET", "Exported", "Parity", "check_target", "export", "missing"]
+__all__ = [
+    "OPSET",
+    "Compared",
+    "Exported",
+    "Parity",
+    "check_target",
+    "compared",
+    "export",
+    "missing",
+]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written: ``content`` in bytes, and how it was compared with mxnet."""
+    """A file that was written: ``size`` in bytes, and how it was compared with mxnet."""
 
     path: Path
     size: int
@@ -49,36 +58,49 @@ def missing() -> str:
     return ""
 
 
-def export(
-    artifact: Artifact,
-    model: Model,
-    examples: Sequence[Array],
-    target: Path,
-) -> Exported:
+@dataclass(frozen=True)
+class Compared:
+    """A file that is not written yet, and whose answers are mxnet's: ``content`` is its bytes."""
+
+    content: bytes
+    outputs: tuple[str, ...]
+    parity: Parity
+
+
+def export(artifact: Artifact, model: Model, examples: Sequence[Array], target: Path) -> Exported:
     """Write the network of ``artifact`` to ``target``, once onnxruntime agrees with ``model``.
 
     ``examples`` are batches of the network's input, at least one; random ones like them are
     compared too. The file is written whole or not at all. Raises ExportError, OutputError,
     ArtifactError and MissingDependencyError.
     """
-    library("onnxruntime")
     check_target(target)
+    found = compared(artifact, model, parity.batches(artifact.metadata.input, model.fit, examples))
+    _write(found.content, target)
+    return Exported(target, len(found.content), found.outputs, found.parity)
+
+
+def compared(artifact: Artifact, model: Model, inputs: Iterable[Array]) -> Compared:
+    """The network of ``artifact`` in ONNX, whose answers to ``inputs`` are those of ``model``.
+
+    Raises as ``export`` does.
+    """
+    library("onnxruntime")
     found = artifact.check(numbers=True)
     signature = artifact.metadata.input
     document = (artifact.folder / METADATA).read_text(encoding="utf-8")
     converted = convert(found.graph, signature, found.parameters.arrays, {METADATA: document})
     content = _checked(converted)
-    compared = parity.check(
+    agreement = parity.check(
         converted,
         content,
-        list(parity.batches(signature, found.fit, examples)),
+        inputs,
         lambda x: _outputs(model.block, x),
         _all_outputs(found, signature),
         signature,
     )
-    _write(content, target)
     names = tuple(output.name for output in converted.model.graph.output)
-    return Exported(target, len(content), names, compared)
+    return Compared(content, names, agreement)
 
 
 def check_target(target: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Parity:
 def check(
     converted: Converted,
     content: bytes,
-    inputs: Sequence[Array],
+    inputs: Iterable[Array],
     compute: Compute,
     all_outputs: Callable[[list[Entry]], Compute],
     signature: InputSignature,
@@ -47,8 +47,9 @@ def check(
     differ by more than TOLERANCE.
     """
     session = _session(content)
-    worst = 0.0
+    worst, seen = 0.0, []
     for x in inputs:
+        seen.append(x.shape)
         expected = compute(x)
         found = _run(session, signature, x)
         differences = [difference(*pair) for pair in zip(found, expected)]
@@ -61,7 +62,7 @@ def check(
                 "each; no file was written: the operator is converted wrongly "
                 "(core/artifact/export/operators.py)"
             )
-    return Parity(worst, tuple(x.shape for x in inputs))
+    return Parity(worst, tuple(seen))
 
 
 def difference(found: Array, expected: Array) -> float:
