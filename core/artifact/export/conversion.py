@@ -172,7 +172,7 @@ class _Conversion:
                 for name, head in zip(self.outputs, self.graph.heads)
             ],
             [
-                library("onnx").numpy_helper.from_array(np.ascontiguousarray(values), name)
+                library("onnx").numpy_helper.from_array(np.asarray(values, order="C"), name)
                 for name, values in self.builder.values.items()
                 if name in used
             ],

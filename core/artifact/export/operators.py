@@ -202,21 +202,22 @@ def pooling(x: Call) -> str:
         return x({"avg": "GlobalAveragePool", "max": "GlobalMaxPool"}[kind], x.ins[0])
     kernel, strides, pads = list(x.a["kernel"]), _spatial(x, "stride", 1), _spatial(x, "pad", 0)
     more = _overhang(x, kernel, strides, pads)
-    around = {
-        "kernel_shape": kernel,
-        "strides": strides,
-        "pads": [*pads, *(pad + extra for pad, extra in zip(pads, more))],
-    }
+    ends = [pad + extra for pad, extra in zip(pads, more)]
+    data, around = x.ins[0], [*pads, *ends]
+    included = kind == "sum" or x.a["count_include_pad"] is not False
+    counts = _counts(x, kernel, strides, pads, included) if kind == "avg" and any(more) else None
+    if any(end >= k for end, k in zip(ends, kernel)):  # onnxruntime pools no more than a kernel
+        fill = np.finfo(x.dtype).min if kind == "max" else 0
+        data = x("Pad", data, x.ints(0, 0, *pads, 0, 0, *ends), x.array(fill))
+        around = [0] * len(around)
+    where = {"kernel_shape": kernel, "strides": strides, "pads": around}
     if kind == "max":
-        return x("MaxPool", x.ins[0], **around)
-    included = x.a["count_include_pad"] is not False
-    mean = x("AveragePool", x.ins[0], **around, count_include_pad=int(included or kind == "sum"))
-    size = math.prod(kernel)
+        return x("MaxPool", data, **where)
+    mean = x("AveragePool", data, **where, count_include_pad=int(included or counts is not None))
     if kind == "sum":
-        return x("Mul", mean, x.array(float(size)))
-    if included and any(more):  # what hangs over is no padding, and is not counted
-        counts = _counts(x, kernel, strides, pads)
-        return x("Mul", mean, x.array(size / counts))
+        return x("Mul", mean, x.array(math.prod(kernel)))
+    if counts is not None:
+        return x("Mul", mean, x.array(math.prod(kernel) / counts))
     return mean
 
 
@@ -231,14 +232,20 @@ def _overhang(x: Call, kernel: list[int], strides: list[int], pads: list[int]) -
     ]
 
 
-def _counts(x: Call, kernel: list[int], strides: list[int], pads: list[int]) -> Array:
-    """How many places each window of a pooling holds, padding too: (…) of the output's size."""
+def _counts(
+    x: Call, kernel: list[int], strides: list[int], pads: list[int], included: bool
+) -> Array:
+    """How many places of the input each window holds, and of its padding if that is ``included``.
+
+    What hangs over the padding is never counted. (…) of the output's size.
+    """
     counts = np.ones(())
     for axis, (k, step, pad) in enumerate(zip(kernel, strides, pads), 2):
-        end = x.static(0, axis) + 2 * pad
-        starts = np.arange(int(x.outs[0][axis])) * step
-        counts = counts[..., None] * (np.minimum(starts + k, end) - starts)
-    return counts
+        size = x.static(0, axis)
+        least, most = (-pad, size + pad) if included else (0, size)
+        starts = np.arange(int(x.outs[0][axis])) * step - pad  # type: ignore[arg-type]
+        counts = counts[..., None] * (np.minimum(starts + k, most) - np.maximum(starts, least))
+    return np.maximum(counts, 1)
 
 
 @converts("_contrib_AdaptiveAvgPooling2D")
@@ -809,19 +816,21 @@ def product(x: Call) -> str:
     return x("MatMul", one, other)
 
 
-def _heads(x: Call, place: int) -> str:
-    """Of queries, keys and values (T, N, heads · 3 · D) those at ``place``: (N, heads, T, D)."""
+def _heads(x: Call, place: int, order: Sequence[int] = (1, 2, 0, 3)) -> str:
+    """Of queries, keys and values (T, N, heads · 3 · D) those at ``place``, (T, N, heads, D), in
+    another ``order`` of the axes: (N, heads, T, D).
+    """
     size = x.static(0, 2) // 3 // x.a["heads"]
     apart = x("Reshape", x.ins[0], x.ints(0, 0, x.a["heads"], 3, size))
     part = x("Gather", apart, x.array(place, "int64"), axis=3)
-    return x("Transpose", part, perm=[1, 2, 0, 3])
+    return x("Transpose", part, perm=list(order))
 
 
 @converts("_contrib_interleaved_matmul_selfatt_qk")
 def attention_scores(x: Call) -> str:
     size = x.static(0, 2) // 3 // x.a["heads"]
     queries = x("Div", _heads(x, 0), x.array(math.sqrt(size)))
-    scores = x("MatMul", queries, x("Transpose", _heads(x, 1), perm=[0, 1, 3, 2]))
+    scores = x("MatMul", queries, _heads(x, 1, [1, 2, 3, 0]))
     length = x.size(x.ins[0], 0)
     return x("Reshape", scores, x("Concat", x.ints(-1), length, length, axis=0))
 

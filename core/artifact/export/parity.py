@@ -59,8 +59,9 @@ def check(
             raise ExportError(
                 f"{where}onnxruntime's answers to a batch {x.shape} differ from mxnet's by "
                 f"{max(differences):.2g}, expected {TOLERANCE:g} at most of the largest number of "
-                "each; no file was written: the operator is converted wrongly "
-                "(core/artifact/export/operators.py)"
+                "each; no file was written: either an operator is converted wrongly "
+                "(core/artifact/export/operators.py), or the network multiplies rounding errors, "
+                "and then its answers are not to be relied on anywhere"
             )
     return Parity(worst, tuple(seen))
 
