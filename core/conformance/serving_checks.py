@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import numpy as np
 
 from .. import payload
+from ..artifact import export
+from ..artifact.metadata import ONNX
 from ..data import protobuf as recordio_protobuf
 from ..inference.answers import (
     ABRIDGED,
@@ -17,13 +19,19 @@ from ..inference.answers import (
     ask,
     best,
     close,
+    example_inputs,
     excerpt,
     own_answers,
     rows_of,
 )
-from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
+from ..runtime.errors import (
+    ExportError,
+    NotAcceptableError,
+    PayloadError,
+    UnsupportedContentTypeError,
+)
 from ..runtime.types import Array
-from .battery import RAISED, Battery, Fault, check
+from .battery import RAISED, Battery, Fault, Skip, check
 
 PICTURE_SIDE = 40  # pixels
 UNKNOWN = "application/x-no-such-type"
@@ -345,3 +353,21 @@ def _refused(
 
 def _asked(battery: Battery, body: bytes, content_type: str, accept: str) -> bytes:
     return ask(battery.algorithm, battery.model, body, content_type, accept)
+
+
+@check(
+    "example",
+    otherwise="`algoshelf export` has to write the network: see docs/extending.md, ONNX",
+)
+def onnx(battery: Battery) -> Iterator[Fault]:
+    """The network leaves as ONNX, where onnxruntime answers as mxnet does."""
+    lacking = export.missing()
+    if lacking:
+        raise Skip(lacking)
+    inputs = example_inputs(battery.algorithm, battery.model)
+    target = battery.folder / ONNX
+    try:
+        export.export(battery.artifact, battery.model, inputs, target)
+    except ExportError as error:
+        for line in str(error).splitlines():
+            yield Fault(line, "express the network by operators that have a form in ONNX")
