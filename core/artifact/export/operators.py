@@ -251,7 +251,8 @@ def _counts(
 @converts("_contrib_AdaptiveAvgPooling2D")
 def adaptive_pooling(x: Call) -> str:
     """Means over parts of each axis, by a matrix of shares."""
-    height, width = (int(size) for size in x.outs[0][2:])
+    sizes = x.a["output_size"] or (1,)
+    height, width = sizes[0], sizes[-1]
     if height == width == 1:
         return x("GlobalAveragePool", x.ins[0])
     rows = _shares(height, x.static(0, 2))
@@ -520,9 +521,9 @@ def _backwards(x: Call, axes: list[int]) -> str:
 def reshape(x: Call) -> str:
     if x.shapes[0] == x.outs[0]:
         return x.ins[0]
-    values = x.known(x.ins[0])
-    if values is not None:
-        return x.array(values.reshape(x.outs[0]), str(values.dtype))
+    values, sizes = x.known(x.ins[0]), [size for size in x.outs[0] if isinstance(size, int)]
+    if values is not None and len(sizes) == len(x.outs[0]):
+        return x.array(values.reshape(sizes), str(values.dtype))
     return x.reshape(x.ins[0], x.shapes[0], x.outs[0])
 
 
@@ -562,8 +563,8 @@ def squeeze(x: Call) -> str:
 @converts("Concat", "_rnn_param_concat")
 def concat(x: Call) -> str:
     axis = axis_of(x.a["dim"], x.shapes[0])
-    values = [x.known(name) for name in x.ins]
-    if all(value is not None for value in values):
+    values = [value for value in map(x.known, x.ins) if value is not None]
+    if len(values) == len(x.ins):
         return x.array(np.concatenate(values, axis))
     return x("Concat", *x.ins, axis=axis)
 

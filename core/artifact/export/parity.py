@@ -122,7 +122,8 @@ def _random(
     if signature.is_ragged:
         return rng.normal(numbers.mean(), spread, shape).astype(signature.dtype)
     rows = numbers[rng.integers(0, len(numbers), shape[0])]
-    return (rows + rng.normal(0, spread, shape)).astype(signature.dtype)
+    noisy: Array = rows + rng.normal(0, spread, shape)
+    return noisy.astype(signature.dtype)
 
 
 def _session(content: bytes) -> Any:

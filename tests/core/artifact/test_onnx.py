@@ -166,7 +166,8 @@ def test_what_onnx_or_onnxruntime_refuses_is_told(
 
 
 def test_a_network_of_several_outputs_names_each(tmp_path: Path) -> None:
-    symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3, name="a")
+    data, weight, bias = (mx.sym.var(name) for name in ("data", "weight", "bias"))
+    symbol = mx.sym.FullyConnected(data, weight, bias, num_hidden=3, name="a")
     several = mx.sym.Group([symbol, mx.sym.softmax(symbol, name="b")])
     network = mx.gluon.SymbolBlock(several, [mx.sym.var("data")])
     network.initialize(mx.init.Uniform())
