@@ -241,6 +241,14 @@ def transformed(each: Kept) -> Iterator[Row]:
     yield f"{found['rows']:,}", f"{found['rate_to_bare']:.2f}", memory, killed
 
 
+def swept(each: Kept) -> Iterator[Row]:
+    listed, networks = each.document["listed"], each.document["networks"].values()
+    for status in each.document["counts"]:
+        found = [network for network in networks if network["status"] == status]
+        worst = [network["difference"] for network in found if "difference" in network]
+        yield status, f"{len(found)} of {listed}", f"{max(worst):.1e}" if worst else ""
+
+
 def beside(each: Kept) -> Iterator[Row]:
     for name, by_count in each.document["medians"].items():
         yield name, *(f"{rate:,}" for rate in by_count.values())
@@ -313,6 +321,14 @@ SECTIONS = (
         "their norm.",
         ("optimizer", "replicas", "apart"),
         drift,
+    ),
+    Section(
+        "Do networks answer in ONNX as in mxnet?",
+        "onnx_sweep",
+        "Those of image-classification with random weights, batches of 1 and 5; the greatest "
+        "difference, relative to the largest number of an answer. A refused one is not written.",
+        ("finding", "networks", "apart"),
+        swept,
     ),
     Section(
         "Training beside other work",

@@ -65,6 +65,7 @@ MEASUREMENTS = {
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",
+    "onnx_sweep": "onnx_sweep.py",
     "threads-mnist-cnn": "threads.py",
     **{
         f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"

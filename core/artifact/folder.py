@@ -3,6 +3,7 @@
 model-symbol.json    the network's graph       (the names that AWS's MXNet toolkit uses)
 model-0000.params    its parameters
 algorithm.json       what made it, and how to ask it: see Metadata
+model.onnx           the network and its parameters for ONNX Runtime, after ``algoshelf export``
 """
 
 from __future__ import annotations
@@ -110,13 +111,13 @@ class Artifact:
             ) from error
         return Model(network, self.metadata, found.fit)
 
-    def check(self, faults: Faults = lambda found: ()) -> Examined:
-        """What the files hold, without the parameters' numbers; mxnet is not needed.
+    def check(self, faults: Faults = lambda found: (), *, numbers: bool = False) -> Examined:
+        """What the files hold, without the parameters' ``numbers`` or with them; no mxnet needed.
 
         Raises ArtifactError where a file is not the one that was written, is not to be loaded, or
         does not fit the others, or ``faults`` finds any.
         """
-        return self._examined(faults, numbers=False)
+        return self._examined(faults, numbers=numbers)
 
     def _examined(self, faults: Faults, *, numbers: bool) -> Examined:
         """All files read once, and held against one another, before mxnet or memory meets them."""

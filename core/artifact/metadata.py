@@ -17,6 +17,7 @@ from ..data.reading import Headings
 METADATA = "algorithm.json"
 SYMBOL = "model-symbol.json"
 PARAMETERS = "model-0000.params"
+ONNX = "model.onnx"  # after `algoshelf export` alone
 LAYOUT_VERSION = 1
 MAX_FAULTS = 10
 RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length

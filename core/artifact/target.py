@@ -11,7 +11,10 @@ from typing import Iterator
 
 from ..runtime import staging
 from ..runtime.errors import OutputError
-from .metadata import METADATA, PARAMETERS, SYMBOL
+from .metadata import METADATA, ONNX, PARAMETERS, SYMBOL
+
+# What an artifact's folder may hold; without the export, which is of one model alone, it is whole.
+OURS = frozenset([METADATA, ONNX, PARAMETERS, SYMBOL])
 
 
 @contextmanager
@@ -62,11 +65,10 @@ def _is_replaceable(target: Path) -> bool:
         return False
     if not target.is_dir():
         raise OutputError(f"{target}: a file of this name exists: choose another --output")
-    ours = {METADATA, SYMBOL, PARAMETERS}
     names = (entry.name for entry in target.iterdir())
     entries = {name for name in names if not staging.is_stage(name, target.name)}
-    if not entries <= ours or (entries and METADATA not in entries):
-        stranger = min(entries - ours, default="no " + METADATA)
+    if not entries <= OURS or (entries and METADATA not in entries):
+        stranger = min(entries - OURS, default="no " + METADATA)
         raise OutputError(
             f"{target}: contains other files than a model ({stranger}), so it is not replaced: "
             "choose another --output"
@@ -106,13 +108,14 @@ def _take_place(stage: Path, target: Path) -> None:
     beside = stage.parent == target.parent
     if beside and _holds_nothing_else(target) and staging.exchange(stage, target):
         return  # what was replaced vanishes as the stage
+    (target / ONNX).unlink(missing_ok=True)  # of the model before
     for name in (PARAMETERS, SYMBOL, METADATA):
         os.replace(stage / name, target / name)
 
 
 def _holds_nothing_else(target: Path) -> bool:
     """Whether nobody has put anything, or begun a stage, in ``target`` during the training."""
-    return {entry.name for entry in target.iterdir()} <= {METADATA, SYMBOL, PARAMETERS}
+    return {entry.name for entry in target.iterdir()} <= OURS
 
 
 @contextmanager

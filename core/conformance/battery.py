@@ -26,6 +26,11 @@ from ..training.provenance import sources
 from . import child
 from .trial import Trial
 
+
+class Skip(Exception):  # noqa: N818 - it is no fault
+    """Raised by a check that has nothing to look at here; the message says why."""
+
+
 RAISED = (Exception, SystemExit)  # whatever a plugin raises is its fault, not the battery's
 
 
@@ -139,6 +144,8 @@ class Battery:
         with redirect_stdout(sys.stderr):  # a result goes to stdout, not what plugins print
             try:
                 faults.extend(check.look(self))
+            except Skip as skip:
+                return Finding(check.name, check.holds, "skipped", reason=str(skip))
             except RAISED as error:
                 faults.append(Fault(self.shown(error), check.otherwise))
         seconds = round(time.monotonic() - started, 3)

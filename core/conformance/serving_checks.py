@@ -9,20 +9,28 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import numpy as np
 
 from .. import payload
+from ..artifact import export
+from ..artifact.metadata import ONNX
 from ..data import protobuf as recordio_protobuf
 from ..inference.answers import (
     ABRIDGED,
     RECORDS,
     TEXT,
+    example_inputs,
     excerpt,
     is_close,
     parsed_rows,
     preferred_type,
     size_of,
 )
-from ..runtime.errors import NotAcceptableError, PayloadError, UnsupportedContentTypeError
+from ..runtime.errors import (
+    ExportError,
+    NotAcceptableError,
+    PayloadError,
+    UnsupportedContentTypeError,
+)
 from ..runtime.types import Array
-from .battery import RAISED, Battery, Fault, check
+from .battery import RAISED, Battery, Fault, Skip, check
 
 PICTURE_SIDE = 40  # pixels
 UNKNOWN = "application/x-no-such-type"
@@ -347,3 +355,21 @@ def _refused(
         yield Fault(f"{what} raises {battery.shown(error)} instead of {kind.__name__}", change)
     else:
         yield Fault(f"{what} is answered instead of refused", change)
+
+
+@check(
+    "example",
+    otherwise="use operators that `algoshelf export` can write: see docs/extending.md, ONNX",
+)
+def onnx(battery: Battery) -> Iterator[Fault]:
+    """The network can be exported to ONNX, and onnxruntime gives the same answers as mxnet."""
+    lacking = export.missing()
+    if lacking:
+        raise Skip(lacking)
+    inputs = example_inputs(battery.handlers)
+    target = battery.folder / ONNX
+    try:
+        export.export(battery.artifact, battery.handlers.model, inputs, target)
+    except ExportError as error:
+        for line in str(error).splitlines():
+            yield Fault(line, "use operators that can be written as ONNX")

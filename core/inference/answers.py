@@ -6,9 +6,16 @@ import csv
 import io
 import json
 import math
-from typing import Any, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Mapping
 
 from .. import payload
+from ..artifact.metadata import InputSignature
+from ..artifact.network import Network
+from ..runtime.errors import PluginError
+from ..runtime.graph import Fit
+from ..runtime.types import Array
+from .handlers import Handlers
 
 ABRIDGED = "…"  # stands in an example that is none, but shows the form
 TEXT = "text/plain"
@@ -16,6 +23,39 @@ TEXT = "text/plain"
 # to 1, such as probabilities, and grows with the largest.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 RECORDS = (payload.JSONLINES, payload.JSON, payload.CSV, payload.NPY)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A network that keeps what it was given."""
+
+    network: Network
+    seen: list[Array]
+
+    def compute(self, x: Array) -> tuple[Array, ...]:
+        self.seen.append(x.copy())
+        return self.network.compute(x)
+
+    def parameters(self) -> dict[str, Array]:
+        return self.network.parameters()
+
+    def tuned(self, again: Callable[[], Any], signature: InputSignature, fit: Fit) -> Network:
+        return self.network.tuned(again, signature, fit)
+
+
+def example_inputs(handlers: Handlers) -> list[Array]:
+    """The batches (N, …) that the network is given for the artifact's own example.
+
+    Raises PluginError where the example is answered without the network.
+    """
+    seen: list[Array] = []
+    model = replace(handlers.model, network=_Recording(handlers.model.network, seen))
+    Handlers(handlers.algorithm, model).example_response("*/*")
+    if not seen:
+        raise PluginError(
+            f"{handlers.algorithm.name} answers its example without computing its network"
+        )
+    return seen
 
 
 def preferred_type(answered: tuple[str, ...]) -> str:

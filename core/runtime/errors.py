@@ -5,6 +5,7 @@ AlgoshelfError                    something failed                          exit
 ├── PluginError                   a plugin is broken, or two claim one name
 ├── TrainingError                 training could not go on
 ├── NetworkError                  a network does not compute with the input that it is given
+├── ExportError                   a network has no form in ONNX, or another answer there
 ├── Stopped                       a signal ended the training      exit 128 + its number
 └── InputError                    what was given is wrong                   exit 2
     ├── UnknownNameError          no algorithm, option or value of that name
@@ -50,6 +51,10 @@ class TrainingError(AlgoshelfError):
 
 class NetworkError(AlgoshelfError):
     code = "network_failed"
+
+
+class ExportError(AlgoshelfError):
+    code = "not_exported"
 
 
 class Stopped(AlgoshelfError):  # noqa: N818 - it is no fault

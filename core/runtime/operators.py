@@ -90,7 +90,7 @@ def _sorting_work(a: Attributes, ins: Sequence[Shape], outs: Sequence[Shape]) ->
 
 
 FALSE: Attribute = (boolean, False)
-EPS: Attribute = (number(0), 0.0)
+LEAST = number(0)
 NUMBER = number()
 LAYOUT: Attribute = (or_none(choice("NCW", "NCHW", "NCDHW")), None)
 IGNORED: dict[str, Attribute] = {  # on GPUs alone
@@ -190,7 +190,7 @@ OPERATORS: dict[str, Operator] = {
         shapes.normalization,
         {
             "axis": (AXIS, 1),
-            "eps": EPS,
+            "eps": (LEAST, 1e-3),
             "momentum": (number(0, 1), 0.9),
             "fix_gamma": (boolean, True),
             "use_global_stats": FALSE,
@@ -202,18 +202,22 @@ OPERATORS: dict[str, Operator] = {
     "LayerNorm": Operator(
         3,
         shapes.normalization,
-        {"axis": (AXIS, -1), "eps": EPS, "output_mean_var": (choice("False"), False)},
+        {"axis": (AXIS, -1), "eps": (LEAST, 1e-5), "output_mean_var": (choice("False"), False)},
     ),
     "GroupNorm": Operator(
         3,
         shapes.group_normalization,
-        {"num_groups": (COUNT, 1), "eps": EPS, "output_mean_var": (choice("False"), False)},
+        {
+            "num_groups": (COUNT, 1),
+            "eps": (LEAST, 1e-5),
+            "output_mean_var": (choice("False"), False),
+        },
     ),
-    "InstanceNorm": Operator(3, shapes.normalization, {"eps": EPS}),
+    "InstanceNorm": Operator(3, shapes.normalization, {"eps": (LEAST, 1e-3)}),
     "L2Normalization": Operator(
         1,
         shapes.normalization,
-        {"eps": EPS, "mode": (choice("instance", "channel", "spatial"), "instance")},
+        {"eps": (LEAST, 1e-10), "mode": (choice("instance", "channel", "spatial"), "instance")},
     ),
     "LRN": Operator(
         1,
@@ -236,8 +240,8 @@ OPERATORS: dict[str, Operator] = {
         {
             "act_type": (choice("leaky", "prelu", "elu", "selu", "gelu"), "leaky"),
             "slope": (NUMBER, 0.25),
-            "lower_bound": (NUMBER, 0.0),
-            "upper_bound": (NUMBER, 0.0),
+            "lower_bound": (NUMBER, 0.125),  # of rrelu alone
+            "upper_bound": (NUMBER, 0.334),
         },
     ),
     "Dropout": Operator(
@@ -453,12 +457,12 @@ OPERATORS: dict[str, Operator] = {
         work=_sorting_work,
     ),
     "sort": Operator(
-        1, shapes.along_axis, {"axis": (AXIS, -1), "is_ascend": FALSE}, work=_sorting_work
+        1, shapes.along_axis, {"axis": (AXIS, -1), "is_ascend": (boolean, True)}, work=_sorting_work
     ),
     "argsort": Operator(
         1,
         shapes.along_axis,
-        {"axis": (AXIS, -1), "is_ascend": FALSE, "dtype": (DTYPE, "float32")},
+        {"axis": (AXIS, -1), "is_ascend": (boolean, True), "dtype": (DTYPE, "float32")},
         work=_sorting_work,
     ),
     "cumsum": Operator(

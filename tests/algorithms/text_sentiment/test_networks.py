@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.text_sentiment import SAMPLE, TextSentiment
 from algoshelf.algorithms.text_sentiment.vocabulary import SPECIAL
-from algoshelf.core import Model, Reporter, codecs, train
+from algoshelf.core import Artifact, Model, Reporter, codecs, train
+from algoshelf.core.artifact.export import export
+from algoshelf.core.inference.answers import example_inputs
+from algoshelf.core.inference.handlers import Handlers
 
 NETWORKS = ("textcnn", "bilstm", "ngram")
 # What each reaches at least on the test part of the sample, whose classes are of one size, and how
@@ -67,6 +70,18 @@ TEXTS = [
     "x" * 300_000,
     "not good at all",
 ]
+
+
+def test_each_network_leaves_as_onnx(
+    trained: tuple[str, Path, float], model: Model, tmp_path: Path
+) -> None:
+    """Texts of any length, padded or not, in batches of any size."""
+    pytest.importorskip("onnxruntime")
+    artifact = Artifact.open(trained[1])
+    inputs = example_inputs(Handlers(TextSentiment(), model))
+    made = export(artifact, model, inputs, tmp_path / "model.onnx")
+    assert made.parity.difference <= 1e-4
+    assert len({batch[1] for batch in made.parity.batches}) > 3
 
 
 def test_a_text_is_answered_alone_as_in_any_company(model: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from algoshelf.core import Artifact, ArtifactError, DataError, PluginError, mx
 from algoshelf.core.runtime import graph as graphs
 from algoshelf.core.runtime import params
-from algoshelf.core.runtime.operators import OPERATORS
+from algoshelf.core.runtime.operators import OPERATORS, REQUIRED
 
 from benchmarks import mutated
 
@@ -216,8 +217,24 @@ def test_every_operator_and_attribute_is_mxnets_own() -> None:
         found = found or getattr(mx.sym.image, name.replace("_image_", ""), None)
         found = found or getattr(mx.sym.op, name, None)
         assert found is not None, name
-        for attribute in operator.attributes.keys() - UNDOCUMENTED:
+        for attribute, (kind, default) in operator.attributes.items():
+            if attribute in UNDOCUMENTED:
+                continue
             assert attribute in found.__doc__, (name, attribute)
+            told = re.search(rf"^{attribute} : .*default=(.*)$", found.__doc__, re.MULTILINE)
+            # What a graph leaves out is computed by the default, by mxnet and by other engines.
+            if told and default is not REQUIRED and attribute != "workspace":
+                text = told[1].strip("'")
+                assert _alike(kind, text, default), (name, attribute, text, default)
+
+
+def _alike(kind: Any, text: str, default: Any) -> bool:
+    """Whether mxnet's default is ours: as a flag 0 is False, as a number it is of float32."""
+    if default is False and text == "0":
+        return True
+    if default is not None and not isinstance(default, (bool, tuple, str)):
+        return float(text) == pytest.approx(float(default), rel=1e-6)
+    return bool(kind(text) == default)
 
 
 NETWORKS = ["cifar_resnet20_v1", "mobilenetv3_small", "gluon:inceptionv3", "shufflenet_v1"]

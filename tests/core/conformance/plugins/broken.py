@@ -336,3 +336,12 @@ class AnswersAnyType(Broken):
 
     def output_fn(self, prediction: Any, accept: str) -> bytes:
         return super().output_fn(prediction, accept if "no-such" not in accept else codecs.JSON)
+
+
+class HasNoForm(Broken):
+    breaks = "onnx"
+
+    def network(self, hyperparameters: Any, data: Any) -> Any:
+        network = super().network(hyperparameters, data)
+        network.add(mx.gluon.nn.HybridLambda(lambda ops, x: x + ops.erfinv(ops.tanh(x) / 2)))
+        return network
