@@ -85,7 +85,6 @@ def one(name: str) -> dict[str, Any]:
 
 def _compared(net: Any, side: int, rng: np.random.Generator) -> dict[str, Any]:
     """What comparing the network as it is finds."""
-    from algoshelf.core import mx
     from algoshelf.core.artifact import export
     from algoshelf.core.artifact.folder import Artifact
     from algoshelf.core.runtime.errors import ExportError
@@ -100,17 +99,17 @@ def _compared(net: Any, side: int, rng: np.random.Generator) -> dict[str, Any]:
             return {"status": "not in mxnet", "side": side, "reason": _line(error)}
         outputs = model.outputs(np.asarray(inputs[-1], np.uint8))
         several = outputs if isinstance(outputs, tuple) else (outputs,)
-        spread = min(_spread(output) for output in several)
+        shards = min(_spread(output) for output in several)
         try:
             compared = export.compared(artifact, model, inputs)
         except ExportError as error:
             return {"status": "refused", "side": side, "reason": str(error)}
     difference = compared.parity.difference
     return {
-        "status": "agrees" if difference < LEAST_PART * spread else "proves nothing",
+        "status": "agrees" if difference < LEAST_PART * shards else "proves nothing",
         "side": side,
         "difference": difference,
-        "spread": spread,
+        "spread": shards,
         "outputs": len(several),
         "bytes": len(compared.content),
     }

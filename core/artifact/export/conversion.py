@@ -22,7 +22,7 @@ from .operators import CONVERTERS
 
 # What onnxruntime reads from 1.12 on, and other readers too.
 OPSET, IR_VERSION = 13, 8
-MOST_BYTES = 2**31 - 1  # of a message of protobuf's
+MAX_BYTES = 2**31 - 1  # of a message of protobuf's
 OUTPUT = "output"
 BATCH, LENGTH = "batch", "length"
 # Batches and lengths of which no usual size of a network is a multiple.
@@ -45,9 +45,9 @@ class Converted:
     def content(self) -> bytes:
         """The file: the same bytes each time. Raises ExportError where it would be too large."""
         size = self.model.ByteSize()
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise ExportError(
-                f"the network has {size:,} bytes in ONNX, more than {MOST_BYTES:,}, which is the "
+                f"the network has {size:,} bytes in ONNX, more than {MAX_BYTES:,}, which is the "
                 "most that one file of that format can hold"
             )
         return bytes(self.model.SerializeToString(deterministic=True))
