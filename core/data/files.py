@@ -232,9 +232,9 @@ def numeric_lines(
     by column. ``target_first`` as for ``read_numbers_csv``.
     """
     layout = tables.numeric(path, label=target_first, skipped=skipped)
-    width = len(layout.meant())
-    if width and width <= layout.labels:
-        raise DataError(f"{path}: has {width} columns, of which {layout.labels} are labels")
+    width, left_out = len(layout.meant()), 0 if target_first else layout.labels
+    if width and width <= left_out:
+        raise DataError(f"{path}: has {width} columns, of which {left_out} are labels")
     if columns is not None and layout.columns is not None and width != columns:
         raise DataError(
             f"{path}: {width} of its {layout.width} columns are chosen, expected {columns}"
@@ -250,7 +250,7 @@ def numeric_lines(
                     source=str(path),
                     error=DataError,
                     dtype=np.float64,
-                )[:, layout.labels :]
+                )[:, left_out:]
             except DataError as error:
                 in_file = width if layout.columns is None else layout.width
                 raise faults.summary(layout, in_file) or error from None

@@ -141,7 +141,7 @@ def csv_intensity_out_of_range(folder: Path) -> str:
 
 def csv_empty(folder: Path) -> str:
     (folder / "digits.csv").touch()
-    return "digits.csv: holds no examples"
+    return "digits.csv: holds no rows"
 
 
 def pickled_npz(folder: Path) -> str:
@@ -204,7 +204,7 @@ def one_digit_only(folder: Path) -> str:
 
 def too_few_to_hold_out(folder: Path) -> str:
     np.savez(folder / "digits.npz", x=np.zeros((3, 28, 28), np.uint8), y=np.array([1, 1, 2]))
-    return "class '2' has one example"
+    return "class '2' has only one example"
 
 
 WRONG = [

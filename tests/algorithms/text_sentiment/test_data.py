@@ -226,7 +226,7 @@ WRONG = {
         '{"text": "a", "label": "\\uDE00"}\n{"text": "a", "label": 1}\n',
         "x.jsonl: line 1, column 25: \\uDE00 is half of a character",
     ),
-    "zero_bytes": ("x.tsv", "good \0 film\t1\nbad\t0\n", "x.tsv: line 1: holds zero bytes"),
+    "zero_bytes": ("x.tsv", "good \0 film\t1\nbad\t0\n", "x.tsv: line 1 has a NUL byte"),
     "an_object_over_lines": (
         "x.jsonl",
         '{\n "text": "a",\n "label": 1\n}\n',
@@ -237,7 +237,7 @@ WRONG = {
     "a_pointer_of_git_lfs": (
         "x.csv",
         "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n",
-        "x.csv: is a Git LFS pointer in place of the file",
+        "x.csv: is a pointer of Git LFS, and not the data itself",
     ),
     "no_prefix": ("x.txt", "__label__a good\nb bad\n", "x.txt: line 2: expected __label__"),
     "two_labels": ("x.txt", "__label__a __label__b good\n", "x.txt: line 1: two labels"),

@@ -131,7 +131,7 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
         (
             "one, two\n",
             codecs.CSV,
-            "example 1: expected a text, got 2 cells: in CSV a text with commas",
+            "example 1: expected a text, got 2 cells: put a text with commas",
         ),
         ("", codecs.TEXT, "the body is empty"),
     ],
