@@ -291,7 +291,7 @@ def test_an_artifact_with_other_targets_than_outputs_does_not_load(tmp_path: Pat
     document = json.loads(path.read_text())
     for targets, fault in (
         (["length"], r"the network gives \(2,\) outputs an example for 1 targets"),
-        (["length", "length"], "targets: the name 'length' stands twice"),
+        (["length", "length"], "targets: the name 'length' is listed twice"),
         (["length", "\x1b[2J"], r"targets: the name .* holds the control character U\+001B"),
     ):
         document["encoding"]["targets"] = targets
@@ -405,7 +405,7 @@ def test_evaluate_shows_each_target_and_says_what_is_undefined(
     assert "95 % confidence" in shown.splitlines()[0]
     one = table(tmp_path, sizes[:1, [3, 0, 1, 2]], "one.csv")
     shown = site("evaluate", "m", "--test", one).text
-    assert re.search(r"^width +\d\S* +\d\S* +–$", shown, re.MULTILINE)
+    assert re.search(r"^width +\d\S* +\d\S* +–\s*$", shown, re.MULTILINE)
     assert "r2 is undefined where all examples have the same value: width, length" in shown
 
 
