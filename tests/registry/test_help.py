@@ -6,7 +6,6 @@ from typing import Iterator
 
 import click
 import pytest
-from algoshelf.core.data.reading import FLAGS
 from algoshelf.registry import catalog
 from algoshelf.registry.cli import cli
 from algoshelf.registry.cli.flags import MAX_UNGROUPED, SECTIONS
@@ -14,7 +13,6 @@ from algoshelf.registry.cli.flags import MAX_UNGROUPED, SECTIONS
 from tests.conftest import InProcess
 
 BUILT_IN = ("image-classification", "kmeans", "mnist-cnn", "text-sentiment")
-OF_READING = {name for name, _, _ in FLAGS}
 ELSEWHERE = ("sagemaker", "benchmark")
 
 
@@ -42,7 +40,7 @@ def is_sentence(text: str) -> bool:
 def test_every_option_is_explained_in_whole_sentences(name: str) -> None:
     command = dict(leaves(cli, ()))[name]
     for option in command.get_params(click.Context(command)):
-        if isinstance(option, click.Option) and option.name not in OF_READING:
+        if isinstance(option, click.Option):
             assert is_sentence(option.help or ""), (option.name, option.help)
 
 
