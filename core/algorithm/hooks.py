@@ -1,4 +1,4 @@
-"""The hooks by which a plugin adds algorithms; the built-in algorithms use them too.
+"""The plugin interface: the entry-point group, and the hooks by which plugins add algorithms.
 
 A plugin is a module named in its distribution's entry points of the group ``algoshelf``:
 

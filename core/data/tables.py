@@ -1,6 +1,6 @@
-"""Tables as people keep them: which character stands between cells, whether there are headings,
-which columns are meant. What was not certain is said; what cannot be told is refused, with the
-flag that decides.
+"""Tables (CSV, TSV) as people keep them: detect the delimiter, the headings and the columns.
+
+What was not certain is said; what cannot be told is refused, with the flag that decides.
 
 A plain table, comma-separated UTF-8, is handed on as it lies; any other becomes one, line for line.
 """

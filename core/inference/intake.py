@@ -1,5 +1,7 @@
-"""Files of tables and texts as the requests that ask about them: the headings left out, the meant
-columns alone, in comma-separated UTF-8. What training reads, predict and transform read alike.
+"""Make requests of the files of tables, texts and pictures that predict and transform are given.
+
+Headings are left out, the chosen columns alone remain, in comma-separated UTF-8: what training
+reads, predict and transform read alike.
 """
 
 from __future__ import annotations

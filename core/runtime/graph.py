@@ -1,4 +1,4 @@
-"""Read and check a network's graph before mxnet loads it, since mxnet trusts whatever it reads.
+"""Read a network's graph, and refuse what is not allowed in it, before mxnet loads it.
 
 A file is parsed here, each part is checked against the allowed operators, and mxnet gets a new
 file written from the parsed graph, so that both agree on what it contains.

@@ -1,4 +1,4 @@
-"""The operators that a model's graph may contain, and the allowed values of their attributes.
+"""The list of operators that a model may contain, which ``graph.py`` holds it against.
 
 An allow-list: what the networks of this catalog, of Gluon's and GluonCV's model zoos and of
 GluonNLP's encoders export, and the arithmetic of a network that someone writes. Left out is all

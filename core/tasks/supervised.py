@@ -1,4 +1,4 @@
-"""Supervised learning with a Gluon network: a subclass gives network, loss and data."""
+"""Supervised learning by a Gluon network: channels, hold-out, training, validation, evaluation."""
 
 from __future__ import annotations
 

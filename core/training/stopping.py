@@ -1,4 +1,7 @@
-"""Stop on a signal: save a checkpoint first, within the signal's grace period."""
+"""Hear SIGTERM (a spot interruption) and its like: ``Run.decide`` then has a checkpoint saved.
+
+AWS's toolkit hands no SIGTERM on; there ``core/container/job.py`` saves every five minutes.
+"""
 
 from __future__ import annotations
 
