@@ -65,7 +65,7 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
         header = next(reader, [])
     except csv.Error:
         return Taken(body)
-    filled = any(cell.strip() for cell in header)
+    filled = any(cell.strip() for cell in header) and _below(body, reader.line_num).strip()
     if not filled or (any(map(is_number, header)) and not are_known(header, headings)):
         return Taken(body)
     try:

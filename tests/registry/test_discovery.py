@@ -83,7 +83,7 @@ BROKEN = {
     "reserved": (
         with_hyperparameters("seed: int = 1; as_json: int = 1; train: int = 1"),
         "hyperparameters may not be called as_json, seed, train: algoshelf has a flag or a "
-        "hyperparameter of that name (--json of `benchmark`; --seed of `sagemaker train`; "
+        "hyperparameter of that name (--json of `train`; --seed of `train`; "
         "--train, a channel)",
     ),
     "reserved-channel": (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from algoshelf.algorithms.kmeans import KMeans
+from algoshelf.core.inference.handlers import Handlers
 from algoshelf.core.inference.requests import Request, answer
 
 from tests.conftest import InProcess
@@ -140,9 +141,8 @@ def test_leading_labels_are_left_out_wherever_they_stand(in_process: InProcess) 
 
 def http(model: Path, body: str, content_type: str = "text/csv") -> tuple[int, str]:
     algorithm = KMeans()
-    [reply] = answer(
-        algorithm, algorithm.model_fn(model), [Request(body.encode(), content_type, "text/csv")]
-    )
+    handlers = Handlers.load(algorithm, model)
+    [reply] = answer(handlers, [Request(body.encode(), content_type, "text/csv")])
     return reply.status, reply.body.decode()
 
 

@@ -38,7 +38,7 @@ def test_hold_out_divides_every_class(labels: list[int], fraction: float, seed: 
 
 
 def test_hold_out_names_the_class_that_is_too_small() -> None:
-    with pytest.raises(DataError, match="class 'class 1' has one example"):
+    with pytest.raises(DataError, match="class 'class 1' has only one example"):
         hold_out(dataset([0, 0, 1]), 0.1, np.random.default_rng(0))
 
 

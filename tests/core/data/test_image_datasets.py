@@ -252,7 +252,7 @@ def test_examples_in_float64_become_float32(pack: Path) -> None:
 
 
 def test_classes_of_the_training_are_kept_to(folders: Path) -> None:
-    with pytest.raises(DataError, match=r"digits/7: no class of the training"):
+    with pytest.raises(DataError, match=r"digits/7: the training has no class of this name"):
         ImageFiles.from_folders(folders, decode, [*"012345689"])
     data = ImageFiles.from_folders(folders, decode, ["none", *CLASSES])
     assert data.labels().min() == 1
@@ -543,8 +543,8 @@ def test_rows_are_those_of_the_reader_of_whole_files(
         ("a,b,c\n1,2,3\n1,x,6\n", "rows.csv: line 3, column 2: 'x' is not a number"),
         ("a,b,c\n1,2,3\n\n1,2,6\n", "rows.csv: line 3 is empty"),
         ("\n\n1,2,6\n", "rows.csv: line 1 is empty"),
-        ("a,b,c\n", "rows.csv: holds no examples"),
-        ("", "rows.csv: holds no examples"),
+        ("a,b,c\n", "rows.csv: holds no rows"),
+        ("", "rows.csv: holds no rows"),
     ],
 )
 def test_a_fault_of_a_row_names_file_and_line(

@@ -150,7 +150,7 @@ def test_nothing_is_computed_for_who_has_left() -> None:
     ("bounds", "said"),
     [
         (Bounds(99, 2**20, 60.0, 60.0, 2**20), "more than 99 examples"),
-        (Bounds(100, 500, 60.0, 60.0, 2**20), "when it is decoded"),
+        (Bounds(100, 500, 60.0, 60.0, 2**20), "the decoded body would take"),
         (Bounds(100, 2**20, 60.0, 60.0, 300), "the answer would hold more than 300 bytes"),
         (Bounds(100, 2**20, -1.0, 60.0, 2**20), "decoding the body takes longer"),
     ],

@@ -187,7 +187,7 @@ def test_a_gpu_without_machine_code_is_named_and_refused(tmp_path: Path) -> None
         pytest.skip("needs gcc, to make the stand-in")
     subprocess.run(build, cwd=tmp_path, check=True)
     code = (
-        "from algoshelf.core.training import devices as d\n"
+        "from algoshelf.core.runtime import devices as d\n"
         "from algoshelf.core import InputError\n"
         "print([tuple(gpu) for gpu in d.gpus()])\n"
         "d.has_cuda = lambda: True\n"

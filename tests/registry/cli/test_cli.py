@@ -292,9 +292,9 @@ def test_predict_without_input_answers_the_models_own_example(
         ("x.xyz", b"", (), "--content-type"),
         ("x.csv", b"1", ("--content-type", "text/html"), "application/json"),
         ("x.csv", b"1", ("--accept", "text/html"), "application/jsonlines"),
-        ("x.csv", b"", (), "x.csv: the body is empty"),
+        ("x.csv", b"", (), "x.csv: holds no rows"),
         ("-", b"", (), "standard input needs --content-type"),
-        ("nowhere.csv", None, (), "nowhere.csv: cannot be read: No such file"),
+        ("nowhere.csv", None, (), "nowhere.csv: no such file or folder"),
     ],
 )
 def test_predict_refuses_what_it_cannot_read(
