@@ -65,7 +65,8 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
         header = next(reader, [])
     except csv.Error:
         return Taken(body)
-    filled = any(cell.strip() for cell in header) and _below(body, reader.line_num).strip()
+    rows = _below(body, reader.line_num)
+    filled = any(cell.strip() for cell in header) and rows and not rows.isspace()
     if not filled or (any(map(is_number, header)) and not are_known(header, headings)):
         return Taken(body)
     try:
@@ -74,7 +75,7 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
     except DataError as error:
         raise UnfitPayloadError(*error.faults) from None
     if columns == list(range(len(header))):
-        return Taken(_below(body, reader.line_num), reader.line_num)
+        return Taken(rows, reader.line_num)
     return Taken(_rewritten(body, columns, len(header)), reader.line_num, columns)
 
 
