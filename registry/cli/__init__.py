@@ -23,6 +23,7 @@ from ...core.runtime.printable import guard_streams
 from ...core.runtime.signals import heeded
 from ...core.training.cluster import is_worker
 from . import (
+    adopt,
     benchmark,
     browse,
     check,
@@ -59,6 +60,7 @@ for command in (
     models.predict,
     serve.serve,
     transform.transform,
+    adopt.adopt,
     export.export,
     benchmark.benchmark,
     check.check,
