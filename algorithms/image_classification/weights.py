@@ -54,6 +54,8 @@ def whole(name: str, arrays: Mapping[str, Array], label: str) -> HybridBlock:
     network.initialize()
     given = {key: params.to_mxnet(array) for key, array in arrays.items()}
     _check(_assign(network, given), label)
+    for parameter in network.collect_params().values():
+        parameter._finish_deferred_init()  # Gluon waits for an input, which tells no more
     return network
 
 

@@ -10,8 +10,7 @@ from ...runtime.graph import VARIABLE, GraphError, Writer
 INPUT = "data"
 # What only passes on what it is given.
 PASSING = ("_copy", "BlockGrad", "Dropout")
-# What makes probabilities of logits: a row of theirs stays the same by a softmax once more, but for
-# the first, whose logarithms it leaves as they are.
+# What makes probabilities of logits, or their logarithms.
 SOFTMAXES = ("softmax", "log_softmax")
 Step = Tuple[str, Mapping[str, str]]  # an operator and its attributes
 Entry = List[int]  # a node, which of its outputs, and the version
@@ -72,12 +71,22 @@ class Draft:
         return replace(self, heads=[[found[0], 0, 0]])
 
     def logits(self) -> Draft:
-        """What goes into the softmax at the end, where there is one."""
-        return replace(self, heads=[self._logits(list(head)) for head in self.heads])
+        """What goes into the softmax at the end, where there is one; or if that does more, such as
+        a temperature, its logarithms, of which a softmax makes the same.
+        """
+        nodes, heads = list(self.nodes), []
+        for head in self.heads:
+            entry = self._logits(list(head))
+            node = nodes[entry[0]]
+            if node.op == "softmax":
+                nodes.append(replace(node, op="log_softmax", name=f"{node.name}_log"))
+                entry = [len(nodes) - 1, 0, 0]
+            heads.append(entry)
+        return replace(self, nodes=nodes, heads=heads)
 
     def _logits(self, entry: Entry) -> Entry:
         node = self.nodes[entry[0]]
-        while node.op in PASSING or (node.op in SOFTMAXES and _is_plain(node)):
+        while node.inputs and (node.op in PASSING or (node.op in SOFTMAXES and _is_plain(node))):
             entry = list(node.inputs[0])
             node = self.nodes[entry[0]]
         return entry
