@@ -64,7 +64,7 @@ class PictureClassifier(Classifier[H]):
             raise InputError(*error.faults) from None
         sample = self.sample()
         path = sample.get(TEST) or sample[TRAIN]
-        data = self.dataset(path, TEST, options)
+        data = self.dataset(path, TEST, options)  # type: ignore[arg-type]
         picture = data.take(np.zeros(1, np.int64))[0]
         signature = InputSignature.model_validate(
             {"shape": (0, *picture.shape[1:]), "dtype": str(picture.dtype)}
@@ -182,6 +182,11 @@ class _Fitting:
             raise DataError(
                 f"{self.foreign.symbol_label}: expected one input, got {len(free)}"
                 + (f": {_some(free)}" if free else "")
+            )
+        if free[0] != INPUT and INPUT in self.arrays:
+            raise DataError(
+                f"{self.foreign.symbol_label}: calls a parameter {INPUT!r}, which is what the "
+                "input of an artifact is called: rename it in both files"
             )
         return free[0]
 

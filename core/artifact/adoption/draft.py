@@ -120,8 +120,7 @@ class Draft:
             if index not in needed:
                 continue
             if node.op == VARIABLE and node.name == variable:
-                name = INPUT if variable == INPUT or INPUT not in taken else variable
-                place = writer.add(VARIABLE, name, {}, [])
+                place = writer.add(VARIABLE, INPUT, {}, [])
                 writer.places[index] = _chain(writer, taken, place, before)
             else:
                 inputs = [[*writer.entry(*entry[:2]), entry[2]] for entry in node.inputs]

@@ -117,7 +117,9 @@ def unpacked(archive: Path) -> Iterator[Files]:
                 "parameters (.params, model_algo-1): expected one of each, or parameters alone; "
                 "unpack it, and give --symbol and --params"
             )
-        yield Files(found[0], *(each[0] if each else None for each in (symbols, shapes)), labels)
+        yield Files(
+            found[0], symbols[0] if symbols else None, shapes[0] if shapes else None, labels
+        )
 
 
 def _is_parameters(name: str) -> bool:
@@ -173,8 +175,11 @@ def read(files: Files, *, layer: str = "", **known: Any) -> Foreign:
         raise DataError(*faults)
     epoch = _EPOCH.search(files.parameters.name)
     given = {key: value for key, value in known.items() if value}
+    arrays = {params.plain(name): array for name, array in held.arrays.items()}
+    if draft is not None and not shape:
+        shape = _shape_of_input(draft, arrays)
     return Foreign(
-        {params.plain(name): array for name, array in held.arrays.items()},
+        arrays,
         draft,
         label=files.label(files.parameters),
         symbol_label=files.label(files.symbol) if files.symbol else "the network",
@@ -182,6 +187,13 @@ def read(files: Files, *, layer: str = "", **known: Any) -> Foreign:
         epoch=int(epoch[1]) if epoch else None,
         **{"shape": shape, **given},
     )
+
+
+def _shape_of_input(draft: Draft, arrays: Mapping[str, Array]) -> tuple[int, ...]:
+    """Of one example, where the graph says it of its one input; empty otherwise."""
+    free = [name for name in draft.variables() if name not in arrays]
+    sizes = draft.shapes.get(free[0], ())[1:] if len(free) == 1 else ()
+    return sizes if all(sizes) else ()
 
 
 def limited(path: Path, most: int) -> bytes:

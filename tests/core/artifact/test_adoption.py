@@ -277,6 +277,17 @@ def test_centroids_of_sagemakers_k_means_are_adopted(tmp_path: Path) -> None:
     assert len(refused.value.faults) == 2
 
 
+def test_the_graph_may_say_what_pictures_it_takes(tmp_path: Path) -> None:
+    data = mx.sym.var("pictures", shape=(0, 3, SIDE, SIDE))
+    net = mx.sym.FullyConnected(data, num_hidden=CLASSES, name="fc")
+    values = {"fc_weight": mx.nd.ones((CLASSES, 3 * SIDE**2)), "fc_bias": mx.nd.ones((CLASSES,))}
+    mx.model.save_checkpoint(str(tmp_path / "old"), 7, net, values, {})
+    files = Files(tmp_path / "old-0007.params", tmp_path / "old-symbol.json")
+    assert adoption.read(files).shape == (3, SIDE, SIDE)
+    found = answers(files, tmp_path / "m", pictures(), shape=())
+    np.testing.assert_allclose(found, np.full((3, CLASSES), 1 / CLASSES), rtol=1e-5)
+
+
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     files = save(mx.sym.SoftmaxOutput(layers(mx.sym.var("data")), name="softmax"), tmp_path)
     for name in ("a", "b"):
