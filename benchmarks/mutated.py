@@ -346,7 +346,8 @@ def open_all(adopts: bool) -> None:
         algorithm = catalog().get(document["algorithm"]).algorithm
         files = adoption.Files(folder / PARAMETERS, folder / SYMBOL)
         shape = tuple(document["input"]["shape"][1:])
-        adopt(algorithm, adoption.read(files, shape=shape), folder / "adopted")
+        with tempfile.TemporaryDirectory() as scratch:
+            adopt(algorithm, adoption.read(files, shape=shape), Path(scratch, "m"))
 
     for line in sys.stdin:
         path = Path(line.strip())

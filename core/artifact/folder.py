@@ -227,8 +227,8 @@ def _check_written(path: Path, block: HybridBlock) -> None:
     """mxnet does not notice a disk that is full when it closes a file: read it back."""
     try:
         headers = params.read(path, numbers=False).headers
-    except params.ParamsError:
-        headers = {}
+    except params.ParamsError as error:
+        raise OutputError(f"{path}: cannot be written: it {error}") from None
     saved = {params.plain(name): shape for name, (shape, _) in headers.items()}
     for name, parameter in block.collect_params().items():
         if saved.get(name) != parameter.shape:
