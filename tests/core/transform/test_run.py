@@ -25,7 +25,7 @@ from algoshelf.core.transform.job import TransformOptions
 from algoshelf.core.transform.run import Listener, Summary, transform
 from PIL import Image
 
-from tests.conftest import Algoshelf
+from tests.conftest import Algoshelf, InProcess
 
 LINES = IRIS.read_bytes().splitlines()[1:]
 REPORT = TransformOptions(on_error="report")
@@ -94,14 +94,14 @@ def distances(rows: list[Any]) -> np.ndarray:
 
 
 def test_both_strategies_answer_each_line_as_predict_does(
-    asked: Asked, algoshelf: Algoshelf
+    asked: Asked, in_process: InProcess
 ) -> None:
     summary = asked()
     assert (summary.files, summary.rows, summary.errors) == (1, 150, 0)
     multi = asked.rows
     asked(strategy="single")
     np.testing.assert_allclose(distances(asked.rows), distances(multi), rtol=1e-5)
-    predicted = algoshelf("predict", asked.model, asked.input)
+    predicted = in_process("predict", asked.model, asked.input)
     answers = [json.loads(line) for line in predicted.text.splitlines()]
     assert [row["closest_cluster"] for row in multi] == [row["closest_cluster"] for row in answers]
     np.testing.assert_allclose(distances(answers), distances(multi), rtol=1e-5)
