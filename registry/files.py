@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from pathlib import Path
 
 from ..core.runtime.errors import OutputError
-from ..core.runtime.staging import unwritable, write_whole
+from ..core.runtime.staging import remove_empty, unwritable, write_whole
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,6 +28,4 @@ def check_writable(folder: Path) -> None:
     except OSError as error:
         raise OutputError(unwritable(folder, error)) from None
     finally:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        remove_empty(made)

@@ -45,7 +45,6 @@ CIFAR_CLASSES = (
 CIFAR_ROW = 1 + 3 * 32 * 32
 BINARY = (".bin", ".bin.gz")
 MANIFESTS = (".manifest", ".jsonl")
-LONGEST_LINE = 2**20
 LONGEST_REASON = 500
 MAX_SIDE = 1024  # of a network's input
 MAX_FAULTS = 100  # shown

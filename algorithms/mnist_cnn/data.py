@@ -83,9 +83,9 @@ def inverted(images: Array, invert: str) -> tuple[Array, Array]:
     else:
         # The means are quick, and those of MNIST are all but 0.
         chosen = rows[:, _AT_EDGE].mean(axis=1) > LEAST_CONTRAST
-        some = rows[chosen]
-        paper, ink, light = _tones(some)
-        chosen[chosen] = (paper - ink > light - paper) & (paper - ink >= LEAST_CONTRAST)
+        if chosen.any():
+            paper, ink, light = _tones(rows[chosen])
+            chosen[chosen] = (paper - ink > light - paper) & (paper - ink >= LEAST_CONTRAST)
     if not chosen.any():
         return images, chosen
     some = rows[chosen]

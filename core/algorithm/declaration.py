@@ -1,4 +1,4 @@
-"""Check what an algorithm's class declares, without running anything."""
+"""Check what an algorithm's class declares, such as names of hyperparameters, before any run."""
 
 from __future__ import annotations
 

@@ -27,26 +27,18 @@ def staged(target: Path) -> Iterator[Path]:
     stays.
     """
     target = target.resolve()  # through links, to where the files are to lie
-    created: list[Path] = []
     with contextlib.ExitStack() as held:
         try:
             inside = _is_replaceable(target) and not _is_exchangeable(target)
-            created = [parent for parent in target.parents if not parent.exists()]
             remove_leftovers(target)
             place = target if inside else target.parent
-            place.mkdir(parents=True, exist_ok=True)
+            held.enter_context(staging.made(place))
             stage = held.enter_context(staging.stage(place, target.name))
         except OSError as error:
-            _remove_empty(created)
             raise OutputError(staging.unwritable(target, error)) from None
-        try:
-            yield stage
-            with _signals_deferred():
-                _take_place(stage, target)
-        except BaseException:
-            held.close()
-            _remove_empty(created)
-            raise
+        yield stage
+        with _signals_deferred():
+            _take_place(stage, target)
 
 
 class _Withdrawn(Exception):  # noqa: N818 - it is no fault
@@ -134,9 +126,3 @@ def remove_leftovers(target: Path) -> None:
     target = target.resolve()
     for folder in (target.parent, target):
         staging.sweep(folder, target.name)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:  # innermost first
-        with contextlib.suppress(OSError):
-            folder.rmdir()

@@ -1,4 +1,3 @@
-# ruff: noqa: I001 - checks are shown in the order in which they are imported
 """conformance: the checks that every algorithm must pass, built-in or from a plugin.
 
     from algoshelf.core.conformance import conformance_tests
@@ -6,6 +5,8 @@
 
 May import core only; pytest is imported only when a test asks for its cases.
 """
+
+# ruff: noqa: I001 - checks are shown in the order in which they are imported
 
 from __future__ import annotations
 

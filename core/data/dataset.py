@@ -1,4 +1,4 @@
-"""The Dataset interface: examples by index; splitting, batching and prefetching of them.
+"""The Dataset interface: examples by index; hold-out, batching and prefetching.
 
 The order is a function of (seed, epoch) only, so that a run can be repeated, resumed in the
 middle of an epoch, and divided among hosts.

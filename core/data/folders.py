@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Callable, Collection, Mapping, NamedTuple
 
+from ..runtime.deprecated import warn
 from ..runtime.errors import DataError
 from .images import HEAD_BYTES, JPEG, LFS_POINTER, PNG, WEB_PAGE, WEBP, kind_of
 from .walking import walk
@@ -32,6 +33,12 @@ class ClassFolders(NamedTuple):
     left_out: Mapping[str, int]
     empty: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> Mapping[str, list[Path]]:
+        """Deprecated: ``files``."""
+        warn("ClassFolders.pictures: it is called files now", 3)
+        return self.files
 
     @property
     def note(self) -> str:

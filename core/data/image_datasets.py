@@ -297,7 +297,10 @@ class ImageFiles(_Images):
         strangers = sorted(found.files.keys() - set(names))
         if strangers:
             raise DataError(
-                *(f"{path / name}: the training has no class of this name" for name in strangers)
+                *(
+                    f"{path / name}: the training data has no class of this name"
+                    for name in strangers
+                )
             )
         paths = [file for name in names for file in found.files.get(name, ())]
         sizes = [len(found.files.get(name, ())) for name in names]

@@ -375,8 +375,8 @@ def _jpeg(body: bytes) -> Picture:
             raise _corrupt("it ends within a segment")
         if marker in _OTHER_FRAMES:
             raise UnfitPayloadError(
-                f"the image is a JPEG of a rare process (SOF{marker - 0xC0}): expected baseline "
-                "or progressive, coded by Huffman"
+                f"the image uses a JPEG process that is not supported (SOF{marker - 0xC0}): "
+                "expected baseline or progressive, with Huffman coding"
             )
         if marker in _FRAMES:
             if frame is not None:

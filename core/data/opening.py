@@ -68,7 +68,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         if path.suffix == ".gz" and not packed and path.stat().st_size:
             raise DataError(
                 f"{path}: its name ends in .gz, but it is not packed with gzip: rename it without "
-                ".gz, or get it anew"
+                ".gz, or download it again"
             )
         with gzip.open(path) if packed else path.open("rb") as stream:
             yield stream  # type: ignore[misc, unused-ignore]
@@ -124,7 +124,7 @@ def _archive(path: Path) -> tuple[str, str]:
             names = archive.namelist()
             kind = _start_of(archive, "mimetype") if "mimetype" in names else b""
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError):
-        return "a zip archive that is damaged or cut short", "get it anew"
+        return "a zip archive that is damaged or cut short", "download it again"
     if kind.endswith(b".spreadsheet"):
         return "an OpenDocument spreadsheet (.ods)", _CSV_OF_A_SHEET
     for start, found in _OFFICE.items():

@@ -196,7 +196,7 @@ def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped
     if decided.label_column is not None:
         labels = reading.places(decided.label_column, width, header, source, "--label-column")
         if len(labels) != 1:
-            raise DataError(f"{source}: --label-column: one column holds the labels")
+            raise DataError(f"{source}: --label-column: names several columns, expected one")
     features = [i for i in chosen if i not in labels]
     kept = label or (skipped and decided.label_column is None)
     if label and decided.label_column is None and reading.headings() is None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping
 
 from .. import payload
+from ..algorithm.base import Algorithm
 from ..artifact.metadata import InputSignature
+from ..artifact.model import Model
 from ..artifact.network import Network
 from ..runtime.errors import PluginError
 from ..runtime.graph import Fit
@@ -56,6 +58,18 @@ def example_inputs(handlers: Handlers) -> list[Array]:
             f"{handlers.algorithm.name} answers its example without computing its network"
         )
     return seen
+
+
+def ask(
+    algorithm: Algorithm[Any], model: Model, body: bytes, content_type: str, accept: str
+) -> bytes:
+    """Of algoshelf 0.1: ``Handlers(algorithm, model).invoke(body, content_type, accept)``."""
+    return Handlers(algorithm, model).invoke(body, content_type, accept)
+
+
+def own_answers(algorithm: Algorithm[Any], model: Model) -> dict[str, bytes]:
+    """Of algoshelf 0.1: ``Handlers(algorithm, model).example_responses()``."""
+    return Handlers(algorithm, model).example_responses()
 
 
 def preferred_type(answered: tuple[str, ...]) -> str:

@@ -14,12 +14,11 @@ from .. import payload
 from ..data.cells import is_number
 from ..data.reading import Headings, Reading, are_known, matched, using
 from ..runtime.errors import DataError, MalformedPayloadError, UnfitPayloadError
+from .places import moved
 
 HEAD_BYTES = 2**18  # in which the headings end
 _NAME = Path("the request")
 _ROW = re.compile(rb"(?:\xef\xbb\xbf)?[ \t]*[\d+.-]")
-_LINE = re.compile(r"^line (\d+)")
-_COLUMN = re.compile(r"\bcolumn (\d+)")
 _LOG = logging.getLogger(__name__)
 
 
@@ -34,20 +33,7 @@ class Taken(NamedTuple):
 
     def placed(self, fault: str) -> str:
         """``fault`` of the body with its line and column as they are in the request."""
-        return placed(fault, self.lead, self.columns)
-
-
-def placed(fault: str, lead: int, columns: Sequence[int] | None) -> str:
-    """``fault`` of what was rewritten with its line and column as they stood before."""
-
-    def column(found: re.Match[str]) -> str:
-        place = int(found[1]) - 1
-        if columns is None or not 0 <= place < len(columns):
-            return found[0]
-        return f"column {columns[place] + 1}"
-
-    fault = _LINE.sub(lambda found: f"line {int(found[1]) + lead}", fault, count=1)
-    return _COLUMN.sub(column, fault, count=1)
+        return moved(fault, lines=self.lead, columns=self.columns)
 
 
 def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from ..runtime.errors import (
 )
 from . import headings as headed
 from .handlers import Handlers
+from .places import moved
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ STEP_SECONDS = 0.1
 FEWEST_EXAMPLES, FIRST_EXAMPLES, MAX_EXAMPLES = 4, 32, 4096  # of a step
 SMALL_BODY_BYTES = 2**16
 UNBOUNDED = Bounds(2**62, 2**62, 2.0**62, 2.0**62, 2**62)
-_PLACE = re.compile(r"\b(example|instance) (\d+)")
 STATUSES: dict[type, int] = {
     MalformedPayloadError: 400,
     NotAcceptableError: 406,
@@ -232,7 +231,7 @@ class RequestBatcher:
             if in_parts and start == count:
                 return Reply(200, asked.accept, joined.body())
         except PayloadError as error:
-            return refusal(_with_offset(error, start))
+            return refusal(type(error)(*(moved(text, examples=start) for text in error.faults)))
         except Exception as error:
             return refusal(error)
         return self.reply_alone(asked)
@@ -270,15 +269,6 @@ def answer(handlers: Handlers, requests: Sequence[Request]) -> list[Reply]:
     steps = RequestBatcher(handlers).steps(requests)
     replies = dict(reply for step in steps for reply in step)
     return [replies[index] for index in range(len(requests))]
-
-
-def _with_offset(error: PayloadError, start: int) -> PayloadError:
-    """What is wrong with a part of a request, whose first example has ``start`` before it."""
-
-    def place(found: re.Match[str]) -> str:
-        return f"{found[1]} {int(found[2]) + start}"
-
-    return type(error)(*(_PLACE.sub(place, text) for text in error.faults))
 
 
 def refusal(error: Exception) -> Reply:

@@ -219,9 +219,3 @@ def check_examples(count: int) -> None:
     cost = _cost()
     if cost is not None:
         cost.check_examples(count)
-
-
-def most_examples() -> int | None:
-    """How many examples a body may hold; None where nobody counts."""
-    cost = _cost()
-    return None if cost is None else cost.bounds.examples

@@ -41,6 +41,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "conformance.learned": ("conformance.training_checks",),
     "conformance.served": ("conformance.serving_checks",),
     "container": ("runtime.opt_ml",),
+    "data.tables": ("data.cells", "data.notices"),
     "datasets": ("data.image_datasets",),
     "declaration": ("algorithm.declaration",),
     "errors": ("runtime.errors",),
@@ -67,15 +68,24 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "serving.intake": ("inference.intake",),
     "serving.jobs": ("transform.job",),
     "serving.journal": ("transform.journal",),
+    "serving.sized": ("artifact.sized",),
     "serving.splitting": ("transform.reader",),
     "serving.toolkit": ("container.toolkit",),
     "serving.transform": ("transform.run",),
     "supervised": ("tasks.supervised", "tasks.classification"),
     "training.data": ("data.dataset",),
     "training.devices": ("runtime.devices",),
+    "training.loop": ("artifact.network",),
+    "training.run": ("training.options", "training.provenance", "training.trainer"),
     "tuning": ("algorithm.search_space",),
     "types": ("runtime.types",),
 }
+# Modules that are where they were, some of whose names have moved or are called otherwise.
+KEPT = (
+    *("data.faults", "data.tables"),
+    *("runtime.bounds", "runtime.graph", "runtime.params", "runtime.shapes"),
+    *("training.loop", "training.run"),
+)
 # What these modules held and is called otherwise now; constants MOST_… are called MAX_….
 SYMBOLS: Mapping[str, str] = {
     "answers.best": "preferred_type",
@@ -90,6 +100,8 @@ SYMBOLS: Mapping[str, str] = {
     "serving.composing.report": "error_report",
     "serving.intake.TABBED": "TABLE_ENDINGS",
     "serving.splitting.parts": "read_parts",
+    "supervised.outputs": "block_outputs",
+    "training.loop.evaluation_batch": "batch_size",
 }
 OLD_CONSTANT, NEW_CONSTANT = "MOST_", "MAX_"
 # Attributes and methods, old to new.
@@ -107,9 +119,12 @@ OF_HYPERPARAMETERS: Mapping[str, str] = {"searched": "search_space"}
 
 
 def install() -> None:
-    """Let Python find modules by their old names, where there is none of that name."""
+    """Let Python find modules and their names by what they were called before."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+    for kept in KEPT:
+        module = importlib.import_module(f"{CORE}.{kept}")
+        vars(module)["__getattr__"] = old_names(module.__name__, kept)
 
 
 def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], Any]:
@@ -121,16 +136,19 @@ def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], A
     def __getattr__(name: str) -> Any:  # noqa: N807 - PEP 562
         here = sys.modules[module]
         lacks = AttributeError(f"module {module!r} has no attribute {name!r}")
-        if name.startswith("__") or (not told and importlib.util.find_spec(f"{module}.{name}")):
+        if name.startswith("__") or (
+            hasattr(here, "__path__") and not told and importlib.util.find_spec(f"{module}.{name}")
+        ):
             raise lacks  # a submodule that is yet to be imported
         new = SYMBOLS.get(f"{old}.{name}", name)
         if name.startswith(OLD_CONSTANT):
             new = NEW_CONSTANT + name[len(OLD_CONSTANT) :]
-        for place in (importlib.import_module(f"{CORE}.{source}") for source in MODULES[old]):
-            for each in (name, new):
-                if hasattr(place, each):
+        sources = (importlib.import_module(f"{CORE}.{source}") for source in MODULES.get(old, ()))
+        for place in (here, *sources):
+            for each in (new, name):
+                if each in vars(place) or (place is not here and hasattr(place, each)):
                     if not told or each != name:
-                        _warn(f"{module}.{name} is {place.__name__}.{each} now", 3)
+                        warn(f"{module}.{name} is {place.__name__}.{each} now", 3)
                     vars(here)[name] = getattr(place, each)  # `from … import` asks twice
                     return vars(here)[name]
         raise lacks
@@ -153,7 +171,7 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__[len(CORE) + 1 :]
         places = " and ".join(f"{CORE}.{place}" for place in MODULES[old])
-        _warn(f"{module.__name__} is {places} now; what plugins need of it is in {CORE}", 3)
+        warn(f"{module.__name__} is {places} now; what plugins need of it is in {CORE}", 3)
         vars(module)["__getattr__"] = old_names(module.__name__, old, told=True)
 
 
@@ -172,7 +190,7 @@ class Renamed(type):
         for old, new in cls.old_attributes.items():
             definer = next((c for c in cls.__mro__ if old in vars(c) or new in vars(c)), cls)
             if old in vars(definer) and new not in vars(definer):
-                _warn(f"{name}.{old}: it is called {new} now", 3)
+                warn(f"{name}.{old}: it is called {new} now", 3)
                 setattr(cls, new, vars(definer)[old])
             if new in vars(cls):
                 setattr(cls, old, _OldName(cls, old, new))
@@ -188,7 +206,7 @@ class _OldName:
         self._cls, self._old, self._new = cls, old, new
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        _warn(f"{owner.__name__}.{self._old}: it is called {self._new} now", 3)
+        warn(f"{owner.__name__}.{self._old}: it is called {self._new} now", 3)
         value = vars(self._cls)[self._new]
         return value.__get__(instance, owner) if hasattr(value, "__get__") else value
 
@@ -200,7 +218,7 @@ def renamed_argument(old: str, new: str) -> Callable[[F], F]:
         @functools.wraps(function)
         def called(*given: Any, **named: Any) -> Any:
             if old in named:
-                _warn(f"{function.__name__}({old}=…): it is called {new} now", 3)
+                warn(f"{function.__name__}({old}=…): it is called {new} now", 3)
                 named[new] = named.pop(old)
             return function(*given, **named)
 
@@ -209,6 +227,6 @@ def renamed_argument(old: str, new: str) -> Callable[[F], F]:
     return decorate
 
 
-def _warn(text: str, level: int) -> None:
-    """Tell whoever is ``level`` frames up, without those of the import machinery."""
+def warn(text: str, level: int) -> None:
+    """Warn whoever is ``level`` frames up, without those of the import machinery."""
     warnings.warn(f"{text}; the old name goes with algoshelf {REMOVAL}", DeprecationWarning, level)

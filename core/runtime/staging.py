@@ -24,7 +24,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, NoReturn
+from typing import Callable, Iterable, Iterator, NoReturn
 
 _MARK = ".stage-"
 _LOCK = ".lock"
@@ -52,6 +52,25 @@ def stage(folder: Path, name: str) -> Iterator[Path]:
         _remove(path)
         _ours.discard(path)
         os.close(lock)
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """``folder`` and its parents exist; what had to be made is removed on any error, if empty."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        remove_empty(missing)
+        raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of ``folders``, the innermost first, that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers: taken and sent piece by piece, and counted while held."""
+"""The bodies of requests and answers: up to a size, sent piece by piece, counted while held."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, pa
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
 from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
-from ..runtime.types import Array, HybridBlock, NDArray
+from ..runtime.types import Array, Context, HybridBlock, NDArray
 from ..training.loop import HOLD_OUT, Loop
 from ..training.together import (
     ExampleElsewhereError,
@@ -405,3 +405,8 @@ def outputs(network: Network, data: Dataset) -> Any:
         return found
     places = np.argsort(order)
     return tuple(each[places] for each in found) if isinstance(found, tuple) else found[places]
+
+
+def block_outputs(network: HybridBlock, data: Dataset, device: Context) -> Any:
+    """``outputs`` as it was in algoshelf 0.1, of a Gluon block on ``device``."""
+    return outputs(GluonNetwork(network, device), data)

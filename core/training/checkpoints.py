@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run, written so that an interruption cannot damage it.
+"""Checkpoints: the state of a run, written whole, from which only the same run goes on.
 
     DIR/step-000004320/state.json         position, metrics, what the run is, digests of the others
                        network.params     every parameter, running statistics of every replica

@@ -1,4 +1,4 @@
-"""Sum values over all devices and hosts, through MXNet's KVStore."""
+"""Sum gradients and other values over all devices and hosts, through MXNet's KVStore."""
 
 from __future__ import annotations
 

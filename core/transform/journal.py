@@ -13,10 +13,10 @@ import os
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple
 
 from ..runtime.errors import OutputError
-from ..runtime.staging import unwritable, write_whole
+from ..runtime.staging import remove_empty, unwritable, write_whole
 
 NAME = ".transform.jsonl"
 
@@ -115,15 +115,8 @@ def opened(folder: Path) -> Iterator[Journal]:
         journal.close()
         if not journal.entries:  # nothing is done that it could speak of
             journal.path.unlink()
-            _remove_empty(created)
+            remove_empty(created)
         os.close(descriptor)
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    """Those of ``folders``, the innermost first, that hold nothing."""
-    with contextlib.suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
 
 
 class Output:
@@ -167,7 +160,7 @@ class Output:
             with contextlib.suppress(OSError):
                 pair.hidden.unlink()
         folder, parent = self.journal.path.parent, self.answers.final.parent
-        _remove_empty([each for each in (parent, *parent.parents) if folder in each.parents])
+        remove_empty([each for each in (parent, *parent.parents) if folder in each.parents])
 
     def write(self, answers: bytes, report: bytes, entry: Entry) -> None:
         """Append; ``entry`` is how far the input then is, but for the bytes of the files."""

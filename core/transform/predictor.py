@@ -7,7 +7,6 @@ few parts. A bad record is found by halving what does not decode.
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +17,12 @@ from typing import Any, Generator, Iterator, NamedTuple, Sequence
 from .. import payload
 from ..algorithm.base import Algorithm
 from ..inference.handlers import Handlers, decode
-from ..inference.headings import placed
+from ..inference.places import of_one
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
 from ..runtime.types import Context
 from .job import MULTI, Job
 from .journal import Entry
 from .reader import LINE, NONE, Fault, Lines, Part, Record, read_parts
-
-_PLACE = re.compile(r"(?:line|example|record) 1(?:, |: )")
 
 
 class PartRequest(NamedTuple):
@@ -239,5 +236,4 @@ def _fault(job: Job, error: PayloadError) -> Fault:
     """What is wrong with the one record of a request."""
     layout = job.intake.layout
     columns = None if layout is None else layout.columns
-    reason = "; ".join(placed(_PLACE.sub("", fault, 1), 0, columns) for fault in error.faults)
-    return Fault(type(error), reason)
+    return Fault(type(error), "; ".join(of_one(fault, columns) for fault in error.faults))

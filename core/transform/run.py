@@ -1,4 +1,6 @@
-"""Batch transform: predictions for files of any size, written as ``<input>.out``.
+"""Batch transform: predictions for files of any size; begun, or resumed half-way.
+
+Those for a file are written as ``<input>.out``.
 
 Line i of an output belongs to line i of its input. Progress is kept in a journal, from which the
 same command resumes.

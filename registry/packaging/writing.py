@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import os
@@ -86,18 +85,11 @@ def _set_times(folder: Path) -> None:
 def _staged(target: Path) -> Iterator[Path]:
     """A folder that takes the place of ``target`` on success, and vanishes on any error."""
     target = target.absolute()
-    created = [parent for parent in target.parents if not parent.exists()]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with staging.stage(target.parent, target.name) as stage:
+        with staging.made(target.parent), staging.stage(target.parent, target.name) as stage:
             stage.chmod(FOLDER)
             yield stage
             os.utime(stage, (TIME, TIME))
             stage.rename(target)
-    except BaseException as error:
-        for parent in created:  # innermost first
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(staging.unwritable(target, error)) from None
-        raise
+    except OSError as error:
+        raise OutputError(staging.unwritable(target, error)) from None

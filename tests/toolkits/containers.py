@@ -171,8 +171,9 @@ class Container:
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command, which is process 1 of the container."""
-        os.kill(self._first, number)
+        """Signal the command, which is process 1 of the container, unless it has ended."""
+        with contextlib.suppress(IndexError, ProcessLookupError, FileNotFoundError):
+            os.kill(self._first, number)
 
     @property
     def user(self) -> str:

@@ -70,6 +70,9 @@ class LocalMode:
         )
         assert done.returncode == 0, f"{done.stderr[-5000:]}\n{self.log.read_text()[-5000:]}"
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if "error" in found:  # the stand-in's own fault is nowhere else
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(done.stdout[-5000:])
         return found
 
 

@@ -15,11 +15,9 @@ from tests.conftest import Algoshelf, InProcess
 from .conftest import IRIS_SSD, centroids, trained
 
 
-def test_iris_from_training_to_a_picture(
-    algoshelf: Algoshelf, in_process: InProcess, tmp_path: Path
-) -> None:
+def test_iris_from_training_to_a_picture(in_process: InProcess, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = algoshelf("train", "kmeans", "--k", 3)
+    result = in_process("train", "kmeans", "--k", 3)
     assert result.code == 0, result.stderr
     assert "test:ssd=78.8514" in result.stderr
     assert "2 2 2" in result.text  # drawn

@@ -16,7 +16,7 @@ QUICK = ("--network", "ngram", "--epochs", 2)
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
-    result = Algoshelf(folder)("train", "text-sentiment", *QUICK)
+    result = InProcess(folder)("train", "text-sentiment", *QUICK)
     assert result.code == 0, result.stderr
     assert "train: 6,680 examples (TSV with a header: 'text' is the text" in result.stderr
     assert "positive (" in result.text

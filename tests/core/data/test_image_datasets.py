@@ -252,7 +252,7 @@ def test_examples_in_float64_become_float32(pack: Path) -> None:
 
 
 def test_classes_of_the_training_are_kept_to(folders: Path) -> None:
-    with pytest.raises(DataError, match=r"digits/7: the training has no class of this name"):
+    with pytest.raises(DataError, match=r"digits/7: the training data has no class of this name"):
         ImageFiles.from_folders(folders, decode, [*"012345689"])
     data = ImageFiles.from_folders(folders, decode, ["none", *CLASSES])
     assert data.labels().min() == 1

@@ -56,7 +56,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "arithmetic coding": (
         lambda: photo("JPEG").replace(b"\xff\xc0", b"\xff\xc9", 1),
-        "a JPEG of a rare process .SOF9.: expected baseline or progressive",
+        "uses a JPEG process that is not supported .SOF9.: expected baseline or progressive",
     ),
     "a GIF": (lambda: photo("GIF"), "a file of another kind .GIF.: expected a whole PNG, JPEG or"),
     "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0", "another kind .PostScript."),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import pytest
@@ -15,8 +18,12 @@ from algoshelf.core import Algorithm, Hyperparameters, Search, TrainingHyperpara
 from algoshelf.core.runtime import deprecated
 
 HERE = Path(__file__).parent
-# The names of each module that has moved, as they were before.
+# The names of each module that has moved, or whose names have changed, as they were before.
 NAMES: dict[str, list[str]] = json.loads((HERE / "old_names.json").read_text())
+# What algoshelf 0.1 showed to plugins: the names of ``core`` and of the four modules in it, those
+# of ``registry``, and what the built-in algorithms took from core's other modules. A class has its
+# attributes, and functions the names of their parameters.
+FACE: dict[str, dict[str, Any]] = json.loads((HERE / "old_face.json").read_text())
 # Old modules and names are asked for in a process of their own, since what is imported stays so.
 ASK = """
 import importlib, json, sys, warnings
@@ -76,7 +83,7 @@ def test_every_old_module_is_found_with_the_names_that_it_held() -> None:
         moved = [text for text in messages if text.startswith(f"algoshelf.core.{old} is ")]
         symbols = deprecated.SYMBOLS
         renamed = {n for n in NAMES[old] if n.startswith("MOST_") or f"{old}.{n}" in symbols}
-        if old in ("algorithm", "artifact", "container"):  # packages, which have names of their own
+        if old in ("algorithm", "artifact", "container", *deprecated.KEPT):  # have their own names
             assert not moved
             assert len(set(messages)) == len(messages)
         else:
@@ -84,6 +91,53 @@ def test_every_old_module_is_found_with_the_names_that_it_held() -> None:
             assert f"algoshelf.core.{deprecated.MODULES[old][0]} " in moved[0]
             rest = {text.split()[0].rpartition(".")[2] for text in messages} - {old.split(".")[-1]}
             assert rest == renamed
+
+
+def parameters_of(function: Any) -> set[str]:
+    known = set(inspect.signature(function).parameters)
+    return known | {"searched"} if function is tunable else known  # of which a test is below
+
+
+def attributes_of(cls: type) -> set[str]:
+    """Of annotations and ``self.name = …`` too, and the old names of what has been renamed."""
+    known = set(dir(cls))
+    for each in (c for c in cls.__mro__ if c.__module__.startswith("algoshelf.")):
+        known |= set(vars(each).get("__annotations__", ()))
+        known |= set(re.findall(r"\bself\.(\w+)(?:: .*)? = ", inspect.getsource(each)))
+        known |= set(re.findall(r"\bself\.(\w+), self\.", inspect.getsource(each)))
+    renamed: dict[str, str] = getattr(cls, "old_attributes", {})
+    return known | {old for old, new in renamed.items() if new in known}
+
+
+def lacking(module: str, name: str, was: Any) -> Iterator[str]:
+    """What is missing of a ``name`` of the public face, by its full name."""
+    try:
+        found = getattr(importlib.import_module(f"algoshelf.{module}"), name)
+    except (ImportError, AttributeError):
+        yield f"{module}.{name}"
+        return
+    if isinstance(was, list):
+        yield from (f"{module}.{name}({each})" for each in set(was) - parameters_of(found))
+    elif was is not None:
+        have = attributes_of(found)
+        for attribute, parameters in was.items():
+            if attribute not in have:
+                yield f"{module}.{name}.{attribute}"
+            elif parameters:
+                known = parameters_of(getattr(found, attribute))
+                unknown = set(parameters) - known
+                yield from (f"{module}.{name}.{attribute}({each})" for each in unknown)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_public_face_of_before_is_there() -> None:
+    missing = [
+        text
+        for module, names in FACE.items()
+        for name, was in names.items()
+        for text in lacking(module, name, was)
+    ]
+    assert missing == []
 
 
 def test_a_module_that_never_was_is_not_found() -> None:

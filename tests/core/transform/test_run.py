@@ -25,7 +25,7 @@ from algoshelf.core.transform.job import TransformOptions
 from algoshelf.core.transform.run import Listener, Summary, transform
 from PIL import Image
 
-from tests.conftest import Algoshelf
+from tests.conftest import InProcess
 
 LINES = IRIS.read_bytes().splitlines()[1:]
 REPORT = TransformOptions(on_error="report")
@@ -94,14 +94,14 @@ def distances(rows: list[Any]) -> np.ndarray:
 
 
 def test_both_strategies_answer_each_line_as_predict_does(
-    asked: Asked, algoshelf: Algoshelf
+    asked: Asked, in_process: InProcess
 ) -> None:
     summary = asked()
     assert (summary.files, summary.rows, summary.errors) == (1, 150, 0)
     multi = asked.rows
     asked(strategy="single")
     np.testing.assert_allclose(distances(asked.rows), distances(multi), rtol=1e-5)
-    predicted = algoshelf("predict", asked.model, asked.input)
+    predicted = in_process("predict", asked.model, asked.input)
     answers = [json.loads(line) for line in predicted.text.splitlines()]
     assert [row["closest_cluster"] for row in multi] == [row["closest_cluster"] for row in answers]
     np.testing.assert_allclose(distances(answers), distances(multi), rtol=1e-5)
@@ -395,12 +395,13 @@ def started(asked: Asked, *options: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_and_a_terminated_run_go_on_where_they_were(
-    asked: Asked, algoshelf: Algoshelf
+    asked: Asked, in_process: InProcess
 ) -> None:
     options = ("--strategy", "single", "--on-error", "report")
     asked.write([*LINES * 20, b"bad", *LINES])
     process = started(asked, *options)
-    refused = algoshelf("transform", asked.model, asked.input, asked.output)
+    process.send_signal(signal.SIGSTOP)  # or it could end before the other begins
+    refused = in_process("transform", asked.model, asked.input, asked.output)
     assert refused.code == 2
     assert "another transform is writing into it" in refused.stderr
     process.kill()
@@ -412,7 +413,7 @@ def test_a_killed_and_a_terminated_run_go_on_where_they_were(
     assert b"resuming after line" in said
     assert b"the same command resumes from there" in said
     assert not (asked.output / "in.csv.out").exists()
-    done = algoshelf("transform", asked.model, asked.input, asked.output, *options, "--json")
+    done = in_process("transform", asked.model, asked.input, asked.output, *options, "--json")
     assert done.code == 0
     assert (done.json["rows"], done.json["errors"], done.json["files"]) == (3150, 1, 1)
     pieces = asked.body, asked.errors

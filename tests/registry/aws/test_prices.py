@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.stub import Stubber
 
-from tests.conftest import Algoshelf
+from tests.conftest import Algoshelf, InProcess
 
 FILTERS = [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"}]
 REQUEST = {"ServiceCode": "AmazonSageMaker", "Filters": FILTERS, "FormatVersion": "aws_v1"}
@@ -198,12 +198,12 @@ def test_cost_tells_prices_the_worst_case_and_what_cannot_run(algoshelf: Algoshe
     assert "9.0" in refused["refused"]
 
 
-def test_cost_without_a_name_shows_all_of_known_price(algoshelf: Algoshelf) -> None:
-    done = algoshelf("sagemaker", "cost", "--json", AWS_DEFAULT_REGION="us-west-2")
+def test_cost_without_a_name_shows_all_of_known_price(in_process: InProcess) -> None:
+    done = in_process("sagemaker", "cost", "--json", AWS_DEFAULT_REGION="us-west-2")
     names = [row["name"] for row in done.json["instances"]]
     assert done.json["region"] == "us-west-2"
     assert "ml.g6e.48xlarge" in names
-    none = algoshelf("sagemaker", "cost", "--region", "sa-east-1")
+    none = in_process("sagemaker", "cost", "--region", "sa-east-1")
     assert none.code == 0
     assert none.text == ""
     assert "no price is known" in none.stderr
