@@ -391,7 +391,7 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
     }
     delimiter = max(named, key=lambda each: len(named[each])) if named else tried[0]
     if not named and len(tried) > 1:
-        delimiter = COMMA
+        delimiter = next((each for each in tried if _divides(text, each)), COMMA)
     first = firsts[delimiter]
     has_header = bool(named) if decided.header is None else decided.header
     header = tuple(first) if has_header else ()
@@ -410,6 +410,18 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
             raise DataError(f"{path}: several columns are called {heading!r}: give --text-column")
         return replace(layout, columns=(names.index(heading),))
     return layout
+
+
+def _divides(text: str, delimiter: str) -> bool:
+    """Whether a table of which no heading is known has columns between ``delimiter``: all lines as
+    many, and where it is no tab, which is hardly a sign of any text, one of numbers.
+    """
+    rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+    if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
+        return False
+    return delimiter == "\t" or any(
+        all(is_number(cell, COMMA) for cell in column[1:]) for column in zip(*rows) if column[1:]
+    )
 
 
 def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str, bool]:

@@ -580,12 +580,16 @@ def test_texts_that_cannot_be_asked_about_are_told_by_their_line(
         ("a.jsonl", '"good"\n\n{"what": 1}\n', "a.jsonl: line 3: expected a text, or an object"),
         ("b.csv", '"two\nlines"\ngood, very\n', "b.csv: line 3: expected a text, got 2 cells"),
         ("c.tsv", "good\t1\nbad\t0\n", "c.tsv: line 1: 2 columns, of which none is headed"),
+        ("e.csv", "a\tb\tc\n" + "1\t2.5\t3\n" * 12, "e.csv: line 1: 3 columns, of which none is"),
+        ("f.csv", "a;b;c\n" + "1;2,5;3\n" * 12, "f.csv: line 1: 3 columns, of which none is"),
         ("d.md", "good", "d.md: no content type is known for names that end in .md: expected .csv, "
          ".json, .jsonl, .jsonlines, .ndjson or .txt;"),
     ):  # fmt: skip
-        (folder / name).write_text(content)
+        (folder / name).write_bytes(content.encode("utf-16" if name == "e.csv" else "utf-8"))
         asked = in_process("predict", judge, name)
         assert (asked.code, fault in asked.stderr) == (2, True), asked.stderr
+    (folder / "g.csv").write_text("good; very good\nbad; very bad\nnaja; so lala\n")
+    assert len(_lines(_good(in_process("predict", judge, "g.csv")).text)) == 3
     told = in_process("predict", judge, "c.tsv", "--text-column", "1")
     assert len(_lines(_good(told).text)) == 2
 
