@@ -10,6 +10,7 @@ BLANKS = " \t\r\n"  # around a number; others, such as U+00A0, are a fault
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+POINT_OF_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 # 1,234.5 or 1.234,5 or 1 234,5 or 1'234.5: two kinds of marks, or one that comes again
 _MARKED = re.compile(
     r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"

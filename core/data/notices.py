@@ -10,6 +10,7 @@ from . import reading
 from .cells import is_number, ranges
 
 COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are hardly a measure
+NAMED_ROWS = 3  # where the heading says so too
 FEWEST_BELOW = 5  # rows by which a first line can be told from the others
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _ID = re.compile(
@@ -62,7 +63,10 @@ def say_counted(layout: Table, rows: Rows) -> None:
 
 def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     """Why a column is hardly a measure; empty where it may well be one."""
-    if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
+    name = layout.header[column].strip() if column < len(layout.header) else None
+    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
+    fewest = NAMED_ROWS if is_id else COUNTED_ROWS
+    if len(cells) < fewest or not all(cell.strip().isdecimal() for cell in cells):
         return ""
     numbers = [int(cell.strip()[:18]) for cell in cells]
     steps = {after - before for before, after in zip(numbers, numbers[1:])}
@@ -70,8 +74,6 @@ def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
         return "counts the rows"
     if min(steps) > 0:
         return "rises by whole numbers from row to row, as one that names the rows"
-    name = layout.header[column].strip() if column < len(layout.header) else None
-    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
     if is_id and len(set(numbers)) == len(numbers):
         return "is another whole number in each row, as one that names the rows"
     return ""
