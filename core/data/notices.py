@@ -11,6 +11,7 @@ from .cells import is_number, ranges
 
 COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are hardly a measure
 NAMED_ROWS = 3  # where the heading says so too
+NUMBERED_COLUMNS = 10  # from so many on, they are hardly numbered by chance
 FEWEST_BELOW = 5  # rows by which a first line can be told from the others
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _ID = re.compile(
@@ -18,6 +19,7 @@ _ID = re.compile(
     r"|id[ _.-].*|unnamed: 0|",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(.*?)(\d{1,9})")
 _CAMEL_ID = re.compile(r".*[a-z]I[Dd]")
 
 Rows = Sequence[Sequence[str]]
@@ -77,6 +79,22 @@ def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     if is_id and len(set(numbers)) == len(numbers):
         return "is another whole number in each row, as one that names the rows"
     return ""
+
+
+def say_order(layout: Table) -> None:
+    """Columns whose headings are numbered otherwise than they stand, as pixels in reverse."""
+    names = [layout.header[i].strip() for i in layout.meant() if i < len(layout.header)]
+    found = [match for match in map(_NUMBERED.fullmatch, names) if match]
+    numbers = [int(match[2]) for match in found]
+    if len(found) < NUMBERED_COLUMNS or len({match[1] for match in found}) > 1:
+        return
+    if numbers != sorted(numbers):
+        reading.note(
+            "its columns are taken in the order in which they stand, though their headings "
+            f"({found[0][0]}, {found[1][0]}, …) count otherwise: put them in order if what is "
+            "learned depends on it, as a picture's pixels do",
+            layout.path,
+        )
 
 
 def say_first_line(layout: Table, rows: Rows) -> None:

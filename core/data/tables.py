@@ -191,6 +191,8 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
         _say_pairs(path, body, request)
     layout = _with_columns(layout, decided, label, skipped)
     if not request and body:
+        if label:
+            notices.say_order(layout)
         if not decided.columns:
             notices.say_counted(layout, body)
         if not headed and decided.header is None:

@@ -183,6 +183,16 @@ REFUSED = [
     Case("libsvm.txt", "1 1:0.5 2:3\n0 1:0.2 3:2\n", "is in LIBSVM's form, expected a table"),
     Case("units.csv", "a,b\n5 %,1\n$6,2\n7 cm,3\n", "write numbers alone, and their sign or unit",
          asked=False),
+    Case("excels_rest.csv", CSV + ",,\n,,\n", "lines 7 to 8, the last, hold no values: leave them "
+         "out, as by: grep '[^,\"[:space:]]' FILE > NEW", asked=False),
+    Case("minus.csv", CSV + "\u221210.4,1,2\n", "line 7, column 1: '\u221210.4' has another "
+         "character than - for minus", asked=False),
+    Case("minus_first.csv", "\u22121,\u22122\n\u22123,\u22124\n", "write minus as -, as by: sed "
+         "'s/\u2212/-/g' FILE > NEW", asked=False),
+    Case("brackets.csv", CSV + "(10.4),1,2\n(3),1,2\n", "numbers in brackets in 2 lines of 8 (fir"
+         "st in line 7: '(10.4)')", asked=False),
+    Case("hexadecimal.csv", CSV + "0xa,1,2\n0x0,1,2\n", "hexadecimal numbers in 2 lines of 8 (fir"
+         "st in line 7: '0xa')", asked=False),
     Case("hard_blank.csv", CSV + "1,2\u00a0,3\n", "line 7, column 2: '2\\xa0' is not a number"),
     Case("ragged.csv", CSV + "1,2\n1\n", "line 7 has 2 columns, expected 3, and 1 more lines",
          asked=False),
