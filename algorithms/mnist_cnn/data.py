@@ -25,8 +25,15 @@ from ...core.data.files import (
     read_image_bytes,
     with_suffix,
 )
-from ...core.data.folders import ClassFolders, class_folders
-from ...core.data.image_datasets import FAIL, MAX_NAMED, ONE_COLOUR, SKIP, one_colour
+from ...core.data.folders import ClassFolders, class_folders, named
+from ...core.data.image_datasets import (
+    DAMAGED,
+    FAIL,
+    MAX_NAMED,
+    ONE_COLOUR,
+    SKIP,
+    one_colour,
+)
 from ...core.data.images import is_one_colour
 from ...core.runtime.types import Array
 
@@ -44,6 +51,9 @@ AUTO, YES, NO = "auto", "yes", "no"
 INVERT = (AUTO, YES, NO)
 # Contrast, as part of black to white, below which an image is taken for empty.
 LEAST_CONTRAST = 0.1
+DIM = "dim"  # in a dataset's counts
+# Of the pictures of a set, from which part on a bright border is the set's, and not some pictures'.
+NEARLY_ALL = 0.95
 _RING: Array = np.ones((SIDE, SIDE), bool)
 _RING[1:-1, 1:-1] = False
 _AT_EDGE = np.flatnonzero(_RING)
@@ -64,15 +74,17 @@ def read(path: Path, channel: str, invert: str = AUTO, on_damaged: str = FAIL) -
         parts = list(_folders(path, on_damaged))
     if not parts:
         raise DataError(f"{path}: holds no digits. Expected {'; or '.join(FORMATS)}")
-    return _white_on_black(_with_blank(_joined(parts)), invert)
+    return _white_on_black(_with_dim(_with_blank(_joined(parts))), invert)
 
 
-def inverted(images: Array, invert: str) -> tuple[Array, Array]:
+def inverted(images: Array, invert: str, together: bool = False) -> tuple[Array, Array]:
     """``images`` (N, 1, 28, 28) as white on black, and which were not so before: (N,) bool.
 
     With AUTO those are inverted whose border is bright: nearer to their lightest than to their
     darkest pixel. What is inverted is stretched from the paper's tone (black) to the ink's (white),
     which leaves black on white exactly inverted, and makes grey paper as black as MNIST's.
+    ``together`` says that they are one set: where nearly all have a bright border, those are
+    inverted all or none, by what they show together.
     """
     chosen: Array = np.zeros(len(images), bool)
     if invert == NO:
@@ -82,10 +94,15 @@ def inverted(images: Array, invert: str) -> tuple[Array, Array]:
         chosen[:] = True
     else:
         # The means are quick, and those of MNIST are all but 0.
-        chosen = rows[:, _AT_EDGE].mean(axis=1) > LEAST_CONTRAST
-        if chosen.any():
-            paper, ink, light = _tones(rows[chosen])
-            chosen[chosen] = (paper - ink > light - paper) & (paper - ink >= LEAST_CONTRAST)
+        candidates = np.flatnonzero(rows[:, _AT_EDGE].mean(axis=1) > LEAST_CONTRAST)
+        if not len(candidates):
+            return images, chosen
+        paper, ink, light = _tones(rows[candidates])
+        chosen[candidates] = (paper - ink > light - paper) & (paper - ink >= LEAST_CONTRAST)
+        bright = candidates[paper > 0.5]
+        if together and chosen.any() and len(bright) >= NEARLY_ALL * len(rows):
+            excess = (paper - ink) - (light - paper)
+            chosen[bright] = excess[paper > 0.5].sum() > 0
     if not chosen.any():
         return images, chosen
     some = rows[chosen]
@@ -105,7 +122,7 @@ def _tones(rows: Array) -> tuple[Array, Array, Array]:
 
 
 def _white_on_black(data: ArrayDataset, invert: str) -> ArrayDataset:
-    images, chosen = inverted(data.x, invert)
+    images, chosen = inverted(data.x, invert, together=True)
     count = int(chosen.sum())
     if not count:
         return data
@@ -208,6 +225,22 @@ def _with_blank(data: ArrayDataset) -> ArrayDataset:
         return data
     said = one_colour([f"example {index + 1}" for index in blank])
     return replace(data, note=said, counts={ONE_COLOUR: len(blank)})
+
+
+def _with_dim(data: ArrayDataset) -> ArrayDataset:
+    """``data`` with what is to be said of images that are nearly, but not quite, of one colour."""
+    tones = np.ptp(data.x.reshape(len(data.x), PIXELS), axis=1)
+    dim = np.flatnonzero((tones > 0) & (tones < LEAST_CONTRAST))
+    if not len(dim):
+        return data
+    are = "1 picture is" if len(dim) == 1 else f"{len(dim):,} pictures are"
+    said = (
+        f"{are} hardly to be seen, with tones less than {LEAST_CONTRAST:.0%} of black to white: "
+        f"{named([f'example {index + 1}' for index in dim])}: scale intensities to 0 to 255, and "
+        "cut a margin off that leaves the digit small"
+    )
+    note = "; ".join(filter(None, [data.note, said]))
+    return replace(data, note=note, counts={**data.counts, DIM: len(dim)})
 
 
 def _joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
@@ -321,8 +354,8 @@ def _folders(path: Path, on_damaged: str) -> Iterator[ArrayDataset]:
         raise DataError(
             *damaged[:MAX_NAMED],
             *([f"... and {more:,} more"] if more > 0 else []),
-            f"{len(damaged):,} of {total:,} images are damaged: mend or remove them, or leave "
-            f"them out (--on-damaged {SKIP})",
+            f"{len(damaged):,} of {total:,} images are {DAMAGED}: mend or remove them, or "
+            f"leave them out (--on-damaged {SKIP})",
         )
     if images:
         data = _dataset(np.stack(images), np.array(labels), str(path))

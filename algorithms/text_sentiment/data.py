@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -49,6 +50,9 @@ PARTS = {TRAIN: ("train",), VALIDATION: ("dev", "val"), TEST: ("test",)}
 FOLDERS = {
     TRAIN: ("train",), VALIDATION: ("validation", "valid", "val", "dev", "test"), TEST: ("test",),
 }  # fmt: skip
+LOOKED_AT = 2000  # cells of a column, to see how much there is to read
+# Letters that stand together as in words: not in addresses, numbers and names of programs.
+_WORD = re.compile(r"(?<![\w/@:=&?%#.-])[^\W\d_]+(?![\w/@:=&?%#])")
 UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 
 
@@ -89,6 +93,11 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
             f"{path}: every label is {found.labels[0]!r}: there is nothing to tell apart"
         )
     _note_empty(found)
+    if classes is None and len(found.texts) > 1 and len(set(found.texts)) == 1:
+        found.note += (
+            f"; warning: all {len(found.texts):,} texts are alike ({found.texts[0][:40]!r}): there "
+            "is nothing to learn from them: --text-column names the column of texts"
+        )
     return found
 
 
@@ -358,8 +367,9 @@ def _roles(
     """The numbers of the columns of texts and of labels.
 
     As decided, or by name; else the label is where the training's classes stand, or the fewest
-    different values, of two at least where there are two such columns; the text is the longest of
-    the others. Raises DataError where two columns have one name for it.
+    different values, of two at least where there are two such columns; the text is that of the
+    others with the most to read, see ``_to_read``. Raises DataError where two columns have one name
+    for it.
     """
     decided = reading.current()
     text = _decided(path, header, len(columns), decided.text_column, "--text-column")
@@ -370,7 +380,6 @@ def _roles(
         text = _by_name(path, header, TEXT_NAMES, "--text-column", label)
     if label is None:
         label = _by_name(path, header, LABEL_NAMES, "--label-column", text)
-    length = [sum(map(len, column)) for column in columns]
     if text is None and label is None and classes is not None:
         fitting = [
             i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}
@@ -378,7 +387,10 @@ def _roles(
         label = fitting[0] if len(fitting) == 1 else None
     others = [i for i in range(len(columns)) if i != label]
     if text is None:
-        text = max(others, key=lambda i: length[i])
+        read = {i: _to_read(columns[i]) for i in others}
+        decisive = label is not None or sum(varies for varies, *_ in read.values()) > 1
+        # where one column alone varies, that may be the label
+        text = max(others, key=lambda i: read[i] if decisive else read[i][-1:])
     if label is None:
         variety = {
             i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text
@@ -386,6 +398,17 @@ def _roles(
         several = {i: count for i, count in variety.items() if count > 1} or variety
         label = min(several, key=lambda i: several[i])
     return text, label
+
+
+def _to_read(column: Sequence[str]) -> tuple[float, ...]:
+    """How much a column tells a reader: whether its cells differ, how many letters of words those
+    hold that do, and how long all are. One of dates may be longer than one of short texts.
+    """
+    different = list(dict.fromkeys(column))
+    shown = different[:: -(-len(different) // LOOKED_AT) or 1]
+    letters = sum(sum(map(len, _WORD.findall(cell))) for cell in shown)
+    part = max(1, len(shown)) / max(1, len(different))
+    return len(different) > 1, letters / part, sum(map(len, column))
 
 
 def _decided(

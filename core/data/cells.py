@@ -10,6 +10,7 @@ BLANKS = " \t\r\n"  # around a number; others, such as U+00A0, are a fault
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+POINT_OF_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 # 1,234.5 or 1.234,5 or 1 234,5 or 1'234.5: two kinds of marks, or one that comes again
 _MARKED = re.compile(
     r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:\.\d{3})+(?:,\d*)?"
@@ -18,6 +19,8 @@ _MARKED = re.compile(
 _WITH_UNIT = re.compile(
     rf"[$€£¥]\s?{NUMBER.pattern}|{NUMBER.pattern}\s?(?:[%$€£¥°‰]|[A-Za-zµ°][A-Za-z/²³]{{0,5}})"
 )
+_MINUSES = "\u2212\u2012\u2013\u2014\ufe63\uff0d"
+_HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _NO_VALUE = frozenset(
     ("", "n/a", "na", "#n/a", "<na>", "nan", "null", "none", "nil", "nd", "-", "--", "?", ".",
      "missing", "n.a.", "k.a.")
@@ -47,6 +50,26 @@ def has_unit(cell: str) -> bool:
     return _WITH_UNIT.fullmatch(cell) is not None
 
 
+def is_unsigned(cell: str) -> bool:
+    """Whether ``cell`` is a number without a sign, with a point or a comma before decimals."""
+    return cell[:1] not in ("+", "-") and (is_number(cell) or is_number(cell, COMMA))
+
+
+def has_other_minus(cell: str) -> bool:
+    """Whether ``cell`` is a number with another character than ``-`` for minus."""
+    return cell != "" and cell[0] in _MINUSES and is_unsigned(cell[1:])
+
+
+def is_in_brackets(cell: str) -> bool:
+    """Whether ``cell`` is a number in brackets, as accountants write negative ones."""
+    return cell[:1] == "(" and cell[-1:] == ")" and is_unsigned(cell[1:-1])
+
+
+def is_hexadecimal(cell: str) -> bool:
+    """Whether ``cell`` is a number such as ``0x1f``."""
+    return _HEXADECIMAL.fullmatch(cell) is not None
+
+
 def holds_blanks(cell: str) -> bool:
     """Whether ``cell`` is several numbers with blanks between them."""
     words = cell.split()
@@ -56,7 +79,8 @@ def holds_blanks(cell: str) -> bool:
 def is_like_number(cell: str, decimal: str) -> bool:
     """Whether ``cell`` is one or several numbers, however written: hardly a heading."""
     cell = cell.strip()
-    return is_number(cell, decimal) or has_thousands(cell) or holds_blanks(cell)
+    otherwise = (has_thousands, holds_blanks, has_other_minus, is_in_brackets, is_hexadecimal)
+    return is_number(cell, decimal) or any(is_so(cell) for is_so in otherwise)
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -171,13 +171,27 @@ def hold_out(
         if len(members) < 2:
             raise DataError(
                 f"{_stratum(dataset, members)} only one example, too few to hold one out for "
-                "validation: add examples, or give a validation channel"
+                "validation: add examples, or give a validation channel" + how_read(dataset)
             )
         count = min(len(members) - 1, max(1, round(fraction * len(members))))
         held.append(rng.permutation(members)[:count])
     inside = np.zeros(len(dataset), dtype=bool)
     inside[np.concatenate(held)] = True
     return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+
+
+def how_read(dataset: Dataset) -> str:
+    """What is to be said of how ``dataset`` was read where it is refused, in brackets: the cause
+    may lie there. Empty where there is nothing to say.
+    """
+    whole = dataset.whole if isinstance(dataset, Subset) else dataset
+    note = getattr(whole, "note", "")
+    if getattr(whole, "counts", {}).get("left_out"):
+        note += (
+            "; files that are left out are used once they are saved in a form that is read, "
+            "pictures as PNG"
+        )
+    return f" ({note})" if note else ""
 
 
 def _strata(dataset: Dataset) -> list[Array]:

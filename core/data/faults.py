@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Sequence
 
 from ..runtime.errors import DataError
-from .cells import BLANKS, has_thousands, has_unit, holds_blanks, is_no_value, is_number, ranges
-from .tables import Layout
+from .cells import (
+    BLANKS,
+    has_other_minus,
+    has_thousands,
+    has_unit,
+    holds_blanks,
+    is_hexadecimal,
+    is_in_brackets,
+    is_no_value,
+    is_number,
+    ranges,
+)
+from .tables import Layout, Row
 
 MAX_COLUMNS = 10  # shown
 MAX_LINES = 1_000_000  # looked through: after so many, the kinds of faults are known
@@ -16,14 +28,27 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 TEXT, EMPTY, NOTHING, BEYOND = "text", "empty", "no value", "not a finite float32"
 MARKED, SEVERAL = "numbers with marks between thousands", "several numbers with blanks between them"
 UNIT = "numbers with a sign or unit"
+MINUS, BRACKETS = "numbers with another character than - for minus", "numbers in brackets"
+HEXADECIMAL = "hexadecimal numbers"
 _ONE = {
     TEXT: "{cell!r} is not a number",
     EMPTY: "is empty, expected a number",
     NOTHING: "{cell!r} is not a number",
     MARKED: "{cell!r} has marks between thousands",
     UNIT: "{cell!r} has a sign or unit",
+    MINUS: "{cell!r} has another character than - for minus",
+    BRACKETS: "{cell!r} is in brackets",
+    HEXADECIMAL: "{cell!r} is hexadecimal",
     SEVERAL: "{cell!r} are several numbers with blanks between them",
     BEYOND: "{cell!r} is not a finite float32",
+}
+
+
+_ADVICE = {
+    UNIT: "write numbers alone, and their sign or unit in the heading",
+    MINUS: "write minus as -, as by: sed 's/{minus}/-/g' FILE > NEW",
+    BRACKETS: "write negative numbers with -, as by: sed -E 's/\\(([0-9.,]+)\\)/-\\1/g' FILE > NEW",
+    HEXADECIMAL: "write numbers in decimal: 0x1f is 31",
 }
 
 
@@ -45,6 +70,7 @@ class _Found:
         self.columns: dict[int, dict[str, _Kind]] = {}
         self.ragged: list[tuple[int, int]] = []
         self.blank: list[int] = []
+        self.hollow: list[int] = []
         self.lines = self.ragged_count = 0
         self.more = False
 
@@ -52,16 +78,32 @@ class _Found:
         """Through all rows; blank lines at the end are no fault."""
         meant, decimal = list(self.layout.meant()), self.layout.decimal
         blank: list[int] = []
+        hollow: list[Row] = []
         for number, row in self.layout.rows():
-            if not any(cell.strip() for cell in row) and len(row) < 2:
+            filled = any(cell.strip() for cell in row)
+            if not filled and len(row) < 2:
                 blank.append(number)
                 continue
             self.blank += blank
             blank = []
+            if not filled:
+                hollow.append((number, row))
+                continue
+            if not self._take([*hollow, (number, row)], meant, decimal):
+                return
+            hollow = []
+        if self.lines:
+            self.hollow = [number for number, _ in hollow]
+        else:
+            self._take(hollow, meant, decimal)
+
+    def _take(self, rows: Sequence[Row], meant: Sequence[int], decimal: str) -> bool:
+        """Look at ``rows``; whether more may follow."""
+        for number, row in rows:
             self.lines += 1
             if self.lines > MAX_LINES:
                 self.more = True
-                return
+                return False
             if len(row) != self.width:
                 self.ragged_count += 1
                 self.ragged += [(number, len(row))] if self.ragged_count == 1 else []
@@ -69,6 +111,7 @@ class _Found:
             for index in meant:
                 if index < len(row):
                     self._cell(index, number, row[index], decimal)
+        return True
 
     def _cell(self, index: int, line: int, cell: str, decimal: str) -> None:
         cell = cell.strip(BLANKS)
@@ -88,6 +131,18 @@ class _Found:
             more = f", and {self.ragged_count - 1:,} more lines do not have {self.width} either"
             columns = f"line {line} has {cells} columns, expected {self.width}"
             found.append(columns + (more if self.ragged_count > 1 else ""))
+        if self.hollow:
+            first, last = self.hollow[0], self.hollow[-1]
+            lines = (
+                f"line {first}, the last, holds"
+                if first == last
+                else (f"lines {first} to {last}, the last, hold")
+            )
+            mark = self.layout.delimiter
+            found.append(
+                f"{lines} no values: leave {'it' if first == last else 'them'} out, as by: "
+                f"grep '[^{mark}\"[:space:]]' FILE > NEW"
+            )
         shown = sorted(self.columns)[:MAX_COLUMNS]
         found += [self._column(index, self.columns[index]) for index in shown]
         if len(self.columns) > len(shown):
@@ -126,8 +181,9 @@ class _Found:
                 + (", decimal=',')" if mark == "." else ")")
                 + " and to_csv(…, index=False)"
             )
-        if UNIT in found:
-            return "write numbers alone, and their sign or unit in the heading"
+        for kind in (kind for kind in _ADVICE if kind in found):
+            cell = next(k[kind].cell for k in self.columns.values() if kind in k)
+            return _ADVICE[kind].format(minus=cell[0])
         if SEVERAL in found and self.width == 1:
             if all(kind.cell.split() == kind.cell.split(" ") for kind in kinds):
                 return "--delimiter space takes blanks for what stands between columns"
@@ -174,8 +230,14 @@ def _kind(cell: str, decimal: str) -> str:
         return MARKED
     if holds_blanks(cell):
         return SEVERAL
+    if is_hexadecimal(cell):
+        return HEXADECIMAL
     if has_unit(cell):
         return UNIT
+    if has_other_minus(cell):
+        return MINUS
+    if is_in_brackets(cell):
+        return BRACKETS
     return NOTHING if is_no_value(cell) else TEXT
 
 

@@ -166,6 +166,7 @@ def labelled_lines(
     """
     layout = layout or tables.numeric(path, label=True)
     blank, found = 0, False
+    labelled = _Labelled(layout, labels)
     for block in layout.blocks():
         text, line = block.text, block.line
         if text.strip():
@@ -175,6 +176,7 @@ def labelled_lines(
                 rows = parse_labelled(text, path, line, features=features, labels=labels)
             except DataError as error:
                 raise _faults(layout, features + 1, error) from None
+            labelled.add(rows)
             ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
             starts = block.offset + np.concatenate([[0], ends[: len(rows) - 1] + 1])
             yield LabelledLines(rows[:, 1:], rows[:, 0].astype(np.int32), line, starts)
@@ -185,6 +187,39 @@ def labelled_lines(
             blank = blank or line
     if not found:
         raise NoRowsError(f"{path}: holds no rows")
+    labelled.say()
+
+
+class _Labelled:
+    """Whether the label seems to stand at the end of rows that were read with it at the start."""
+
+    def __init__(self, layout: Layout, labels: int) -> None:
+        self.layout = layout
+        self.labels = labels
+        self.decided = layout.columns is not None or reading.current().label_column is not None
+        self.first: set[float] = set()
+        self.last: set[float] = set()
+
+    def add(self, rows: Array) -> None:
+        self.decided = self.decided or not _are_labels(rows[:, -1], self.labels)
+        if not self.decided:
+            self.first.update(np.unique(rows[:, 0]).tolist())
+            self.last.update(np.unique(rows[:, -1]).tolist())
+
+    def say(self) -> None:
+        if not self.decided and len(self.first) == 1 < len(self.last):
+            width = self.layout.width
+            reading.note(
+                f"column 1, taken for the label, is {self.first.pop():g} in every row, and column "
+                f"{width} holds whole numbers from {min(self.last):g} to {max(self.last):g}: "
+                f"--label-column {width} takes that",
+                self.layout.path,
+            )
+
+
+def _are_labels(numbers: Array, labels: int) -> bool:
+    fitting = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < labels)
+    return bool(fitting.all())
 
 
 def _faults(layout: Layout, columns: int, error: DataError) -> DataError:
@@ -217,8 +252,19 @@ def parse_labelled(
             f"{path}: line {first_line + row}: the label {rows[row, 0]:g} is not a whole number "
             f"from 0 to {labels - 1}"
             + (f" (nor are {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+            + _label_last(rows, labels)
         )
     return rows
+
+
+def _label_last(rows: Array, labels: int) -> str:
+    """Where labels seem to stand, if not at the start; empty where there is no sign of that."""
+    last, width = rows[:, -1], rows.shape[1]
+    if reading.current().label_column is not None or not _are_labels(last, labels):
+        return ""
+    if width < 2 or len(np.unique(last)) < 2:
+        return ""
+    return f"; column {width} holds such numbers: --label-column {width} takes that"
 
 
 def numeric_lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Callable, Collection, Mapping, NamedTuple
+from typing import Callable, Collection, Iterator, Mapping, NamedTuple
 
 from ..runtime.deprecated import warn
 from ..runtime.errors import DataError
@@ -117,7 +117,20 @@ def class_folders(
     tops = [name for name in walked.folders if name not in ("", no_class) and "/" not in name]
     _check_parts(path, found)
     empty = tuple(name for name in tops if name not in found)
-    return ClassFolders(found, kinds, empty, tuple(walked.odd))
+    return ClassFolders(found, kinds, empty, (*walked.odd, *_below_one(path, found)))
+
+
+def _below_one(path: Path, found: Mapping[str, list[Path]]) -> Iterator[str]:
+    """Where all classes seem to lie one folder deeper than is read: that, and what to give."""
+    if len(found) != 1:
+        return
+    ((name, files),) = found.items()
+    below = sorted({file.relative_to(path / name).parts[0] for file in files})
+    if len(below) > 1 and not any((path / name / each).is_file() for each in below):
+        yield (
+            f"all examples lie in one folder, {name}, below its subfolders {named(below)}: if "
+            f"these are the classes, give {path / name}"
+        )
 
 
 def _kind(path: Path) -> str:

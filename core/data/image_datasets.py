@@ -38,6 +38,7 @@ MAX_NAMED = 1000  # of the images that are damaged
 # A thread of the pool decodes so many images at a time.
 GROUP = 8
 MAX_CLASSES = 100_000
+DAMAGED = "damaged or beyond the limits"
 ONE_COLOUR = "one_colour"  # in a dataset's counts
 
 
@@ -199,7 +200,7 @@ class _Images(ABC):
             faults.append(f"... and {len(damaged) - MAX_NAMED:,} more")
         are, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
         skip = f", or leave {them} out (--on-damaged {SKIP})" if self._on_damaged else ""
-        said = f"{len(damaged):,} of {len(self):,} images {are} damaged: mend or remove {them}"
+        said = f"{len(damaged):,} of {len(self):,} images {are} {DAMAGED}: mend or remove {them}"
         return DataError(*faults, said + skip)
 
     def _example(self, index: int) -> tuple[int, Array]:

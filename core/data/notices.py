@@ -10,6 +10,8 @@ from . import reading
 from .cells import is_number, ranges
 
 COUNTED_ROWS = 20  # from so many on, whole numbers that rise row by row are hardly a measure
+NAMED_ROWS = 3  # where the heading says so too
+NUMBERED_COLUMNS = 10  # from so many on, they are hardly numbered by chance
 FEWEST_BELOW = 5  # rows by which a first line can be told from the others
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _ID = re.compile(
@@ -17,6 +19,7 @@ _ID = re.compile(
     r"|id[ _.-].*|unnamed: 0|",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(.*?)(\d{1,9})")
 _CAMEL_ID = re.compile(r".*[a-z]I[Dd]")
 
 Rows = Sequence[Sequence[str]]
@@ -62,7 +65,10 @@ def say_counted(layout: Table, rows: Rows) -> None:
 
 def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     """Why a column is hardly a measure; empty where it may well be one."""
-    if len(cells) < COUNTED_ROWS or not all(cell.strip().isdecimal() for cell in cells):
+    name = layout.header[column].strip() if column < len(layout.header) else None
+    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
+    fewest = NAMED_ROWS if is_id else COUNTED_ROWS
+    if len(cells) < fewest or not all(cell.strip().isdecimal() for cell in cells):
         return ""
     numbers = [int(cell.strip()[:18]) for cell in cells]
     steps = {after - before for before, after in zip(numbers, numbers[1:])}
@@ -70,11 +76,25 @@ def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
         return "counts the rows"
     if min(steps) > 0:
         return "rises by whole numbers from row to row, as one that names the rows"
-    name = layout.header[column].strip() if column < len(layout.header) else None
-    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
     if is_id and len(set(numbers)) == len(numbers):
         return "is another whole number in each row, as one that names the rows"
     return ""
+
+
+def say_order(layout: Table) -> None:
+    """Columns whose headings are numbered otherwise than they stand, as pixels in reverse."""
+    names = [layout.header[i].strip() for i in layout.meant() if i < len(layout.header)]
+    found = [match for match in map(_NUMBERED.fullmatch, names) if match]
+    numbers = [int(match[2]) for match in found]
+    if len(found) < NUMBERED_COLUMNS or len({match[1] for match in found}) > 1:
+        return
+    if numbers != sorted(numbers):
+        reading.note(
+            "its columns are taken in the order in which they stand, though their headings "
+            f"({found[0][0]}, {found[1][0]}, …) count otherwise: put them in order if what is "
+            "learned depends on it, as a picture's pixels do",
+            layout.path,
+        )
 
 
 def say_first_line(layout: Table, rows: Rows) -> None:

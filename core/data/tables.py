@@ -18,7 +18,16 @@ from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..runtime.errors import DataError
 from . import notices, reading
-from .cells import COMMA, DECIMAL_COMMA, NUMBER, THOUSANDS, has_thousands, is_like_number, is_number
+from .cells import (
+    COMMA,
+    DECIMAL_COMMA,
+    NUMBER,
+    POINT_OF_THOUSANDS,
+    THOUSANDS,
+    has_thousands,
+    is_like_number,
+    is_number,
+)
 from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
 HEAD_BYTES = 2**18
@@ -31,6 +40,7 @@ MAX_LINES_OF_A_CELL = 1000
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)", " ": "spaces"}
 _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
+_PAIR = re.compile(r"[+-]?\d+,\d+")
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
 _OTHER_FORMS = (
     (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
@@ -164,7 +174,8 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
     _check_is_table(path, text)
     delimiter, decimal, certain = _numeric_delimiter(path, text, decided.delimiter or given)
     rows = list(itertools.islice(_parsed(text, delimiter), HEAD_ROWS))
-    _check_no_title(path, rows, above, request)
+    commas = decided.delimiter is None and given is None and delimiter == COMMA
+    _check_no_title(path, rows, above, request, commas)
     first = rows[0] if rows else []
     headed = decided.header
     if headed is None:
@@ -176,8 +187,12 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
     layout = Layout(path, form, delimiter, decimal, header, bool(headed), len(first), above=above)
     layout = replace(layout, is_empty=not any(cell.strip() for row in body for cell in row))
     _say(layout, certain, decided)
+    if commas and not (headed or label or skipped) and _are_pairs(body):
+        _say_pairs(path, body, request)
     layout = _with_columns(layout, decided, label, skipped)
     if not request and body:
+        if label:
+            notices.say_order(layout)
         if not decided.columns:
             notices.say_counted(layout, body)
         if not headed and decided.header is None:
@@ -229,10 +244,11 @@ def _check_is_table(path: Path, text: str) -> None:
 
 
 def _check_no_title(
-    path: Path, rows: Sequence[Sequence[str]], above: int, may_be_blank: bool
+    path: Path, rows: Sequence[Sequence[str]], above: int, may_be_blank: bool, commas: bool
 ) -> None:
     """Raises DataError where a line with words in its first cell alone stands above a table, or a
-    blank one where that may not be.
+    blank one where that may not be. Where ``commas`` are taken for what is between cells, it may
+    be the heading of one column with decimal commas.
     """
     filled = [[cell for cell in row if cell.strip()] for row in rows]
     start = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
@@ -249,11 +265,38 @@ def _check_no_title(
     if width < 2 or 2 * alike <= len(rows) - start or not rows[0][0].strip() or padded:
         return
     title, lines = filled[0][0].strip(), "line" if start == 1 else f"{start} lines"
+    if commas and start == len(rows[0]) == 1 and _are_pairs(rows[1:]):
+        raise DataError(
+            f"{path}: line {above + 1} has one heading, {title[:40]!r}, and the lines below it two "
+            "whole numbers with a comma between them: --delimiter semicolon reads one column with "
+            "decimal commas; if there are two columns, give each a heading"
+        )
     raise DataError(
         f"{path}: line {above + 1}, {title[:40]!r}, is a title above the table, which begins in "
         f"line {above + start + 1}: remove the {lines} above it, as by: tail -n "
         f"+{above + start + 1} FILE > NEW"
     )
+
+
+def _are_pairs(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether each line may be two whole numbers, or one with a decimal comma."""
+    lines = [COMMA.join(row) for row in rows if row]
+    return bool(lines) and all(_PAIR.fullmatch(line) for line in lines)
+
+
+def _say_pairs(path: Path, rows: Sequence[Sequence[str]], request: bool) -> None:
+    """That pairs of whole numbers may be decimals; raises DataError where they look like it."""
+    if any(len(row) == 2 and len(row[1]) > 1 and row[1][0] == "0" for row in rows):
+        raise DataError(
+            f"{path}: its lines may hold one number with a decimal comma or two whole numbers: "
+            "--delimiter semicolon reads one, --delimiter comma two"
+        )
+    if not request:
+        reading.note(
+            "read as two columns of whole numbers; if each line holds one number with a decimal "
+            "comma, --delimiter semicolon reads it so (--delimiter comma decides for two)",
+            path,
+        )
 
 
 def _check_label_is_first(layout: Layout) -> None:
@@ -314,6 +357,7 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
     cells = [cell.strip() for row in rows for cell in row]
     commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell)]
     if not commas:
+        _check_points(path, cells, delimiter)
         return "."
     points = [cell for cell in cells if "." in cell and NUMBER.fullmatch(cell)]
     if points:
@@ -327,6 +371,20 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
             "save it with points for decimals and nothing between thousands"
         )
     return COMMA
+
+
+def _check_points(path: Path, cells: Sequence[str], delimiter: str) -> None:
+    """Raises DataError where semicolons separate, as beside decimal commas, and all points may
+    stand between thousands.
+    """
+    points = [cell for cell in cells if "." in cell and NUMBER.fullmatch(cell)]
+    if delimiter != ";" or not points or not all(map(POINT_OF_THOUSANDS.fullmatch, points)):
+        return
+    raise DataError(
+        f"{path}: the point in {points[0]} may stand before decimals or between thousands: if "
+        "before decimals, put commas between the columns, as by: tr ';' ',' < FILE > NEW; if "
+        "between thousands, remove it, as by: tr -d . < FILE > NEW"
+    )
 
 
 def _say(layout: Layout, certain: bool, decided: reading.Reading) -> None:
@@ -391,7 +449,7 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
     }
     delimiter = max(named, key=lambda each: len(named[each])) if named else tried[0]
     if not named and len(tried) > 1:
-        delimiter = COMMA
+        delimiter = next((each for each in tried if _divides(text, each)), COMMA)
     first = firsts[delimiter]
     has_header = bool(named) if decided.header is None else decided.header
     header = tuple(first) if has_header else ()
@@ -410,6 +468,18 @@ def of_texts(path: Path, form: TextForm, headings: Sequence[str]) -> Layout:
             raise DataError(f"{path}: several columns are called {heading!r}: give --text-column")
         return replace(layout, columns=(names.index(heading),))
     return layout
+
+
+def _divides(text: str, delimiter: str) -> bool:
+    """Whether a table of which no heading is known has columns between ``delimiter``: all lines as
+    many, and where it is no tab, which is hardly a sign of any text, one of numbers.
+    """
+    rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+    if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
+        return False
+    return delimiter == "\t" or any(
+        all(is_number(cell, COMMA) for cell in column[1:]) for column in zip(*rows) if column[1:]
+    )
 
 
 def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str, bool]:

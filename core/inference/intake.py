@@ -132,7 +132,7 @@ def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:
     form = encoding.form_of(path, whole=True)
     encoding.say(path, form)
     layout = tables.of_texts(path, form, algorithm.text_headings)
-    several = layout.columns is None and layout.delimiter == "\t" and layout.width > 1
+    several = layout.columns is None and layout.delimiter != "," and layout.width > 1
     if several and algorithm.text_headings:
         raise DataError(
             f"{path}: line 1: {layout.width} columns, of which none is headed as texts are "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from ..algorithm.base import ContentType, Objective
 from ..algorithm.evaluation import Evaluation
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
-from ..data.dataset import Dataset
+from ..data.cells import COMMA, is_number
+from ..data.dataset import Dataset, how_read
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError
 from ..runtime.types import Array
@@ -106,7 +107,16 @@ class Classifier(SupervisedAlgorithm[H]):
             raise DataError(
                 f"{path}: all {len(data):,} examples are of one class "
                 f"({', '.join(repr(names[label]) for label in found)}): expected two at least, or "
-                "there is nothing to tell apart"
+                f"there is nothing to tell apart{how_read(data)}"
+            )
+        own = np.unique(data.labels())
+        if 2 * len(own) > len(data) and _are_on_a_scale([names[label] for label in own]):
+            shown = ", ".join(repr(names[label]) for label in data.labels()[:2])
+            raise DataError(
+                f"{path}: the labels look like numbers on a scale ({shown}, …): {len(own):,} "
+                f"different ones in {len(data):,} examples; {self.name} tells classes apart: write "
+                "one of a few names for each, such as low and high, or give another column of "
+                f"labels{how_read(data)}"
             )
 
     def loss(self, hyperparameters: H) -> Any:
@@ -162,6 +172,14 @@ class Classifier(SupervisedAlgorithm[H]):
         if content_type == payload.JSONLINES:
             return payload.encode_jsonlines(rows)
         return payload.encode_json({"predictions": rows})
+
+
+def _are_on_a_scale(names: Sequence[str]) -> bool:
+    """Whether all are numbers, and most have decimals."""
+    fractions = sum("." in name or COMMA in name for name in names)
+    return 2 * fractions > len(names) > 2 and all(
+        is_number(name, COMMA) or is_number(name) for name in names
+    )
 
 
 def softmax(logits: Array) -> Array:

@@ -429,6 +429,53 @@ def test_one_class_is_refused(tmp_path: Path, photos: tuple[np.ndarray, np.ndarr
     assert not (tmp_path / "m").exists()
 
 
+def test_pictures_of_another_kind_are_told_where_without_them_one_class_is_left(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray], in_process: InProcess
+) -> None:
+    for place in ("a/0.gif", "a/1.gif", "b/0.gif", "x/0.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.fromarray(photos[0][0]).save(tmp_path / place)
+    common = ("train", "image-classification", "--train", tmp_path, "--output", "m")
+    said = (
+        "3 files are left out: 3 GIF; 2 folders are no classes, since they hold no examples: a, b; "
+        "files that are left out are used once they are saved in a form that is read, pictures as "
+        "PNG)"
+    )
+    for fault in ("of one class ('x')", "class 'a' has only one example"):
+        refused = in_process(*common)
+        assert (refused.code, fault in refused.stderr, said in refused.stderr) == (2, True, True)
+        Image.fromarray(photos[0][0]).save(tmp_path / "a" / "2.png")
+        said = "3 files are left out: 3 GIF; 1 folder is no class"
+
+
+def test_classes_in_one_folder_are_pointed_out(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray], in_process: InProcess
+) -> None:
+    for place in ("animals/cats/0.png", "animals/dogs/0.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photos[0][0]).save(tmp_path / place)
+    refused = in_process("train", "image-classification", "--train", tmp_path, "--output", "m")
+    assert "all 2 examples are of one class ('animals')" in refused.stderr
+    hint = (
+        "all examples lie in one folder, animals, below its subfolders cats, dogs: if these are the"
+    )
+    assert f"{hint} classes, give {tmp_path / 'animals'}" in refused.stderr
+
+
+def test_a_picture_beyond_the_limits_is_not_called_damaged_alone(
+    tmp_path: Path, photos: tuple[np.ndarray, np.ndarray]
+) -> None:
+    for place, size in (("a/0.png", (32, 32)), ("b/0.png", (3000, 1))):
+        (tmp_path / place).parent.mkdir()
+        Image.new("RGB", size, (1, 2, 3)).save(tmp_path / place)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    assert (
+        "1 of 2 images is damaged or beyond the limits: mend or remove it"
+        in caught.value.faults[-1]
+    )
+
+
 def test_the_pictures_of_one_request_are_bounded_together() -> None:
     from algoshelf.core import PayloadTooLargeError
 

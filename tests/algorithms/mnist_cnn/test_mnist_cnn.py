@@ -197,6 +197,21 @@ def empty_folder(folder: Path) -> str:
     return f"{folder}: holds no digits"
 
 
+def label_last(folder: Path) -> str:
+    rows = [",".join([*["0"] * 784, str(number % 10)]) for number in range(20)]
+    (folder / "digits.csv").write_text("\n".join(rows))
+    return (
+        "digits.csv: column 1, taken for the label, is 0 in every row, and column 785 holds whole "
+        "numbers from 0 to 9: --label-column 785 takes that"
+    )
+
+
+def label_last_and_no_label_first(folder: Path) -> str:
+    rows = [",".join([*["200"] * 784, str(number % 10)]) for number in range(20)]
+    (folder / "digits.csv").write_text("\n".join(rows))
+    return "more); column 785 holds such numbers: --label-column 785 takes that"
+
+
 def one_digit_only(folder: Path) -> str:
     np.savez(folder / "digits.npz", x=np.zeros((3, 28, 28), np.uint8), y=np.array([4, 4, 4]))
     return "all 3 examples are of one class ('4'): expected two at least"
@@ -227,6 +242,8 @@ WRONG = [
     damaged_picture,
     folder_of_no_digit,
     empty_folder,
+    label_last,
+    label_last_and_no_label_first,
     one_digit_only,
     too_few_to_hold_out,
 ]
@@ -422,6 +439,42 @@ def test_mnists_own_images_are_not_inverted_and_all_of_its_negatives_are() -> No
         back, chosen = module.inverted(1 - images, "auto")
         assert chosen.all()
         assert np.abs(back - images).max() < 0.02  # of the few whose ink is not wholly white
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_pictures_of_one_ground_are_inverted_all_or_none(
+    invert: bool, digits: Digits, tmp_path: Path
+) -> None:
+    """Of digits that shrink to two pixels, 40 of 100 were inverted by what scaling left of them."""
+    margins = ((200, 200), (50, 300))
+    for number, (image, label) in enumerate(zip(*digits)):
+        paper = np.pad(255 - image if invert else image, margins, constant_values=230 * invert)
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(paper).save(tmp_path / str(label) / f"{number}.png")
+    data = read(tmp_path, "train")
+    assert data.counts.get("inverted", 0) == (100 if invert else 0)
+    assert data.x[:, 0, 0].max() < 0.2
+
+
+def test_pictures_of_two_grounds_are_told_one_by_one(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    np.savez(tmp_path / "x.npz", x=np.concatenate([images, 255 - images[:50]]),
+             y=np.concatenate([labels, labels[:50]]))  # fmt: skip
+    data = read(tmp_path / "x.npz", "train")
+    assert data.counts == {"inverted": 50}
+    np.testing.assert_allclose(data.x[100:], data.x[:50], atol=0.02)
+
+
+@pytest.mark.parametrize("write", [as_csv, as_pictures])
+def test_digits_that_are_hardly_to_be_seen_are_counted_and_named(
+    write: Callable[..., Path], digits: Digits, tmp_path: Path
+) -> None:
+    images, labels = digits
+    data = read(write(tmp_path, images // 16, labels), "train")
+    assert data.counts == {"dim": 100}
+    assert "100 pictures are hardly to be seen, with tones less than 10% of black to w" in data.note
+    assert "example 1, example 2" in data.note
+    assert "scale intensities to 0 to 255" in data.note
 
 
 def test_a_request_decides_itself_whether_it_is_inverted(model: Path, digits: Digits) -> None:

@@ -74,6 +74,19 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_numbers_on_a_scale_are_no_classes(in_process: InProcess) -> None:
+    lines = [f"a text of {n},{(n * 37 % 101) / 103:.3f}\n" for n in range(1, 41)]
+    (in_process.folder / "scores.csv").write_text("text,score\n" + "".join(lines))
+    refused = in_process("train", "text-sentiment", "--train", "scores.csv", *QUICK)
+    assert refused.code == 2
+    assert (
+        "scores.csv: the labels look like numbers on a scale ('0.359', '0.718', …): 40 different "
+        "ones in 40 examples; text-sentiment tells classes apart: write one of a few names for "
+        "each, such as low and high, or give another column of labels (CSV with a header: 'text' "
+        "is the text, 'score' the label)"
+    ) in refused.stderr
+
+
 SETTINGS = (
     "--network", "textcnn", "--epochs", 3, "--maps", 8, "--dimensions", 8, "--learning-rate", 0.01
 )  # fmt: skip

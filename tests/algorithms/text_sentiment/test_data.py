@@ -187,6 +187,36 @@ def test_columns_are_told_apart_and_it_is_said(
     assert note in found.note
 
 
+DATE, ADDRESS = "Mon Apr 06 22:19:{:02} PDT 2009", "https://www.example.com/films/reviews/{}"
+
+
+@pytest.mark.parametrize(
+    ("date", "user"),
+    [(DATE.format(45), "user{}"), (DATE, "an_{}"), (DATE, ADDRESS), ("{:040x}", "ann")],
+)
+def test_the_text_is_the_column_with_the_most_to_read_and_never_one_that_does_not_vary(
+    date: str, user: str, tmp_path: Path
+) -> None:
+    """Sentiment140's dates, alike in every row, were longer than its shortest texts."""
+    texts = [f"{word} film {i}" for i, word in enumerate(["awful", "good one, lovely"] * 20)]
+    rows = [
+        f'"{i % 2 * 4}","{i}","{date.format(i)}","NO_QUERY","{user.format(i)}","{text}"\n'
+        for i, text in enumerate(texts)
+    ]
+    found = table(tmp_path / "rows.csv", "".join(rows))
+    assert found.texts == texts
+    assert "'column 6' is the text, 'column 1' the label" in found.note
+    assert "alike" not in found.note
+
+
+def test_texts_that_are_all_alike_are_warned_of(tmp_path: Path) -> None:
+    found = table(tmp_path / "rows.csv", "text,what,label\nsame,good film,1\nsame,bad,0\n")
+    assert found.note.endswith(
+        "; warning: all 2 texts are alike ('same'): there is nothing to learn from them: "
+        "--text-column names the column of texts"
+    )
+
+
 def test_after_training_the_labels_are_where_its_classes_stand(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,good\na,bad\na,good\na,good\n")

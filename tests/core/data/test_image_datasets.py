@@ -145,7 +145,7 @@ def test_all_damaged_images_are_named_at_once(
         }[form]
         assert fault.startswith(f"{name}: the image is corrupt")
     assert len(named) == 5
-    assert said == "5 of 100 images are damaged: mend or remove them"
+    assert said == "5 of 100 images are damaged or beyond the limits: mend or remove them"
     read, place = {
         "folders": (ImageFiles.from_folders, folders), "pack": (RecordImages, pack),
     }[form]  # fmt: skip

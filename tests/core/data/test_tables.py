@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import pytest
@@ -62,6 +63,21 @@ def test_a_heading_that_says_where_the_label_is_is_not_passed_over(tmp_path: Pat
     with pytest.raises(DataError, match=r"column 1, 'a', but column 3, label has its name") as e:
         files.read_labelled_csv(tmp_path / "rows.csv", features=2, labels=10)
     assert "--label-column 3 takes that, --label-column 1 the first" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"), [(range(12), False), (range(11, -1, -1), True), ([*range(1, 12), 0], True)]
+)
+def test_headings_that_count_otherwise_than_columns_stand_are_pointed_out(
+    order: Sequence[int], said: bool, tmp_path: Path
+) -> None:
+    header = ",".join(["label", *(f"pixel{i}" for i in order)])
+    (tmp_path / "rows.csv").write_text(f"{header}\n1,{','.join('5' * 12)}\n")
+    notes: list[str] = []
+    with using(Reading(), notes.append):
+        files.read_labelled_csv(tmp_path / "rows.csv", features=12, labels=3)
+    first = f"(pixel{order[0]}, pixel{order[1]}, …)"
+    assert any(f"though their headings {first} count otherwise" in text for text in notes) == said
 
 
 def test_labels_that_are_names_are_summarised(tmp_path: Path) -> None:

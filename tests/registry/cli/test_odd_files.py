@@ -183,6 +183,16 @@ REFUSED = [
     Case("libsvm.txt", "1 1:0.5 2:3\n0 1:0.2 3:2\n", "is in LIBSVM's form, expected a table"),
     Case("units.csv", "a,b\n5 %,1\n$6,2\n7 cm,3\n", "write numbers alone, and their sign or unit",
          asked=False),
+    Case("excels_rest.csv", CSV + ",,\n,,\n", "lines 7 to 8, the last, hold no values: leave them "
+         "out, as by: grep '[^,\"[:space:]]' FILE > NEW", asked=False),
+    Case("minus.csv", CSV + "\u221210.4,1,2\n", "line 7, column 1: '\u221210.4' has another "
+         "character than - for minus", asked=False),
+    Case("minus_first.csv", "\u22121,\u22122\n\u22123,\u22124\n", "write minus as -, as by: sed "
+         "'s/\u2212/-/g' FILE > NEW", asked=False),
+    Case("brackets.csv", CSV + "(10.4),1,2\n(3),1,2\n", "numbers in brackets in 2 lines of 8 (fir"
+         "st in line 7: '(10.4)')", asked=False),
+    Case("hexadecimal.csv", CSV + "0xa,1,2\n0x0,1,2\n", "hexadecimal numbers in 2 lines of 8 (fir"
+         "st in line 7: '0xa')", asked=False),
     Case("hard_blank.csv", CSV + "1,2\u00a0,3\n", "line 7, column 2: '2\\xa0' is not a number"),
     Case("ragged.csv", CSV + "1,2\n1\n", "line 7 has 2 columns, expected 3, and 1 more lines",
          asked=False),
@@ -201,6 +211,16 @@ REFUSED = [
     Case("packed.csv", b"BZh91AY&SY", "is packed with bzip2"),
     Case("zeros.csv", b"1,2,3\n\0\0\0\0\0\0\n", "holds zero bytes: no text, or in an encoding"),
     Case("thousands.tsv", "a\tb\tc\n1,234\t2,345\t3,456\n", "may stand before decimals or between"),
+    Case("points.csv", "rev;gain\n1.000;2.000\n2.001;2.037\n999;12.074\n", "the point in 1.000 may "
+         "stand before decimals or between thousands: if before decimals, put commas between the "
+         "columns, as by: tr ';' ',' < FILE > NEW; if between thousands, remove it, as by: tr -d .",
+         asked=False),
+    Case("decimal_commas.csv", "a\n0,6\n0,9\n10,4\n", "line 1 has one heading, 'a', and the lines "
+         "below it two whole numbers with a comma between them: --delimiter semicolon reads one "
+         "column with decimal commas; if there are two columns, give each a heading"),
+    Case("decimals.csv", "0,60\n0,95\n10,05\n", "its lines may hold one number with a decimal "
+         "comma or two whole numbers: --delimiter semicolon reads one, --delimiter comma two",
+         asked=False),
     Case("both_marks.csv", "1,5;2.5;3\n1,5;2.5;4\n", "have decimal commas (1,5) and points (2.5)"),
     Case("damaged.csv.gz", gzip.compress(CSV.encode() * 99)[:-9], "damaged or cut short"),
     Case("no_such_column.csv", HEADED, "no such heading; there are 'width'",
@@ -344,6 +364,52 @@ def test_headings_that_are_numbers_are_pointed_out(
     told = _good(_trained(in_process, in_process.folder / "x.csv", flags, "own")).stderr
     assert ("was read as a row" in told) == bool(said)
     assert said in told
+
+
+def test_two_whole_numbers_a_line_may_be_one_with_a_decimal_comma(in_process: InProcess) -> None:
+    rows = [(0, 6), (0, 9), (10, 4), (10, 7), (20, 1), (20, 2)]
+    (in_process.folder / "two.csv").write_text("".join(f"{a},{b}\n" for a, b in rows))
+    (in_process.folder / "one.csv").write_text("".join(f"{a}.{b}\n" for a, b in rows))
+    (in_process.folder / "headed.csv").write_text("a\n" + "".join(f"{a},{b}\n" for a, b in rows))
+    told = _good(_trained(in_process, in_process.folder / "two.csv", (), "own")).stderr
+    assert (
+        "two.csv: read as two columns of whole numbers; if each line holds one number with a"
+        in told
+    )
+    assert "--delimiter semicolon reads it so (--delimiter comma decides for two)" in told
+    decided = _trained(in_process, in_process.folder / "two.csv", ("--delimiter", "comma"), "own")
+    assert "decimal comma" not in _good(decided).stderr
+    _good(_trained(in_process, in_process.folder / "one.csv", (), "point"))
+    for name in ("two.csv", "headed.csv"):
+        semicolon = ("--delimiter", "semicolon")
+        _good(_trained(in_process, in_process.folder / name, semicolon, "comma"))
+        for part in ("model-0000.params", "model-symbol.json"):
+            point = (in_process.folder / "point" / part).read_bytes()
+            assert (in_process.folder / "comma" / part).read_bytes() == point
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["0.125;1.500\n2.250;3.125\n", "1.5;2.125\n3.125;4.250\n", "1.125,2.250\n3.500,1.125\n"],
+)
+def test_points_that_can_only_stand_before_decimals_are_read_so(
+    content: str, in_process: InProcess
+) -> None:
+    (in_process.folder / "x.csv").write_text(content)
+    _good(_trained(in_process, in_process.folder / "x.csv", (), "own"))
+
+
+@pytest.mark.parametrize(("heading", "first"), [("", 0), ("id", 100_000), ("Unnamed: 0", 0)])
+def test_a_column_whose_heading_says_so_names_the_rows_be_they_few(
+    heading: str, first: int, in_process: InProcess
+) -> None:
+    lines = "".join(f"{first + i},{line}\n" for i, line in enumerate(CSV.split()))
+    (in_process.folder / "x.csv").write_text(f"{heading},a,b,c\n{lines}")
+    told = _good(_trained(in_process, in_process.folder / "x.csv", (), "own")).stderr
+    name = f"column 1, {heading}" if heading else "column 1"
+    assert (
+        f"{name}, counts the rows, and is read as a number like the others; --columns 2-4" in told
+    )
 
 
 def test_a_table_of_whole_numbers_has_no_headings_by_chance(in_process: InProcess) -> None:
@@ -580,12 +646,16 @@ def test_texts_that_cannot_be_asked_about_are_told_by_their_line(
         ("a.jsonl", '"good"\n\n{"what": 1}\n', "a.jsonl: line 3: expected a text, or an object"),
         ("b.csv", '"two\nlines"\ngood, very\n', "b.csv: line 3: expected a text, got 2 cells"),
         ("c.tsv", "good\t1\nbad\t0\n", "c.tsv: line 1: 2 columns, of which none is headed"),
+        ("e.csv", "a\tb\tc\n" + "1\t2.5\t3\n" * 12, "e.csv: line 1: 3 columns, of which none is"),
+        ("f.csv", "a;b;c\n" + "1;2,5;3\n" * 12, "f.csv: line 1: 3 columns, of which none is"),
         ("d.md", "good", "d.md: no content type is known for names that end in .md: expected .csv, "
          ".json, .jsonl, .jsonlines, .ndjson or .txt;"),
     ):  # fmt: skip
-        (folder / name).write_text(content)
+        (folder / name).write_bytes(content.encode("utf-16" if name == "e.csv" else "utf-8"))
         asked = in_process("predict", judge, name)
         assert (asked.code, fault in asked.stderr) == (2, True), asked.stderr
+    (folder / "g.csv").write_text("good; very good\nbad; very bad\nnaja; so lala\n")
+    assert len(_lines(_good(in_process("predict", judge, "g.csv")).text)) == 3
     told = in_process("predict", judge, "c.tsv", "--text-column", "1")
     assert len(_lines(_good(told).text)) == 2
 
