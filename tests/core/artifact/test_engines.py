@@ -43,16 +43,16 @@ def test_without_mxnet_a_model_that_was_not_exported_says_how(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mxnet", None)
     assert resolve("auto", exported) == ONNX
-    with pytest.raises(MissingDependencyError, match="algoshelf export .*Python 3.8 to 3.12"):
+    with pytest.raises(MissingDependencyError, match=r"algoshelf export .*Python 3.8 to 3.12"):
         resolve("auto", iris_model)
 
 
 def test_what_an_engine_lacks_is_said(exported: Path, iris_model: Path) -> None:
-    with pytest.raises(ArtifactError, match="model.onnx: missing, and --engine onnx needs it"):
+    with pytest.raises(ArtifactError, match=r"model.onnx: missing, and --engine onnx needs it"):
         resolve("onnx", iris_model)
     with pytest.raises(InputError, match="on the processor alone"):
         resolve("onnx", exported, "gpu")
-    with pytest.raises(InputError, match="no engine 'onyx' .did you mean 'onnx'"):
+    with pytest.raises(InputError, match=r"no engine 'onyx' .did you mean 'onnx'"):
         resolve("onyx", exported)
 
 
@@ -87,7 +87,7 @@ def test_the_export_of_another_model_is_refused(exported: Path, tmp_path: Path) 
 def test_a_damaged_file_is_refused(exported: Path, tmp_path: Path, content: bytes) -> None:
     folder = shutil.copytree(exported, tmp_path / "m")
     (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(ArtifactError, match="model.onnx: does not load"):
+    with pytest.raises(ArtifactError, match=r"model.onnx: does not load"):
         Artifact.open(folder).load(ONNX)
 
 
