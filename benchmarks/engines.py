@@ -2,11 +2,11 @@
 
     python engines.py [--rounds 5] [--seconds 5] [--algorithm NAME ...]
 
-Trains a small model on each sample (ResNet-20 on JPEG) and exports it. In each round, of each engine
-in turn: the time from the start of `algoshelf predict` to its end, that from the start of `algoshelf
-serve` with one worker to its first answer, what the worker then holds, and the requests a second of
-`algoshelf serve` at 1, 4 and 32 connections. Every answer is compared with mxnet's. The result is
-kept under results/.
+Trains a small model on each sample (ResNet-20 on JPEG) and exports it. In each round, of each
+engine in turn: the time from the start of `algoshelf predict` to its end, that from the start of
+`algoshelf serve` with one worker to its first answer, what the worker then holds, and the requests
+a second of `algoshelf serve` at 1, 4 and 32 connections. Every answer is compared with mxnet's. The
+result is kept under results/.
 """
 
 from __future__ import annotations

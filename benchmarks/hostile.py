@@ -5,9 +5,10 @@
 
 Starts `algoshelf serve` with a small model of the built-in ALGORITHM, trained on its sample unless
 --model gives one, and beside it a model of k-means; with --engine onnx both are exported first.
-Sends the former, over real sockets and by ATTACKERS at once, requests that are malformed, truncated, mistyped, oversized, good ones with some
-bytes changed, and bodies that are small but become large (BOMBS); holds slow and half-open
-connections meanwhile. A friend asks both models in turn all the time. It fails unless
+Sends the former, over real sockets and by ATTACKERS at once, requests that are malformed,
+truncated, mistyped, oversized, good ones with some bytes changed, and bodies that are small but
+become large (BOMBS); holds slow and half-open connections meanwhile. A friend asks both models in
+turn all the time. It fails unless
 
 - every answer is a good one or a 4xx with its code, never a 5xx, and every connection is answered;
 - the friend is always answered 200, and within MAX_SECONDS;

@@ -1,6 +1,4 @@
-"""What `pip install 'algoshelf[onnx,serve]'` gives on a Python without mxnet: numpy 2, and the answers
-that mxnet gives.
-"""
+"""`pip install 'algoshelf[onnx,serve]'` on a Python without mxnet: numpy 2, and mxnet's answers."""
 
 from __future__ import annotations
 
