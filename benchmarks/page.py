@@ -266,6 +266,11 @@ def changed(each: Kept) -> Iterator[Row]:
     yield f"{found['count']:,}", told, f"{found['most_seconds']} s", str(strange)
 
 
+def engines(each: Kept) -> Iterator[Row]:
+    for name, found in each.document["models"].items():
+        yield name, *(f"{ratio['median']:.2f}" for ratio in found["ratios"].values())
+
+
 def beside(each: Kept) -> Iterator[Row]:
     for name, by_count in each.document["medians"].items():
         yield name, *(f"{rate:,}" for rate in by_count.values())
@@ -363,6 +368,17 @@ SECTIONS = (
         "100 MiB before it is refused, would be strange.",
         ("files", "ended", "most", "strange"),
         changed,
+    ),
+    Section(
+        "Answers without mxnet",
+        "engines",
+        "ONNX Runtime divided by mxnet, one after the other in each round: of the times and of "
+        "memory less is better, of requests a second more.",
+        (
+            *("model", "`predict`", "`serve` to the first answer", "memory of a worker"),
+            *("requests/s, 1 connection", "4", "32"),
+        ),
+        engines,
     ),
     Section(
         "Training beside other work",

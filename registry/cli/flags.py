@@ -9,6 +9,8 @@ from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
+from ...core.artifact import engines
+from ...core.artifact.engines import AUTO, ENGINES, VARIABLE
 from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
@@ -16,7 +18,7 @@ from ...core.training.options import parse_duration
 from .. import flags
 from ..discovery import Entry, catalog
 from ..flags import Row, Table
-from .output import SuggestingGroup
+from .output import SuggestingGroup, say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,7 +44,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Models": ("multi_model", "model_root"),
         "Network": ("host", "port", "allowed_hosts", "token_file"),
         "Hardware": (
-            *("instance", "instances", "devices", "workers", "hosts", "volume", "spot"),
+            *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),
             *("peer_timeout", "kvstore", "gradient_compression"),
         ),
@@ -169,6 +171,18 @@ bucket_option = option(
     default="",
 )
 dry_run_option = option(flags.DRY_RUN)
+
+
+engine_option = option(
+    flags.ENGINE, type=click.Choice(ENGINES), default=AUTO, envvar=VARIABLE, show_envvar=True
+)
+
+
+def resolved(engine: str, model: Path, devices: str = "auto") -> str:
+    """The engine that answers for ``model`` on ``devices``, which is said."""
+    found = engines.resolve(engine, model, devices)
+    say(engines.told(found, model))
+    return found
 
 
 def acting_options(command: Command) -> Command:
