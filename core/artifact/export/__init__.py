@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterable, Sequence
 
+from ...data.wire import WireError
 from ...runtime import mx, staging
 from ...runtime.errors import ExportError, MissingDependencyError, OutputError
-from ...runtime.graph import Entry, Graph
+from ...runtime.graph import Entry, Fit, Graph
 from ...runtime.types import Array
+from .. import onnx_file
 from ..folder import Artifact, Examined
 from ..metadata import METADATA, ONNX, InputSignature
 from ..model import Model
 from ..network import GluonNetwork, Network
+from ..onnx_file import OPSET
 from . import parity
 from .builder import library
-from .conversion import OPSET, Converted, convert
+from .conversion import Converted, convert
 from .parity import Compute, Parity
 
 __all__ = [
@@ -92,7 +95,7 @@ def compared(artifact: Artifact, model: Model, inputs: Iterable[Array]) -> Compa
     signature = artifact.metadata.input
     document = (artifact.folder / METADATA).read_text(encoding="utf-8")
     converted = convert(found.graph, signature, found.parameters.arrays, {METADATA: document})
-    content = _checked(converted)
+    content = _checked(converted, signature, found.fit)
     agreement = parity.check(
         converted,
         content,
@@ -115,8 +118,8 @@ def check_target(target: Path) -> None:
         raise OutputError(f"{target.parent}: no such folder (--output)")
 
 
-def _checked(converted: Converted) -> bytes:
-    """The file's bytes, once onnx finds them well formed."""
+def _checked(converted: Converted, signature: InputSignature, fit: Fit) -> bytes:
+    """The file's bytes, once onnx finds them well formed, and whoever reads them takes them."""
     onnx = library("onnx")
     content = converted.content
     try:
@@ -124,6 +127,10 @@ def _checked(converted: Converted) -> bytes:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(f"onnx.checker refuses what was made of the network: {reason}") from error
+    try:
+        onnx_file.checked(content, signature, fit)
+    except (onnx_file.UnfitError, WireError) as error:
+        raise ExportError(f"the file would be refused wherever it is opened: {error}") from error
     return content
 
 
