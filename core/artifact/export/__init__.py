@@ -19,6 +19,7 @@ from ...data.wire import WireError
 from ...runtime import mx, staging
 from ...runtime.errors import ExportError, MissingDependencyError, OutputError
 from ...runtime.graph import Entry, Fit, Graph
+from ...runtime.ort import library
 from ...runtime.types import Array
 from .. import onnx_file
 from ..folder import Artifact, Examined
@@ -27,7 +28,6 @@ from ..model import Model
 from ..network import GluonNetwork, Network
 from ..onnx_file import OPSET
 from . import parity
-from .builder import library
 from .conversion import Converted, convert
 from .parity import Compute, Parity
 
