@@ -27,7 +27,7 @@ from ..runtime.errors import ArtifactError, did_you_mean
 from ..runtime.graph import Fit
 from ..runtime.shapes import MAX_AXES, Unfit
 from ..runtime.types import Array
-from .metadata import MAX_METADATA_BYTES, InputSignature
+from .metadata import MAX_METADATA_BYTES, InputSignature, excess_of
 from .onnx_shapes import DTYPES, OPERATORS, Call, Found
 
 # What onnxruntime reads from 1.14 on, and other readers too.
@@ -296,7 +296,11 @@ def _properties(model: Message) -> dict[str, str]:
     for each in _few(model.get("metadata_props", []), MAX_PROPERTIES, "properties"):
         entry = _message(each, _PROPERTY, "a property")
         key = _text(entry.get("key"), "the key of a property")
-        found[key] = _text(entry.get("value"), f"the property {key!a}", MAX_METADATA_BYTES)
+        value = entry.get("value", memoryview(b""))
+        found[key] = _text(value, f"the property {key!a}", MAX_METADATA_BYTES)
+        excess = excess_of(bytes(value))
+        if excess:
+            raise WireError(f"the property {key!a} {excess}")
     return found
 
 
