@@ -37,6 +37,8 @@ MAX_BYTES = 2**31 - 1  # of a message of protobuf's
 MAX_NODES = MAX_TENSORS = 10_000
 MAX_INPUTS = 2_000  # of a node: a concatenation may have many
 MAX_ATTRIBUTES, MAX_NUMBERS = 20, 100  # of a node, and of an attribute
+MAX_PARTS = 200_000  # names and numbers in all nodes
+MAX_FIELDS = MAX_NODES + MAX_TENSORS + 200  # of a message
 MAX_PROPERTIES = 20
 LONGEST_NAME = 1_000
 MAX_FAULTS = 10
@@ -136,7 +138,12 @@ class Node(NamedTuple):
 
     @property
     def place(self) -> str:
-        return f"node {self.name!r}, {self.op}"
+        return f"node {self.name!a}, {self.op!a}"
+
+    @property
+    def parts(self) -> int:
+        lists = [each for each in self.attributes.values() if isinstance(each, tuple)]
+        return len(self.inputs) + len(self.outputs) + sum(map(len, lists)) + len(self.attributes)
 
 
 class Value(NamedTuple):
@@ -226,7 +233,9 @@ def _excesses(fit: Fit, expected: Fit) -> Iterator[str]:
 def _message(content: memoryview, layout: _Layout, what: str) -> Message:
     """The fields of a message by name, lists where they may be several. Raises WireError."""
     found: Message = {}
-    for number, kind, value in fields(content):
+    for place, (number, kind, value) in enumerate(fields(content)):
+        if place == MAX_FIELDS:
+            raise WireError(f"{what} holds more than {MAX_FIELDS:,} fields")
         if number not in layout.fields:
             strange = layout.forbidden.get(number, f"a field of number {number}")
             raise WireError(f"{what} holds {strange}, which no export does: {MENDING}")
@@ -310,7 +319,14 @@ class _Graph:
     def __init__(self, graph: Message) -> None:
         nodes = _few(graph.get("node", []), MAX_NODES, "nodes")
         tensors = _few(graph.get("initializer", []), MAX_TENSORS, "initializers")
-        self.nodes = [_node(each, number) for number, each in enumerate(nodes)]
+        self.nodes: list[Node] = []
+        parts = 0
+        for number, each in enumerate(nodes):
+            node = _node(each, number)
+            self.nodes.append(node)
+            parts += node.parts
+            if parts > MAX_PARTS:
+                raise WireError(f"holds more than {MAX_PARTS:,} names and numbers in its nodes")
         self.tensors: dict[str, Array] = {}
         for name, values in map(_tensor, tensors):
             if name in self.tensors:
@@ -382,7 +398,9 @@ class _Graph:
                 raise UnfitError([f"{node.place}: {error}"]) from None
             work += call.work(outputs)
             known.update(zip(node.outputs, outputs))
-            held += sum(each.size for each in outputs)
+            # Weights in int8 are only said to become float32: onnxruntime computes with them.
+            said = node.op == "DequantizeLinear" and outputs[0].fixed
+            held += 0 if said else sum(each.size for each in outputs)
             peak = max(peak, held)
             for name in dict.fromkeys((*node.inputs, *node.outputs)):
                 # What does not go by the input is computed once, and kept.

@@ -4,6 +4,7 @@
     operators.py    each operator of mxnet's by those of ONNX
     conversion.py   the whole network; needs no mxnet
     parity.py       whether onnxruntime answers as mxnet does: nothing is written before that
+    quantization.py the same network in int8
 
 Needs the packages onnx and onnxruntime, which nothing else imports.
 """
@@ -11,9 +12,9 @@ Needs the packages onnx and onnxruntime, which nothing else imports.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 from ...data.wire import WireError
 from ...runtime import mx, staging
@@ -25,9 +26,9 @@ from .. import onnx_file
 from ..folder import Artifact, Examined
 from ..metadata import METADATA, ONNX, InputSignature
 from ..model import Model
-from ..network import GluonNetwork, Network
+from ..network import GluonNetwork, Network, OnnxNetwork
 from ..onnx_file import OPSET
-from . import parity
+from . import parity, quantization
 from .conversion import Converted, convert
 from .parity import Compute, Parity
 
@@ -40,6 +41,7 @@ __all__ = [
     "compared",
     "export",
     "missing",
+    "quantized",
 ]
 
 
@@ -72,17 +74,66 @@ class Compared:
     parity: Parity
 
 
-def export(artifact: Artifact, model: Model, examples: Sequence[Array], target: Path) -> Exported:
+def export(
+    artifact: Artifact,
+    model: Model,
+    examples: Sequence[Array],
+    target: Path,
+    change: Callable[[Compared], bytes] = lambda made: made.content,
+) -> Exported:
     """Write the network of ``artifact`` to ``target``, once onnxruntime agrees with ``model``.
 
     ``examples`` are batches of the network's input, at least one; random ones like them are
-    compared too. The file is written whole or not at all. Raises ExportError, OutputError,
-    ArtifactError and MissingDependencyError.
+    compared too. ``change`` gives what is written for what agrees. The file is written whole or not
+    at all. Raises ExportError, OutputError, ArtifactError and MissingDependencyError.
     """
     check_target(target)
     found = compared(artifact, model, parity.batches(artifact.metadata.input, model.fit, examples))
-    _write(found.content, target)
-    return Exported(target, len(found.content), found.outputs, found.parity)
+    content = change(found)
+    _write(content, target)
+    return Exported(target, len(content), found.outputs, found.parity)
+
+
+Metrics = Callable[[Model], Mapping[str, float]]
+
+
+def quantized(
+    model: Model,
+    made: Compared,
+    calibration: Iterable[Array],
+    evaluate: Metrics,
+    metric: str,
+    *,
+    maximize: bool,
+    max_loss: float,
+) -> quantization.Quantized:
+    """What was ``made`` of ``model`` in int8, calibrated on ``calibration``, and what that costs.
+
+    ``evaluate`` measures a model on the test channel; ``metric`` is the one that may lose
+    ``max_loss``. Raises ExportError where it loses more, and as ``export`` does.
+    """
+    name = model.metadata.input.name
+    batches = list(calibration)
+    content = quantization.quantized(made.content, name, batches)
+    _check(content, model.metadata.input, model.fit)
+    contents = (made.content, content)
+    before, after = (evaluate(_by_onnx(model, each)) for each in contents)
+    if metric not in before:
+        raise ExportError(f"an evaluation measures no {metric}, by which a loss could be judged")
+    loss, unit = quantization.loss_of(before[metric], after[metric], maximize=maximize)
+    one, other = quantization.latencies(contents, name, batches[0][:1])
+    sizes = len(made.content), len(content)
+    found = quantization.Quantized(
+        content, metric, unit, loss, (before, after), sizes, (one, other)
+    )
+    quantization.check_loss(found, max_loss)
+    return found
+
+
+def _by_onnx(model: Model, content: bytes) -> Model:
+    learned = model.network.parameters
+    network = OnnxNetwork.load(content, model.metadata, model.fit, learned)
+    return replace(model, network=network)
 
 
 def compared(artifact: Artifact, model: Model, inputs: Iterable[Array]) -> Compared:
@@ -119,9 +170,14 @@ def check_target(target: Path) -> None:
 
 
 def _checked(converted: Converted, signature: InputSignature, fit: Fit) -> bytes:
-    """The file's bytes, once onnx finds them well formed, and whoever reads them takes them."""
-    onnx = library("onnx")
     content = converted.content
+    _check(content, signature, fit)
+    return content
+
+
+def _check(content: bytes, signature: InputSignature, fit: Fit) -> None:
+    """Raises ExportError where onnx finds a file malformed, or `onnx_file` would refuse it."""
+    onnx = library("onnx")
     try:
         onnx.checker.check_model(onnx.load_model_from_string(content), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -131,7 +187,6 @@ def _checked(converted: Converted, signature: InputSignature, fit: Fit) -> bytes
         onnx_file.checked(content, signature, fit)
     except (onnx_file.UnfitError, WireError) as error:
         raise ExportError(f"the file would be refused wherever it is opened: {error}") from error
-    return content
 
 
 def _outputs(network: Network, x: Array) -> list[Array]:
