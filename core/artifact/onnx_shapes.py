@@ -100,13 +100,13 @@ class Call:
         value: int = self.attribute("axis", int, default)
         return shapes.axis_of(value, self.shape() if shape is None else shape)
 
-    def ints(self, place: int) -> list[int]:
-        """Whole numbers that are known beforehand, such as sizes."""
+    def ints(self, place: int, axes: int = 1) -> list[int]:
+        """Whole numbers that are known beforehand, such as sizes; one where ``axes`` is 0."""
         found = self[place]
         if found.values is None:
             raise Unfit(f"takes sizes as input {place + 1} that depend on the numbers of its input")
-        if found.dtype not in ("int64", "int32") or len(found.shape) > 1:
-            raise Unfit(f"takes whole numbers as input {place + 1}")
+        if found.dtype != "int64" or len(found.shape) != axes:
+            raise Unfit(f"takes whole numbers, with {axes} axes, as input {place + 1}")
         if found.values.size > MAX_KNOWN:
             raise Unfit(f"takes {found.values.size:,} sizes, expected {MAX_KNOWN:,} at most")
         return [int(each) for each in np.atleast_1d(found.values)]
@@ -534,7 +534,8 @@ def _concat(x: Call) -> list[Found]:
     every = [x.shape(place) for place in range(len(x.all))]
     _need(
         x,
-        all(shapes.replaced(each, axis) == shapes.replaced(first, axis) for each in every),
+        all(len(each) == len(first) for each in every)
+        and all(shapes.replaced(each, axis) == shapes.replaced(first, axis) for each in every),
         "inputs whose other axes agree",
     )
     shape = shapes.replaced(first, axis, sum(each[axis] for each in every))
@@ -596,8 +597,8 @@ def _expanded(x: Call) -> list[Found]:
 
 @operator(3, 3, "Range")
 def _range(x: Call) -> list[Found]:
-    (start,), (stop,), (step,) = (x.ints(place) for place in range(3))
-    _need(x, x.shapes() == [()] * 3 and step != 0, "three numbers, the step not 0")
+    (start,), (stop,), (step,) = (x.ints(place, 0) for place in range(3))
+    _need(x, step != 0, "a step that is not 0")
     return _of(x, (len(range(start, stop, step)),))
 
 
@@ -679,6 +680,5 @@ def _top_k(x: Call) -> list[Found]:
 
 @operator(2, 2, "CumSum")
 def _cumulated(x: Call) -> list[Found]:
-    _need(x, len(x.ints(1)) == 1, "one axis")
-    shapes.axis_of(x.ints(1)[0], x.shape())
+    shapes.axis_of(x.ints(1, 0)[0], x.shape())
     return _of(x, x.shape())
