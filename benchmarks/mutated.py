@@ -3,11 +3,12 @@
     python benchmarks/mutated.py --count 2000 [--only parameters] [--adopt] [MODEL ...]
 
 Each MODEL is a folder that `algoshelf train` wrote; without any, four small ones are trained.
-Graphs, parameters, metadata and archives are changed by mutations that know their formats, always
-the same ones for a --seed. One process opens one after the other and has each answer its own
-example, as a worker does; what ends it, or takes more than a second of processor or 500 MiB, is
-told by name, as is what is refused only after more than 100 MiB. ``--only`` changes one kind of
-file alone; with ``--adopt`` graph and parameters are adopted, as those of someone else.
+Graphs, parameters, metadata, archives and files of ONNX are changed by mutations that know their
+formats, always the same ones for a --seed. One process opens one after the other and has each
+answer its own example, as a worker does, a file of ONNX by ONNX Runtime and all else by mxnet; what
+ends it, or takes more than a second of processor or 500 MiB beyond a file of ONNX's size, is told by
+name, as is what is refused only after more than 100 MiB. ``--only`` changes one kind of file alone;
+with ``--adopt`` graph and parameters are adopted, as those of someone else.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
 METADATA, SYMBOL, PARAMETERS = "algorithm.json", "model-symbol.json", "model-0000.params"
+ONNX = "model.onnx"
 NAMES = (METADATA, SYMBOL, PARAMETERS)
 Files = Dict[str, bytes]
 MAX_SECONDS, MAX_MIB, MAX_REFUSED_MIB = 1.0, 500.0, 100.0
@@ -303,6 +305,222 @@ def _add(members: tarfile.TarFile, name: str, content: bytes) -> None:
     members.addfile(info, io.BytesIO(content))
 
 
+SIZES = [-(2**63), -1, 0, 1, 2, 3, 7, 1000, 2**20, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1]
+STRANGE = ["", "x", "data", "output", "\0", "é", "x" * 5000, "../../etc/passwd", "ai.onnx.ml"]
+# Operators that an export does not hold, or that make much of little.
+GREEDY = [
+    *("Loop", "If", "Scan", "ConstantOfShape", "RandomUniform", "NonZero", "OneHot", "EyeLike"),
+    *("Expand", "Tile", "Range", "Pad", "Resize", "Mod", "Div", "Einsum", "Constant", "Optional"),
+]
+
+
+def onnx_file(rng: random.Random, files: Files) -> str:
+    """Change the file of ONNX; what was done."""
+    import onnx
+
+    kind = rng.choice([*ONNX_KINDS, "cut", "byte", "byte", "more", "many"])
+    content = bytearray(files[ONNX])
+    if kind == "cut":
+        del content[rng.randrange(len(content)) :]
+    elif kind == "byte":
+        for _ in range(rng.choice([1, 1, 5])):
+            # Of the weights, which most of it is, any byte is sound: rather near its ends.
+            place = rng.choice(
+                [rng.randrange(len(content)), rng.randrange(min(3000, len(content)))]
+            )
+            content[place] ^= 1 << rng.randrange(8)
+    elif kind == "more":
+        content += rng.choice(
+            [b"\0", b"\x3a\x00", b"\x08\x01", b"\x0b\x0c", bytes(content), b"\xff" * 99]
+        )
+    elif kind == "many":
+        content += rng.choice([b"\x72\x00", b"\x3a\x02\x0a\x00", b"\x42\x00"]) * 1_000_000
+    else:
+        model = onnx.load_from_string(bytes(content))
+        ONNX_KINDS[kind](rng, model)
+        content = bytearray(model.SerializeToString())
+    files[ONNX] = bytes(content)
+    return f"onnx: {kind}"
+
+
+def _constants(model: Any) -> list[Any]:
+    """The initializers that say sizes, axes and places."""
+    return [each for each in model.graph.initializer if each.data_type == 7]
+
+
+def _sizes(rng: random.Random, model: Any) -> None:
+    for tensor in rng.sample(_constants(model), min(len(_constants(model)), 2)):
+        count = len(tensor.raw_data) // 8
+        values = list(struct.unpack(f"<{count}q", tensor.raw_data))
+        if values:
+            values[rng.randrange(count)] = rng.choice(SIZES)
+        tensor.raw_data = struct.pack(f"<{count}q", *values)
+
+
+def _tensor(rng: random.Random, model: Any) -> None:
+    tensor = rng.choice(model.graph.initializer)
+    rng.choice(
+        [
+            lambda: tensor.dims.append(rng.choice(SIZES)),
+            lambda: tensor.dims.pop() if tensor.dims else None,
+            lambda: tensor.dims.__setitem__(0, rng.choice(SIZES)) if tensor.dims else None,
+            lambda: setattr(tensor, "data_type", rng.randrange(0, 24)),
+            lambda: setattr(tensor, "raw_data", tensor.raw_data[:-1]),
+            lambda: setattr(tensor, "raw_data", b""),
+            lambda: setattr(tensor, "name", rng.choice(STRANGE)),
+            lambda: model.graph.initializer.append(tensor),
+            lambda: tensor.dims.extend([1] * 300),
+        ]
+    )()
+
+
+def _outside(rng: random.Random, model: Any) -> None:
+    tensor = rng.choice(model.graph.initializer)
+    tensor.data_location = 1
+    for key, value in (("location", "/etc/passwd"), ("length", str(2**40)), ("offset", "-1")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    if rng.random() < 0.5:
+        tensor.ClearField("raw_data")
+
+
+def _operator(rng: random.Random, model: Any) -> None:
+    node = rng.choice(model.graph.node)
+    rng.choice(
+        [
+            lambda: setattr(node, "op_type", rng.choice(GREEDY)),
+            lambda: setattr(node, "op_type", rng.choice(model.graph.node).op_type),
+            lambda: setattr(node, "domain", rng.choice(["com.microsoft", "x", "ai.onnx.ml"])),
+        ]
+    )()
+
+
+def _attribute(rng: random.Random, model: Any) -> None:
+    import onnx
+
+    with_some = [node for node in model.graph.node if node.attribute]
+    if not with_some:
+        return
+    node = rng.choice(with_some)
+    attribute = rng.choice(node.attribute)
+    number = rng.choice([size for size in SIZES if abs(size) < 2**62])
+    rng.choice(
+        [
+            lambda: setattr(attribute, "i", number),
+            lambda: attribute.ints.append(number),
+            lambda: attribute.ints.__setitem__(0, number) if attribute.ints else None,
+            lambda: attribute.ints.extend([1] * 1000),
+            lambda: setattr(attribute, "f", rng.choice([float("nan"), 1e38, -1.0, 0.0])),
+            lambda: setattr(attribute, "s", b"\xff\xfe"),
+            lambda: setattr(attribute, "type", rng.randrange(0, 15)),
+            lambda: setattr(attribute, "name", rng.choice(["axis", "group", "alpha", "", "mode"])),
+            lambda: node.attribute.append(attribute),
+            lambda: node.attribute.append(onnx.helper.make_attribute("g", model.graph)),
+            lambda: node.attribute.remove(attribute),
+        ]
+    )()
+
+
+def _wires(rng: random.Random, model: Any) -> None:
+    nodes = model.graph.node
+    node, index = rng.choice(nodes), rng.randrange(len(nodes))
+    names = [name for each in nodes for name in (*each.input, *each.output)]
+    rng.choice(
+        [
+            lambda: node.input.__setitem__(0, rng.choice(names)),
+            lambda: node.input.append(rng.choice(names)),
+            lambda: node.input.pop(),
+            lambda: node.input.extend([rng.choice(names)] * 5000),
+            lambda: node.output.__setitem__(0, rng.choice([*names, *STRANGE])),
+            lambda: node.output.append("more"),
+            lambda: nodes.append(node),
+            lambda: nodes.pop(index),
+            lambda: nodes.insert(0, nodes[-1]),
+            lambda: nodes.extend([node] * 20_000),
+        ]
+    )()
+
+
+def _chain(rng: random.Random, model: Any) -> None:
+    """Thousands of nodes, each sound, or a constant blown up step by step."""
+    import onnx
+
+    make, last = onnx.helper.make_node, model.graph.node[-1]
+    count, name = rng.choice([(8_000, "Abs"), (15, "Concat"), (200, "Concat")]), last.input[0]
+    added = []
+    for number in range(count[0]):
+        inputs = [name] if count[1] == "Abs" else [name] * 4
+        attributes = {} if count[1] == "Abs" else {"axis": 0}
+        added.append(
+            make(count[1], inputs, [f"chain{number}"], name=f"chain{number}", **attributes)
+        )
+        name = f"chain{number}"
+    last.input[0] = name
+    del model.graph.node[-1]
+    model.graph.node.extend([*added, last])
+
+
+def _blown_up(rng: random.Random, model: Any) -> None:
+    """A constant that its operator makes large, and nobody needs."""
+    import onnx
+
+    many = rng.choice([10**6, 10**8, 10**9, 2**31, 2**40])
+    shape = onnx.helper.make_tensor("much", 7, [1], struct.pack("<q", many), raw=True)
+    one = onnx.helper.make_tensor("one", 1, [1], struct.pack("<f", 1), raw=True)
+    model.graph.initializer.extend([shape, one])
+    op = rng.choice(["Expand", "Tile", "ConstantOfShape"])
+    inputs = ["much"] if op == "ConstantOfShape" else ["one", "much"]
+    nodes = [*model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.append(onnx.helper.make_node(op, inputs, ["large"], name="large"))
+    model.graph.node.append(
+        onnx.helper.make_node("ReduceMax", ["large"], ["small"], name="small", axes=[0])
+    )
+    model.graph.node.extend(nodes)
+
+
+def _frame(rng: random.Random, model: Any) -> None:
+    import onnx
+
+    graph_ = model.graph
+    opset = onnx.helper.make_opsetid
+    tensor = graph_.initializer[0] if graph_.initializer else onnx.TensorProto()
+    rng.choice(
+        [
+            lambda: setattr(model, "ir_version", rng.choice([0, 3, 7, 8, 9, 99, -1])),
+            lambda: setattr(model.opset_import[0], "version", rng.choice([0, 1, 12, 17, 99, -1])),
+            lambda: model.opset_import.append(opset("com.microsoft", 1)),
+            lambda: model.functions.add(),
+            lambda: model.training_info.add(),
+            lambda: graph_.sparse_initializer.add(),
+            lambda: graph_.input.append(graph_.input[0]),
+            lambda: graph_.output.append(graph_.output[0]),
+            lambda: setattr(graph_.input[0], "name", rng.choice(STRANGE)),
+            lambda: setattr(graph_.output[0], "name", rng.choice(STRANGE)),
+            lambda: setattr(graph_.input[0].type.tensor_type, "elem_type", rng.randrange(24)),
+            lambda: graph_.input[0].type.tensor_type.shape.dim.add(),
+            lambda: graph_.input.append(onnx.ValueInfoProto(name=tensor.name)),
+            lambda: graph_.value_info.append(graph_.output[0]),
+            lambda: setattr(model.metadata_props[0], "value", rng.choice(STRANGE)),
+            lambda: setattr(model.metadata_props[0], "value", "[" * 5_000_000),
+            lambda: setattr(model.metadata_props[0], "value", "[" + "[]," * 3_000_000 + "[]]"),
+            lambda: model.metadata_props.append(model.metadata_props[0]),
+            lambda: setattr(model, "doc_string", "x" * 10_000_000),
+        ]
+    )()
+
+
+ONNX_KINDS: dict[str, Callable[[random.Random, Any], None]] = {
+    "sizes": _sizes,
+    "tensor": _tensor,
+    "outside": _outside,
+    "operator": _operator,
+    "attribute": _attribute,
+    "wires": _wires,
+    "chain": _chain,
+    "blown up": _blown_up,
+    "frame": _frame,
+}
 MUTATIONS: list[Callable[[random.Random, Files], str]] = [graph, graph, parameters, metadata]
 KINDS = {each.__name__: [each] for each in (graph, parameters, metadata)}
 
@@ -310,16 +528,25 @@ KINDS = {each.__name__: [each] for each in (graph, parameters, metadata)}
 def mutated(rng: random.Random, base: Path, target: Path, only: str = "") -> str:
     """A changed copy of ``base`` at ``target``, a folder or an archive; what was done."""
     files = {name: (base / name).read_bytes() for name in NAMES}
+    if (base / ONNX).is_file() and (only == "onnx" or (not only and rng.random() < 0.2)):
+        files[ONNX] = (base / ONNX).read_bytes()
+        done = onnx_file(rng, files)
+        _write(files, target)
+        return done
     document = json.loads(files[METADATA])
     document["sha256"] = {}  # whoever changes a file can change its digest
     files[METADATA] = json.dumps(document).encode()
     if not only and rng.random() < 0.15:
         return archive(rng, files, target)
     done = rng.choice(KINDS.get(only, MUTATIONS))(rng, files)
+    _write(files, target)
+    return done
+
+
+def _write(files: Files, target: Path) -> None:
     target.mkdir()
     for name, content in files.items():
         (target / name).write_bytes(content)
-    return done
 
 
 def open_all(adopts: bool) -> None:
@@ -337,7 +564,8 @@ def open_all(adopts: bool) -> None:
 
     def answer(folder: Path) -> None:
         _, algorithm = opened(folder)
-        Handlers.load(algorithm, folder).example_response(
+        engine = "onnx" if (folder / ONNX).is_file() else "mxnet"
+        Handlers.load(algorithm, folder, engine=engine).example_response(
             preferred_type(algorithm.response_media_types())
         )
 
@@ -429,10 +657,11 @@ def run(
             for number in range(count):
                 base, target = rng.choice(bases), Path(scratch, f"{number}")
                 done = mutated(rng, base, target, only)
+                size = sum(path.stat().st_size for path in target.glob(ONNX)) / 2**20
                 ended, seconds, mib = opener(target)
                 kinds[f"{done.split(':')[0]}: {ended.split(':')[0]}"] += 1
                 refused = ended.startswith("refused:")
-                most = MAX_REFUSED_MIB if refused else MAX_MIB
+                most = size + (MAX_REFUSED_MIB if refused else MAX_MIB)
                 if not (
                     (refused or ended == "answered") and seconds <= MAX_SECONDS and mib <= most
                 ):
@@ -464,6 +693,7 @@ def trained(folder: Path, adopts: bool) -> list[Path]:
     for name, options in orders.items():
         command = [str(Path(sys.executable).parent / "algoshelf"), "train", name, *options]
         subprocess.run([*command, "--output", str(folder / name)], check=True)
+        subprocess.run([command[0], "export", str(folder / name)], check=True)
     return [folder / name for name in orders]
 
 
@@ -471,7 +701,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=list(KINDS), default="")
+    parser.add_argument("--only", choices=[*KINDS, "onnx"], default="")
     parser.add_argument("--adopt", action="store_true")
     parser.add_argument("--keep", metavar="NAME", help="under which to keep it in results/")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

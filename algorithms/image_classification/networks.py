@@ -52,6 +52,7 @@ _GLUON_NAMES = """
 # Ours, of GluonCV's blocks for 32 pixels: blocks and channels of each stage. Fewer layers of more
 # channels than cifar_resnet20_v1, at the same cost a step on a processor.
 _OURS = {"cifar_resnet12_v1_wide": ([1, 2, 2], [16, 16, 48, 112])}
+_OF_GROUPS = {"resnet50_v1b_gn": [3, 4, 6, 3], "resnet101_v1b_gn": [3, 4, 23, 3]}
 GLUON = "gluon:"
 NETWORKS = (*_OURS, *_NAMES.split(), *(GLUON + name for name in _GLUON_NAMES.split()))
 # RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
@@ -91,7 +92,35 @@ def build(name: str, classes: int) -> HybridBlock:
         blocks, channels = _OURS[name]
         block = cifarresnet.CIFARBasicBlockV1
         return cifarresnet.CIFARResNetV1(block, blocks, channels, classes=classes)
+    if name in _OF_GROUPS:
+        return _of_groups(_OF_GROUPS[name], classes)
     return get_model(name, classes=classes, pretrained=False)
+
+
+def _of_groups(blocks: Sequence[int], classes: int) -> HybridBlock:
+    """GluonCV's ResNet with group normalization, whose layer cannot be written as a graph."""
+    from gluoncv.model_zoo import resnetv1b
+    from gluoncv.nn import GroupNorm
+
+    class Groups(GroupNorm):  # type: ignore[misc]
+        """The same by operators that need not know a shape beforehand."""
+
+        def hybrid_forward(self, operators: Any, x: Any, gamma: Any, beta: Any) -> Any:
+            groups = operators.reshape(x, (0, self.ngroups, -1))
+            ones, zeros = operators.ones((self.ngroups,)), operators.zeros((self.ngroups,))
+            even = operators.InstanceNorm(groups, ones, zeros, eps=self._kwargs["eps"])
+            scaled = operators.broadcast_mul(
+                operators.reshape_like(even, x), operators.reshape(gamma, (1, -1, 1, 1))
+            )
+            return operators.broadcast_add(scaled, operators.reshape(beta, (1, -1, 1, 1)))
+
+    return resnetv1b.ResNetV1b(
+        resnetv1b.BottleneckV1b,
+        blocks,
+        classes=classes,
+        name_prefix="resnetv1b_",
+        norm_layer=Groups,
+    )
 
 
 def output_layer(name: str, classes: int) -> frozenset[str]:

@@ -29,6 +29,7 @@ from ..artifact.model import Model
 from ..runtime.deprecated import OF_ALGORITHMS, Renamed
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
+from ..runtime.types import Array
 from .channels import Channel
 from .hyperparameters import Hyperparameters
 
@@ -201,6 +202,15 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
+
+    def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
+        """Batches (B, …) of the network's input, ``count`` training examples of ``path`` in all,
+        on which ``algoshelf export --quantize`` finds the range of each activation.
+        """
+        raise InputError(
+            f"{self.name} cannot be quantized: it does not define calibration(), by which its "
+            "training examples become the network's input"
+        )
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         """``count`` examples of ``path`` with their answers, drawn in ``width`` columns of text."""

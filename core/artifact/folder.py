@@ -22,7 +22,7 @@ from ..runtime.graph import Fit, Graph
 from ..runtime.params import Parameters
 from ..runtime.staging import digest_of, sync
 from ..runtime.types import Array, Context, HybridBlock
-from . import engines
+from . import engines, onnx_file
 from .metadata import (
     LAYOUT_VERSION,
     MAX_FAULTS,
@@ -32,12 +32,10 @@ from .metadata import (
     PARAMETERS,
     SYMBOL,
     Metadata,
+    excess_of,
 )
 from .model import Model
 from .network import GluonNetwork, OnnxNetwork
-
-# Reading them takes up to 60 bytes each.
-MAX_VALUES, MAX_CONTAINERS = 5_000_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -124,12 +122,11 @@ class Artifact:
     def _load_onnx(self, faults: Faults) -> Model:
         fit = self._examined(faults, numbers=False).fit
         path = self.folder / ONNX
+        content = onnx_file.read(path, self.metadata.input, fit).content
         try:
-            network = OnnxNetwork.load(path.read_bytes(), self.metadata, fit, self._learned)
+            network = OnnxNetwork.load(content, self.metadata, fit, self._learned)
         except ArtifactError as error:
             raise _unloadable(path, *error.faults) from error
-        except OSError as error:
-            raise _unloadable(path, error.strerror or str(error)) from None
         return Model(network, self.metadata, fit)
 
     def _learned(self) -> dict[str, Array]:
@@ -220,13 +217,9 @@ def _document(path: Path) -> bytes:
     content = _limited(path, MAX_METADATA_BYTES)
     if len(content) > MAX_METADATA_BYTES:
         raise ArtifactError(f"{path}: larger than {MAX_METADATA_BYTES:,} bytes")
-    values = content.count(b",")
-    containers = content.count(b"[") + content.count(b"{")
-    if values > MAX_VALUES or containers > MAX_CONTAINERS:
-        raise ArtifactError(
-            f"{path}: holds {values:,} values in {containers:,} lists and objects, more than "
-            f"{MAX_VALUES:,} in {MAX_CONTAINERS:,}"
-        )
+    excess = excess_of(content)
+    if excess:
+        raise ArtifactError(f"{path}: {excess}")
     return content
 
 

@@ -22,6 +22,8 @@ LAYOUT_VERSION = 1
 MAX_FAULTS = 10
 RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length
 MAX_METADATA_BYTES = 64 * 2**20  # a vocabulary may be long
+# Reading them takes up to 60 bytes each.
+MAX_VALUES, MAX_CONTAINERS = 5_000_000, 100_000
 
 
 class Example(BaseModel):
@@ -133,6 +135,18 @@ class Metadata(BaseModel):
     def classes(self) -> Tuple[str, ...]:
         """The names of the classes, in the order of the network's outputs; empty without any."""
         return tuple(self.encoding.get("classes", ()))
+
+
+def excess_of(content: bytes) -> str:
+    """Why reading a document would take much memory, or an empty string."""
+    values = content.count(b",")
+    containers = content.count(b"[") + content.count(b"{")
+    if values <= MAX_VALUES and containers <= MAX_CONTAINERS:
+        return ""
+    return (
+        f"holds {values:,} values in {containers:,} lists and objects, more than {MAX_VALUES:,} in "
+        f"{MAX_CONTAINERS:,}"
+    )
 
 
 # What moves the cursor, ends a line or turns the direction of writing, and half characters.

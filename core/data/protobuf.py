@@ -20,12 +20,12 @@ from ..runtime import bounds
 from ..runtime.errors import InputError, MalformedPayloadError
 from ..runtime.types import Array
 from .recordio import frame, read_bodies
+from .wire import BYTES, SOME, WireError, fields, varint
 
 VALUES = "values"  # what the one feature of a table is called
 MAX_COLUMNS = 2**24
 MAX_DIMENSIONS = 32
 INT_BYTES = 40  # of a Python int, with its place in a list
-SOME = 1024  # steps after which the clock is looked at
 BLOCK_BYTES = 16 * 2**20
 # Fields of the messages. Record: features, label. An entry of a map: key, value.
 _FEATURES, _LABEL = 1, 2
@@ -34,12 +34,6 @@ _KEY, _VALUE = 1, 2
 _TENSORS = {2: "<f4", 3: "<f8", 7: "int32"}
 _FLOAT32 = 2
 _TENSOR_VALUES, _TENSOR_KEYS, _TENSOR_SHAPE = 1, 2, 3
-# Wire types.
-_VARINT, _BITS64, _BYTES, _BITS32 = 0, 1, 2, 5
-
-
-class _WireError(ValueError):
-    """What is wrong with one message."""
 
 
 def read_blocks(
@@ -60,7 +54,7 @@ def read_blocks(
             bounds.check_time()
         try:
             row = _row(body, columns)
-        except _WireError as fault:
+        except WireError as fault:
             raise error(f"{source}record {number}: {fault}") from None
         columns = len(row)
         rows.append(row)
@@ -99,9 +93,9 @@ def encode_rows(rows: Array) -> bytes:
 
 def _row(body: bytes, columns: int | None) -> Array:
     features: dict[str, bytes] = {}
-    for number, value in _fields(body):
+    for number, _, value in fields(body):
         if number == _FEATURES:
-            entry = dict(_fields(_message(value)))
+            entry = {key: inner for key, _, inner in fields(_message(value))}
             name = _message(entry.get(_KEY, b"")).decode("utf-8", "replace")
             features[name] = _message(entry.get(_VALUE, b""))
     chosen = features.get(VALUES)
@@ -109,26 +103,26 @@ def _row(body: bytes, columns: int | None) -> Array:
         (chosen,) = features.values()
     if chosen is None:
         named = ", ".join(sorted(features)[:10]) or "none"
-        raise _WireError(f"expected one feature, or one named {VALUES!r}; there is {named}")
+        raise WireError(f"expected one feature, or one named {VALUES!r}; there is {named}")
     row = _tensor(chosen, columns)
     if columns is not None and len(row) != columns:
-        raise _WireError(f"has {len(row)} numbers, expected {columns} as in record 1")
+        raise WireError(f"has {len(row)} numbers, expected {columns} as in record 1")
     finite = np.isfinite(row)
     if row.dtype == np.float64:
         finite &= np.abs(row) < FLOAT32_LIMIT
     if not finite.all():
-        raise _WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not finite in float32")
+        raise WireError(f"number {np.flatnonzero(~finite)[0] + 1} is not finite in float32")
     return row
 
 
 def _tensor(value: bytes, columns: int | None) -> Array:
     """The numbers (D,) in a message Value: float32, or float64 for what is not float32."""
-    tensors = [(number, inner) for number, inner in _fields(value) if number in _TENSORS]
+    tensors = [(number, inner) for number, _, inner in fields(value) if number in _TENSORS]
     if not tensors:
-        raise _WireError("its feature is not a tensor of numbers")
+        raise WireError("its feature is not a tensor of numbers")
     kind, message = tensors[-1]  # of one-of, the last counts
     parts: dict[int, list[bytes | int]] = {}
-    for number, inner in _fields(_message(message)):
+    for number, _, inner in fields(_message(message)):
         parts.setdefault(number, []).append(inner)
     values = _numbers(parts.get(_TENSOR_VALUES, []), _TENSORS[kind])
     keys = _numbers(parts.get(_TENSOR_KEYS, []), "uint64")
@@ -136,21 +130,21 @@ def _tensor(value: bytes, columns: int | None) -> Array:
     if not len(keys) and len(values):
         length = len(values)
     elif len(shape) > MAX_DIMENSIONS:
-        raise _WireError(f"has {len(shape):,} dimensions, expected {MAX_DIMENSIONS} at most")
+        raise WireError(f"has {len(shape):,} dimensions, expected {MAX_DIMENSIONS} at most")
     elif len(shape):
         length = int(np.prod(shape.astype(object)))
     else:
         length = columns or (int(keys.max()) + 1 if len(keys) else 0)
     if not 0 < length <= MAX_COLUMNS:
-        raise _WireError(f"has {length:,} numbers, expected 1 to {MAX_COLUMNS:,}")
+        raise WireError(f"has {length:,} numbers, expected 1 to {MAX_COLUMNS:,}")
     # A few bytes can promise millions of zeros. Twice: rows of their own, and joined.
     bounds.charge(2 * np.dtype(np.float32).itemsize * length)
     if not len(keys):
         return values if len(values) else np.zeros(length, np.float32)
     if len(keys) != len(values):
-        raise _WireError(f"has {len(keys)} keys for {len(values)} values")
+        raise WireError(f"has {len(keys)} keys for {len(values)} values")
     if keys.max() >= length:
-        raise _WireError(f"has the key {keys.max()} in {length} numbers")
+        raise WireError(f"has the key {keys.max()} in {length} numbers")
     row = np.zeros(length, values.dtype)
     row[keys.astype(np.int64)] = values
     return row
@@ -161,7 +155,7 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
     if dtype.startswith("<"):
         joined = b"".join(_message(part) for part in parts)
         if len(joined) % np.dtype(dtype).itemsize:
-            raise _WireError("a list of numbers is cut short")
+            raise WireError("a list of numbers is cut short")
         return np.frombuffer(joined, dtype).astype(np.dtype(dtype).newbyteorder("="))
     numbers: list[int] = []
     for part in parts:
@@ -171,7 +165,7 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
         bounds.charge(INT_BYTES * len(part))
         position = 0
         while position < len(part):
-            number, position = _varint(part, position)
+            number, position = varint(part, position)
             numbers.append(number)
             if len(numbers) % SOME == 0:
                 bounds.check_time()
@@ -179,48 +173,9 @@ def _numbers(parts: list[bytes | int], dtype: str) -> Array:
     return unsigned if dtype == "uint64" else unsigned.astype(np.uint32).view(np.int32).astype("f8")
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Number and content of each field: an int for a varint, bytes for everything else."""
-    position = read = 0
-    while position < len(message):
-        read += 1
-        if read % SOME == 0:
-            bounds.check_time()
-        tag, position = _varint(message, position)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, position = _varint(message, position)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            length, position = _varint(message, position)
-        elif kind in (_BITS32, _BITS64):
-            length = 4 if kind == _BITS32 else 8
-        else:
-            raise _WireError("is not a protocol buffers message")
-        if length > len(message) - position:
-            raise _WireError("the message is cut short")
-        yield number, message[position : position + length]
-        position += length
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """The number at ``position``, 7 bits a byte, and where it ends."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise _WireError("the message is cut short")
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number & 0xFFFFFFFFFFFFFFFF, position
-    raise _WireError("a number is longer than 64 bits")
-
-
 def _message(value: bytes | int) -> bytes:
     if isinstance(value, int):
-        raise _WireError("a field is a number where a message is expected")
+        raise WireError("a field is a number where a message is expected")
     return value
 
 
@@ -230,7 +185,7 @@ def _dense(values: Array) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return struct.pack("B", number << 3 | _BYTES) + _as_varint(len(content)) + content
+    return struct.pack("B", number << 3 | BYTES) + _as_varint(len(content)) + content
 
 
 def _as_varint(number: int) -> bytes:

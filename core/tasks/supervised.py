@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=TrainingHyperparameters)
 
+CALIBRATION_BATCH = 32
 # What training measures of the machine, whatever is learned.
 MEASURED = {
     "train:throughput": "Training examples processed per second, validation not counted.",
@@ -348,6 +349,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
         return self.score(outputs(model.network, data), data)
+
+    def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, TRAIN, options, model.metadata.encoding)  # type: ignore[arg-type]
+        chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
+        for start in range(0, len(chosen), CALIBRATION_BATCH):
+            yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:

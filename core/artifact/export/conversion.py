@@ -18,13 +18,10 @@ from ...runtime.ort import library
 from ...runtime.shapes import Shape
 from ...runtime.types import Array
 from ..metadata import RAGGED_LENGTH, InputSignature
+from ..onnx_file import IR_VERSION, MAX_BYTES, OPSET, OUTPUT
 from .builder import Axis, Builder, Call, Dims, Unsupported
 from .operators import CONVERTERS
 
-# What onnxruntime reads from 1.12 on, and other readers too.
-OPSET, IR_VERSION = 13, 8
-MAX_BYTES = 2**31 - 1  # of a message of protobuf's
-OUTPUT = "output"
 BATCH, LENGTH = "batch", "length"
 # Batches and lengths of which no usual size of a network is a multiple.
 OTHER_BATCH, OTHER_LENGTH = 3, RAGGED_LENGTH + 15

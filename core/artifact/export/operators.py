@@ -650,9 +650,10 @@ def repeat(x: Call) -> str:
     if axis == 0:
         sizes = x("Slice", x("Shape", x.ins[0]), x.ints(1), x.ints(rank))
         return x("Reshape", many, x("Concat", x.ints(-1), sizes, axis=0))
-    before = x("Slice", x("Shape", x.ins[0]), x.ints(0), x.ints(axis))
-    after = x("Slice", x("Shape", x.ins[0]), x.ints(axis + 1), x.ints(rank))
-    return x("Reshape", many, x("Concat", before, x.ints(-1), after, axis=0))
+    parts = [x("Slice", x("Shape", x.ins[0]), x.ints(0), x.ints(axis)), x.ints(-1)]
+    if axis < rank - 1:
+        parts.append(x("Slice", x("Shape", x.ins[0]), x.ints(axis + 1), x.ints(rank)))
+    return x("Reshape", many, x("Concat", *parts, axis=0))
 
 
 @converts("broadcast_axis", "broadcast_to")

@@ -507,3 +507,25 @@ def test_a_strip_is_cropped_before_it_is_scaled() -> None:
     found = pictures.fitted(strip, 32)
     assert found.shape == (3, 32, 32)
     assert (found.reshape(3, -1) == np.array([[255], [128], [0]])).all()
+
+
+def test_group_normalization_is_gluoncvs() -> None:
+    """GluonCV's layer asks for shapes, so no graph could be written of its network."""
+    from gluoncv.nn import GroupNorm
+
+    net = networks.build("resnet50_v1b_gn", 3)
+    layer = net.bn1
+    layer.initialize(mx.init.Uniform(1))
+    for name, values in layer.collect_params().items():
+        values.shape = (64,)
+        assert name.endswith(("gamma", "beta"))
+    x = mx.nd.array(np.random.default_rng(0).normal(3, 2, (2, 64, 5, 4)).astype(np.float32))
+    rng = np.random.default_rng(1)
+    layer.gamma.set_data(mx.nd.array(rng.normal(size=64)))
+    layer.beta.set_data(mx.nd.array(rng.normal(size=64)))
+    expected = GroupNorm.hybrid_forward(
+        layer, mx.nd, x, layer.gamma.data(), layer.beta.data()
+    ).asnumpy()
+    np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+    layer.hybridize()
+    np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-5, atol=1e-5)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from algoshelf.core import Artifact, Example, InputSignature, Metadata, mx
 from algoshelf.core.artifact import export, folder
-from algoshelf.core.artifact.export import parity
+from algoshelf.core.artifact.export import parity, quantization
 from algoshelf.core.artifact.export.operators import CONVERTERS
 from algoshelf.core.artifact.target import staged
 from algoshelf.core.runtime.errors import ExportError
 
-from tests.conftest import InProcess
+from tests.conftest import SAMPLE, InProcess
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -239,3 +239,77 @@ def test_differences_are_relative_to_each_answer() -> None:
     assert parity.difference(broken, row) == float("inf")
     assert parity.difference(row, broken) == float("inf")
     assert parity.difference(broken, broken) == 0
+
+
+SAMPLE_CHANNELS = ("--train", SAMPLE, "--test", SAMPLE)
+
+
+def test_int8_is_smaller_and_told_beside_what_it_costs(copy: Path, in_process: InProcess) -> None:
+    assert in_process("export", copy).code == 0
+    before = (copy / "model.onnx").stat().st_size
+    told = in_process("export", copy, "--quantize", "int8", *SAMPLE_CHANNELS, "--json")
+    assert told.code == 0, told.stderr
+    cost = told.json["quantized"]
+    assert cost["loss"]["metric"] == "accuracy"
+    assert cost["loss"]["unit"] == "points"
+    assert cost["loss"]["value"] <= 0.5
+    assert cost["before"]["bytes"] == before
+    assert cost["after"]["bytes"] == told.json["bytes"] < before / 3
+    assert min(cost[when]["milliseconds"] for when in ("before", "after")) > 0
+
+    # It answers by that file, and the figures are those of an evaluation.
+    test = in_process("evaluate", copy, "--test", SAMPLE, "--engine", "onnx", "--json")
+    assert test.json["metrics"] == cost["after"]["metrics"]
+    properties = {each.key: each.value for each in onnx.load(copy / "model.onnx").metadata_props}
+    assert properties["algoshelf.quantization"] == "int8"
+    first = (copy / "model.onnx").read_bytes()
+    assert in_process("export", copy, "--quantize", "int8", *SAMPLE_CHANNELS).code == 0
+    assert (copy / "model.onnx").read_bytes() == first
+
+
+def test_int8_that_costs_more_than_allowed_is_not_written(
+    copy: Path, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantization, "loss_of", lambda *_, maximize: (0.75, "points"))
+    target = copy / "model.onnx"
+    target.write_bytes(b"as it was")
+    told = in_process("export", copy, "--quantize", "int8", *SAMPLE_CHANNELS)
+    assert told.code == 1
+    assert "int8 would cost 0.75 points of accuracy on the test channel" in told.stderr
+    assert "more than --max-loss 0.5; no file was written" in told.stderr
+    assert target.read_bytes() == b"as it was"
+    allowed = in_process("export", copy, "--quantize", "int8", *SAMPLE_CHANNELS, "--max-loss", 1)
+    assert allowed.code == 0, allowed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (("--quantize", "int8"), "--quantize int8: give --train PATH"),
+        (("--quantize", "int8", "--train", SAMPLE, "--test", "none"), "(--test)"),
+        (("--train", SAMPLE), "--train: is for --quantize int8 alone"),
+    ],
+)
+def test_int8_needs_both_channels(
+    options: tuple[Any, ...], fault: str, copy: Path, in_process: InProcess
+) -> None:
+    told = in_process("export", copy, *options)
+    assert told.code == 2
+    assert fault in told.stderr
+
+
+def test_what_cannot_be_calibrated_is_not_quantized(
+    iris_model: Path, tmp_path: Path, in_process: InProcess
+) -> None:
+    options = ("--quantize", "int8", "--train", SAMPLE, "--test", SAMPLE)
+    told = in_process("export", iris_model, *options, "--output", tmp_path / "k.onnx")
+    assert told.code == 2
+    assert "kmeans cannot be quantized: it does not define calibration()" in told.stderr
+    assert not (tmp_path / "k.onnx").exists()
+
+
+def test_a_loss_is_counted_in_points_or_percent() -> None:
+    assert quantization.loss_of(0.95, 0.94, maximize=True) == (pytest.approx(1.0), "points")
+    assert quantization.loss_of(2.0, 2.1, maximize=False) == (pytest.approx(5.0), "percent")
+    assert quantization.loss_of(2.0, 1.9, maximize=False)[0] < 0
+    assert quantization.loss_of(0.0, 0.0, maximize=False) == (0.0, "percent")

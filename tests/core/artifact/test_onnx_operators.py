@@ -8,6 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 from algoshelf.core import InputSignature, mx
+from algoshelf.core.artifact import onnx_file
 from algoshelf.core.artifact.export.conversion import convert
 from algoshelf.core.artifact.export.operators import CONVERTERS
 from algoshelf.core.artifact.export.parity import difference
@@ -286,7 +287,12 @@ def test_it_is_computed_as_mxnet_does(name: str) -> None:
         for key, size in zip([*symbol.list_arguments(), *states], [*sizes, *of_states])
         if key != "data"
     }
-    file = convert(read(symbol), InputSignature(shape=shape), arrays, {})
+    signature = InputSignature(shape=shape)
+    graph = read(symbol)
+    file = convert(graph, signature, arrays, {})
+    known = {key: (values.shape, str(values.dtype)) for key, values in arrays.items()}
+    fit = graph.fit({"data": (signature.one, signature.dtype)}, known)
+    judged = onnx_file.checked(file.content, signature, fit)
     session = onnxruntime.InferenceSession(file.content, providers=["CPUExecutionProvider"])
     given = {key: mx.nd.array(values) for key, values in arrays.items()}
     for batch in (2, 1, 5):
@@ -300,6 +306,8 @@ def test_it_is_computed_as_mxnet_does(name: str) -> None:
         expected = bound.forward()[0].asnumpy()
         (found,) = session.run(None, {"data": x})
         assert difference(found, expected) < 1e-5, (found, expected)
+        if batch == 1:
+            assert judged.fit.outputs == [found.shape]
 
 
 def test_every_converter_is_tried() -> None:
