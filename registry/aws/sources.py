@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from ...core.artifact.folder import Artifact
 from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, PARAMETERS, SYMBOL
@@ -69,20 +69,21 @@ class FoundModel:
             return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
 
 
-def checked(account: Account, what: str) -> Source:
+def checked(account: Account, what: str, image: str = "") -> Source:
     """The model ``what`` without a ``uri``: it is there, and nothing was uploaded.
 
-    Its ``algorithm`` may be the name of its file or job instead. Raises as ``found`` does.
+    Its ``algorithm`` may be the name of its file or job instead. ``image`` as of ``found``, and
+    raises as that does.
     """
     if data.is_uri(what):
         _check_uri(account, what)
-        return Source(what.rsplit("/", 2)[-2], "")
+        return Source(what.rsplit("/", 2)[-2], "", image)
     if not _is_local(what):
         job = _job(account, what)
         _check_uri(account, job["ModelArtifacts"]["S3ModelArtifacts"])
-        return Source(what, "", role=job["RoleArn"])
+        return Source(what, "", image or _own_image(job), role=job["RoleArn"])
     with _artifact(Path(what)) as (folder, _):
-        return Source(opened(folder)[1].name, "")
+        return Source(opened(folder)[1].name, "", image)
 
 
 def found(account: Account, what: str, image: str = "", *, offline: bool = False) -> Source:
@@ -96,9 +97,7 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
         job = _job(account, what)
         role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
         algorithm = tags.of(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
-        trained_in = job["AlgorithmSpecification"].get("TrainingImage", "")
-        if not image and AWS_TRAINING_IMAGE not in trained_in:
-            image = trained_in
+        image = image or _own_image(job)
     if image and data.is_uri(uri):
         _check_uri(account, uri)
         return Source(algorithm, uri, image, role)
@@ -158,6 +157,12 @@ def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
                 "that answers with it"
             )
         yield Path(scratch), CODE in names
+
+
+def _own_image(job: Mapping[str, Any]) -> str:
+    """The image that a training job ran in; "" where that was AWS's."""
+    image = str(job["AlgorithmSpecification"].get("TrainingImage", ""))
+    return "" if AWS_TRAINING_IMAGE in image else image
 
 
 def _job(account: Account, name: str) -> dict[str, Any]:

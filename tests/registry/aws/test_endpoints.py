@@ -363,6 +363,15 @@ def test_a_dry_run_prints_the_requests_and_sends_none(run: Run, aws: Any, option
     assert left(aws) == []
 
 
+def test_graviton_takes_an_image_of_ones_own(run: Run, aws: Any) -> None:
+    """Dry, since moto has no such types."""
+    options = ("--instance", "ml.c7g.large", "--role", "sagemaker", "--dry-run")
+    planned = run("deploy", MODEL, *options, "--image", IMAGE)
+    assert planned.code == 0, planned.err
+    found = dict(_leaves(planned.json))
+    assert (found["InstanceType"], found["Image"]) == ("ml.c7g.large", IMAGE)
+
+
 def _leaves(document: Any) -> Iterator[tuple[str, Any]]:
     """The values of a JSON document by their keys; of several the first counts."""
     if isinstance(document, list):
@@ -388,6 +397,10 @@ REFUSED = {
     "no such archive": (("s3://models/two/model.tar.gz",), "nothing lies there"),
     "no archive": (("s3://models/one/model.zip",), ".tar.gz"),
     "an instance without code for it": ((MODEL, "--instance", "ml.p5.48xlarge"), "instead"),
+    "graviton in AWS's image": (
+        (MODEL, "--instance", "ml.c7g.large", "--image", ""),
+        "arm64, and AWS's MXNet image is made for x86_64 only: give --image",
+    ),
     "an instance that there is not": ((MODEL, "--instance", "ml.m5.tiny"), "ml.m5.large"),
     "beyond the quota": ((MODEL, "--count", "5"), "quota"),
     "a wrong name": ((MODEL, "--name", "-_-"), "--name"),
@@ -689,6 +702,17 @@ def _weights(aws: Any) -> dict[str, float]:
         variant["VariantName"]: variant["CurrentWeight"]
         for variant in aws.endpoints["demo"].production_variants
     }
+
+
+def test_aws_image_is_not_moved_onto_graviton(run: Run, aws: Any) -> None:
+    deployed(run)
+    [configuration] = aws.endpoint_configs.values()
+    configuration.production_variants[0]["InstanceType"] = "ml.c7g.large"
+    before = left(aws)
+    refused = run(*UPDATE, "--image", "")
+    assert refused.code == 2
+    assert "AWS's MXNet image is made for x86_64 only: give --image" in refused.err
+    assert left(aws) == before
 
 
 def test_update_moves_the_traffic_in_steps_and_tidies_up(
