@@ -131,7 +131,8 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """The body that holds the answers; raises NotAcceptableError."""
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
-        """The model in ``model_dir``, loaded on ``device``.
+        """The model in ``model_dir``, loaded on ``device``: a context of mxnet's, or the name of
+        an engine, ``mxnet``, ``onnx`` or ``auto``, which is the default.
 
         Raises ArtifactError where it is damaged, or made by another algorithm or version.
         """

@@ -21,18 +21,20 @@ from ..runtime.errors import ArtifactError, OutputError
 from ..runtime.graph import Fit, Graph
 from ..runtime.params import Parameters
 from ..runtime.staging import digest_of, sync
-from ..runtime.types import Context, HybridBlock
+from ..runtime.types import Array, Context, HybridBlock
+from . import engines
 from .metadata import (
     LAYOUT_VERSION,
     MAX_FAULTS,
     MAX_METADATA_BYTES,
     METADATA,
+    ONNX,
     PARAMETERS,
     SYMBOL,
     Metadata,
 )
 from .model import Model
-from .network import GluonNetwork
+from .network import GluonNetwork, OnnxNetwork
 
 # Reading them takes up to 60 bytes each.
 MAX_VALUES, MAX_CONTAINERS = 5_000_000, 100_000
@@ -94,13 +96,21 @@ class Artifact:
             raise ArtifactError(*(f"{folder / name}: missing" for name in missing))
         return cls(folder, metadata)
 
-    def load(self, device: Context | None = None, faults: Faults = lambda found: ()) -> Model:
-        """The network on ``device`` (the CPU by default), ready to predict.
+    def load(self, device: Context | str | None = None, faults: Faults = lambda found: ()) -> Model:
+        """The network, ready to predict: on ``device``, a context of mxnet's, or by one of ENGINES
+        on the processor, by default ``auto``.
 
-        Raises ArtifactError where the graph or the parameters are damaged, or ``faults`` finds any.
+        Raises ArtifactError where a file is damaged, or ``faults`` finds any, and as
+        ``engines.resolve`` does.
         """
+        if device is None or isinstance(device, str):
+            device = engines.resolve(device or engines.AUTO, self.folder)
+        if device == engines.ONNX:
+            return self._load_onnx(faults)
+        return self._load_gluon(mx.cpu() if device == engines.MXNET else device, faults)
+
+    def _load_gluon(self, device: Context, faults: Faults) -> Model:
         found = self._examined(faults, numbers=True)
-        device = device or mx.cpu()
         try:
             network = GluonNetwork.load(
                 found.graph.text(found.fit), self.metadata.input, found.parameters.arrays, device
@@ -110,6 +120,22 @@ class Artifact:
                 f"{self.folder}: the network does not load: {_last_line(error)}"
             ) from error
         return Model(network, self.metadata, found.fit)
+
+    def _load_onnx(self, faults: Faults) -> Model:
+        fit = self._examined(faults, numbers=False).fit
+        path = self.folder / ONNX
+        try:
+            network = OnnxNetwork.load(path.read_bytes(), self.metadata, fit, self._learned)
+        except ArtifactError as error:
+            raise _unloadable(path, *error.faults) from error
+        except OSError as error:
+            raise _unloadable(path, error.strerror or str(error)) from None
+        return Model(network, self.metadata, fit)
+
+    def _learned(self) -> dict[str, Array]:
+        """The arrays of the parameters' file, by the names that the network has for them."""
+        arrays = self.check(numbers=True).parameters.arrays
+        return {params.plain(name): values for name, values in arrays.items()}
 
     def check(self, faults: Faults = lambda found: (), *, numbers: bool = False) -> Examined:
         """What the files hold, without the parameters' ``numbers`` or with them; no mxnet needed.

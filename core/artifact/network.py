@@ -1,23 +1,24 @@
-"""What a model computes by: ``Network`` is all that is known of it, ``GluonNetwork`` the one way.
+"""What a model computes by: ``Network`` is all that is known of it, and there are two.
 
-Whatever else is to compute a model, such as ONNX Runtime, has its place beside ``GluonNetwork``.
+``GluonNetwork`` is mxnet's, ``OnnxNetwork`` that of ONNX Runtime, for which mxnet is not needed.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import warnings
-from typing import Any, Callable, Iterable, Protocol
+from typing import Any, Callable, Iterable, Iterator, Protocol
 
 import numpy as np
 
-from ..runtime import mx, params
+from ..runtime import mx, ort, params
 from ..runtime.devices import on_device
-from ..runtime.errors import NetworkError
+from ..runtime.errors import ArtifactError, MissingDependencyError, NetworkError
 from ..runtime.graph import Fit
 from ..runtime.types import Array, Context, HybridBlock
-from .metadata import InputSignature
+from .metadata import METADATA, InputSignature, Metadata
 from .sized import sized
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,14 @@ log = logging.getLogger(__name__)
 # A batch has so many examples, or as many as are so much input.
 EVALUATION_BATCH = 256
 EVALUATION_BYTES = 32 * 2**20
+# What ONNX Runtime calls the dtypes of an input.
+TENSORS = {
+    "float32": "tensor(float)",
+    "float16": "tensor(float16)",
+    "int32": "tensor(int32)",
+    "int64": "tensor(int64)",
+    "uint8": "tensor(uint8)",
+}
 
 
 class Network(Protocol):
@@ -109,6 +118,80 @@ class GluonNetwork:
 
         block = fused() if signature.is_ragged else sized(fused, example, fit)
         return GluonNetwork(block, self.device)
+
+
+class OnnxNetwork:
+    """A ``session`` of ONNX Runtime on the processor; ``learned`` reads what was learned.
+
+    Threads may share it.
+    """
+
+    def __init__(
+        self, session: Any, signature: InputSignature, learned: Callable[[], dict[str, Array]]
+    ) -> None:
+        self._session = session
+        self._signature = signature
+        self._learned = learned
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    @classmethod
+    def load(
+        cls, content: bytes, metadata: Metadata, fit: Fit, learned: Callable[[], dict[str, Array]]
+    ) -> OnnxNetwork:
+        """The network of a file that ``algoshelf export`` wrote of the artifact of ``metadata``,
+        of which ``fit`` is what its network makes of one example.
+
+        Raises ArtifactError, whose sentences begin after the file's name, where it is another one.
+        """
+        try:
+            session = ort.session(content)
+        except MissingDependencyError:
+            raise
+        except Exception as error:  # of kinds of its own
+            raise ArtifactError(f"onnxruntime does not take it: {ort.first_line(error)}") from error
+        wrong = [*_disagreements(session, metadata, fit)]
+        if wrong:
+            raise ArtifactError(*wrong)
+        return cls(session, metadata.input, learned)
+
+    def compute(self, x: Array) -> tuple[Array, ...]:
+        try:
+            return tuple(self._session.run(self._outputs, {self._signature.name: x}))
+        except Exception as error:  # of kinds of its own
+            raise NetworkError(
+                f"the network cannot compute with an input {x.shape}: {ort.first_line(error)}"
+            ) from error
+
+    def parameters(self) -> dict[str, Array]:
+        return self._learned()
+
+    def tuned(self, again: Callable[[], Any], signature: InputSignature, fit: Fit) -> OnnxNetwork:
+        """Itself: ONNX Runtime fuses operators when it makes a session, and plans for any shape."""
+        return self
+
+
+def _disagreements(session: Any, metadata: Metadata, fit: Fit) -> Iterator[str]:
+    """What tells that a session is not of the model that ``metadata`` describes."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA, "")
+    try:
+        kept = json.loads(text)
+    except (ValueError, RecursionError):
+        kept = None
+    if not isinstance(kept, dict):
+        yield f"does not say which model it is of: `algoshelf export` keeps {METADATA} in it"
+    elif kept.get("sha256") != metadata.sha256:
+        yield (
+            "was exported from another model than the one in this folder: run `algoshelf export` "
+            "again, or remove it"
+        )
+    inputs = [(each.name, each.type, len(each.shape)) for each in session.get_inputs()]
+    signature = metadata.input
+    expected = [(signature.name, TENSORS[signature.dtype], len(signature.shape))]
+    if inputs != expected:
+        yield f"takes {inputs}, but the model has {expected} (name, type, axes)"
+    axes, wanted = [len(each.shape) for each in session.get_outputs()], list(map(len, fit.outputs))
+    if axes != wanted:
+        yield f"gives outputs with {axes} axes, but the model's network has {wanted}"
 
 
 def outputs(network: Network, x: Array) -> Any:

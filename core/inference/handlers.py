@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..algorithm.base import Algorithm
+from ..artifact.engines import AUTO
 from ..artifact.model import Model
 
 
@@ -26,9 +27,17 @@ class Handlers:
         self.model = model
 
     @classmethod
-    def load(cls, algorithm: Algorithm[Any], folder: str | Path, device: Any = None) -> Handlers:
-        """With the model in ``folder``. Raises ArtifactError."""
-        return cls(algorithm, algorithm.model_fn(folder, device))
+    def load(
+        cls,
+        algorithm: Algorithm[Any],
+        folder: str | Path,
+        device: Any = None,
+        engine: str = AUTO,
+    ) -> Handlers:
+        """With the model in ``folder``, computed on ``device``, or where none is given by
+        ``engine``, one of ENGINES. Raises as ``Artifact.load``.
+        """
+        return cls(algorithm, algorithm.model_fn(folder, engine if device is None else device))
 
     def decode(self, body: bytes, content_type: str) -> Any:
         """A request's examples. Raises PayloadError."""

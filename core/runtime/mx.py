@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -24,8 +25,10 @@ from typing import Any
 from .cores import cores
 from .errors import InputError, MissingDependencyError
 
+PYTHONS = "Python 3.8 to 3.12"
+LAST_PYTHON = (3, 12)
 INSTALL_HINT = (
-    "training and predicting need mxnet, which is not installed: "
+    "training, and models without model.onnx, need mxnet, which is not installed: "
     "pip install 'algoshelf[cpu]', or 'algoshelf[gpu]' on a machine with an NVIDIA GPU"
 )
 
@@ -53,7 +56,7 @@ def load() -> ModuleType:
             mxnet = importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
-            raise MissingDependencyError(INSTALL_HINT) from None
+            raise MissingDependencyError(_install_hint()) from None
         if error.name == "distutils":
             raise MissingDependencyError(
                 "mxnet needs distutils, which Python 3.12 no longer has: pip install setuptools"
@@ -68,6 +71,18 @@ def load() -> ModuleType:
         ) from error
     _pool_in_plain_layout(mxnet)
     return mxnet
+
+
+def _install_hint() -> str:
+    if sys.version_info[:2] <= LAST_PYTHON:
+        return INSTALL_HINT
+    here = ".".join(map(str, sys.version_info[:2]))
+    return f"{INSTALL_HINT}; there is none for Python {here}: use an environment of {PYTHONS}"
+
+
+def is_installed() -> bool:
+    """Whether mxnet is; it is not imported."""
+    return importlib.util.find_spec("mxnet") is not None
 
 
 def amp() -> ModuleType:

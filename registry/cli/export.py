@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ...core.artifact import export as onnx
+from ...core.artifact.engines import MXNET
 from ...core.artifact.metadata import ONNX
 from ...core.inference.answers import example_inputs
 from ...core.inference.handlers import Handlers
@@ -36,7 +37,7 @@ def export(model: Path, output: Path | None, as_json: bool) -> None:
         raise MissingDependencyError(lacking)
     target = output or model / ONNX
     onnx.check_target(target)
-    handlers = Handlers.load(algorithm, model)
+    handlers = Handlers.load(algorithm, model, engine=MXNET)
     made = onnx.export(artifact, handlers.model, example_inputs(handlers), target)
     difference, batches = made.parity.difference, made.parity.batches
     if as_json:

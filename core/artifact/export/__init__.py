@@ -18,13 +18,13 @@ from typing import Callable, Iterable, Sequence
 from ...runtime import mx, staging
 from ...runtime.errors import ExportError, MissingDependencyError, OutputError
 from ...runtime.graph import Entry, Graph
+from ...runtime.ort import library
 from ...runtime.types import Array
 from ..folder import Artifact, Examined
 from ..metadata import METADATA, ONNX, InputSignature
 from ..model import Model
 from ..network import GluonNetwork, Network
 from . import parity
-from .builder import library
 from .conversion import OPSET, Converted, convert
 from .parity import Compute, Parity
 

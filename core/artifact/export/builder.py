@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from types import ModuleType
 from typing import Any, Iterable, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...runtime.errors import MissingDependencyError
+from ...runtime.ort import library
 from ...runtime.shapes import Attributes
 from ...runtime.types import Array
-
-INSTALL_HINT = "exporting to ONNX needs {}, which is not installed: pip install 'algoshelf[onnx]'"
 
 # An axis is a number, or where it goes by the batch or the length the tuple of what it is for each
 # of the inputs that the graph was fitted to: two axes are alike where these are.
@@ -23,18 +19,6 @@ Dims = Tuple[Axis, ...]
 
 class Unsupported(ValueError):  # noqa: N818 - what ONNX lacks is no fault of the reader's
     """What has no form in ONNX, as the end of a sentence."""
-
-
-def library(name: str) -> ModuleType:
-    """``onnx`` or ``onnxruntime``. Raises MissingDependencyError, which says what to install."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise MissingDependencyError(INSTALL_HINT.format(name)) from None
-    except ImportError as error:
-        raise MissingDependencyError(f"{name} does not import: {error}") from error
 
 
 class Builder:

@@ -14,10 +14,11 @@ import numpy as np
 from ...runtime import params
 from ...runtime.errors import ExportError, did_you_mean
 from ...runtime.graph import Entry, Fit, Graph, GraphError, Node
+from ...runtime.ort import library
 from ...runtime.shapes import Shape
 from ...runtime.types import Array
 from ..metadata import RAGGED_LENGTH, InputSignature
-from .builder import Axis, Builder, Call, Dims, Unsupported, library
+from .builder import Axis, Builder, Call, Dims, Unsupported
 from .operators import CONVERTERS
 
 # What onnxruntime reads from 1.12 on, and other readers too.

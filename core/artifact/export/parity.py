@@ -7,12 +7,11 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ...runtime import mx
+from ...runtime import ort
 from ...runtime.errors import ExportError
 from ...runtime.graph import Entry, Fit
 from ...runtime.types import Array
 from ..metadata import InputSignature
-from .builder import library
 from .conversion import Converted
 
 TOLERANCE = 1e-4
@@ -128,26 +127,22 @@ def _random(
 
 def _session(content: bytes) -> Any:
     """A session of onnxruntime on the processor. Raises ExportError where it makes none."""
-    runtime = library("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = mx.threads()
-    options.log_severity_level = 3  # errors
     try:
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return ort.session(content)
     except Exception as error:  # it raises kinds of its own
-        raise ExportError(f"onnxruntime does not take the network: {_line(error)}") from error
+        raise ExportError(
+            f"onnxruntime does not take the network: {ort.first_line(error)}"
+        ) from error
 
 
 def _run(session: Any, signature: InputSignature, x: Array) -> list[Array]:
     try:
         found: list[Array] = session.run(None, {signature.name: x})
     except Exception as error:
-        raise ExportError(f"onnxruntime fails for an input {x.shape}: {_line(error)}") from error
+        raise ExportError(
+            f"onnxruntime fails for an input {x.shape}: {ort.first_line(error)}"
+        ) from error
     return found
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
 
 
 def _first(
@@ -164,7 +159,7 @@ def _first(
     model = type(converted.model)()
     model.CopyFrom(converted.model)
     del model.graph.output[:]
-    model.graph.output.extend(library("onnx").ValueInfoProto(name=name) for name in wanted)
+    model.graph.output.extend(ort.library("onnx").ValueInfoProto(name=name) for name in wanted)
     session = _session(model.SerializeToString())
     compute = all_outputs(entries)
     rows = [_worst_row(*pair) for pair in zip(found, expected)]
