@@ -148,6 +148,13 @@ BUCKET_OWNER = (
     "The account that owns the buckets of s3:// addresses: its 12 digits, or any. "
     "[default: your own account]",
 )
+ENGINE = (
+    "--engine",
+    "E",
+    "What computes the answers: mxnet, onnx (ONNX Runtime, by the model.onnx that `algoshelf "
+    "export` wrote; mxnet is not needed) or auto, which is onnx where there is that file. "
+    "[default: auto]",
+)
 DRY_RUN = ("--dry-run", "", "Print the requests that would be sent to AWS, and send none of them.")
 YES = ("--yes", "", "Do not ask before something is created, changed or deleted.")
 JSON = ("--json", "", "Print one JSON document.")

@@ -68,11 +68,12 @@ def tokens(text: str) -> Iterator[str]:
 class Encoder:
     """Text to token ids. Of a text, the first ``max_length`` tokens count.
 
-    With ``bigrams`` the ids are those of the set of words and pairs of neighbours ("not good")
-    that stand in the text, and what is unknown is left out; without, a sequence of words.
+    ``tokens`` has the token of each id. With ``bigrams`` the ids are those of the set of words and
+    pairs of neighbours ("not good") that stand in the text, and what is unknown is left out;
+    without, a sequence of words.
     """
 
-    vocabulary: Any
+    tokens: Sequence[str]
     bigrams: bool
     max_length: int
 
@@ -84,8 +85,7 @@ class Encoder:
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(_tokens_and_bigrams(text, bigrams, max_length))
-        vocabulary = _vocabulary(counts, max_size=max_size, min_freq=min_count)
-        return cls(vocabulary, bigrams, max_length)
+        return cls(_vocabulary(counts, max_size, min_count), bigrams, max_length)
 
     @classmethod
     def from_words(cls, words: Any, *, bigrams: bool, max_length: int) -> Encoder:
@@ -100,9 +100,7 @@ class Encoder:
                 "encoding: vocabulary: expected a list of different tokens, "
                 f"{' and '.join(SPECIAL)} first"
             )
-        ordered = words[len(SPECIAL) :]
-        counts = Counter({word: len(ordered) - index for index, word in enumerate(ordered)})
-        return cls(_vocabulary(counts), bigrams, max_length)
+        return cls(words, bigrams, max_length)
 
     def extended(self, words: Sequence[str]) -> Encoder:
         """With ``words`` besides, those that are tokens."""
@@ -114,31 +112,37 @@ class Encoder:
 
     def words(self) -> list[str]:
         """The vocabulary: the token of each id."""
-        return list(self.vocabulary.idx_to_token)
+        return list(self.tokens)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: number for number, token in enumerate(self.tokens)}
 
     def __call__(self, text: str) -> Array:
         """The ids of a text, (T,) int32; none for a text without tokens."""
-        known = self.vocabulary.token_to_idx
+        known = self._ids
         units = _tokens_and_bigrams(text, self.bigrams, self.max_length)
         if self.bigrams:
             ids = sorted({known[unit] for unit in units if unit in known})
         else:
-            ids = [known[unit] for unit in units]
+            ids = [known.get(unit, UNKNOWN) for unit in units]
         return np.array(ids, np.int32)
 
 
-def _vocabulary(counts: Counter[str], **limits: int) -> Any:
-    """GluonNLP's vocabulary: the special tokens first, then by count and alphabet."""
+def _vocabulary(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
+    """The tokens of GluonNLP's vocabulary: the special ones first, then by count and alphabet."""
     padding, unknown = SPECIAL
-    return gluonnlp().Vocab(
+    vocabulary = gluonnlp().Vocab(
         counts,
+        max_size=max_size,
+        min_freq=min_count,
         unknown_token=unknown,
         padding_token=padding,
         bos_token=None,
         eos_token=None,
         token_to_idx={padding: PADDING, unknown: UNKNOWN},
-        **limits,
     )
+    return list(vocabulary.idx_to_token)
 
 
 def _tokens_and_bigrams(text: str, bigrams: bool, max_length: int) -> list[str]:
@@ -150,19 +154,25 @@ def _tokens_and_bigrams(text: str, bigrams: bool, max_length: int) -> list[str]:
 
 def pad_sequences(sequences: Sequence[Array], length: int) -> Array:
     """Sequences of ids of at most ``length`` as one array (N, length) int32, filled up with 0."""
-    pad = gluonnlp().data.batchify.Pad(pad_val=PADDING, dtype="int32", round_to=length)
-    if not any(len(sequence) for sequence in sequences):
-        return np.full((len(sequences), length), PADDING, np.int32)
-    batch: Array = pad(list(sequences)).asnumpy()
+    batch: Array = np.full((len(sequences), length), PADDING, np.int32)
+    for row, sequence in zip(batch, sequences):
+        row[: len(sequence)] = sequence
     return batch
 
 
 def bucket_lengths(lengths: Array) -> Array:
-    """Lengths (N,) rounded up to the few of GluonNLP's buckets that grow exponentially."""
+    """Lengths (N,) rounded up to a few, BUCKETS and the shortest, each BUCKET_GROWTH times as far
+    from the one before as that is from its own: GluonNLP's ``ExpWidthBucket``, which needs mxnet.
+    """
     longest = max(SHORTEST_BUCKET, int(lengths.max(initial=1)))
-    scheme = gluonnlp().data.ExpWidthBucket(BUCKET_GROWTH)
-    keys = np.array(scheme(longest, SHORTEST_BUCKET, BUCKETS))
-    keys = np.unique(np.append(keys, SHORTEST_BUCKET))
+    more = BUCKET_GROWTH - 1
+    width = (longest - SHORTEST_BUCKET) * more / (BUCKET_GROWTH**BUCKETS - 1)
+    ends = (BUCKET_GROWTH ** (i + 1) - 1 for i in range(BUCKETS))
+    keys = np.array(
+        [SHORTEST_BUCKET, *(round(SHORTEST_BUCKET + width * end / more) for end in ends)]
+    )
+    keys[-1] = max(keys[-1], longest)
+    keys = np.unique(keys)
     rounded: Array = keys[np.searchsorted(keys, lengths)]
     return rounded
 

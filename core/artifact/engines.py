@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime import mx, ort
-from ..runtime.devices import parse_devices
+from ..runtime.devices import gpus, parse_devices
 from ..runtime.errors import ArtifactError, InputError, MissingDependencyError, did_you_mean
 from .metadata import ONNX as FILE
 
 AUTO, MXNET, ONNX = "auto", "mxnet", "onnx"
 ENGINES = (AUTO, MXNET, ONNX)
-NAMES = {MXNET: "mxnet", ONNX: "onnxruntime"}
+VARIABLE = "ALGOSHELF_ENGINE"  # of the environment, what --engine is where it is not given
 _PROCESSOR = re.compile(r"auto|cpu(?::([1-9]\d?))?")
 
 
@@ -25,9 +25,9 @@ def resolve(engine: str, folder: Path, devices: str = "auto") -> str:
     """MXNET or ONNX: what answers for the model in ``folder`` where ``engine``, one of ENGINES, and
     ``devices`` (see ``parse_devices``) are asked for.
 
-    ``auto`` is ONNX Runtime where it is installed, the folder holds model.onnx, and no GPU is
-    asked for; else mxnet. Raises InputError for another name or devices that the engine has not,
-    ArtifactError where there is no file for it, and MissingDependencyError.
+    ``auto`` is ONNX Runtime where it is installed and the folder holds model.onnx, unless mxnet
+    computes on a GPU; else mxnet. Raises InputError for another name and for devices that the
+    engine has not, ArtifactError where there is no file for it, and MissingDependencyError.
     """
     if engine not in ENGINES:
         expected = did_you_mean(engine, ENGINES) or f"; expected {', '.join(ENGINES)}"
@@ -37,9 +37,10 @@ def resolve(engine: str, folder: Path, devices: str = "auto") -> str:
     exported = (folder / FILE).is_file()
     on_processor = _PROCESSOR.fullmatch(devices) is not None
     if engine == AUTO:
-        if on_processor and exported and ort.is_installed():
+        gpu = not on_processor or (devices == "auto" and mx.has_gpu_wheel() and bool(gpus()))
+        if exported and ort.is_installed() and not gpu:
             return ONNX
-        if mx.is_installed() or not on_processor:
+        if gpu or mx.is_installed():
             return MXNET
     if not on_processor:
         raise InputError(
@@ -66,6 +67,11 @@ def _not_exported(engine: str, folder: Path) -> Exception:
     )
 
 
+def told(engine: str, folder: Path) -> str:
+    """Which engine answers, MXNET or ONNX, as a sentence for the log."""
+    return f"onnxruntime answers, by {folder / FILE}" if engine == ONNX else "mxnet answers"
+
+
 def places(engine: str, folder: Path, devices: str = "auto") -> list[Any]:
     """Where the model in ``folder`` is computed: for each replica what ``Artifact.load`` takes.
 
@@ -74,4 +80,6 @@ def places(engine: str, folder: Path, devices: str = "auto") -> list[Any]:
     if resolve(engine, folder, devices) == MXNET:
         return list(parse_devices(devices))
     found = _PROCESSOR.fullmatch(devices)
-    return [ONNX] * int((found and found[1]) or 1)
+    replicas = int((found and found[1]) or 1)
+    mx.share_threads(replicas)
+    return [ONNX] * replicas

@@ -7,24 +7,27 @@ Only the former may return a model that is no Block, and choose the status of it
 
 from __future__ import annotations
 
+import os
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from ..algorithm.base import Algorithm
+from ..artifact import engines
 from ..artifact.model import Model
 from ..inference.handlers import Handlers
 from ..inference.requests import Request, answer
-from ..runtime.devices import parse_devices
 from ..runtime.errors import InputError
 
 
 def load(algorithm: Algorithm[Any], model_dir: str, context: Any = None) -> Model:
-    """The model in ``model_dir``, on a GPU where there is one; raises ArtifactError.
+    """The model in ``model_dir``, on a GPU where there is one, by the engine that the environment
+    names; raises ArtifactError.
 
     The model server's ``context`` says which of several GPUs is this worker's; an old toolkit
     gives none, and the first is taken.
     """
-    devices = parse_devices("auto")
+    devices = engines.places(os.environ.get(engines.VARIABLE, engines.AUTO), Path(model_dir))
     number = context.system_properties.get("gpu_id") if context is not None else None
     return algorithm.model_fn(model_dir, devices[max(number or 0, 0) % len(devices)])
 

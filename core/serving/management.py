@@ -140,6 +140,7 @@ def _described(served: Served) -> dict[str, Any]:
         "version": served.key.rpartition("@")[2],
         "accepts": list(served.algorithm.accepted_media_types()),
         "answers": list(served.algorithm.response_media_types()),
+        "engine": served.engine,
         "classes": list(served.metadata.classes),
         "state": "given up" if served.lost else "serving",
     }

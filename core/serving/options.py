@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
+from ..artifact.engines import AUTO
 from ..runtime.bounds import MAX_EXAMPLES, Bounds
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator.
+    """How a pool works: ``max_delay`` and ``timeout`` in seconds, ``threads`` of an operator,
+    ``engine`` one of ENGINES.
 
     ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds,
     ``max_examples`` how many examples; ``manages`` is whether models may be loaded, replaced and
@@ -23,6 +25,7 @@ class Options:
 
     workers: int
     threads: int
+    engine: str = AUTO
     devices: Sequence[str] = ("cpu",)
     max_batch: int = 32
     max_delay: float = 0.002

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Tuple
 
 from ..algorithm.base import Algorithm
+from ..artifact import engines
 from ..artifact.folder import Artifact
 from ..runtime.errors import AlgoshelfError, UnknownNameError
 from .failures import ServingError, WorkersDownError, given_up, unloaded
@@ -71,8 +72,11 @@ class Pool(Queues):
 
     def _opened(self, name: str, folder: Path) -> Served:
         artifact, algorithm = self._open(folder)
+        engine = engines.resolve(self.options.engine, folder, self.options.devices[0])
+        log.info("%s: %s", name, engines.told(engine, folder))
         self._versions += 1
-        return Served(name, f"{name}@{self._versions}", folder, algorithm, artifact.metadata)
+        key = f"{name}@{self._versions}"
+        return Served(name, key, folder, algorithm, artifact.metadata, engine)
 
     async def load(self, name: str, folder: Path) -> None:
         """Serve the model in ``folder`` as ``name``, in place of the one that was; no request

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 from ..runtime.bounds import Ledger
-from .failures import ServingError, remade
+from .failures import ServingError
 from .options import Options
 from .wire import Message
 
@@ -57,7 +57,7 @@ class Process(asyncio.Protocol):
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", WORKER),
-                    *(str(theirs.fileno()), self.device, json.dumps(limits)),
+                    *(str(theirs.fileno()), json.dumps(limits)),
                 ],
                 env=environment,
                 pass_fds=(theirs.fileno(), ledger.descriptor),
@@ -70,11 +70,9 @@ class Process(asyncio.Protocol):
         self._answer = imported
         await loop.create_connection(lambda: self, sock=ours)
         try:
-            found = (await asyncio.wait_for(imported, START_SECONDS)).header
+            await asyncio.wait_for(imported, START_SECONDS)
         except asyncio.TimeoutError:
             raise ServingError(f"it did not start within {START_SECONDS:g} s") from None
-        if "error" in found:
-            raise remade(*found["error"])
 
     def end(self, reason: str) -> None:
         """Kill the worker."""

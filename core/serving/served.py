@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import payload
 from ..algorithm.base import Algorithm
+from ..artifact.engines import ONNX
 from ..artifact.metadata import Metadata
 from ..inference.requests import Reply, Request
 from ..runtime.errors import AlgoshelfError
@@ -35,7 +36,8 @@ class Job:
 
 @dataclass
 class Served:
-    """A model that is served: ``key`` names this version of it in the workers.
+    """A model that is served: ``key`` names this version of it in the workers, ``engine`` is what
+    computes it, MXNET or ONNX.
 
     ``fault`` is why a worker could not load it; ``lost`` why it is served no longer. ``kills``
     workers have died of it since it answered, at last the one at the place ``suspect_at``.
@@ -46,6 +48,7 @@ class Served:
     folder: Path
     algorithm: Algorithm[Any]
     metadata: Metadata
+    engine: str
     seconds: float = 0.0
     fault: AlgoshelfError | None = None
     lost: str = ""
@@ -80,5 +83,5 @@ class Served:
             "key": self.key,
             "algorithm": f"{cls.__module__}:{cls.__qualname__}",
             "folder": str(self.folder),
-            "device": device,
+            "device": ONNX if self.engine == ONNX else device,
         }

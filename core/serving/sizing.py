@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Sequence
 
+from ..artifact.engines import AUTO, ONNX
 from ..runtime import mx
 from ..runtime.cores import cores
 from ..runtime.devices import gpus
@@ -31,13 +32,13 @@ def parse_size(text: str) -> int:
     return int(found[1]) << 10 * " kmg".index(found[2] or " ")
 
 
-def devices(text: str) -> list[str]:
+def devices(text: str, engine: str = AUTO) -> list[str]:
     """The devices of ``text``, one of FORMS, as workers take them; mxnet is not imported.
 
     Raises InputError for another form. Whether a GPU is there is found by the worker.
     """
     if text == "auto":
-        found = gpus() if mx.has_gpu_wheel() else []
+        found = gpus() if mx.has_gpu_wheel() and engine != ONNX else []
         return [f"gpu:{index}" for index in range(len(found))] or ["cpu"]
     if text == "cpu":
         return ["cpu"]

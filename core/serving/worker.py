@@ -1,6 +1,6 @@
 """A worker process: it holds one copy of each model and computes one batch at a time.
 
-    python -m algoshelf.core.serving.worker DESCRIPTOR DEVICE LIMITS
+    python -m algoshelf.core.serving.worker DESCRIPTOR LIMITS
 
 DESCRIPTOR is a socket on which the server sends messages: ``load`` a model, ``unload`` it,
 ``answer`` a batch, ``go_on`` with one. A batch that is not done after TURN_SECONDS is left: the
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Generator, Iterator
 
 from ..algorithm.base import Algorithm
+from ..artifact.engines import ONNX
 from ..inference.answers import is_close, parsed_rows, preferred_type
 from ..inference.handlers import Handlers
 from ..inference.requests import Replies, Reply, Request, RequestBatcher
@@ -32,6 +33,7 @@ from ..runtime.children import die_with_parent, named
 from ..runtime.devices import parse_devices
 from ..runtime.errors import AlgoshelfError, ArtifactError
 from ..runtime.printable import guard_streams
+from ..runtime.types import Context
 from .wire import Message, messages, pack
 
 log = logging.getLogger(__name__)
@@ -118,7 +120,7 @@ def load(algorithm: str, folder: Path, device: str) -> Handlers:
     Raises ArtifactError where it cannot.
     """
     maker: Algorithm[Any] = named(algorithm)()
-    (context,) = parse_devices(device)
+    context = device if device == ONNX else _mxnet_device(device)
     plain = Handlers.load(maker, folder, context)
     expected = _own_rows(plain)
     tuned = Handlers(maker, plain.model.tuned(lambda: maker.model_fn(folder, context)))
@@ -146,16 +148,18 @@ def _collect() -> None:
     gc.freeze()
 
 
-def _load_mxnet() -> None:
-    """Import mxnet; on the processor its operators run in this thread, one after the other.
+def _mxnet_device(device: str) -> Context:
+    """Where mxnet computes; on the processor its operators run in this thread, one after the other.
 
     Handing each to a thread of its own and waiting for it took half as long as computing it.
     """
-    if sys.argv[2] == "cpu":
+    if device == "cpu":
         os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
     with _silence():  # which engine it uses
         mx.load()
         mx.nd.waitall()
+    (context,) = parse_devices(device)
+    return context
 
 
 @contextlib.contextmanager
@@ -175,18 +179,13 @@ def main() -> None:
     die_with_parent()
     guard_streams()
     logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
-    limits = json.loads(sys.argv[3])
+    limits = json.loads(sys.argv[2])
     ledger = Ledger(limits["workers"], limits["decoded"], limits["ledger"])
     worker = Worker(Bounds(**limits["bounds"]), Account(ledger, limits["index"]))
     with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(
         BrokenPipeError,
         ConnectionResetError,  # the server has gone first
     ):
-        try:
-            _load_mxnet()
-        except AlgoshelfError as error:
-            connection.sendall(pack({"error": [error.code, str(error)]}))
-            return
         connection.sendall(pack({}))
         for message in messages(connection):
             connection.sendall(worker.handle(message))

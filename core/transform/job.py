@@ -11,6 +11,7 @@ from typing import Any, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
+from ..artifact.engines import AUTO
 from ..data import leftovers, recordio
 from ..data.files import absent, check_empty
 from ..data.reading import Reading
@@ -38,9 +39,9 @@ _WITH_LINES = (payload.CSV, payload.JSONLINES, payload.TEXT, payload.JSON)
 class TransformOptions:
     """``max_payload`` is in bytes; ``devices`` as in ``--devices``; None is the usual choice.
 
-    ``split_type`` is one of SPLIT_TYPES, ``strategy`` of STRATEGIES, ``on_error`` of ON_ERROR.
-    ``force`` computes anew what the journal holds for done. ``reading`` is what the user decides of
-    tables and texts.
+    ``split_type`` is one of SPLIT_TYPES, ``strategy`` of STRATEGIES, ``on_error`` of ON_ERROR,
+    ``engine`` of ENGINES. ``force`` computes anew what the journal holds for done. ``reading`` is
+    what the user decides of tables and texts.
     """
 
     content_type: str | None = None
@@ -50,6 +51,7 @@ class TransformOptions:
     max_payload: int = MAX_PAYLOAD
     join_source: bool = False
     on_error: str = FAIL
+    engine: str = AUTO
     devices: str = "auto"
     force: bool = False
     reading: Reading = field(default_factory=Reading)

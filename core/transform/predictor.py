@@ -20,7 +20,6 @@ from ..algorithm.base import Algorithm
 from ..inference.handlers import Handlers, decode
 from ..inference.headings import placed
 from ..runtime.errors import MalformedPayloadError, PayloadError, UnfitPayloadError
-from ..runtime.types import Context
 from .job import MULTI, Job
 from .journal import Entry
 from .reader import LINE, NONE, Fault, Lines, Part, Record, read_parts
@@ -54,13 +53,16 @@ class PartResult(NamedTuple):
 
 
 class BatchPredictor:
-    """Models that predict parts in turn, one per device, each with its own thread."""
+    """Models that predict parts in turn, one per device, each with its own thread.
 
-    def __init__(self, algorithm: Algorithm[Any], model: Path, devices: Sequence[Context]) -> None:
+    ``devices`` are those of ``engines.places``.
+    """
+
+    def __init__(self, algorithm: Algorithm[Any], model: Path, devices: Sequence[Any]) -> None:
         self.algorithm = algorithm
         self.folder = model
         self.count = len(devices)
-        self.devices: queue.Queue[Context] = queue.Queue()
+        self.devices: queue.Queue[Any] = queue.Queue()
         for device in devices:
             self.devices.put(device)
         self.local = threading.local()

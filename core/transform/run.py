@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Sequence
 
 from ..algorithm.base import Algorithm
-from ..artifact.metadata import METADATA, PARAMETERS, SYMBOL
+from ..artifact import engines
+from ..artifact.metadata import METADATA, ONNX, PARAMETERS, SYMBOL
 from ..data.reading import using
-from ..runtime.devices import parse_devices
 from ..runtime.errors import ArtifactError, DataError, OutputError, PayloadError
 from ..runtime.staging import digest_of
 from . import journal
@@ -84,15 +84,19 @@ def transform(
     headings = algorithm.artifact(model).metadata.headings
     with using(options.reading, listener.message, headings):
         jobs = select(algorithm, source, output, options)
-    digest = _digest(model)
+    engine = engines.resolve(options.engine, model, options.devices)
+    listener.message(engines.told(engine, model))
+    options = replace(options, engine=engine)
+    digest = _digest(model, engine)
     with journal.opened(output) as notes:
         run = _Transform(algorithm, model, digest, output, options, listener, notes)
         return run.all(jobs)
 
 
-def _digest(model: Path) -> str:
+def _digest(model: Path, engine: str) -> str:
+    names = (METADATA, SYMBOL, PARAMETERS) + ((ONNX,) if engine == engines.ONNX else ())
     try:
-        digests = [digest_of(model / name) for name in (METADATA, SYMBOL, PARAMETERS)]
+        digests = [digest_of(model / name) for name in names]
     except OSError as error:
         raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -138,7 +142,7 @@ class _Transform:
         self.listener.begin(sum(job.size for job in todo))
         self.done = sum(found.entry.offset for found in outputs.values())
         try:
-            devices = parse_devices(self.options.devices)
+            devices = engines.places(self.options.engine, self.model, self.options.devices)
             predictor = BatchPredictor(self.algorithm, self.model, devices)
             starts = [(job, outputs[job.name].entry) for job in todo]
             with closing(predictor.results(starts)) as results:
@@ -201,6 +205,7 @@ class _Transform:
             "strategy": job.strategy,
             "max payload": job.max_payload,
             "join source": job.join,
+            "engine": self.options.engine,
             "devices": self.options.devices,
             "part": list(job.limits),
             **job.intake.settings(),

@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
+from ...core.artifact.engines import AUTO, ENGINES, VARIABLE
 from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
@@ -40,7 +41,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Models": ("multi_model", "model_root"),
         "Network": ("host", "port", "allowed_hosts", "token_file"),
         "Hardware": (
-            *("instance", "instances", "devices", "workers", "hosts", "volume", "spot"),
+            *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),
             *("peer_timeout", "kvstore", "gradient_compression"),
         ),
@@ -167,6 +168,11 @@ bucket_option = option(
     default="",
 )
 dry_run_option = option(flags.DRY_RUN)
+
+
+engine_option = option(
+    flags.ENGINE, type=click.Choice(ENGINES), default=AUTO, envvar=VARIABLE, show_envvar=True
+)
 
 
 def acting_options(command: Command) -> Command:

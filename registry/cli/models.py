@@ -17,6 +17,7 @@ from ...core import codecs
 from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.evaluation import ClassFigures, Evaluation, TargetFigures
+from ...core.artifact import engines
 from ...core.artifact.folder import Artifact
 from ...core.data import images
 from ...core.data.files import absent, exists
@@ -29,7 +30,7 @@ from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
-from .flags import PATH, SectionedCommand
+from .flags import PATH, SectionedCommand, engine_option
 from .output import console, figure, json_option, print_json, print_table, say, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
@@ -54,10 +55,16 @@ _EXAMPLE = re.compile(r"example (\d+)")
     metavar="FILE.png",
     help="Also draw the confusion matrix, or the clusters, into this PNG file.",
 )
+@engine_option
 @reading_options
 @json_option
 def evaluate(
-    model: Path, test: Path | None, plot: Path | None, as_json: bool, **given: str | None
+    model: Path,
+    test: Path | None,
+    plot: Path | None,
+    engine: str,
+    as_json: bool,
+    **given: str | None,
 ) -> None:
     """Measure MODEL, a folder written by `algoshelf train`, on test examples.
 
@@ -78,7 +85,7 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     with using(decided, say, artifact.metadata.headings):
-        evaluation = algorithm.evaluate(algorithm.model_fn(model), path)
+        evaluation = algorithm.evaluate(algorithm.model_fn(model, _resolved(engine, model)), path)
     if plot is not None:
         save_plot(evaluation, plot)
         click.echo(f"the plot is in {plot}", err=True)
@@ -86,6 +93,13 @@ def evaluate(
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
         _print_evaluation(evaluation)
+
+
+def _resolved(engine: str, model: Path) -> str:
+    """The engine that answers, which is said."""
+    found = engines.resolve(engine, model)
+    say(engines.told(found, model))
+    return found
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
@@ -165,12 +179,14 @@ def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
     help="Content type of the answers. "
     f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
 )
+@engine_option
 @reading_options
 def predict(
     model: Path,
     inputs: tuple[str, ...],
     content_type: str | None,
     accept: str | None,
+    engine: str,
     **given: str | None,
 ) -> None:
     """Print the predictions of MODEL for each INPUT, a file or - for standard input.
@@ -191,7 +207,7 @@ def predict(
         )
     with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
-        handlers = Handlers.load(algorithm, model)
+        handlers = Handlers.load(algorithm, model, engine=_resolved(engine, model))
         for each in asked:
             body = Taken(b"")
             try:

@@ -19,7 +19,7 @@ from ...core.runtime.errors import InputError, MissingDependencyError
 from ...core.runtime.printable import is_printable
 from ...core.serving import admission, sizing
 from ..discovery import opened
-from .flags import DURATION, PATH, SIZE, SectionedCommand, whole
+from .flags import DURATION, PATH, SIZE, SectionedCommand, engine_option, whole
 
 INSTALL_HINT = "serving needs more packages: pip install 'algoshelf[serve]'"
 MAX_EXAMPLE_CHARACTERS = 300
@@ -43,6 +43,7 @@ MAX_BATCH_EXAMPLES = MAX_BATCH_PAYLOAD // 2
     type=whole(1, 256),
     help="Number of worker processes. [default: one per CPU core or GPU]",
 )
+@engine_option
 @click.option(
     "--devices", default="auto", show_default=True, help=f"Devices of the workers: {sizing.FORMS}."
 )
@@ -100,6 +101,7 @@ def serve(
     host: str | None,
     port: int,
     workers: int | None,
+    engine: str,
     devices: str,
     max_payload: int,
     max_examples: int,
@@ -139,7 +141,7 @@ def serve(
         max_examples = max(max_examples, MAX_BATCH_EXAMPLES)
     folders = _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
-    on = sizing.devices(devices)
+    on = sizing.devices(devices, engine)
     count = sizing.workers(workers, on, list(folders.values()))
     threads = max(1, cores() // count)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
@@ -161,6 +163,7 @@ def serve(
     options = Options(
         workers=count,
         threads=threads,
+        engine=engine,
         devices=tuple(on),
         max_batch=max_batch,
         max_delay=max_delay,

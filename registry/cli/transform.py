@@ -16,7 +16,7 @@ from ...core.transform.reader import SPLIT_TYPES
 from ...core.transform.run import Listener, Summary
 from ...core.transform.run import transform as run
 from ..discovery import opened
-from .flags import PATH, SIZE, SectionedCommand
+from .flags import PATH, SIZE, SectionedCommand, engine_option
 from .output import console, json_option, print_json
 from .reading import reading_options, taken
 
@@ -69,6 +69,7 @@ SHOW_SECONDS = 0.1
     help="What to do about a bad record: fail stops, report lists it in <input>.errors.jsonl and "
     f"continues. [default: {FAIL}]",
 )
+@engine_option
 @click.option("--devices", metavar="D", default="auto", help=f"Devices: {FORMS}. [default: auto]")
 @click.option("--force", is_flag=True, help="Discard the results of an earlier run and start over.")
 @reading_options
@@ -84,6 +85,7 @@ def transform(
     max_payload: int,
     join_source: bool,
     on_error: str,
+    engine: str,
     devices: str,
     force: bool,
     as_json: bool,
@@ -108,6 +110,7 @@ def transform(
         max_payload=max_payload,
         join_source=join_source,
         on_error=on_error,
+        engine=engine,
         devices=devices,
         force=force,
         reading=taken(given),

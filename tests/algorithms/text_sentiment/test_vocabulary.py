@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from algoshelf.algorithms.text_sentiment.vocabulary import (
+    BUCKET_GROWTH,
+    BUCKETS,
+    SHORTEST_BUCKET,
     SPECIAL,
     UNKNOWN,
     Encoder,
     TextDataset,
     bucket_lengths,
+    gluonnlp,
     read_vectors,
     tokens,
 )
@@ -63,7 +67,7 @@ def test_ids_are_by_count_and_alphabet() -> None:
     assert made("a Film, unseen").tolist() == [2, 3, UNKNOWN, UNKNOWN]
     assert made("").tolist() == []
     assert encoder(min_count=2).words() == [*SPECIAL, "a", "film", "good"]
-    assert Encoder(made.vocabulary, bigrams=False, max_length=1)("film good").tolist() == [3]
+    assert Encoder(made.words(), bigrams=False, max_length=1)("film good").tolist() == [3]
 
 
 def test_bigrams_are_a_set_of_what_is_known() -> None:
@@ -87,6 +91,16 @@ def test_a_vocabulary_is_restored_from_its_words(bigrams: bool) -> None:
 def test_a_damaged_vocabulary_is_refused(words: object) -> None:
     with pytest.raises(ArtifactError, match="vocabulary"):
         Encoder.from_words(words, bigrams=False, max_length=9)
+
+
+def test_buckets_are_those_of_gluonnlp() -> None:
+    scheme = gluonnlp().data.ExpWidthBucket(BUCKET_GROWTH)
+    for longest in (*range(1, 500), 4096, 99_999):
+        keys = scheme(max(SHORTEST_BUCKET, longest), SHORTEST_BUCKET, BUCKETS)
+        keys = np.unique([SHORTEST_BUCKET, *keys])
+        lengths = np.unique([1, longest, *(keys[keys < longest]), *(keys[keys < longest] + 1)])
+        expected = keys[np.searchsorted(keys, lengths)]
+        assert bucket_lengths(lengths).tolist() == expected.tolist()
 
 
 @given(st.lists(st.integers(0, 600), min_size=1, max_size=200))

@@ -45,7 +45,7 @@ def written(network: Any, signature: InputSignature, target: Path) -> Artifact:
 
 
 def exported(artifact: Artifact, x: np.ndarray) -> export.Exported:
-    return export.export(artifact, artifact.load(), [x], artifact.folder / "model.onnx")
+    return export.export(artifact, artifact.load("mxnet"), [x], artifact.folder / "model.onnx")
 
 
 def small_network(*layers: Any) -> Any:
