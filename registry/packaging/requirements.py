@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import subprocess
 import sys
 import tempfile
 from importlib import metadata
@@ -15,8 +14,9 @@ from typing import Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ...core.runtime.errors import AlgoshelfError, InputError, PluginError
+from ...core.runtime.errors import InputError, PluginError
 from ..discovery import Entry
+from . import running
 from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own, read
 
 SCAFFOLD = Path(__file__).parent / "scaffold"
@@ -37,7 +37,6 @@ ENVIRONMENT = {
 }
 WHEELS = "wheels"
 PLATFORMS = ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "linux_x86_64")
-DOWNLOAD_SECONDS = 600
 LOCKED_FOR = ((3, 11), "Linux", "x86_64")  # of an image of one's own: scaffold/Dockerfile
 
 
@@ -85,7 +84,7 @@ def wheels(lines: list[str]) -> Files:
         command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         command += ["--constraint", str(SCAFFOLD / "pins.txt")]
         command += ["--requirement", str(listed), "--dest", str(folder)]
-        _run(command, "--offline")
+        running.pip(command, "--offline")
         return {f"{WHEELS}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -110,7 +109,7 @@ def locked(lines: list[str], files: Files) -> list[str]:
         (folder / "requirements.txt").write_bytes(text(lines))
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
         command += ["--quiet", "--dry-run", "--ignore-installed", "--report", "report.json"]
-        _run([*command, "--requirement", "requirements.txt"], "--lock", folder)
+        running.pip([*command, "--requirement", "requirements.txt"], "--lock", folder)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     packed = {path: line for line in lines for path in files if line.startswith(f"./{path}")}
     found = [
@@ -125,27 +124,6 @@ def locked(lines: list[str], files: Files) -> list[str]:
             name = canonicalize_name(described["name"])
             found.append(f"{name}=={described['version']} --hash=sha256:{digest}")
     return found
-
-
-def _run(command: list[str], option: str, folder: Path | None = None) -> None:
-    """Run pip. Raises AlgoshelfError with what it says."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_SECONDS,
-            check=False,
-            cwd=folder,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise AlgoshelfError(f"{option}: pip failed: {error}") from None
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise AlgoshelfError(
-            f"{option}: pip did not find all requirements: "
-            + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
-        )
 
 
 def _named(system: tuple[tuple[int, ...], str, str]) -> str:
