@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from ...core.artifact.folder import Artifact
-from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, PARAMETERS, SYMBOL
+from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, ONNX, PARAMETERS, SYMBOL
 from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
-from ..packaging import kinds
+from ..packaging import answering, kinds
 from ..packaging.kinds import INFERENCE, MAX_MODEL_BYTES, MODEL_ARCHIVE
 from . import data, removal, tags
 from .account import Account, AwsError, explained
@@ -23,7 +23,10 @@ UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
 # The artifact's own files, and what each may have in bytes.
-OWN = {METADATA: MAX_METADATA_BYTES, PARAMETERS: MAX_MODEL_BYTES, SYMBOL: MAX_MODEL_BYTES}
+OWN = {
+    METADATA: MAX_METADATA_BYTES,
+    **dict.fromkeys((PARAMETERS, SYMBOL, ONNX), MAX_MODEL_BYTES),
+}
 BOUNDS = Bounds(contents=2 * MAX_MODEL_BYTES)
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
@@ -47,13 +50,14 @@ class Source:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model that was opened; ``archive`` is it with the code that answers, if it has that."""
+    """A model that was opened; ``archive`` is it as it can answer, if it is packed so."""
 
     account: Account
     entry: Entry
     artifact: Artifact
     archive: Path | None
     uri: str
+    own_image: bool = False  # which has the code that answers
 
     def uploaded(self, offline: bool = False) -> str:
         """The URI of its model.tar.gz with code; uploaded unless those bytes are there.
@@ -65,6 +69,9 @@ class FoundModel:
             return self.uri or data.upload(self.account, self.archive, UPLOADS)
         with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
             target = Path(scratch, "packed")
+            if self.own_image:
+                answering.bare(self.artifact, target)
+                return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
             kinds.model(self.entry, self.artifact, target, offline=offline)
             return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
 
@@ -101,14 +108,16 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
     if image and data.is_uri(uri):
         _check_uri(account, uri)
         return Source(algorithm, uri, image, role)
-    with model(account, uri) as it:
+    with model(account, uri, own_image=bool(image)) as it:
         return Source(it.entry.algorithm.name, it.uploaded(offline), image, role)
 
 
 @contextmanager
-def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
+def model(
+    account: Account, what: str | Path, *, own_image: bool = False
+) -> Iterator[FoundModel]:
     """Open what ``what`` names: a folder that ``algoshelf train`` wrote, a model.tar.gz here or in
-    S3, or a training job that has completed.
+    S3, or a training job that has completed. An ``own_image`` answers without code in the archive.
 
     Raises ArtifactError, AwsError, DataError, InputError, PluginError, UnknownNameError.
     """
@@ -125,7 +134,8 @@ def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
             artifact, algorithm = opened(folder)
             algorithm.check(artifact)
             entry = catalog().get(algorithm.name)
-            yield FoundModel(account, entry, artifact, path if has_code else None, uri)
+            packed = path.is_file() and (has_code or own_image)
+            yield FoundModel(account, entry, artifact, path if packed else None, uri, own_image)
 
 
 def _is_local(what: str) -> bool:

@@ -19,11 +19,12 @@ from packaging.utils import canonicalize_name
 
 from ...core.runtime.errors import AlgoshelfError
 from . import running
+from .contents import OF_ONNX
 
-PYTHON, PYTHON_VERSION = (3, 13), "3.13.0"
 MACHINES = ("x86_64", "aarch64")
 # The newest glibc whose wheels may be taken: Debian 12 has 2.36, Amazon Linux 2023 2.34.
 GLIBC = 34
+_PYTHON = ".".join(map(str, OF_ONNX.feature_version))
 ROUNDS = 25  # a chain of requirements is no longer
 
 
@@ -43,15 +44,15 @@ def environment(machine: str) -> dict[str, str]:
     """What markers ask about, of the image's Python on a processor."""
     return {
         "implementation_name": "cpython",
-        "implementation_version": PYTHON_VERSION,
+        "implementation_version": OF_ONNX.version,
         "os_name": "posix",
         "platform_machine": machine,
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
         "platform_version": "",
-        "python_full_version": PYTHON_VERSION,
-        "python_version": ".".join(map(str, PYTHON)),
+        "python_full_version": OF_ONNX.version,
+        "python_version": _PYTHON,
         "sys_platform": "linux",
     }
 
@@ -164,7 +165,7 @@ def _pip(machine: str) -> list[str]:
     """``pip install`` of wheels alone, each without what it requires, for another machine."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary", ":all:", "--implementation", "cp"]
-    command += ["--python-version", ".".join(map(str, PYTHON))]
+    command += ["--python-version", _PYTHON]
     tags = [f"manylinux_2_{minor}" for minor in range(GLIBC, 4, -1)]
     for tag in (*tags, "manylinux2014", "manylinux2010", "manylinux1"):
         command += ["--platform", f"{tag}_{machine}"]
