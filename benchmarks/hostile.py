@@ -1,12 +1,14 @@
 """What a server answers to requests that nobody should send.
 
     python hostile.py ALGORITHM [--model FOLDER] [--requests 200000] [--connections 2000] [--seed 1]
+        [--engine mxnet|onnx]
 
 Starts `algoshelf serve` with a small model of the built-in ALGORITHM, trained on its sample unless
---model gives one, and beside it a model of k-means. Sends the former, over real sockets and by
-ATTACKERS at once, requests that are malformed, truncated, mistyped, oversized, good ones with some
-bytes changed, and bodies that are small but become large (BOMBS); holds slow and half-open
-connections meanwhile. A friend asks both models in turn all the time. It fails unless
+--model gives one, and beside it a model of k-means; with --engine onnx both are exported first.
+Sends the former, over real sockets and by ATTACKERS at once, requests that are malformed,
+truncated, mistyped, oversized, good ones with some bytes changed, and bodies that are small but
+become large (BOMBS); holds slow and half-open connections meanwhile. A friend asks both models in
+turn all the time. It fails unless
 
 - every answer is a good one or a 4xx with its code, never a 5xx, and every connection is answered;
 - the friend is always answered 200, and within MAX_SECONDS;
@@ -89,12 +91,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200_000)
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engine", choices=("mxnet", "onnx"), default="mxnet")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         model = options.model or WORKLOADS[options.algorithm].train(Path(folder, "model"), 1)
         other = WORKLOADS["kmeans"].train(Path(folder, "other"), 1)
+        if options.engine == "onnx":
+            for each in (model, other):
+                subprocess.run([ALGOSHELF, "export", str(each)], check=True, stdout=sys.stderr)
         document = served(model, other, options)
-    path = results_file(f"hostile-{options.algorithm}")
+    of_engine = "-onnx" if options.engine == "onnx" else ""
+    path = results_file(f"hostile{of_engine}-{options.algorithm}")
     path.write_text(json.dumps({"algorithm": options.algorithm, **document}, indent=2) + "\n")
     print(json.dumps(document, indent=2))
     print(path)
@@ -106,7 +113,9 @@ def served(model: Path, other: Path, options: argparse.Namespace) -> dict[str, A
     models = (f"{ATTACKED}={model}", f"{OTHER}={other}")
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [ALGOSHELF, "serve", *models, "--port", "0"], stderr=log, text=True
+            [ALGOSHELF, "serve", *models, "--port", "0", "--engine", options.engine],
+            stderr=log,
+            text=True,
         )
         try:
             port = _port(process, Path(f"/proc/self/fd/{log.fileno()}"))

@@ -249,6 +249,11 @@ def swept(each: Kept) -> Iterator[Row]:
         yield status, f"{len(found)} of {listed}", f"{max(worst):.1e}" if worst else ""
 
 
+def engines(each: Kept) -> Iterator[Row]:
+    for name, found in each.document["models"].items():
+        yield name, *(f"{ratio['median']:.2f}" for ratio in found["ratios"].values())
+
+
 def beside(each: Kept) -> Iterator[Row]:
     for name, by_count in each.document["medians"].items():
         yield name, *(f"{rate:,}" for rate in by_count.values())
@@ -329,6 +334,17 @@ SECTIONS = (
         "difference, relative to the largest number of an answer. A refused one is not written.",
         ("finding", "networks", "apart"),
         swept,
+    ),
+    Section(
+        "Answers without mxnet",
+        "engines",
+        "ONNX Runtime divided by mxnet, one after the other in each round: of the times and of "
+        "memory less is better, of requests a second more.",
+        (
+            *("model", "`predict`", "`serve` to the first answer", "memory of a worker"),
+            *("requests/s, 1 connection", "4", "32"),
+        ),
+        engines,
     ),
     Section(
         "Training beside other work",

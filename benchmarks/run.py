@@ -66,6 +66,7 @@ MEASUREMENTS = {
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",
     "onnx_sweep": "onnx_sweep.py",
+    "engines": "engines.py",
     "threads-mnist-cnn": "threads.py",
     **{
         f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"
@@ -75,6 +76,10 @@ MEASUREMENTS = {
     **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
     "serving-chaos-mnist-cnn": "serving.py chaos mnist-cnn",
     **{f"hostile-{name}": f"hostile.py {name}" for name in ALGORITHMS},
+    **{
+        f"hostile-onnx-{name}": f"hostile.py {name} --engine onnx --requests 20000"
+        for name in ALGORITHMS
+    },
     **{f"transform-{case}": f"transform.py --cases {case}" for case in ("kmeans", "text", "mnist")},
     "tuning-sst2-ngram": "tuning.py sst2-ngram --data {data}",
     "tuning-mnist-cnn": "tuning.py mnist-cnn",

@@ -52,7 +52,7 @@ class Workload:
         from algoshelf.core.inference.handlers import Handlers
         from algoshelf.registry.discovery import catalog
 
-        handlers = Handlers.load(catalog().get(self.algorithm).algorithm, model)
+        handlers = Handlers.load(catalog().get(self.algorithm).algorithm, model, engine="mxnet")
         return [
             self.decoded(handlers.invoke(body, self.content_type, self.accept)) for body in bodies
         ]

@@ -193,7 +193,8 @@ class TextSentiment(Classifier[TextHyperparameters]):
         hyperparameters: TextHyperparameters,
         encoding: Mapping[str, Any] | None = None,
     ) -> TextDataset:
-        words.gluonnlp()  # what is missing is said before much is read
+        if encoding is None:
+            words.gluonnlp()  # what is missing is said before much is read
         known = None if encoding is None else encoding["classes"]
         found = texts.read(path, channel, known)
         if encoding is None:

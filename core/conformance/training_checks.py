@@ -16,10 +16,10 @@ from ..algorithm.channels import TEST
 from ..artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ..data.files import entries
 from ..inference.handlers import Handlers
-from ..runtime import params
+from ..runtime import mx, params
 from ..runtime.errors import InputError, Stopped
 from ..runtime.types import Array
-from .battery import RAISED, Battery, Fault, check
+from .battery import RAISED, Battery, Fault, Skip, check
 from .trial import StopAt, Trial, settings
 
 # ‖a − b‖ / ‖a‖ over all parameters: on several devices sums are rounded otherwise, and adam
@@ -43,6 +43,8 @@ def training(battery: Battery) -> Iterator[Fault]:
     """Training on the sample reports declared metrics only, among them the objective, and saves a
     model.
     """
+    if not mx.is_installed():
+        raise Skip(f"training needs mxnet, which is not installed: check with {mx.PYTHONS}")
     cls, trial = battery.cls, battery.trial
     trial(battery.trained)
     battery.decisions = trial.decisions

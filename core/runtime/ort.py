@@ -38,6 +38,9 @@ def session(content: bytes) -> Any:
     runtime = library("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = mx.threads()
+    # It would keep a plan of the memory for each shape that it is ever given, of which batches and
+    # lengths make many, and is not quicker by it (docs/decisions/0020-engines.md).
+    options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

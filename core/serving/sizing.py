@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Sequence
 
-from ..artifact.engines import AUTO, ONNX
+from ..artifact.engines import AUTO, MXNET, ONNX, resolve
 from ..runtime import mx
 from ..runtime.cores import cores
 from ..runtime.devices import gpus
@@ -15,8 +15,9 @@ from ..runtime.errors import ArtifactError, InputError
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 FORMS = "auto, cpu, gpu (all GPUs) or gpu:0,2 (by number)"
-# Of a worker, before its models: the interpreter, mxnet and its buffers (measured: 250 MB).
-WORKER_BYTES = 300 * 2**20
+# Of a worker, before its models: the interpreter, the engine and its buffers (measured: 250 MB with
+# mxnet, 85 MB with ONNX Runtime).
+WORKER_BYTES = {MXNET: 300 * 2**20, ONNX: 100 * 2**20}
 # Parameters on disk, and in memory with the layouts and the activations that come to them.
 BYTES_PER_PARAMETER_BYTE = 4
 
@@ -82,7 +83,9 @@ def fits(folder: Path, workers: int) -> bool:
         return True  # whoever opens it says what is wrong
 
 
-def workers(asked: int | None, on: Sequence[str], folders: Sequence[Path]) -> int:
+def workers(
+    asked: int | None, on: Sequence[str], folders: Sequence[Path], engine: str = AUTO
+) -> int:
     """How many workers: what is ``asked``, else one a GPU or core, as far as memory goes.
 
     Raises InputError where not even one fits, and where a folder is no longer there.
@@ -91,7 +94,8 @@ def workers(asked: int | None, on: Sequence[str], folders: Sequence[Path]) -> in
     free = free_bytes()
     if free is None:
         return count
-    each = WORKER_BYTES + sum(model_bytes(folder) for folder in folders)
+    by = {resolve(engine, folder, on[0]) for folder in folders}
+    each = WORKER_BYTES[ONNX if by == {ONNX} else MXNET] + sum(map(model_bytes, folders))
     fitting = free // each
     if fitting < (asked or 1):
         raise InputError(

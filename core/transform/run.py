@@ -85,7 +85,6 @@ def transform(
     with using(options.reading, listener.message, headings):
         jobs = select(algorithm, source, output, options)
     engine = engines.resolve(options.engine, model, options.devices)
-    listener.message(engines.told(engine, model))
     options = replace(options, engine=engine)
     digest = _digest(model, engine)
     with journal.opened(output) as notes:

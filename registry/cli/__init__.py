@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import os
 import signal
 import sys
-from importlib import metadata
 from typing import NoReturn
 
 import click
@@ -22,51 +22,52 @@ from ...core.runtime.opt_ml import report_failure
 from ...core.runtime.printable import guard_streams
 from ...core.runtime.signals import heeded
 from ...core.training.cluster import is_worker
-from . import (
-    benchmark,
-    browse,
-    check,
-    export,
-    models,
-    new,
-    package,
-    sagemaker,
-    serve,
-    training,
-    transform,
-    tune,
-)
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
 
 
-@click.group(cls=SuggestingGroup)
-@click.version_option(metadata.version("algoshelf"), prog_name="algoshelf")
+# Each command by the module that has it, in the order of --help. A module is imported with its
+# command alone: `predict` and `serve` are to answer soon.
+COMMANDS = {
+    "list": "browse:list_",
+    "info": "browse:info",
+    "train": "training:train",
+    "tune": "tune:tune",
+    "evaluate": "models:evaluate",
+    "predict": "models:predict",
+    "serve": "serve:serve",
+    "transform": "transform:transform",
+    "export": "export:export",
+    "benchmark": "benchmark:benchmark",
+    "check": "check:check",
+    "new": "new:new",
+    "package": "package:package",
+    "sagemaker": "sagemaker:sagemaker",
+}
+
+
+class Commands(SuggestingGroup):
+    """The group of COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(f".{module}", __name__), name)
+        return command
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="algoshelf", prog_name="algoshelf")
 def cli() -> None:
     """Train, evaluate and serve deep-learning algorithms by name, locally or on Amazon SageMaker.
 
     Start with `algoshelf list`, then for example `algoshelf train mnist-cnn`.
     """
-
-
-for command in (
-    browse.list_,
-    browse.info,
-    training.train,
-    tune.tune,
-    models.evaluate,
-    models.predict,
-    serve.serve,
-    transform.transform,
-    export.export,
-    benchmark.benchmark,
-    check.check,
-    new.new,
-    package.package,
-    sagemaker.sagemaker,
-):
-    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
+from ...core.artifact import engines
 from ...core.artifact.engines import AUTO, ENGINES, VARIABLE
 from ...core.data.reading import FLAGS as READING_FLAGS
 from ...core.runtime.errors import did_you_mean
@@ -17,7 +18,7 @@ from ...core.training.options import parse_duration
 from .. import flags
 from ..discovery import Entry, catalog
 from ..flags import Row, Table
-from .output import SuggestingGroup
+from .output import SuggestingGroup, say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -173,6 +174,13 @@ dry_run_option = option(flags.DRY_RUN)
 engine_option = option(
     flags.ENGINE, type=click.Choice(ENGINES), default=AUTO, envvar=VARIABLE, show_envvar=True
 )
+
+
+def resolved(engine: str, model: Path, devices: str = "auto") -> str:
+    """The engine that answers for ``model`` on ``devices``, which is said."""
+    found = engines.resolve(engine, model, devices)
+    say(engines.told(found, model))
+    return found
 
 
 def acting_options(command: Command) -> Command:

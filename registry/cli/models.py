@@ -17,7 +17,6 @@ from ...core import codecs
 from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.evaluation import ClassFigures, Evaluation, TargetFigures
-from ...core.artifact import engines
 from ...core.artifact.folder import Artifact
 from ...core.data import images
 from ...core.data.files import absent, exists
@@ -30,7 +29,7 @@ from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
-from .flags import PATH, SectionedCommand, engine_option
+from .flags import PATH, SectionedCommand, engine_option, resolved
 from .output import console, figure, json_option, print_json, print_table, say, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
@@ -85,7 +84,7 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     with using(decided, say, artifact.metadata.headings):
-        evaluation = algorithm.evaluate(algorithm.model_fn(model, _resolved(engine, model)), path)
+        evaluation = algorithm.evaluate(algorithm.model_fn(model, resolved(engine, model)), path)
     if plot is not None:
         save_plot(evaluation, plot)
         click.echo(f"the plot is in {plot}", err=True)
@@ -93,13 +92,6 @@ def evaluate(
         print_json({"model": str(model), "algorithm": algorithm.name, **evaluation.to_dict()})
     else:
         _print_evaluation(evaluation)
-
-
-def _resolved(engine: str, model: Path) -> str:
-    """The engine that answers, which is said."""
-    found = engines.resolve(engine, model)
-    say(engines.told(found, model))
-    return found
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
@@ -207,7 +199,7 @@ def predict(
         )
     with using(taken(given), say, artifact.metadata.headings):
         asked = _asked(model, artifact, algorithm, inputs, content_type)
-        handlers = Handlers.load(algorithm, model, engine=_resolved(engine, model))
+        handlers = Handlers.load(algorithm, model, engine=resolved(engine, model))
         for each in asked:
             body = Taken(b"")
             try:

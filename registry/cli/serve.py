@@ -142,7 +142,7 @@ def serve(
     folders = _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices, engine)
-    count = sizing.workers(workers, on, list(folders.values()))
+    count = sizing.workers(workers, on, list(folders.values()), engine)
     threads = max(1, cores() // count)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

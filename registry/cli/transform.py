@@ -16,7 +16,7 @@ from ...core.transform.reader import SPLIT_TYPES
 from ...core.transform.run import Listener, Summary
 from ...core.transform.run import transform as run
 from ..discovery import opened
-from .flags import PATH, SIZE, SectionedCommand, engine_option
+from .flags import PATH, SIZE, SectionedCommand, engine_option, resolved
 from .output import console, json_option, print_json
 from .reading import reading_options, taken
 
@@ -102,6 +102,7 @@ def transform(
 
     Example: algoshelf transform models/iris data/ predictions
     """
+    algorithm = opened(model)[1]
     options = TransformOptions(
         content_type=content_type,
         accept=accept,
@@ -110,12 +111,11 @@ def transform(
         max_payload=max_payload,
         join_source=join_source,
         on_error=on_error,
-        engine=engine,
+        engine=resolved(engine, model, devices),
         devices=devices,
         force=force,
         reading=taken(given),
     )
-    algorithm = opened(model)[1]
     listener = Bar() if sys.stderr.isatty() else Log()
     summary = run(algorithm, model, source, output, options, listener)
     if as_json:

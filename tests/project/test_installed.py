@@ -104,11 +104,11 @@ def test_without_mxnet_the_catalog_is_open_and_train_says_what_to_install(
     assert [path.name for path in tmp_path.iterdir()] == ["env"]
 
 
-def python_3_8() -> str | None:
-    """A Python 3.8 of this machine that can make environments."""
+def interpreter_of(minor: int) -> str | None:
+    """A Python 3.``minor`` of this machine that can make environments."""
     pyenv = Path.home() / ".pyenv" / "versions"
-    candidates = [shutil.which("python3.8"), *sorted(pyenv.glob("3.8.*/bin/python"))]
-    check = "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))"
+    candidates = [shutil.which(f"python3.{minor}"), *sorted(pyenv.glob(f"3.{minor}.*/bin/python"))]
+    check = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
     for candidate in filter(None, candidates):
         if (
             subprocess.run([candidate, "-c", check], capture_output=True, check=False).returncode
@@ -120,7 +120,7 @@ def python_3_8() -> str | None:
 
 def test_the_same_wheel_trains_and_predicts_on_python_3_8(wheel: Path, tmp_path: Path) -> None:
     """As in AWS's MXNet image: Python 3.8."""
-    interpreter = python_3_8()
+    interpreter = interpreter_of(8)
     if interpreter is None:
         pytest.skip("no Python 3.8 on this machine")
     python = environment(tmp_path / "env", interpreter, f"{wheel}[cpu]")
