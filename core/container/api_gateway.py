@@ -23,7 +23,7 @@ from ..inference.handlers import Handlers
 from ..inference.requests import Reply, Request, RequestBatcher, fault, refusal
 from ..payload.content_encoding import inflater
 from ..runtime.bounds import MAX_EXAMPLES, Bounds
-from ..runtime.errors import MalformedPayloadError, PayloadTooLargeError
+from ..runtime.errors import PayloadTooLargeError
 
 MALFORMED = "malformed_event"
 # Lambda's limit of a request and of an answer, which is JSON: a body in it grows by a third in

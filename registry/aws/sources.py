@@ -113,9 +113,7 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
 
 
 @contextmanager
-def model(
-    account: Account, what: str | Path, *, own_image: bool = False
-) -> Iterator[FoundModel]:
+def model(account: Account, what: str | Path, *, own_image: bool = False) -> Iterator[FoundModel]:
     """Open what ``what`` names: a folder that ``algoshelf train`` wrote, a model.tar.gz here or in
     S3, or a training job that has completed. An ``own_image`` answers without code in the archive.
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 from pathlib import Path
 
-import pytest
 from algoshelf.core import codecs
 
 from tests.conftest import Algoshelf

@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from algoshelf.core import codecs
 from algoshelf.registry.packaging import locks
