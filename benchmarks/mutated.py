@@ -1,12 +1,13 @@
 """Artifacts that somebody has changed: is each refused or answered, at what cost?
 
-    python benchmarks/mutated.py --count 2000 [MODEL ...]
+    python benchmarks/mutated.py --count 2000 [--only parameters] [--adopt] [MODEL ...]
 
 Each MODEL is a folder that `algoshelf train` wrote; without any, four small ones are trained.
 Graphs, parameters, metadata and archives are changed by mutations that know their formats, always
 the same ones for a --seed. One process opens one after the other and has each answer its own
 example, as a worker does; what ends it, or takes more than a second of processor or 500 MiB, is
-told by name.
+told by name, as is what is refused only after more than 100 MiB. ``--only`` changes one kind of
+file alone; with ``--adopt`` graph and parameters are adopted, as those of someone else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any, Callable, Dict, Iterator
 METADATA, SYMBOL, PARAMETERS = "algorithm.json", "model-symbol.json", "model-0000.params"
 NAMES = (METADATA, SYMBOL, PARAMETERS)
 Files = Dict[str, bytes]
-MAX_SECONDS, MAX_MIB = 1.0, 500.0
+MAX_SECONDS, MAX_MIB, MAX_REFUSED_MIB = 1.0, 500.0, 100.0
 HANG_SECONDS = 120
 
 DEADLY = [
@@ -303,30 +304,33 @@ def _add(members: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 MUTATIONS: list[Callable[[random.Random, Files], str]] = [graph, graph, parameters, metadata]
+KINDS = {each.__name__: [each] for each in (graph, parameters, metadata)}
 
 
-def mutated(rng: random.Random, base: Path, target: Path) -> str:
+def mutated(rng: random.Random, base: Path, target: Path, only: str = "") -> str:
     """A changed copy of ``base`` at ``target``, a folder or an archive; what was done."""
     files = {name: (base / name).read_bytes() for name in NAMES}
     document = json.loads(files[METADATA])
     document["sha256"] = {}  # whoever changes a file can change its digest
     files[METADATA] = json.dumps(document).encode()
-    if rng.random() < 0.15:
+    if not only and rng.random() < 0.15:
         return archive(rng, files, target)
-    done = rng.choice(MUTATIONS)(rng, files)
+    done = rng.choice(KINDS.get(only, MUTATIONS))(rng, files)
     target.mkdir()
     for name, content in files.items():
         (target / name).write_bytes(content)
     return done
 
 
-def open_all() -> None:
+def open_all(adopts: bool) -> None:
     """For each path on stdin, a line on stdout: how it ended, the seconds and MiB that it took."""
     from algoshelf.core import AlgoshelfError, mx
+    from algoshelf.core.artifact import adoption
+    from algoshelf.core.inference.adopting import adopt
     from algoshelf.core.inference.answers import preferred_type
     from algoshelf.core.inference.handlers import Handlers
     from algoshelf.registry.aws.sources import model
-    from algoshelf.registry.discovery import opened
+    from algoshelf.registry.discovery import catalog, opened
 
     os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
     mx.load()
@@ -337,6 +341,14 @@ def open_all() -> None:
             preferred_type(algorithm.response_media_types())
         )
 
+    def taken(folder: Path) -> None:
+        document = json.loads((folder / METADATA).read_bytes())
+        algorithm = catalog().get(document["algorithm"]).algorithm
+        files = adoption.Files(folder / PARAMETERS, folder / SYMBOL)
+        shape = tuple(document["input"]["shape"][1:])
+        with tempfile.TemporaryDirectory() as scratch:
+            adopt(algorithm, adoption.read(files, shape=shape), Path(scratch, "m"))
+
     for line in sys.stdin:
         path = Path(line.strip())
         Path("/proc/self/clear_refs").write_text("5")
@@ -345,6 +357,8 @@ def open_all() -> None:
             if path.is_file():
                 with model(None, path) as found:  # type: ignore[arg-type]
                     answer(found.artifact.folder)
+            elif adopts:
+                taken(path)
             else:
                 answer(path)
             ended = "answered"
@@ -367,13 +381,14 @@ def memory() -> float:
 class Opener:
     """The process that opens, and the next one where it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, adopts: bool = False) -> None:
         self.process: subprocess.Popen[str] | None = None
+        self.words = ["--child", *(["--adopt"] if adopts else [])]
 
     def __call__(self, path: Path) -> tuple[str, float, float]:
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, "--child"],
+                [sys.executable, __file__, *self.words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -398,9 +413,11 @@ class Opener:
             self.process = None
 
 
-def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
+def run(
+    bases: list[Path], count: int, seed: int, only: str = "", adopts: bool = False
+) -> dict[str, Any]:
     """Open ``count`` mutations of ``bases``; how they ended, and what stands out."""
-    rng, opener = random.Random(seed), Opener()
+    rng, opener = random.Random(seed), Opener(adopts)
     kinds: Counter[str] = Counter()
     strange: list[str] = []
     most_seconds = most_mib = 0.0
@@ -411,11 +428,14 @@ def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             for number in range(count):
                 base, target = rng.choice(bases), Path(scratch, f"{number}")
-                done = mutated(rng, base, target)
+                done = mutated(rng, base, target, only)
                 ended, seconds, mib = opener(target)
                 kinds[f"{done.split(':')[0]}: {ended.split(':')[0]}"] += 1
-                sound = ended.startswith(("answered", "refused:"))
-                if not (sound and seconds <= MAX_SECONDS and mib <= MAX_MIB):
+                refused = ended.startswith("refused:")
+                most = MAX_REFUSED_MIB if refused else MAX_MIB
+                if not (
+                    (refused or ended == "answered") and seconds <= MAX_SECONDS and mib <= most
+                ):
                     strange.append(
                         f"{number} {base.name} {done}: {seconds:.2f} s {mib:.0f} MiB {ended}"
                     )
@@ -427,6 +447,8 @@ def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
     return {
         "count": count,
         "seed": seed,
+        "only": only,
+        "adopted": adopts,
         "ended": dict(sorted(kinds.items())),
         "most_seconds": round(most_seconds, 3),
         "most_mib": round(most_mib, 1),
@@ -434,14 +456,11 @@ def run(bases: list[Path], count: int, seed: int) -> dict[str, Any]:
     }
 
 
-def trained(folder: Path) -> list[Path]:
-    """Small models of each algorithm."""
-    orders = {
-        "mnist-cnn": ["--epochs", "1"],
-        "kmeans": ["--k", "3"],
-        "text-sentiment": ["--epochs", "1"],
-        "image-classification": ["--epochs", "1"],
-    }
+def trained(folder: Path, adopts: bool) -> list[Path]:
+    """Small models of each algorithm, or of those that take a graph and parameters."""
+    orders = {"mnist-cnn": ["--epochs", "1"], "image-classification": ["--epochs", "1"]}
+    if not adopts:
+        orders.update({"kmeans": ["--k", "3"], "text-sentiment": ["--epochs", "1"]})
     for name, options in orders.items():
         command = [str(Path(sys.executable).parent / "algoshelf"), "train", name, *options]
         subprocess.run([*command, "--output", str(folder / name)], check=True)
@@ -452,15 +471,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=list(KINDS), default="")
+    parser.add_argument("--adopt", action="store_true")
+    parser.add_argument("--keep", metavar="NAME", help="under which to keep it in results/")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", type=Path)
     given = parser.parse_args()
     if given.child:
-        open_all()
+        open_all(given.adopt)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        bases = given.models or trained(Path(scratch))
-        found = run(bases, given.count, given.seed)
+        bases = given.models or trained(Path(scratch), given.adopt)
+        found = run(bases, given.count, given.seed, given.only, given.adopt)
+    if given.keep:
+        from environment import environment, results_file
+
+        kept = {"environment": environment(), **found}
+        results_file(given.keep).write_text(json.dumps(kept, indent=2) + "\n")
     print(json.dumps(found, indent=2, ensure_ascii=False))
     sys.exit(bool(found["strange"]))
 

@@ -254,6 +254,23 @@ def engines(each: Kept) -> Iterator[Row]:
         yield name, *(f"{ratio['median']:.2f}" for ratio in found["ratios"].values())
 
 
+def taken(each: Kept) -> Iterator[Row]:
+    for name, model in each.document["models"].items():
+        known = f"{model['accuracy']:.4f}" if "accuracy" in model else ""
+        onnx = f"{model['onnx']:.1e}" if "onnx" in model else "refused"
+        yield name, model["weights"], f"{model['difference']:.1e}", onnx, known
+
+
+def changed(each: Kept) -> Iterator[Row]:
+    found = each.document
+    ended = Counter()  # type: Counter[str]
+    for how, count in found["ended"].items():
+        ended[how.split(": ")[1]] += count
+    told = ", ".join(f"{count:,} {how}" for how, count in sorted(ended.items()))
+    strange = len(found["strange"])
+    yield f"{found['count']:,}", told, f"{found['most_seconds']} s", str(strange)
+
+
 def beside(each: Kept) -> Iterator[Row]:
     for name, by_count in each.document["medians"].items():
         yield name, *(f"{rate:,}" for rate in by_count.values())
@@ -345,6 +362,23 @@ SECTIONS = (
             *("requests/s, 1 connection", "4", "32"),
         ),
         engines,
+    ),
+    Section(
+        "Do models of others answer as in mxnet?",
+        "adopted",
+        "`algoshelf adopt` on public models and on graphs of mxnet's own examples; the greatest "
+        "difference from mxnet's Module before the softmax, relative to the largest number, and "
+        "that of the export from the artifact; accuracy on MNIST's test images.",
+        ("model", "weights", "apart", "export apart", "accuracy"),
+        taken,
+    ),
+    Section(
+        "Files that somebody has changed",
+        "mutated-.*",
+        "Opened, or adopted: each is refused or answered. More than a second of a processor, or "
+        "100 MiB before it is refused, would be strange.",
+        ("files", "ended", "most", "strange"),
+        changed,
     ),
     Section(
         "Training beside other work",

@@ -67,6 +67,12 @@ MEASUREMENTS = {
     "same_result": "same_result.py",
     "onnx_sweep": "onnx_sweep.py",
     "engines": "engines.py",
+    "adopted": "adopted.py --foreign {foreign} --weights {weights} --mnist {data}/mnist",
+    "mutated-parameters": "mutated.py --only parameters --keep mutated-parameters",
+    "mutated-adopted-parameters": (
+        "mutated.py --adopt --only parameters --keep mutated-adopted-parameters"
+    ),
+    "mutated-adopted-graphs": "mutated.py --adopt --only graph --keep mutated-adopted-graphs",
     "threads-mnist-cnn": "threads.py",
     **{
         f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"
@@ -98,6 +104,7 @@ def main() -> None:
     )
     parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
     parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")
+    parser.add_argument("--foreign", metavar="FOLDER", help="public repositories: adopted.py")
     parser.add_argument("--weights", metavar="FILE", help="MobileNetV2's features on ImageNet")
     parser.add_argument(
         "--scratch",

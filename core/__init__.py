@@ -41,6 +41,7 @@ from .runtime.errors import (
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
 from .tasks.classification import Classifier, ClassProbabilities
+from .tasks.pictures import PictureClassifier
 from .tasks.regression import Regressor, TargetValues
 from .tasks.supervised import SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
@@ -82,6 +83,7 @@ __all__ = [
     "OutputError",
     "PayloadError",
     "PayloadTooLargeError",
+    "PictureClassifier",
     "PluginError",
     "PublishedResult",
     "Range",

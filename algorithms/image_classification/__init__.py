@@ -19,7 +19,6 @@ from ...core import (
     Algorithm,
     Array,
     Channel,
-    Classifier,
     ClassProbabilities,
     ContentType,
     Dataset,
@@ -28,6 +27,7 @@ from ...core import (
     InputError,
     Model,
     NDArray,
+    PictureClassifier,
     PublishedResult,
     Run,
     Search,
@@ -36,6 +36,7 @@ from ...core import (
     hookimpl,
     supervised_channels,
 )
+from ...core.artifact.adoption import Foreign, Pixels
 from ...core.runtime.errors import did_you_mean
 from . import augmentation, networks, weights
 from . import data as pictures
@@ -151,8 +152,9 @@ class ImageHyperparameters(TrainingHyperparameters):
         return self.image_size or networks.side(self.network)
 
 
-class ImageClassification(Classifier[ImageHyperparameters]):
+class ImageClassification(PictureClassifier[ImageHyperparameters]):
     name = "image-classification"
+    white = 255.0
     task = "image-classification"
     summary = "Classifies images with a network from GluonCV's model zoo, trained or fine-tuned."
     details = "Networks: " + ", ".join(networks.NETWORKS)
@@ -214,6 +216,28 @@ class ImageClassification(Classifier[ImageHyperparameters]):
         """Logits (N, C) of pictures (N, 3, H, W), intensities from 0 to 255."""
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))
         return networks.normalized(network, networks.MEAN, networks.DEVIATION)
+
+    def adopted_hyperparameters(self, foreign: Foreign) -> Mapping[str, Any]:
+        shape = foreign.shape
+        if not shape and foreign.network:
+            shape = (3, *[networks.side(foreign.network)] * 2)
+        if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
+            got = f"got {','.join(map(str, shape))}" if shape else "it is not known"
+            raise InputError(
+                f"--input-shape: {self.name} reads square pictures of three colours: expected "
+                f"3,SIDE,SIDE such as 3,224,224; {got}"
+            )
+        named = {"network": foreign.network} if foreign.network else {}
+        return {**named, "image_size": shape[1]}
+
+    def foreign_network(self, foreign: Foreign) -> tuple[HybridBlock, Pixels]:
+        name = foreign.network
+        if name not in networks.NETWORKS:
+            raise InputError(
+                f"--network: no such network: {name!r}{did_you_mean(name, networks.NETWORKS)}"
+            )
+        block = weights.whole(name, foreign.arrays, foreign.label)
+        return block, Pixels(1.0, networks.MEAN, networks.DEVIATION)
 
     def load_pretrained(
         self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]

@@ -27,6 +27,7 @@ from ...core import (
     Evaluation,
     Example,
     Hyperparameters,
+    InputError,
     InputSignature,
     Model,
     Objective,
@@ -40,6 +41,7 @@ from ...core import (
     recordio_protobuf,
 )
 from ...core.algorithm.evaluation import GroupFigures
+from ...core.artifact.adoption import INPUT, Adopted, Foreign, traced
 from ...core.artifact.metadata import Metadata
 from ...core.artifact.network import GluonNetwork, Network, outputs
 from ...core.data.dataset import chunks
@@ -209,6 +211,46 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         if run.cluster.is_chief:
             run.report(figures, epoch=fit.passes, step=fit.step)
         run.save(network, signature=signature, example=example, encoding=frame.encoding())
+
+    def adopt(self, foreign: Foreign) -> Adopted:
+        """Centroids (K, D), the only array of SageMaker's built-in k-means, in whatever dtype."""
+        wrong = [
+            f"--{name}: {self.name} has centroids alone"
+            for name, given in (
+                ("symbol", foreign.draft),
+                ("network", foreign.network),
+                ("classes", foreign.classes),
+                ("mean, --std, --pixel-range, --channels", foreign.pixels),
+            )
+            if given
+        ]
+        arrays = [array for array in foreign.arrays.values() if array.ndim == 2]
+        if len(foreign.arrays) != 1 or not arrays:
+            shapes = ", ".join(str(array.shape) for array in foreign.arrays.values())
+            wrong.append(
+                f"{foreign.label}: expected one array of centroids (K, D), as in the model_algo-1 "
+                f"of SageMaker's k-means, got {shapes[:200]}"
+            )
+        elif not np.isfinite(arrays[0]).all():
+            wrong.append(f"{foreign.label}: expected finite numbers")
+        elif foreign.shape not in ((), arrays[0].shape[1:]):
+            wrong.append(f"--input-shape: the centroids have the shape {arrays[0].shape[1:]}")
+        if wrong:
+            raise InputError(*wrong)
+        centroids = arrays[0].astype(np.float64)
+        frame = choose_frame(centroids, np.ones(len(centroids)), 0.0)
+        network = distances(centroids - frame.offset, frame.origin)
+        draft, held = traced(network)
+        row = codecs.encode_csv(centroids[:1].astype(np.float32)).decode()
+        return Adopted(
+            draft.written(INPUT),
+            held,
+            InputSignature(shape=(0, centroids.shape[1])),
+            Example(content_type=codecs.CSV, body=row),
+            frame.encoding(),
+            {"k": len(centroids)},
+            frame.notes,
+        )
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
         model = super().model_fn(model_dir, device)

@@ -19,14 +19,15 @@ from ...core import (
     Algorithm,
     Array,
     ArrayDataset,
-    Classifier,
     ClassProbabilities,
     ContentType,
     Dataset,
     Example,
     HybridBlock,
+    InputError,
     Model,
     NDArray,
+    PictureClassifier,
     PublishedResult,
     Search,
     TrainingHyperparameters,
@@ -37,6 +38,7 @@ from ...core import (
     on_device,
     supervised_channels,
 )
+from ...core.artifact.adoption import Foreign
 from . import data as digits
 
 SAMPLE = Path(__file__).parent / "sample"
@@ -120,8 +122,9 @@ class MnistHyperparameters(TrainingHyperparameters):
     }
 
 
-class MnistCnn(Classifier[MnistHyperparameters]):
+class MnistCnn(PictureClassifier[MnistHyperparameters]):
     name = "mnist-cnn"
+    white = 1.0
     task = "image-classification"
     summary = "Recognizes handwritten digits in greyscale images of 28 x 28 pixels."
     Hyperparameters = MnistHyperparameters
@@ -192,6 +195,16 @@ class MnistCnn(Classifier[MnistHyperparameters]):
         net.add(nn.GlobalAvgPool2D(), nn.Dropout(hyperparameters.dropout))
         net.add(nn.Dense(len(digits.CLASSES)))
         return net
+
+    def adopted_hyperparameters(self, foreign: Foreign) -> Mapping[str, Any]:
+        shape = (1, digits.SIDE, digits.SIDE)
+        if foreign.shape not in ((), shape):
+            raise InputError(
+                f"--input-shape: {self.name} reads pictures {shape}, got {foreign.shape}"
+            )
+        if len(foreign.classes) and set(foreign.classes) != set(digits.CLASSES):
+            raise InputError(f"--classes: {self.name} tells digits apart: expected 0 to 9")
+        return {}
 
     def augment(
         self,

@@ -22,6 +22,7 @@ from typing import (
     TypeVar,
 )
 
+from ..artifact.adoption import Adopted, Foreign
 from ..artifact.folder import Artifact, Examined
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
@@ -177,6 +178,13 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         of what its network gives for one example.
         """
         return ()
+
+    def adopt(self, foreign: Foreign) -> Adopted:
+        """What an artifact of this algorithm's is made of, of a model from elsewhere.
+
+        Raises InputError with all that keeps it from being one.
+        """
+        raise InputError(f"{self.name} takes no models from elsewhere: it does not define adopt()")
 
     def artifact(self, model_dir: Path) -> Artifact:
         """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""

@@ -251,9 +251,13 @@ def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
 
 def _check_written(path: Path, block: HybridBlock) -> None:
     """mxnet does not notice a disk that is full when it closes a file: read it back."""
-    saved = {name.split(":", 1)[-1]: array for name, array in mx.nd.load(str(path)).items()}
+    try:
+        headers = params.read(path, numbers=False).headers
+    except params.ParamsError as error:
+        raise OutputError(f"{path}: cannot be written: it {error}") from None
+    saved = {params.plain(name): shape for name, (shape, _) in headers.items()}
     for name, parameter in block.collect_params().items():
-        if name not in saved or saved[name].shape != parameter.shape:
+        if saved.get(name) != parameter.shape:
             raise OutputError(f"{path}: was not written whole: is the disk full?")
 
 

@@ -97,6 +97,10 @@ class Metadata(BaseModel):
         description="of the columns of the tables that were read, by which later ones"
         " are taken; none where they had no headings",
     )
+    origin: Dict[str, str] = Field(
+        default_factory=dict,
+        description="of a model from elsewhere, each file that it was made of to its SHA-256",
+    )
     packages: Dict[str, str] = Field(default_factory=dict)
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
         default_factory=dict

@@ -193,7 +193,7 @@ class Graph:
         return text
 
     def _text(self, fit: Fit) -> str:
-        writer = _Writer()
+        writer = Writer()
         for index, node in enumerate(self.nodes):
             inputs = [
                 [*writer.entry(source, output), version] for source, output, version in node.inputs
@@ -212,7 +212,7 @@ def _dtype(node: Node, types: Sequence[str]) -> str:
     return typed(node.attributes, types) if typed else types[0]
 
 
-class _Writer:
+class Writer:
     """Nodes as mxnet reads them; ``places`` is where those of the graph have come to stand."""
 
     def __init__(self) -> None:
@@ -268,12 +268,17 @@ class _Writer:
 @lru_cache(maxsize=2)
 def read(content: bytes) -> Graph:
     """The graph that a file holds. Raises GraphError, with up to MAX_FAULTS reasons."""
+    return _Reader(document(content)).graph()
+
+
+def document(content: bytes) -> Any:
+    """The JSON of a file, whatever it says. Raises GraphError where it is none, or too much."""
     if len(content) > MAX_BYTES:
         raise GraphError(f"has {len(content):,} bytes, more than {MAX_BYTES:,}")
     if _LONG.search(content):  # Python takes long over numbers of many digits, or refuses
         raise GraphError("is not an mxnet graph: it contains a number of 60 digits")
     try:
-        document = json.loads(
+        return json.loads(
             content.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
@@ -282,7 +287,6 @@ def read(content: bytes) -> Graph:
         raise GraphError("is nested too deeply for a graph") from None
     except ValueError as error:
         raise GraphError(f"is not an mxnet graph: {error}") from None
-    return _Reader(document).graph()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,10 @@
     axes, 4, and their sizes, 8 each; its device, 8; its dtype, 4; its numbers
     a name: how long it is, 8; UTF-8
 
-What does not add up is refused before anything of it is kept. Sparse arrays are: no network of this
-catalog has one.
+Before mxnet 0.12 an array had no layout: the number of axes stands in its place, and their sizes
+are of 4 bytes. All that a file says is read first, without its numbers: what does not add up is
+refused for next to nothing, whatever it says. Sparse arrays are: no network of this catalog has
+one.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import hashlib
 import io
 import math
 import os
+import stat
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, cast
+from typing import IO, Any, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
@@ -28,7 +32,9 @@ from .types import Array, NDArray
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
-MAX_ARRAYS = 100_000
+CPU = 1
+MAX_BYTES = 5 * 2**30  # of a file: S3 takes so much in one upload
+MAX_ARRAYS = 50_000  # the largest network of the catalog has 9,310 nodes
 MAX_AXES = 8
 MAX_SIZE = 2**31 - 1  # of an axis, and of the numbers of an array: mxnet counts in 32 bits
 LONGEST_NAME = 1000
@@ -57,25 +63,80 @@ def plain(name: str) -> str:
     return name[4:] if name.startswith(PREFIXES) else name
 
 
-def read(path: Path, *, numbers: bool = True) -> Parameters:
+class _Place(NamedTuple):
+    """What a file says of an array, and where its numbers begin."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    start: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def read(path: Path, *, numbers: bool = True, named: bool = True) -> Parameters:
     """What the file ``path`` holds, its ``numbers`` too or only what it says of them.
 
-    Memory grows with the file alone, whatever it says. Raises ParamsError, and OSError.
+    Where arrays need not be ``named``, they may be a list, and are then called "0", "1", …. Memory
+    grows with the file alone, and only once all of it adds up. Raises ParamsError, and OSError.
     """
-    with path.open("rb", buffering=CHUNK) as stream:
-        reader = _Reader(cast("io.BufferedReader", stream), os.fstat(stream.fileno()).st_size)
-        magic, reserved, count = reader.numbers("<QQQ", "its beginning")
-        if magic != LIST_MAGIC or reserved:
-            raise ParamsError("is not an mxnet parameter file")
-        if not 0 < count <= MAX_ARRAYS:
-            raise ParamsError(f"announces {count:,} arrays, expected 1 to {MAX_ARRAYS:,}")
-        found = [reader.array(number + 1, numbers) for number in range(count)]
-        names = list(reader.names(count))
-        if reader.left:
-            raise ParamsError(f"has {reader.left:,} bytes after its end")
-        headers = {name: (shape, dtype) for name, (shape, dtype, _) in zip(names, found)}
-        arrays = {name: values for name, (_, _, values) in zip(names, found) if values is not None}
-        return Parameters(headers, arrays, reader.digest.hexdigest())
+    with path.open("rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ParamsError("is not a file")
+        if found.st_size > MAX_BYTES:
+            raise ParamsError(f"has {found.st_size:,} bytes, more than {MAX_BYTES:,}")
+        places = _Reader(stream, found.st_size).places(named)
+        headers = {name: (place.shape, place.dtype) for name, place in places.items()}
+        arrays, digest = _numbers(stream, places, found.st_size, numbers)
+        return Parameters(headers, arrays, digest)
+
+
+def _numbers(
+    stream: IO[bytes], places: Mapping[str, _Place], size: int, keeps: bool
+) -> tuple[dict[str, Array], str]:
+    """The arrays at ``places`` if they are to be kept, and the SHA-256 of the whole file."""
+    digest = hashlib.sha256()
+    arrays: dict[str, Array] = {}
+    skipped = memoryview(bytearray(CHUNK))
+
+    def fill(view: memoryview) -> None:
+        for start in range(0, len(view), CHUNK):
+            part = view[start : start + CHUNK]
+            done = 0
+            while done < len(part):
+                got = stream.readinto(part[done:])  # type: ignore[attr-defined]
+                if not got:
+                    raise ParamsError("became shorter while it was read")
+                done += got
+            digest.update(part)
+
+    def skip(end: int) -> None:
+        while (left := end - stream.tell()) > 0:
+            fill(skipped[:left])
+
+    stream.seek(0)
+    for name, place in places.items() if keeps else ():
+        skip(place.start)
+        arrays[name] = np.empty(place.shape, place.dtype)
+        fill(arrays[name].reshape(-1).view(np.uint8).data)
+    skip(size)
+    return arrays, digest.hexdigest()
+
+
+def write(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write ``arrays`` as mxnet saves them. Raises OSError."""
+    with path.open("wb") as stream:
+        stream.write(struct.pack("<QQQ", LIST_MAGIC, 0, len(arrays)))
+        for values in arrays.values():
+            axes = struct.pack(f"<Iii{values.ndim}q", V2, DENSE, values.ndim, *values.shape)
+            stream.write(axes + struct.pack("<iii", CPU, 0, DTYPES.index(str(values.dtype))))
+            stream.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        stream.write(struct.pack("<Q", len(arrays)))
+        for name in arrays:
+            written = name.encode()
+            stream.write(struct.pack("<Q", len(written)) + written)
 
 
 def load(path: Path) -> dict[str, NDArray]:
@@ -92,12 +153,24 @@ def to_mxnet(values: Array) -> NDArray:
 
 
 class _Reader:
-    """A file read once from its beginning, and never beyond its end."""
+    """What a file says, read once from its beginning, and never beyond its end."""
 
-    def __init__(self, stream: io.BufferedReader, size: int) -> None:
+    def __init__(self, stream: IO[bytes], size: int) -> None:
         self.stream = stream
         self.left = size
-        self.digest = hashlib.sha256()
+
+    def places(self, named: bool) -> dict[str, _Place]:
+        """Of each array by its name, in their order; its numbers are passed over."""
+        magic, reserved, count = self.numbers("<QQQ", "its beginning")
+        if magic != LIST_MAGIC or reserved:
+            raise ParamsError("is not an mxnet parameter file")
+        if not 0 < count <= MAX_ARRAYS:
+            raise ParamsError(f"announces {count:,} arrays, expected 1 to {MAX_ARRAYS:,}")
+        found = [self.array(f"array {number}") for number in range(1, count + 1)]
+        names = list(self.names(count, named))
+        if self.left:
+            raise ParamsError(f"has {self.left:,} bytes after its end")
+        return dict(zip(names, found))
 
     def _take(self, size: int, what: str) -> None:
         if size > self.left:
@@ -107,64 +180,49 @@ class _Reader:
             )
         self.left -= size
 
-    def _fill(self, view: memoryview, what: str) -> None:
-        for start in range(0, len(view), CHUNK):
-            part = view[start : start + CHUNK]
-            done = 0
-            while done < len(part):
-                got = self.stream.readinto(part[done:])
-                if not got:
-                    raise ParamsError(f"ends within {what}: it became shorter")
-                done += got
-            self.digest.update(part)
-
     def bytes(self, size: int, what: str) -> bytes:
         self._take(size, what)
-        content = bytearray(size)
-        self._fill(memoryview(content), what)
-        return bytes(content)
+        content = self.stream.read(size)
+        if len(content) < size:
+            raise ParamsError(f"ends within {what}: it became shorter")
+        return content
 
     def numbers(self, layout: str, what: str) -> tuple[Any, ...]:
         return struct.unpack(layout, self.bytes(struct.calcsize(layout), what))
 
-    def array(self, number: int, keeps: bool) -> tuple[tuple[int, ...], str, Array | None]:
-        what = f"array {number}"
+    def array(self, what: str) -> _Place:
         (layout,) = self.numbers("<I", what)
-        if layout not in (V1, V2, V3):
-            raise ParamsError(f"{what}: has an unknown layout: {layout:#x}")
-        if layout != V1 and self.numbers("<i", what)[0] != DENSE:
+        if layout in (V2, V3) and self.numbers("<i", what)[0] != DENSE:
             raise ParamsError(f"{what}: is sparse, which is not supported")
-        (axes,) = self.numbers("<i", what)
+        sizes = "q"
+        if layout in (V1, V2, V3):
+            (axes,) = self.numbers("<i", what)
+        elif layout <= 2**16:  # as before mxnet 0.12, which numbered its layouts
+            axes, sizes = layout, "I"
+        else:
+            raise ParamsError(f"{what}: has an unknown layout: {layout:#x}")
         if not 1 <= axes <= MAX_AXES:
             raise ParamsError(f"{what}: has {axes} axes, not 1 to {MAX_AXES}")
-        shape = self.numbers(f"<{axes}q", what)
-        device, _, kind = self.numbers("<iii", what)
-        total = math.prod(shape)
-        if not (min(shape) > 0 and total <= MAX_SIZE):
-            raise ParamsError(f"{what}: has the shape {shape}")
+        *shape, device, _, kind = self.numbers(f"<{axes}{sizes}iii", what)
+        if not (min(shape) > 0 and math.prod(shape) <= MAX_SIZE):
+            raise ParamsError(f"{what}: has the shape {tuple(shape)}")
         if not 1 <= device <= 5:
             raise ParamsError(f"{what}: is of a device of the kind {device}")
         if not 0 <= kind < len(DTYPES):
             raise ParamsError(f"{what}: has a dtype that is none of {', '.join(DTYPES)}")
-        return shape, DTYPES[kind], self._values(shape, DTYPES[kind], what, keeps)
+        place = _Place(tuple(shape), DTYPES[kind], self.stream.tell())
+        self._take(place.size, what)
+        self.stream.seek(place.size, io.SEEK_CUR)
+        return place
 
-    def _values(self, shape: tuple[int, ...], dtype: str, what: str, keeps: bool) -> Array | None:
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        self._take(size, what)
-        if keeps:
-            values = np.empty(shape, dtype)
-            self._fill(values.reshape(-1).view(np.uint8).data, what)
-            return values
-        view = memoryview(bytearray(min(size, CHUNK)))
-        for start in range(0, size, CHUNK):
-            self._fill(view[: size - start], what)
-        return None
-
-    def names(self, count: int) -> Iterator[str]:
+    def names(self, count: int, named: bool) -> Iterator[str]:
         (there,) = self.numbers("<Q", "its names")
+        if not there and not named:
+            yield from map(str, range(count))
+            return
         if there != count:
             raise ParamsError(f"has {there:,} names for {count:,} arrays")
-        seen: list[str] = []
+        seen: Counter[str] = Counter()
         for number in range(1, count + 1):
             what = f"name {number}"
             (length,) = self.numbers("<Q", what)
@@ -176,8 +234,7 @@ class _Reader:
                 raise ParamsError(f"{what}: is not UTF-8") from None
             if not name.isprintable():
                 raise ParamsError(f"{what}: holds control characters")
-            seen.append(plain(name))
+            seen[plain(name)] += 1
+            if seen[plain(name)] > 1:
+                raise ParamsError(f"contains {plain(name)!r} twice")
             yield name
-        if len(set(seen)) < count:
-            twice = next(name for name in seen if seen.count(name) > 1)
-            raise ParamsError(f"contains {twice!r} twice")

@@ -38,6 +38,7 @@ COMMANDS = {
     "predict": "models:predict",
     "serve": "serve:serve",
     "transform": "transform:transform",
+    "adopt": "adopt:adopt",
     "export": "export:export",
     "benchmark": "benchmark:benchmark",
     "check": "check:check",

@@ -28,6 +28,8 @@ OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         DATA: ("test",),
+        "Files": ("algorithm", "symbol", "params", "network", "output_layer", "classes"),
+        "Pictures": ("input_shape", "mean", "std", "pixel_range", "channels"),
         "Requests": (
             *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
             *("outputs", "capture", "capture_percent"),

@@ -153,8 +153,8 @@ def _next(kind: str, engine: str, output: str) -> str:
     if kind == LAMBDA:
         return (
             f"  aws s3 cp {output}/function.zip s3://…\n"
-            "  aws lambda create-function --function-name NAME --runtime python3.13 --architectures "
-            "x86_64 --memory-size 1769 --timeout 30\n"
+            "  aws lambda create-function --function-name NAME --runtime python3.13 "
+            "--architectures x86_64 --memory-size 1769 --timeout 30\n"
             "    --handler lambda_function.lambda_handler --code S3Bucket=…,S3Key=… --role …"
         )
     if kind == MODEL and engine == ONNX:

@@ -140,7 +140,7 @@ def _model(entry: Entry, artifact: Artifact) -> Files:
 
 
 def _exported(entry: Entry, artifact: Artifact) -> bytes:
-    """The bytes of model.onnx, once ONNX Runtime answers as mxnet does; the folder stays as it is."""
+    """The bytes of model.onnx, once ONNX Runtime answers as mxnet does."""
     handlers = Handlers.load(entry.algorithm, artifact.folder, engine=MXNET)
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         target = Path(scratch, ONNX)

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+from algoshelf.core import mx
 
 from tests.conftest import ROOT, Algoshelf
 from tests.project.test_docs import blocks
@@ -16,8 +17,7 @@ PAGE = ROOT / "docs" / "leaving-mxnet.md"
 
 def write_old_files(folder: Path) -> None:
     """A network with a softmax, as a Module saves it, and the names of its classes."""
-    import mxnet as mx
-
+    mx.load()
     data = mx.sym.var("data")
     net = mx.sym.Convolution(data, kernel=(3, 3), num_filter=4, name="conv")
     net = mx.sym.BatchNorm(net, name="norm", fix_gamma=False)

@@ -225,8 +225,15 @@ VALUES = st.recursive(
     ),
     changed=st.dictionaries(
         st.sampled_from(
-            ["httpMethod", "headers", "multiValueHeaders", "body", "isBase64Encoded"]
-            + ["requestContext", "version"]
+            [
+                "httpMethod",
+                "headers",
+                "multiValueHeaders",
+                "body",
+                "isBase64Encoded",
+                "requestContext",
+                "version",
+            ]
         ),
         VALUES,
     ),

@@ -334,3 +334,11 @@ def test_mutated_artifacts_are_refused_or_answered(model: Path, iris_model: Path
     found = mutated.run([model, iris_model], 60, seed=3)
     assert [each for each in found["strange"] if " refused: " not in each] == []
     assert sum(found["ended"].values()) == 60
+
+
+@pytest.mark.parametrize("only", ["parameters", "graph"])
+def test_mutated_files_of_others_are_refused_or_adopted(only: str, model: Path) -> None:
+    """Two thousand of each: benchmarks/results/mutated-adopted-*.json."""
+    found = mutated.run([model], 40, seed=5, only=only, adopts=True)
+    assert [each for each in found["strange"] if " refused: " not in each] == []
+    assert sum(found["ended"].values()) == 40
