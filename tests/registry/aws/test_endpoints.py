@@ -372,6 +372,27 @@ def test_graviton_takes_an_image_of_ones_own(run: Run, aws: Any) -> None:
     assert (found["InstanceType"], found["Image"]) == ("ml.c7g.large", IMAGE)
 
 
+def test_an_image_of_ones_own_gets_the_model_without_code(
+    run: Run, aws: Any, iris_model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(iris_model, tmp_path / "copy")
+    (copy / "model.onnx").write_bytes(b"an export")
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as members:
+        for path in sorted(copy.iterdir()):
+            members.add(path, path.name)
+    for name, what in (("folder", copy), ("archive", archive)):
+        made = run("deploy", what, "--name", name, *OWN)
+        assert made.code == 0, made.err
+    for model in aws._models.values():
+        bucket, _, key = model.primary_container["ModelDataUrl"][len("s3://") :].partition("/")
+        body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(body)) as members:
+            assert sorted(members.getnames()) == sorted(path.name for path in copy.iterdir())
+        assert model.primary_container["Image"] == IMAGE
+        assert "Environment" not in model.primary_container
+
+
 def _leaves(document: Any) -> Iterator[tuple[str, Any]]:
     """The values of a JSON document by their keys; of several the first counts."""
     if isinstance(document, list):
