@@ -24,7 +24,7 @@ setup(
         "": ["py.typed", "README.md", "sample/*"],
         "algoshelf.registry.aws": ["*.csv", "*.json"],
         "algoshelf.registry.cli": ["scaffold/**/*.*"],
-        "algoshelf.registry.packaging": ["scaffold/*"],
+        "algoshelf.registry.packaging": ["scaffold/*", "scaffold/onnx/*"],
     },
     exclude_package_data={"": ["sample/make_sample.py"]},
     entry_points={

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from types import ModuleType
 from typing import Any
 
 from . import mx
 from .errors import MissingDependencyError
 
+# onnxruntime 1.32 reports to its maker unless it is told not to before it is imported, and leaves a
+# device's ID and a database in ~/.cache/Microsoft; disable_telemetry_events() comes too late.
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 INSTALL_HINT = "ONNX needs {}, which is not installed: pip install 'algoshelf[onnx]'"
 
 
 def library(name: str) -> ModuleType:
     """``onnx`` or ``onnxruntime``. Raises MissingDependencyError, which says what to install."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

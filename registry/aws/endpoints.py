@@ -40,10 +40,10 @@ class Hosting:
     memory: int = 0
     concurrency: int = 5
 
-    def check(self) -> None:
-        """Raise InputError where AWS does not offer it, or MXNet cannot run on it."""
+    def check(self, *, own_image: bool = False) -> None:
+        """Raise InputError where AWS does not offer it, or the image cannot run on it."""
         if not self.memory:
-            instances.find(self.instance).check(instances.ENDPOINT)
+            instances.find(self.instance).check(instances.ENDPOINT, own_image=own_image)
             return
         faults = []
         if self.memory not in SERVERLESS_MEMORY:
@@ -139,7 +139,7 @@ class Deployment:
             faults.append("the weights: expected numbers from 0, and one above 0")
         if faults:
             raise InputError(*faults)
-        self.hosting.check()
+        self.hosting.check(own_image=all(variant.source.image for variant in self.variants))
 
     def _misfits(self) -> list[str]:
         """The options that do not go together."""

@@ -1,4 +1,4 @@
-"""The instance types of Amazon SageMaker: their hardware, and which of them MXNet can use.
+"""The instance types of Amazon SageMaker: their hardware, and which of them can run a model.
 
 ``instances.csv`` holds every type that botocore 1.44.5 (November 2026) lists for training jobs,
 endpoints and batch transforms; vCPUs, memory and accelerators are those of EC2's
@@ -20,6 +20,9 @@ TRAINING, ENDPOINT, TRANSFORM = USES = ("training", "endpoint", "transform")
 TABLE = Path(__file__).with_name("instances.csv")
 MAX_ALTERNATIVES = 5
 CPU = "ml.m5.large"  # what an endpoint runs on unless it is told
+# The SDK's image_uri_config (sagemaker 2.257) has images for Graviton of PyTorch, scikit-learn,
+# TensorFlow and XGBoost, and none of MXNet.
+AWS_IMAGE_ARCHITECTURE = "x86_64"
 DROPPED = ("dl1", "p2", "p3")  # EC2 lists these families no longer, SageMaker still takes them
 
 
@@ -53,7 +56,7 @@ class Instance:
 
     @property
     def obstacle(self) -> str:
-        """Why MXNet 1.9.1 cannot run here, in a clause; "" where it can."""
+        """Why MXNet 1.9.1 cannot run here in any image, in a clause; "" where it can."""
         if self.compute_capability:
             major, minor = self.compute_capability
             if major not in SUPPORTED_MAJOR:
@@ -63,23 +66,35 @@ class Instance:
                 )
         elif self.accelerators:
             return f"its {self.accelerator} is no GPU of NVIDIA, and MXNet has no code for it"
-        if self.architecture != "x86_64":
-            return f"its processor is {self.architecture}, and MXNet has wheels for x86_64 only"
         return ""
+
+    @property
+    def needs_own_image(self) -> bool:
+        """Whether AWS's MXNet image cannot run here, and one of one's own can."""
+        return self.architecture != AWS_IMAGE_ARCHITECTURE
 
     @property
     def note(self) -> str:
         """What to know before choosing it; "" where there is nothing."""
         if self.family in DROPPED:
             return "EC2 lists this family no longer: AWS may have none left"
+        if self.needs_own_image:
+            return f"needs an image of your own that is built for {self.architecture}"
         return ""
 
-    def check(self, use: str, *, gpu: bool = False) -> None:
-        """Raise InputError where it is not offered for ``use`` or cannot run MXNet.
+    def check(self, use: str, *, gpu: bool = False, own_image: bool = False) -> None:
+        """Raise InputError where it is not offered for ``use`` or cannot run the image.
 
-        With ``gpu`` it must have a GPU.
+        With ``gpu`` it must have a GPU. The image is AWS's of MXNet, or an ``own_image``, which is
+        taken to be built for this type's processor.
         """
         faults = [self.obstacle] if self.obstacle else []
+        if self.needs_own_image and not own_image:
+            faults.append(
+                f"its processor is {self.architecture}, and AWS's MXNet image is made for "
+                f"{AWS_IMAGE_ARCHITECTURE} only: give --image, an image of your own for "
+                f"{self.architecture}"
+            )
         if use not in self.uses:
             offered = ", ".join(sorted(self.uses))
             faults.append(f"AWS does not offer it for {use} (only {offered})")

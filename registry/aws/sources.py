@@ -6,14 +6,14 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from ...core.artifact.folder import Artifact
-from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, PARAMETERS, SYMBOL
+from ...core.artifact.metadata import MAX_METADATA_BYTES, METADATA, ONNX, PARAMETERS, SYMBOL
 from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
-from ..packaging import kinds
+from ..packaging import answering, kinds
 from ..packaging.kinds import INFERENCE, MAX_MODEL_BYTES, MODEL_ARCHIVE
 from . import data, removal, tags
 from .account import Account, AwsError, explained
@@ -23,7 +23,10 @@ UNKNOWN = "unknown"  # the algorithm of an archive that does not say
 CODE = f"code/{INFERENCE}"
 UPLOADS = "models"  # the kind of data under which they lie in S3
 # The artifact's own files, and what each may have in bytes.
-OWN = {METADATA: MAX_METADATA_BYTES, PARAMETERS: MAX_MODEL_BYTES, SYMBOL: MAX_MODEL_BYTES}
+OWN = {
+    METADATA: MAX_METADATA_BYTES,
+    **dict.fromkeys((PARAMETERS, SYMBOL, ONNX), MAX_MODEL_BYTES),
+}
 BOUNDS = Bounds(contents=2 * MAX_MODEL_BYTES)
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
@@ -47,13 +50,14 @@ class Source:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model that was opened; ``archive`` is it with the code that answers, if it has that."""
+    """A model that was opened; ``archive`` is it as it can answer, if it is packed so."""
 
     account: Account
     entry: Entry
     artifact: Artifact
     archive: Path | None
     uri: str
+    own_image: bool = False  # which has the code that answers
 
     def uploaded(self, offline: bool = False) -> str:
         """The URI of its model.tar.gz with code; uploaded unless those bytes are there.
@@ -65,24 +69,28 @@ class FoundModel:
             return self.uri or data.upload(self.account, self.archive, UPLOADS)
         with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
             target = Path(scratch, "packed")
+            if self.own_image:
+                answering.bare(self.artifact, target)
+                return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
             kinds.model(self.entry, self.artifact, target, offline=offline)
             return data.upload(self.account, target / MODEL_ARCHIVE, UPLOADS)
 
 
-def checked(account: Account, what: str) -> Source:
+def checked(account: Account, what: str, image: str = "") -> Source:
     """The model ``what`` without a ``uri``: it is there, and nothing was uploaded.
 
-    Its ``algorithm`` may be the name of its file or job instead. Raises as ``found`` does.
+    Its ``algorithm`` may be the name of its file or job instead. ``image`` as of ``found``, and
+    raises as that does.
     """
     if data.is_uri(what):
         _check_uri(account, what)
-        return Source(what.rsplit("/", 2)[-2], "")
+        return Source(what.rsplit("/", 2)[-2], "", image)
     if not _is_local(what):
         job = _job(account, what)
         _check_uri(account, job["ModelArtifacts"]["S3ModelArtifacts"])
-        return Source(what, "", role=job["RoleArn"])
+        return Source(what, "", image or _own_image(job), role=job["RoleArn"])
     with _artifact(Path(what)) as (folder, _):
-        return Source(opened(folder)[1].name, "")
+        return Source(opened(folder)[1].name, "", image)
 
 
 def found(account: Account, what: str, image: str = "", *, offline: bool = False) -> Source:
@@ -96,20 +104,18 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
         job = _job(account, what)
         role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
         algorithm = tags.of(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
-        trained_in = job["AlgorithmSpecification"].get("TrainingImage", "")
-        if not image and AWS_TRAINING_IMAGE not in trained_in:
-            image = trained_in
+        image = image or _own_image(job)
     if image and data.is_uri(uri):
         _check_uri(account, uri)
         return Source(algorithm, uri, image, role)
-    with model(account, uri) as it:
+    with model(account, uri, own_image=bool(image)) as it:
         return Source(it.entry.algorithm.name, it.uploaded(offline), image, role)
 
 
 @contextmanager
-def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
+def model(account: Account, what: str | Path, *, own_image: bool = False) -> Iterator[FoundModel]:
     """Open what ``what`` names: a folder that ``algoshelf train`` wrote, a model.tar.gz here or in
-    S3, or a training job that has completed.
+    S3, or a training job that has completed. An ``own_image`` answers without code in the archive.
 
     Raises ArtifactError, AwsError, DataError, InputError, PluginError, UnknownNameError.
     """
@@ -126,7 +132,8 @@ def model(account: Account, what: str | Path) -> Iterator[FoundModel]:
             artifact, algorithm = opened(folder)
             algorithm.check(artifact)
             entry = catalog().get(algorithm.name)
-            yield FoundModel(account, entry, artifact, path if has_code else None, uri)
+            packed = path.is_file() and (has_code or own_image)
+            yield FoundModel(account, entry, artifact, path if packed else None, uri, own_image)
 
 
 def _is_local(what: str) -> bool:
@@ -158,6 +165,12 @@ def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
                 "that answers with it"
             )
         yield Path(scratch), CODE in names
+
+
+def _own_image(job: Mapping[str, Any]) -> str:
+    """The image that a training job ran in; "" where that was AWS's."""
+    image = str(job["AlgorithmSpecification"].get("TrainingImage", ""))
+    return "" if AWS_TRAINING_IMAGE in image else image
 
 
 def _job(account: Account, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import ast
 import importlib.util
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, Iterator, Union
+from typing import Dict, Iterable, Iterator, NamedTuple, Union
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -24,9 +24,25 @@ Content = Union[bytes, Path]
 Files = Dict[str, Content]  # by their POSIX paths
 
 OWN = "algoshelf"
-# Of AWS's last MXNet image.
-PYTHON = (3, 8)
-PYTHON_VERSION = "3.8.10"
+
+
+class Python(NamedTuple):
+    """The Python that a package is for: where it runs, its version, and what runs another one."""
+
+    place: str
+    version: str
+    otherwise: str
+
+    @property
+    def feature_version(self) -> tuple[int, int]:
+        major, minor = self.version.split(".")[:2]
+        return int(major), int(minor)
+
+
+OF_AWS_IMAGE = Python("AWS's MXNet image", "3.8.10", "package it --as container")
+OF_ONNX = Python(
+    "an image that answers by ONNX Runtime", "3.13.0", "package it --as container --engine mxnet"
+)
 COMPILED = (".so", ".pyd", ".dylib")
 MAX_BYTES = 256 * 2**20  # of code; it is fetched and unpacked by every host of every job
 
@@ -46,10 +62,10 @@ def is_own(entry: Entry) -> bool:
     return canonicalize_name(entry.distribution) == OWN
 
 
-def importable(entry: Entry) -> Files:
+def importable(entry: Entry, python: Python = OF_AWS_IMAGE) -> Files:
     """The files that must be importable for ``entry`` to train and predict: core and the plugin.
 
-    Raises InputError where it could not run in AWS's image.
+    Raises InputError where it could not run on ``python``.
     """
     core_folder = Path(core.__file__).parent
     files = _package(core_folder, f"{OWN}/core")
@@ -64,7 +80,7 @@ def importable(entry: Entry) -> Files:
     for distribution in distributions.values():
         files.update(_identity(distribution))
     _check_portable(files)
-    _check_python(files, distributions.values())
+    check_python(files, distributions.values(), python)
     return files
 
 
@@ -121,20 +137,22 @@ def _check_portable(files: Files) -> None:
         raise InputError(*faults)
 
 
-def _check_python(files: Files, distributions: Iterable[metadata.Distribution]) -> None:
-    """Raises InputError for what the Python of AWS's image could not read, or should not."""
+def check_python(
+    files: Files, distributions: Iterable[metadata.Distribution], python: Python
+) -> None:
+    """Raises InputError for what ``python`` could not read, or should not."""
     faults = []
     for distribution in distributions:
         described = distribution.metadata
         wanted = ""
         if "Requires-Python" in described:
             wanted = described["Requires-Python"]
-        if wanted and not _admits(wanted):
+        if wanted and not _admits(wanted, python.version):
             faults.append(
-                f"{distribution.metadata['Name']}: requires Python {wanted}, and AWS's MXNet image "
-                f"has {PYTHON_VERSION}: package it --as container"
+                f"{distribution.metadata['Name']}: requires Python {wanted}, and {python.place} "
+                f"has {python.version}: {python.otherwise}"
             )
-    faults += [fault for path in sorted(files) for fault in _syntax(path, files[path])]
+    faults += [fault for path in sorted(files) for fault in _syntax(path, files[path], python)]
     if faults:
         raise InputError(*faults)
 
@@ -204,23 +222,23 @@ def _module(name: str, distribution: metadata.Distribution) -> Files:
     return files
 
 
-def _admits(wanted: str) -> bool:
+def _admits(wanted: str, version: str) -> bool:
     try:
-        return PYTHON_VERSION in SpecifierSet(wanted)
+        return version in SpecifierSet(wanted)
     except InvalidSpecifier:
         return True  # what pip makes of it shows when it is installed
 
 
-def _syntax(path: str, content: Content) -> Iterator[str]:
-    """A fault where Python 3.8 could not read ``path``."""
+def _syntax(path: str, content: Content, python: Python) -> Iterator[str]:
+    """A fault where ``python`` could not read ``path``."""
     if not path.endswith(".py"):
         return
     try:
-        ast.parse(read(content), feature_version=PYTHON)
+        ast.parse(read(content), feature_version=python.feature_version)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         yield (
-            f"{path}{f', line {line}' if line else ''}: is not valid in Python 3.8, the version "
-            f"of AWS's MXNet image: {getattr(error, 'msg', error)}; change it, or package it "
-            "--as container"
+            f"{path}{f', line {line}' if line else ''}: is not valid in Python "
+            f"{'.'.join(map(str, python.feature_version))}, the version of {python.place}: "
+            f"{getattr(error, 'msg', error)}; change it, or {python.otherwise}"
         )

@@ -74,12 +74,12 @@ def container(entry: Entry, target: Path, *, lock: bool = False) -> Files:
         if lock:
             lines = requirements.locked(lines, files)
         files[f"requirements-{device}.txt"] = requirements.text(lines)
-        dockerfile = _filled("Dockerfile", entry).replace(
+        dockerfile = filled("Dockerfile", entry).replace(
             "requirements-DEVICE", f"requirements-{device}"
         )
         files[f"Dockerfile{suffix}"] = dockerfile.encode()
     for name in STARTERS:
-        files[name] = _filled(name, entry).encode()
+        files[name] = filled(name, entry).encode()
     writing.write_folder(target, files, executable=STARTERS)
     return files
 
@@ -94,14 +94,14 @@ def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
             "rename it"
         )
     lines = requirements.missing(entry)
-    files[entry_point] = _filled(ENTRY_POINT, entry).encode()
+    files[entry_point] = filled(ENTRY_POINT, entry).encode()
     files["requirements.txt"] = requirements.text(lines, offline=offline)
     if offline:
         files.update(requirements.wheels(lines))
     return files
 
 
-def _filled(name: str, entry: Entry) -> str:
+def filled(name: str, entry: Entry) -> str:
     """The file ``name`` of the scaffold, of this algorithm."""
     cls = type(entry.algorithm)
     if "." in cls.__qualname__:

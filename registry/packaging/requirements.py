@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import subprocess
 import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ...core.runtime.errors import AlgoshelfError, InputError, PluginError
+from ...core.runtime.errors import InputError, PluginError
 from ..discovery import Entry
-from .contents import OWN, PYTHON_VERSION, Files, distribution_of, is_own, read
+from . import running
+from .contents import OF_AWS_IMAGE, OWN, Files, distribution_of, is_own, read
 
 SCAFFOLD = Path(__file__).parent / "scaffold"
 # Of the dependencies of algoshelf, what its command line alone needs.
@@ -31,13 +31,12 @@ ENVIRONMENT = {
     "platform_machine": "x86_64",
     "platform_python_implementation": "CPython",
     "platform_system": "Linux",
-    "python_full_version": PYTHON_VERSION,
+    "python_full_version": OF_AWS_IMAGE.version,
     "python_version": "3.8",
     "sys_platform": "linux",
 }
 WHEELS = "wheels"
 PLATFORMS = ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "linux_x86_64")
-DOWNLOAD_SECONDS = 600
 LOCKED_FOR = ((3, 11), "Linux", "x86_64")  # of an image of one's own: scaffold/Dockerfile
 
 
@@ -85,7 +84,7 @@ def wheels(lines: list[str]) -> Files:
         command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         command += ["--constraint", str(SCAFFOLD / "pins.txt")]
         command += ["--requirement", str(listed), "--dest", str(folder)]
-        _run(command, "--offline")
+        running.pip(command, "--offline")
         return {f"{WHEELS}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -110,7 +109,7 @@ def locked(lines: list[str], files: Files) -> list[str]:
         (folder / "requirements.txt").write_bytes(text(lines))
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
         command += ["--quiet", "--dry-run", "--ignore-installed", "--report", "report.json"]
-        _run([*command, "--requirement", "requirements.txt"], "--lock", folder)
+        running.pip([*command, "--requirement", "requirements.txt"], "--lock", folder)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     packed = {path: line for line in lines for path in files if line.startswith(f"./{path}")}
     found = [
@@ -127,27 +126,6 @@ def locked(lines: list[str], files: Files) -> list[str]:
     return found
 
 
-def _run(command: list[str], option: str, folder: Path | None = None) -> None:
-    """Run pip. Raises AlgoshelfError with what it says."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_SECONDS,
-            check=False,
-            cwd=folder,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise AlgoshelfError(f"{option}: pip failed: {error}") from None
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise AlgoshelfError(
-            f"{option}: pip did not find all requirements: "
-            + ("\n".join(said) or done.stderr.strip() or f"exit code {done.returncode}")
-        )
-
-
 def _named(system: tuple[tuple[int, ...], str, str]) -> str:
     version, name, machine = system
     return f"Python {'.'.join(map(str, version))} on {name}, {machine}"
@@ -157,12 +135,12 @@ def _wanted(entry: Entry) -> Iterator[Requirement]:
     """The requirements of core, and of the plugin with the extras that its algorithm names."""
     extras = entry.algorithm.extras if is_own(entry) else ()
     own = metadata.distribution(OWN)
-    for requirement in _required(own, frozenset(extras)):
+    for requirement in required(own, frozenset(extras)):
         if canonicalize_name(requirement.name) not in COMMAND_LINE:
             yield requirement
     if is_own(entry):
         return
-    for requirement in _required(distribution_of(entry), frozenset(entry.algorithm.extras)):
+    for requirement in required(distribution_of(entry), frozenset(entry.algorithm.extras)):
         if canonicalize_name(requirement.name) != OWN:
             yield requirement
             continue
@@ -171,8 +149,14 @@ def _wanted(entry: Entry) -> Iterator[Requirement]:
             yield from _of_extra(own, named)
 
 
-def _required(distribution: metadata.Distribution, extras: frozenset[str]) -> list[Requirement]:
-    """What ``distribution`` requires on the image, with ``extras``. Raises PluginError."""
+def required(
+    distribution: metadata.Distribution,
+    extras: frozenset[str],
+    environment: Mapping[str, str] = ENVIRONMENT,
+) -> list[Requirement]:
+    """What ``distribution`` requires where markers find ``environment``, that of AWS's image unless
+    another is given, with ``extras``. Raises PluginError.
+    """
     name = distribution.metadata["Name"]
     offered = {canonicalize_name(e) for e in distribution.metadata.get_all("Provides-Extra") or ()}
     strange = sorted(extra for extra in extras if canonicalize_name(extra) not in offered)
@@ -184,21 +168,23 @@ def _required(distribution: metadata.Distribution, extras: frozenset[str]) -> li
             requirement = Requirement(line)
         except InvalidRequirement as error:
             raise PluginError(f"{name}: its requirement {line!r} cannot be read: {error}") from None
-        if _applies(requirement, extras):
+        if _applies(requirement, extras, environment):
             found.append(requirement)
     return found
 
 
 def _of_extra(distribution: metadata.Distribution, extra: str) -> list[Requirement]:
-    with_it = _required(distribution, frozenset([extra]))
-    without = {str(requirement) for requirement in _required(distribution, frozenset())}
+    with_it = required(distribution, frozenset([extra]))
+    without = {str(requirement) for requirement in required(distribution, frozenset())}
     return [requirement for requirement in with_it if str(requirement) not in without]
 
 
-def _applies(requirement: Requirement, extras: frozenset[str]) -> bool:
+def _applies(
+    requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]
+) -> bool:
     marker = requirement.marker
     return marker is None or any(
-        marker.evaluate({**ENVIRONMENT, "extra": extra}) for extra in ("", *extras)
+        marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
     )
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import zipfile
 from importlib import metadata
 
 from ...core.runtime.errors import PluginError
 from .contents import Files, read
-from .writing import PLAIN
+from .writing import write_zip
 
-EARLIEST = (1980, 1, 1, 0, 0, 0)
-UNIX = 3
 WHEEL = "Wheel-Version: 1.0\nGenerator: algoshelf\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -33,12 +30,7 @@ def wheel(distribution: metadata.Distribution, files: Files) -> tuple[str, bytes
     )
     parts[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(parts):
-            member = zipfile.ZipInfo(path, EARLIEST)
-            member.create_system, member.external_attr = UNIX, PLAIN << 16
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, parts[path])
+    write_zip(buffer, dict(parts))
     return f"{name}-{distribution.version}-py3-none-any.whl", buffer.getvalue()
 
 

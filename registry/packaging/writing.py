@@ -7,16 +7,19 @@ import io
 import os
 import shutil
 import tarfile
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator
 
 from ...core.runtime import staging
 from ...core.runtime.errors import OutputError
-from .contents import Files, size_of
+from .contents import Files, read, size_of
 
 # The time that every file bears: the first that a zip archive can hold, 1980-01-01 UTC.
 TIME = 315_532_800
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+UNIX = 3  # the system whose modes a zip archive holds
 EXECUTABLE, PLAIN, FOLDER = 0o755, 0o644, 0o755
 
 
@@ -52,6 +55,26 @@ def write_archive(target: Path, name: str, files: Files) -> None:
         path = stage / name
         with path.open("wb") as raw, _gzip(raw) as stream:
             _write_tar(stream, files)
+        path.chmod(PLAIN)
+        _set_times(stage)
+
+
+def write_zip(stream: IO[bytes], files: Files) -> None:
+    """A zip archive of ``files`` that anybody may read."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            member = zipfile.ZipInfo(name, EARLIEST)
+            member.create_system, member.external_attr = UNIX, PLAIN << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, read(files[name]))
+
+
+def write_function(target: Path, name: str, files: Files) -> None:
+    """Write ``files`` as the zip archive ``name`` in the folder ``target``. Raises OutputError."""
+    with _staged(target) as stage:
+        path = stage / name
+        with path.open("wb") as stream:
+            write_zip(stream, files)
         path.chmod(PLAIN)
         _set_times(stage)
 

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from algoshelf.core import codecs
 
@@ -47,12 +47,16 @@ class Endpoint:
 
 @contextmanager
 def serving(
-    ml: Path, image: Path | None, environment: Mapping[str, str], **options: Any
+    ml: Path,
+    image: Path | None,
+    environment: Mapping[str, str],
+    command: Sequence[str] = ("serve",),
+    **options: Any,
 ) -> Iterator[Endpoint]:
     """``serve`` in a container, once it is ready; a port above 32767 multi-model-server refuses."""
     port = free_port()
     told = {"AWS_DEFAULT_REGION": "us-east-1", "SAGEMAKER_BIND_TO_PORT": str(port), **environment}
-    with Container(["serve"], ml, image, told, **options) as container:
+    with Container(command, ml, image, told, **options) as container:
         endpoint = Endpoint(container, port)
         deadline = time.monotonic() + PATIENCE
         while not endpoint.ping():

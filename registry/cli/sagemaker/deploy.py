@@ -132,7 +132,7 @@ def deploy(
     hosting = _hosting(instance, count, scaling, serverless)
     weighted = [_weighted(text) for text in what]
     with account(region, profile, dry_run, bucket_owner) as acting:
-        models = [sources.checked(acting, model) for model, _ in weighted]
+        models = [sources.checked(acting, model, image) for model, _ in weighted]
         labels = [model.algorithm for model in models]
         given = role or next((model.role for model in models if model.role), None)
         if given is None:

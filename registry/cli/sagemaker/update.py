@@ -114,14 +114,15 @@ def update(
                 if before.obstacle:
                     say(f"{endpoint} is {before.obstacle}, and moves in one step.")
             before.check_steps(steps)
-            label = sources.checked(acting, model).algorithm
+            checked = sources.checked(acting, model, image)
+            before.hosting.check(own_image=bool(checked.image))
             arn = checks.role(acting, role, say) if role else before.model.get("ExecutionRoleArn")
             if not arn:
                 raise InputError(
                     f"{endpoint}: its model was deleted, which named the IAM role: give --role ROLE"
                 )
             say(
-                f"{endpoint} in {acting.region} moves to {label}: "
+                f"{endpoint} in {acting.region} moves to {checked.algorithm}: "
                 + ", ".join(f"{step} %" for step in steps)
                 + f" of the requests, {bake / 60:g} min each"
             )

@@ -363,6 +363,36 @@ def test_a_dry_run_prints_the_requests_and_sends_none(run: Run, aws: Any, option
     assert left(aws) == []
 
 
+def test_graviton_takes_an_image_of_ones_own(run: Run, aws: Any) -> None:
+    """Dry, since moto has no such types."""
+    options = ("--instance", "ml.c7g.large", "--role", "sagemaker", "--dry-run")
+    planned = run("deploy", MODEL, *options, "--image", IMAGE)
+    assert planned.code == 0, planned.err
+    found = dict(_leaves(planned.json))
+    assert (found["InstanceType"], found["Image"]) == ("ml.c7g.large", IMAGE)
+
+
+def test_an_image_of_ones_own_gets_the_model_without_code(
+    run: Run, aws: Any, iris_model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(iris_model, tmp_path / "copy")
+    (copy / "model.onnx").write_bytes(b"an export")
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as members:
+        for path in sorted(copy.iterdir()):
+            members.add(path, path.name)
+    for name, what in (("folder", copy), ("archive", archive)):
+        made = run("deploy", what, "--name", name, *OWN)
+        assert made.code == 0, made.err
+    for model in aws._models.values():
+        bucket, _, key = model.primary_container["ModelDataUrl"][len("s3://") :].partition("/")
+        body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(body)) as members:
+            assert sorted(members.getnames()) == sorted(path.name for path in copy.iterdir())
+        assert model.primary_container["Image"] == IMAGE
+        assert "Environment" not in model.primary_container
+
+
 def _leaves(document: Any) -> Iterator[tuple[str, Any]]:
     """The values of a JSON document by their keys; of several the first counts."""
     if isinstance(document, list):
@@ -388,6 +418,10 @@ REFUSED = {
     "no such archive": (("s3://models/two/model.tar.gz",), "nothing lies there"),
     "no archive": (("s3://models/one/model.zip",), ".tar.gz"),
     "an instance without code for it": ((MODEL, "--instance", "ml.p5.48xlarge"), "instead"),
+    "graviton in AWS's image": (
+        (MODEL, "--instance", "ml.c7g.large", "--image", ""),
+        "arm64, and AWS's MXNet image is made for x86_64 only: give --image",
+    ),
     "an instance that there is not": ((MODEL, "--instance", "ml.m5.tiny"), "ml.m5.large"),
     "beyond the quota": ((MODEL, "--count", "5"), "quota"),
     "a wrong name": ((MODEL, "--name", "-_-"), "--name"),
@@ -689,6 +723,17 @@ def _weights(aws: Any) -> dict[str, float]:
         variant["VariantName"]: variant["CurrentWeight"]
         for variant in aws.endpoints["demo"].production_variants
     }
+
+
+def test_aws_image_is_not_moved_onto_graviton(run: Run, aws: Any) -> None:
+    deployed(run)
+    [configuration] = aws.endpoint_configs.values()
+    configuration.production_variants[0]["InstanceType"] = "ml.c7g.large"
+    before = left(aws)
+    refused = run(*UPDATE, "--image", "")
+    assert refused.code == 2
+    assert "AWS's MXNet image is made for x86_64 only: give --image" in refused.err
+    assert left(aws) == before
 
 
 def test_update_moves_the_traffic_in_steps_and_tidies_up(

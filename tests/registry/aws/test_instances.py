@@ -77,8 +77,8 @@ def test_mxnet_runs_from_volta_to_ada_and_on_any_x86_processor(name: str) -> Non
         ("ml.p2.xlarge", TRAINING, "K80 has compute capability 3.7", "ml.g4dn.xlarge (1 × T4)"),
         ("ml.trn1.2xlarge", TRAINING, "Trainium is no GPU of NVIDIA", "ml.g6.2xlarge (1 × L4)"),
         ("ml.inf2.xlarge", TRANSFORM, "Inferentia2 is no GPU of NVIDIA", "ml.g5.xlarge (1 × A10G"),
-        ("ml.c6g.xlarge", ENDPOINT, "arm64", "ml.c6i.xlarge"),
-        ("ml.m6g.large", ENDPOINT, "arm64", "ml.m5.large"),
+        ("ml.c6g.xlarge", ENDPOINT, "arm64, and AWS's MXNet image is made for", "ml.c6i.xlarge"),
+        ("ml.m6g.large", ENDPOINT, "give --image, an image of your own for arm64", "ml.m5.large"),
         ("ml.p4d.24xlarge", TRANSFORM, "not offer it for transform", "ml.g5.48xlarge (8 × A10G)"),
         ("ml.t2.medium", TRAINING, "not offer it for training (only endpoint)", "ml.t3.medium"),
     ],
@@ -92,6 +92,14 @@ def test_what_cannot_run_is_refused_with_what_can(
     assert fault.startswith(f"{name}: ")
     assert reason in fault
     assert instead in fault
+
+
+@pytest.mark.parametrize("family", ["c6g", "c7g", "c8g", "m6g", "m8g", "r6g", "r8g"])
+def test_an_image_of_ones_own_runs_on_graviton(family: str) -> None:
+    found = instances.find(f"ml.{family}.large")
+    found.check(ENDPOINT, own_image=True)
+    assert found.note == "needs an image of your own that is built for arm64"
+    assert not found.obstacle
 
 
 def test_what_is_offered_instead_would_itself_be_taken() -> None:
