@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from algoshelf.core.artifact.engines import MXNET, ONNX, VARIABLE, places, resol
 from algoshelf.core.artifact.folder import Artifact
 
 from tests.conftest import Algoshelf, InProcess
+from tests.core.serving.conftest import serving
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +132,20 @@ def test_nothing_that_answers_imports_mxnet(exported: Path, tmp_path: Path) -> N
     ):
         result = command(*words, "--engine", "onnx", PYTHONPATH=path)
         assert result.code == 0, result.stderr
+
+
+def test_a_server_of_an_exported_model_imports_no_mxnet(exported: Path, tmp_path: Path) -> None:
+    for name in ("mxnet", "onnx"):
+        (tmp_path / f"{name}.py").write_text(RAISING.format(name))
+    with serving(exported, "--engine", "onnx", "--workers", 2, PYTHONPATH=str(tmp_path)) as server:
+        answer = server.ask(b"5,3,1,0\n6,3,4,1\n", "text/csv")
+        assert answer.status == 200
+        expected = InProcess(tmp_path)("predict", exported, "--engine", "mxnet", "--accept",
+                                       "application/json", "-", "--content-type", "text/csv",
+                                       stdin=b"5,3,1,0\n6,3,4,1\n").json  # fmt: skip
+        found = json.loads(answer.body)
+        for one, other in zip(found["predictions"], expected["predictions"]):
+            assert one == pytest.approx(other, rel=1e-5)
+        (listed,) = json.loads(server.ask(path="/models").body)["models"]
+        assert listed["engine"] == "onnx"
+    assert "onnxruntime answers, by" in server.log
