@@ -7,8 +7,8 @@ Graphs, parameters, metadata, archives and files of ONNX are changed by mutation
 formats, always the same ones for a --seed. One process opens one after the other and has each
 answer its own example, as a worker does, a file of ONNX by ONNX Runtime and all else by mxnet;
 what ends it, or takes more than a second of processor or 500 MiB beyond a file of ONNX's size, is
-told by name, as is what is refused only after more than 100 MiB. ``--only`` changes one kind of file alone;
-with ``--adopt`` graph and parameters are adopted, as those of someone else.
+told by name, as is what is refused only after more than 100 MiB. ``--only`` changes one kind of
+file alone; with ``--adopt`` graph and parameters are adopted, as those of someone else.
 """
 
 from __future__ import annotations
