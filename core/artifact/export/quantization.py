@@ -120,7 +120,7 @@ def _fold(content: bytes, target: Path) -> None:
 
 
 def _reader(tool: Any, name: str, batches: Iterable[Array]) -> Any:
-    class Reader(tool.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Reader(tool.CalibrationDataReader):  # type: ignore[misc]
         left = iter(batches)
 
         def get_next(self) -> dict[str, Array] | None:
