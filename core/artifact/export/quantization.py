@@ -21,12 +21,6 @@ from ...runtime.types import Array
 from ..onnx_file import IR_VERSION, OPSET
 
 INT8 = "int8"
-# What onnxruntime writes down where an export leaves it out.
-DEFAULTS = {
-    "auto_pad": b"NOTSET", "ceil_mode": 0, "storage_order": 0, "transA": 0, "alpha": 1.0,
-    "beta": 1.0,
-}  # fmt: skip
-WITH_DEFAULTS = ("AveragePool", "Conv", "ConvTranspose", "Gemm", "MaxPool")
 MAX_LOSS = 0.5  # points or percent, by default
 PROPERTY = "algoshelf.quantization"
 QUANTIZED = ("Conv", "Gemm", "MatMul")
@@ -137,8 +131,13 @@ def _as_export(made: Any, model: Any) -> bytes:
         onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(each), each.name)
         for each in made.graph.initializer
     ]
+    given = {(node.op_type, each.name) for node in model.graph.node for each in node.attribute}
     for node in made.graph.node:
-        kept = [each for each in node.attribute if not _is_default(node.op_type, each)]
+        kept = [
+            each
+            for each in node.attribute
+            if (node.op_type, each.name) in given or not _is_default(node.op_type, each)
+        ]
         node.ClearField("attribute")
         node.attribute.extend(kept)
         node.ClearField("doc_string")
@@ -157,8 +156,11 @@ def _as_export(made: Any, model: Any) -> bytes:
 
 
 def _is_default(op: str, attribute: Any) -> bool:
-    value = ort.library("onnx").helper.get_attribute_value(attribute)
-    return op in WITH_DEFAULTS and DEFAULTS.get(attribute.name) == value
+    """Whether it says what ONNX takes for granted: onnxruntime writes that down too."""
+    onnx = ort.library("onnx")
+    known = onnx.defs.get_schema(op, OPSET).attributes.get(attribute.name)
+    value = onnx.helper.get_attribute_value
+    return known is not None and value(known.default_value) == value(attribute)
 
 
 def latencies(contents: Sequence[bytes], name: str, example: Array) -> list[float]:
