@@ -20,7 +20,7 @@ from ...core.inference.answers import example_inputs
 from ...core.inference.handlers import Handlers
 from ...core.runtime.errors import InputError, MissingDependencyError
 from ..discovery import opened
-from .flags import PATH, SectionedCommand
+from .flags import FROM_0, PATH, SectionedCommand
 from .output import console, json_option, print_json, print_table, say
 from .reading import reading_options, taken
 
@@ -47,7 +47,7 @@ from .reading import reading_options, taken
 )
 @click.option(
     "--max-loss",
-    type=click.FloatRange(min=0),
+    type=FROM_0,
     default=MAX_LOSS,
     show_default=True,
     help="The greatest loss that --quantize may cost: in points of accuracy, or of a metric that "

@@ -106,7 +106,15 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_from_0(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
+
+
 ABOVE_0 = Parsed("float", parse_above_0, "a number above 0")
+FROM_0 = Parsed("float", _parse_from_0, "a number from 0 on")
 SIZE = Parsed("size", parse_size, "a size such as 6MB")
 DURATION = Parsed("duration", parse_duration, "a time such as 2ms, 60s or 5m")
 PATH = Parsed("path", _parse_path, "a path")
@@ -179,9 +187,12 @@ engine_option = option(
 
 
 def resolved(engine: str, model: Path, devices: str = "auto") -> str:
-    """The engine that answers for ``model`` on ``devices``, which is said."""
+    """The engine that answers for ``model`` on ``devices``, said unless it is the one it was
+    trained by.
+    """
     found = engines.resolve(engine, model, devices)
-    say(engines.told(found, model))
+    if found != engines.MXNET:
+        say(engines.told(found, model))
     return found
 
 

@@ -143,7 +143,7 @@ def _found(lines: Sequence[str], machine: str, pins: Mapping[str, str]) -> Packa
         command += ["--report", "report.json", "--constraint", "constraints.txt"]
         running.pip([*command, "--requirement", "requirements.txt"], "--engine onnx", folder)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    found: dict[str, Package] = {}
+    found: Packages = {}
     for each in report["install"]:
         described = each["metadata"]
         found[canonicalize_name(described["name"])] = Package(

@@ -139,7 +139,7 @@ def test_every_typed_option_says_what_it_expected(option: click.Parameter) -> No
     with pytest.raises(click.BadParameter) as refused:
         option.type.convert(value, option, None)
     told = refused.value.format_message()
-    expected = "is not one of" if isinstance(option.type, click.Choice) else ": expected "
+    expected = " is not " if isinstance(option.type, click.Choice) else ": expected "
     assert expected in told
     assert repr(value) in told
 
