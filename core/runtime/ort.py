@@ -11,8 +11,8 @@ from typing import Any
 from . import mx
 from .errors import MissingDependencyError
 
-# onnxruntime 1.32 reports to its maker unless it is told not to before it is imported, and leaves a
-# device's ID and a database in ~/.cache/Microsoft; disable_telemetry_events() comes too late.
+# onnxruntime 1.32 keeps an ID and a database for telemetry in ~/.cache/Microsoft, unless it is told
+# not to before it is imported; disable_telemetry_events() comes too late.
 NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 INSTALL_HINT = "ONNX needs {}, which is not installed: pip install 'algoshelf[onnx]'"
 
