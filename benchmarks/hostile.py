@@ -1,10 +1,11 @@
 """What a server answers to requests that nobody should send.
 
     python hostile.py ALGORITHM [--model FOLDER] [--requests 200000] [--connections 2000] [--seed 1]
-        [--engine mxnet|onnx]
+        [--engine mxnet|onnx] [--server COMMAND]
 
 Starts `algoshelf serve` with a small model of the built-in ALGORITHM, trained on its sample unless
 --model gives one, and beside it a model of k-means; with --engine onnx both are exported first.
+COMMAND is the algoshelf of another environment, such as one without mxnet.
 Sends the former, over real sockets and by ATTACKERS at once, requests that are malformed,
 truncated, mistyped, oversized, good ones with some bytes changed, and bodies that are small but
 become large (BOMBS); holds slow and half-open connections meanwhile. A friend asks both models in
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=("mxnet", "onnx"), default="mxnet")
+    parser.add_argument("--server", default=ALGOSHELF)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         model = options.model or WORKLOADS[options.algorithm].train(Path(folder, "model"), 1)
@@ -113,7 +115,7 @@ def served(model: Path, other: Path, options: argparse.Namespace) -> dict[str, A
     models = (f"{ATTACKED}={model}", f"{OTHER}={other}")
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [ALGOSHELF, "serve", *models, "--port", "0", "--engine", options.engine],
+            [options.server, "serve", *models, "--port", "0", "--engine", options.engine],
             stderr=log,
             text=True,
         )
@@ -128,7 +130,19 @@ def served(model: Path, other: Path, options: argparse.Namespace) -> dict[str, A
             print(log.read()[-5000:], file=sys.stderr)
     if code:
         document["broken"].append(f"the server ended with {code}")
-    return {**document, "exit_code": code}
+    return {**document, "served_by": _packages(options.server), "exit_code": code}
+
+
+def _packages(command: str) -> list[str]:
+    """The Python of ``command`` and what it computes with, such as ``numpy 2.5.5``."""
+    look = (
+        "import platform; from importlib.metadata import distributions as every; "
+        "print('python', platform.python_version()); "
+        "print(*sorted({f'{d.name} {d.version}' for d in every() "
+        "if d.name in ('mxnet', 'numpy', 'onnxruntime')}), sep='\\n')"
+    )
+    python = Path(command).with_name("python")
+    return subprocess.check_output([python, "-c", look], text=True).splitlines()
 
 
 def _port(process: subprocess.Popen[str], log: Path) -> int:
