@@ -44,6 +44,10 @@ ELSEWHERE = {
     "aws configure": "asks for the credentials",
     "algoshelf sagemaker cost --refresh": "tests/registry/aws/test_prices.py",
     "algoshelf package mnist-cnn --as container": "tests/registry/packaging/test_package.py",
+    "algoshelf package models/iris --as container": "tests/toolkits/test_onnx_image.py",
+    "algoshelf package models/iris --as lambda": "tests/registry/packaging/test_answering.py",
+    "algoshelf sagemaker deploy packed/onnx": "tests/registry/aws/test_endpoints.py",
+    "aws s3 cp": "copies a file of which tests/registry/packaging/test_answering.py makes one",
     "DIGEST=": "asks a registry of images",
     "docker": "tests/toolkits/test_own_image.py",
 }
@@ -81,6 +85,14 @@ def asked_of_aws(aws: Aws, words: list[str]) -> None:
             aws.client("s3").delete_object(Bucket=place[0], Key=key)
         return
     client = aws.client(service)
+    name, parameters, rest = asked(client, operation, rest)
+    answer = getattr(client, name)(**parameters)
+    if rest:
+        Path(rest[0]).write_bytes(answer["Body"].read())
+
+
+def asked(client: Any, operation: str, rest: list[str]) -> tuple[str, dict[str, Any], list[str]]:
+    """The client's method, its parameters, and what follows them; the service must have them."""
     (name,) = (each for each, method in client.meta.method_to_api_mapping.items()
                if each == operation.replace("-", "_"))  # fmt: skip
     shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name])
@@ -92,9 +104,7 @@ def asked_of_aws(aws: Aws, words: list[str]) -> None:
             value = Path(value.partition("//")[2]).read_text()
         parameters[flags[rest[0]]] = value
         rest = rest[2:]
-    answer = getattr(client, name)(**parameters)
-    if rest:
-        Path(rest[0]).write_bytes(answer["Body"].read())
+    return name, parameters, rest
 
 
 def test_every_command_of_the_document_runs_in_order(
@@ -123,6 +133,8 @@ def test_every_command_of_the_document_runs_in_order(
         elif words[0] == "sed":
             for path in Path().glob(words[-1]):
                 path.write_text(path.read_text().replace("ACCOUNT", ACCOUNT))
+        elif words[:2] == ["aws", "lambda"]:  # here runs none
+            asked(aws.client("lambda"), words[2], words[3:])
         elif words[0] == "aws":
             asked_of_aws(aws, words[1:])
         else:
