@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.text_sentiment import SAMPLE, TextSentiment
 from algoshelf.algorithms.text_sentiment.vocabulary import SPECIAL
-from algoshelf.core import Artifact, Model, Reporter, codecs, train
+from algoshelf.core import Artifact, Model, PayloadError, Reporter, codecs, train
 from algoshelf.core.artifact.export import export
 from algoshelf.core.inference.answers import example_inputs
 from algoshelf.core.inference.handlers import Handlers
@@ -137,7 +137,7 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
     ],
 )
 def test_an_unfit_body_is_refused(body: str, content_type: str, fault: str) -> None:
-    with pytest.raises(codecs.PayloadError, match=fault):
+    with pytest.raises(PayloadError, match=fault):
         TextSentiment().input_fn(body.encode(), content_type)
 
 
