@@ -23,7 +23,8 @@ def versions(environments: Path, name: str) -> dict[str, str]:
     wanted = {line.split("==")[0].split("[")[0] for line in lines if not line.startswith("#")}
     (site,) = (environments / name).glob("lib/python3.*/site-packages")
     found = {d.metadata["Name"]: d.version for d in metadata.distributions(path=[str(site)])}
-    named = {key: value for key, value in found.items() if key.replace("_", "-") in wanted}
+    plain = {key.replace("_", "-"): value for key, value in found.items()}
+    named = {key: value for key, value in plain.items() if key in wanted}
     return {"python": site.parent.name[len("python") :], **dict(sorted(named.items()))}
 
 
