@@ -108,7 +108,7 @@ class Artifact:
         return self._load_gluon(mx.cpu() if device == engines.MXNET else device, faults)
 
     def _load_gluon(self, device: Context, faults: Faults) -> Model:
-        found = self._examined(faults, numbers=True)
+        found = self.check(faults, numbers=True)
         try:
             network = GluonNetwork.load(
                 found.graph.text(found.fit), self.metadata.input, found.parameters.arrays, device
@@ -120,7 +120,7 @@ class Artifact:
         return Model(network, self.metadata, found.fit)
 
     def _load_onnx(self, faults: Faults) -> Model:
-        fit = self._examined(faults, numbers=False).fit
+        fit = self.check(faults).fit
         path = self.folder / ONNX
         content = onnx_file.read(path, self.metadata.input, fit).content
         try:
@@ -135,15 +135,12 @@ class Artifact:
         return {params.plain(name): values for name, values in arrays.items()}
 
     def check(self, faults: Faults = lambda found: (), *, numbers: bool = False) -> Examined:
-        """What the files hold, without the parameters' ``numbers`` or with them; no mxnet needed.
+        """What the files hold, without the parameters' ``numbers`` or with them.
 
+        Each is read once, and held against the others, before mxnet or memory meets it.
         Raises ArtifactError where a file is not the one that was written, is not to be loaded, or
         does not fit the others, or ``faults`` finds any.
         """
-        return self._examined(faults, numbers=numbers)
-
-    def _examined(self, faults: Faults, *, numbers: bool) -> Examined:
-        """All files read once, and held against one another, before mxnet or memory meets them."""
         symbol, parameters = self.folder / SYMBOL, self.folder / PARAMETERS
         try:
             content = _limited(symbol, graphs.MAX_BYTES)
@@ -231,15 +228,23 @@ def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
     try:
         block.export(str(folder / "model"), epoch=0)
         _check_written(folder / PARAMETERS, block)
-        digests = {name: digest_of(folder / name) for name in (SYMBOL, PARAMETERS)}
-        document = metadata.model_copy(update={"sha256": digests}).document()
-        (folder / METADATA).write_bytes(document)
-        for name in (SYMBOL, PARAMETERS, METADATA):
-            sync(folder / name)
+        complete(folder, metadata)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
     except mx.base.MXNetError as error:
         raise OutputError(f"{folder}: cannot be written: {_last_line(error)}") from None
+
+
+def complete(folder: Path, metadata: Metadata) -> None:
+    """Write ``metadata`` beside the graph and the parameters, with their digests; all are synced.
+
+    Raises OSError.
+    """
+    digests = {name: digest_of(folder / name) for name in (SYMBOL, PARAMETERS)}
+    document = metadata.model_copy(update={"sha256": digests}).document()
+    (folder / METADATA).write_bytes(document)
+    for name in (SYMBOL, PARAMETERS, METADATA):
+        sync(folder / name)
 
 
 def _check_written(path: Path, block: HybridBlock) -> None:

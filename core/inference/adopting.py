@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ..artifact.adoption import Foreign
 from ..artifact.folder import Artifact
 from ..artifact.metadata import Metadata
 from ..artifact.target import staged
+from ..runtime import mx
 from ..runtime.errors import InputError, NetworkError, PayloadError
 from .answers import preferred_type
 from .handlers import Handlers
@@ -54,7 +54,7 @@ def adopt(
         adoption.write(stage, adopted, metadata)
         algorithm.check(Artifact.open(stage))
         notes = [*adopted.notes]
-        if importlib.util.find_spec("mxnet") is None:
+        if not mx.is_installed():
             notes.append("mxnet is not installed, so the model has not answered yet")
         else:
             _answer(algorithm, stage, foreign.label)

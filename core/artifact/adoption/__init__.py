@@ -10,14 +10,13 @@ What an algorithm takes, and how, is its own (``Algorithm.adopt``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ...runtime import graph as graphs
 from ...runtime import mx, params
 from ...runtime.errors import OutputError
-from ...runtime.staging import digest_of, sync
 from ...runtime.types import Array, HybridBlock
-from ..metadata import METADATA, PARAMETERS, SYMBOL, Metadata
+from ..folder import complete
+from ..metadata import PARAMETERS, SYMBOL, Metadata
 from . import upgrade
 from .draft import INPUT, Draft
 from .foreign import (
@@ -76,10 +75,6 @@ def write(folder: Path, adopted: Adopted, metadata: Metadata) -> None:
     try:
         (folder / SYMBOL).write_bytes(adopted.graph)
         params.write(folder / PARAMETERS, arrays)
-        digests: dict[Any, str] = {name: digest_of(folder / name) for name in (SYMBOL, PARAMETERS)}
-        document = metadata.model_copy(update={"sha256": digests}).document()
-        (folder / METADATA).write_bytes(document)
-        for name in (SYMBOL, PARAMETERS, METADATA):
-            sync(folder / name)
+        complete(folder, metadata)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None

@@ -50,33 +50,25 @@ def _spatial(x: Call, name: str, default: int) -> list[int]:
     return list(x.a[name] or (default,) * len(x.a["kernel"]))
 
 
+def _of_kernel(x: Call) -> dict[str, Any]:
+    """What the attributes of Convolution and Deconvolution are to ONNX."""
+    return {
+        "kernel_shape": list(x.a["kernel"]),
+        "strides": _spatial(x, "stride", 1),
+        "dilations": _spatial(x, "dilate", 1),
+        "pads": _spatial(x, "pad", 0) * 2,
+        "group": x.a["num_group"],
+    }
+
+
 @converts("Convolution")
 def convolution(x: Call) -> str:
-    pads = _spatial(x, "pad", 0)
-    return x(
-        "Conv",
-        *x.ins,
-        kernel_shape=list(x.a["kernel"]),
-        strides=_spatial(x, "stride", 1),
-        dilations=_spatial(x, "dilate", 1),
-        pads=pads + pads,
-        group=x.a["num_group"],
-    )
+    return x("Conv", *x.ins, **_of_kernel(x))
 
 
 @converts("Deconvolution")
 def deconvolution(x: Call) -> str:
-    pads = _spatial(x, "pad", 0)
-    return x(
-        "ConvTranspose",
-        *x.ins,
-        kernel_shape=list(x.a["kernel"]),
-        strides=_spatial(x, "stride", 1),
-        dilations=_spatial(x, "dilate", 1),
-        pads=pads + pads,
-        output_padding=_spatial(x, "adj", 0),
-        group=x.a["num_group"],
-    )
+    return x("ConvTranspose", *x.ins, **_of_kernel(x), output_padding=_spatial(x, "adj", 0))
 
 
 @converts("FullyConnected")
