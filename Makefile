@@ -22,10 +22,11 @@ PYTHON38 = $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; d
 run: $(VENV)/installed
 	$(BIN)/algoshelf train mnist-cnn
 
-# A worker for each core, of one thread: several would wait for one another.
+# A worker for each core, of one thread: several would wait for one another. Each of the hundreds of
+# commands that the tests start reads modules that are compiled once, where it would be forbidden too.
 test: $(VENV)/developing
 	@begun=$$(date +%s); \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal; code=$$?; \
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode $(BIN)/python -m pytest --numprocesses auto --dist worksteal; code=$$?; \
 	seconds=$$(($$(date +%s) - begun)); \
 	echo "make test took $$((seconds / 60)) min $$((seconds % 60)) s on $$(nproc) cores"; \
 	exit $$code

@@ -33,6 +33,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended."""

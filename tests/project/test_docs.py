@@ -38,6 +38,7 @@ def commands(path: Path) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "document",
     # but for extending.md, by test_extending.py, and tasks.md, by core/tasks/test_page.py

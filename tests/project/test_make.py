@@ -49,6 +49,7 @@ def test_what_is_skipped_here_lacks_no_fixture() -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+@pytest.mark.long
 def test_make_run_in_a_fresh_clone(clone: Path) -> None:
     done = make(clone, "run")
     assert done.returncode == 0, done.stderr
