@@ -1,5 +1,8 @@
 """What pyproject.toml cannot say: the folders are the packages, each algorithm an entry point."""
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -16,8 +19,12 @@ packages = [
     ]
 ]
 algorithms = find_packages(str(HERE / "algorithms"), exclude=["*.*"])
+# A folder build in the checkout would keep modules that are deleted, and the next wheel hold them.
+scratch = tempfile.mkdtemp(prefix="algoshelf-build-")
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 
 setup(
+    options={"build": {"build_base": scratch}},
     packages=packages,
     package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
     package_data={

@@ -18,12 +18,16 @@ QUICK = ("--epochs", 1)
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing is left in this checkout."""
+    """Built from a copy, so that nothing is left in this checkout, after one of other sources."""
 
     def make(folder: Path) -> None:
-        ignored = shutil.ignore_patterns(".*", "models", "build", "*.egg-info", "__pycache__")
-        shutil.copytree(ROOT, folder / "source", ignore=ignored)
-        build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "source"]
+        ignored = shutil.ignore_patterns(".*", "models", "*.egg-info", "__pycache__")
+        source = Path(shutil.copytree(ROOT, folder / "source", ignore=ignored))
+        build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, source]
+        deleted = source / "core" / "deleted.py"
+        deleted.touch()
+        subprocess.run(build, check=True, capture_output=True)
+        deleted.unlink()
         subprocess.run(build, check=True, capture_output=True)
 
     return next(made_once(tmp_path_factory, "wheel", make).glob("*.whl"))
@@ -55,6 +59,7 @@ def test_the_wheel_holds_every_package_sample_and_marker(wheel: Path) -> None:
             generated = "__pycache__" in path.parts or path.name == "make_sample.py"
             if path.is_file() and not generated:
                 assert f"algoshelf/{path.relative_to(ROOT)}" in inside
+    assert "algoshelf/core/deleted.py" not in inside
     strangers = {name.split("/")[0] for name in inside} - {"algoshelf"}
     assert all(name.endswith(".dist-info") for name in strangers)
     assert wheel.stat().st_size < 8 * 2**20
