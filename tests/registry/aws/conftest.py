@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -24,7 +25,6 @@ ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 READING = ("Describe", "List", "Get", "Head")
 INSTANCE = "ml.m5.xlarge"
-SDK = "algoshelf.registry.aws.sdk.sagemaker"
 USES = ("training job", "spot training job", "transform job", "endpoint")
 
 
@@ -81,11 +81,17 @@ def loader() -> Loader:
     return Loader()
 
 
+@pytest.fixture
+def sdk_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's SageMaker SDK cannot be imported; tests of what needs it have another such fixture."""
+    monkeypatch.setitem(sys.modules, "sagemaker", None)
+    monkeypatch.delitem(sys.modules, "algoshelf.registry.aws.sdk", raising=False)
+
+
 @pytest.fixture(scope="session")
 def validated_once() -> Iterator[None]:
-    """The SDK holds its configuration against a schema at each value it reads: 2 s a command."""
-    from sagemaker import utils
-
+    """The SDK holds its configuration against a schema at each value it reads: 2 s a request."""
+    utils = pytest.importorskip("sagemaker.utils", reason="needs the extra sagemaker-sdk")
     validate = utils.validate_sagemaker_config
     seen: set[str] = set()
 
@@ -105,7 +111,7 @@ def aws(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     loader: Loader,
-    validated_once: None,
+    sdk_of_aws: None,
 ) -> Iterator[Aws]:
     """An empty account, and Service Quotas, which moto 5.2 lacks."""
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
