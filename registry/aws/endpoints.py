@@ -16,7 +16,6 @@ from .names import named
 from .rollback import Report, Rollback
 from .sources import Source
 
-ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
@@ -347,5 +346,5 @@ def _scale(
 
 def for_endpoint(endpoint: str, labels: list[dict[str, str]]) -> list[dict[str, str]]:
     """``labels``, and which endpoint it is for."""
-    others = [label for label in labels if label["Key"] != ENDPOINT_TAG]
-    return [*others, {"Key": ENDPOINT_TAG, "Value": endpoint}]
+    others = [label for label in labels if label["Key"] != tags.ENDPOINT]
+    return [*others, {"Key": tags.ENDPOINT, "Value": endpoint}]

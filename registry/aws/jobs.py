@@ -6,18 +6,20 @@ import json
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from ...core.algorithm.declaration import BENCHMARK, SEED
-from ...core.algorithm.hyperparameters import Hyperparameters
-from ...core.benchmark import Task
-from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError
 from ...core.training import reporting
 from ..discovery import AnyAlgorithm
 from . import tags
 from .account import Account, AwsError, explained
 from .rollback import Rollback
+
+if TYPE_CHECKING:
+    from ...core.algorithm.hyperparameters import Hyperparameters
+    from ...core.benchmark import Task
+    from ...core.data.reading import Reading
 
 RUNNING = ("InProgress", "Stopping")
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")

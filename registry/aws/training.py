@@ -206,23 +206,11 @@ class PreparedJob:
         return found
 
     def _hyperparameters(self, uploads: Uploads) -> dict[str, str]:
-        """Each as a string; in AWS's image all in JSON, and with what its toolkit is told.
-
-        The toolkit (sagemaker-training 5.1.4, params.py) unpacks the code and runs the program; its
-        parameter server joins several hosts.
-        """
-        found = dict(self.hyperparameters)
-        if self.source is not None:
-            found.update(
-                sagemaker_program=kinds.ENTRY_POINT,
-                sagemaker_submit_directory=uploads.code,
-                sagemaker_container_log_level=logging.INFO,
-                sagemaker_job_name=self.name,
-                sagemaker_region=self.account.region,
-            )
-            if self.request.hosts > 1:
-                found["sagemaker_parameter_server_enabled"] = True
-        return {name: self._written(value) for name, value in found.items()}
+        """Each as a string."""
+        if self.source is None:
+            return {name: self._written(value) for name, value in self.hyperparameters.items()}
+        region, hosts = self.account.region, self.request.hosts
+        return script_mode(self.hyperparameters, self.name, region, uploads.code, hosts)
 
     def _written(self, value: Any) -> str:
         """A hyperparameter's value; a string is bare in an image of one's own, as by AWS's SDK."""
@@ -326,6 +314,27 @@ def volume(account: Account, channels: Mapping[str, Path | str], report: Report)
         return USUAL_VOLUME
     report(f"The data has {held / 10**9:.1f} GB: each instance gets a disk of {needed} GB.")
     return min(needed, MAX_VOLUME)
+
+
+def script_mode(
+    hyperparameters: Mapping[str, Any], job: str, region: str, code: str, hosts: int
+) -> dict[str, str]:
+    """Those of a job in AWS's image, in JSON, with what its toolkit is told by them.
+
+    The toolkit (sagemaker-training 5.1.4, params.py) unpacks the archive at ``code`` and runs the
+    program in it; its parameter server joins several hosts.
+    """
+    found = {
+        **hyperparameters,
+        "sagemaker_program": kinds.ENTRY_POINT,
+        "sagemaker_submit_directory": code,
+        "sagemaker_container_log_level": logging.INFO,
+        "sagemaker_job_name": job,
+        "sagemaker_region": region,
+    }
+    if hosts > 1:
+        found["sagemaker_parameter_server_enabled"] = True
+    return {name: json.dumps(value) for name, value in found.items()}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 READING = ("Describe", "List", "Get", "Head")
 INSTANCE = "ml.m5.xlarge"
+WITHOUT_SDK = "AWS's SageMaker SDK is not installed: pip install 'algoshelf[sagemaker-sdk]'"
 USES = ("training job", "spot training job", "transform job", "endpoint")
 
 
@@ -81,17 +82,19 @@ def loader() -> Loader:
     return Loader()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def sdk_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS's SageMaker SDK cannot be imported; tests of what needs it have another such fixture."""
     monkeypatch.setitem(sys.modules, "sagemaker", None)
     monkeypatch.delitem(sys.modules, "algoshelf.registry.aws.sdk", raising=False)
+    monkeypatch.delattr("algoshelf.registry.aws.sdk", raising=False)
 
 
 @pytest.fixture(scope="session")
 def validated_once() -> Iterator[None]:
     """The SDK holds its configuration against a schema at each value it reads: 2 s a request."""
-    utils = pytest.importorskip("sagemaker.utils", reason="needs the extra sagemaker-sdk")
+    from sagemaker import utils
+
     validate = utils.validate_sagemaker_config
     seen: set[str] = set()
 

@@ -108,7 +108,7 @@ OTHER = "210987654321"
 def test_every_request_to_s3_says_whose_the_bucket_is_to_be(
     aws: Aws, given: str, theirs: str | None
 ) -> None:
-    """The SDK's own too; of the account's own bucket nobody else can be the owner."""
+    """Of the account's own bucket nobody else can be the owner."""
     client = aws.client("s3")
     client.create_bucket(Bucket="mine")
     client.put_object(Bucket="mine", Key="iris/a.csv", Body=IRIS.read_bytes())
