@@ -8,7 +8,6 @@ import math
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -90,22 +89,8 @@ class PreparedJob:
     ranges: Sequence[Range] = ()
 
     def __post_init__(self) -> None:
-        """Raise InputError for what would be refused after the upload."""
-        self.image, self.hyperparameters  # noqa: B018
-
-    @cached_property
-    def image(self) -> str:
-        """The URI of the image that it runs in."""
-        asked = self.request
-        return asked.image or images.image(self.account.region, asked.instance, TRAINING)
-
-    @cached_property
-    def hyperparameters(self) -> dict[str, Any]:
-        """Those of the job by name, as JSON's types."""
-        asked = self.request
-        return jobs.hyperparameters(
-            asked.hyperparameters, asked.reading, seed=asked.seed, benchmark=asked.benchmark
-        )
+        """Raise InputError where it could not be asked for, before anything is uploaded."""
+        self.parameters(Uploads({}, ""))
 
     @property
     def price(self) -> Price | None:
@@ -182,12 +167,13 @@ class PreparedJob:
     def _definition(self, uploads: Uploads) -> dict[str, Any]:
         """What a training job and those of a tuning job are asked for alike."""
         asked = self.request
+        image = asked.image or images.image(self.account.region, asked.instance, TRAINING)
         limits = {"MaxRuntimeInSeconds": int(asked.max_run)}
         if asked.spot:
             limits["MaxWaitTimeInSeconds"] = int(asked.max_wait or 2 * asked.max_run)
         found: dict[str, Any] = {
             "AlgorithmSpecification": {
-                "TrainingImage": self.image,
+                "TrainingImage": image,
                 "TrainingInputMode": "File",
                 "MetricDefinitions": jobs.metric_definitions(asked.entry.algorithm),
             },
@@ -207,10 +193,13 @@ class PreparedJob:
 
     def _hyperparameters(self, uploads: Uploads) -> dict[str, str]:
         """Each as a string."""
+        asked = self.request
+        values = jobs.hyperparameters(
+            asked.hyperparameters, asked.reading, seed=asked.seed, benchmark=asked.benchmark
+        )
         if self.source is None:
-            return {name: self._written(value) for name, value in self.hyperparameters.items()}
-        region, hosts = self.account.region, self.request.hosts
-        return script_mode(self.hyperparameters, self.name, region, uploads.code, hosts)
+            return {name: self._written(value) for name, value in values.items()}
+        return script_mode(values, self.name, self.account.region, uploads.code, asked.hosts)
 
     def _written(self, value: Any) -> str:
         """A hyperparameter's value; a string is bare in an image of one's own, as by AWS's SDK."""

@@ -19,7 +19,7 @@ from .prices import Price
 from .rollback import Report, Rollback
 
 MAX_PAYLOAD = 100 * 2**20  # bytes of a request of a transform job
-SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}
+SPLITS = {LINE: "Line", RECORDIO: "RecordIO"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,11 @@ class PreparedTransform:
         asked = self.request
         split = asked.split_type or usual_split(self.content_type)
         place = {"S3DataType": "S3Prefix", "S3Uri": uri}
-        source = {"DataSource": {"S3DataSource": place}, "ContentType": self.content_type}
-        if SPLITS[split]:
+        source: dict[str, Any] = {
+            "DataSource": {"S3DataSource": place},
+            "ContentType": self.content_type,
+        }
+        if split in SPLITS:
             source["SplitType"] = SPLITS[split]
         output = f"{asked.output or data.root(self.account)}/transforms/{self.name}"
         target = {"S3OutputPath": output, "Accept": self.accept}
