@@ -10,7 +10,7 @@ from algoshelf.registry.aws import checks
 from algoshelf.registry.aws.account import Account
 from botocore.stub import Stubber
 
-from tests.registry.aws.conftest import Aws
+from tests.registry.aws.conftest import ACCOUNT, Aws, trusting
 
 
 @pytest.fixture
@@ -51,6 +51,25 @@ def test_a_role_is_found_by_its_name_or_is_ones_own(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", got["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", got["SessionToken"])
     assert checks.execution_role(Account(), None) == role
+
+
+def test_a_role_of_sagemakers_console_is_found_under_its_path(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its credentials do not name the path, and may not let it be looked at."""
+    name = "AmazonSageMaker-ExecutionRole-1"
+    policy = trusting("sagemaker.amazonaws.com")
+    client = aws.client("iam")
+    made = client.create_role(
+        RoleName=name, AssumeRolePolicyDocument=policy, Path="/service-role/"
+    )["Role"]["Arn"]
+    account = Account()
+    sts = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
+    account.identity = {"Account": ACCOUNT, "Arn": sts}
+    assert checks.execution_role(account, None) == made
+    with Stubber(account.client("iam")) as stub:
+        stub.add_client_error("get_role", "AccessDenied", http_status_code=403)
+        assert checks.execution_role(account, None) == made
 
 
 def test_a_role_that_may_not_be_looked_at_is_taken_as_it_is(
