@@ -1,7 +1,8 @@
 """registry: find algorithms by name; the command line, packaging, tuning, benchmarks, SageMaker.
 
 May import core. Knows algorithms only through the hooks, and is never copied into a container.
-``estimator``, ``model``, ``predictor`` and ``tuner`` need the SageMaker SDK, imported with them.
+``estimator``, ``model``, ``predictor`` and ``tuner`` return objects of AWS's SageMaker SDK, version
+2, which is imported with them; nothing else here needs it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .discovery import Catalog, Entry, catalog
 
 if TYPE_CHECKING:
-    from .aws.estimator import estimator, tuner
-    from .aws.predictor import model, predictor
+    from .aws.sdk import estimator, model, predictor, tuner
 
 __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
 
@@ -20,8 +20,6 @@ __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tu
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .aws.estimator import estimator, tuner
-    from .aws.predictor import model, predictor
+    from .aws import sdk
 
-    found = {"estimator": estimator, "model": model, "predictor": predictor, "tuner": tuner}
-    return found[name]
+    return getattr(sdk, name)

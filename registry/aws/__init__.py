@@ -1,4 +1,5 @@
-"""aws: what algoshelf does in an AWS account; boto3 and the SageMaker SDK are imported only here.
+"""aws: what algoshelf does in an AWS account, by boto3, which is imported only here.
 
-Each of them is imported at its first use, so that other commands work without them.
+It is imported at its first use, so that other commands work without it. ``sdk`` alone needs AWS's
+SageMaker SDK, and nothing here needs ``sdk``.
 """

@@ -76,7 +76,7 @@ class Account:
             import boto3
         except ImportError:
             raise MissingDependencyError(
-                "AWS needs boto3 and the SageMaker SDK: pip install 'algoshelf[sagemaker]'"
+                "AWS needs boto3: pip install 'algoshelf[sagemaker]'"
             ) from None
         with explained():
             self.boto = boto or boto3.Session(region_name=region, profile_name=profile)

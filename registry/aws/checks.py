@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -30,6 +31,8 @@ QUOTA_NAMES = {
 }
 SPOT_QUOTA_NAME = "{} for spot training job usage"
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+ASSUMED_ROLE = re.compile(r"arn:([a-z-]+):sts::([0-9]+):assumed-role/([^/]+)/.*")
+CONSOLE_ROLE = "AmazonSageMaker-ExecutionRole"
 REFUSED = ("AccessDenied", "AccessDeniedException")
 CHECKED_EXAMPLES = 2_000
 
@@ -142,6 +145,20 @@ class _UpToTheFirstStep(Reporter):
         raise _Begun
 
 
+def execution_role(account: Account, given: str | None) -> str:
+    """The ARN of the role that a job acts in: ``given``, that of ALGOSHELF_ROLE, or one's own.
+
+    Raises InputError where there is none, or SageMaker may not assume it.
+    """
+    found = given or os.environ.get(ROLE_VARIABLE) or _own_role(account)
+    if not found:
+        raise InputError(
+            f"no role for the job to act in: give --role, or set {ROLE_VARIABLE}, to one that "
+            f"{TRUSTED} may assume; docs/sagemaker.md shows how to create it"
+        )
+    return role(account, found)
+
+
 def role(account: Account, given: str, tell: Tell = say) -> str:
     """The ARN of the role ``given`` by its ARN or name, which SageMaker may assume.
 
@@ -208,6 +225,19 @@ def quota(
             f"{found['QuotaCode']} --desired-value {count} --region {account.region}`, or choose "
             "another --instance"
         )
+
+
+def _own_role(account: Account) -> str:
+    """The role whose credentials these are, as in SageMaker's notebooks; "" where they are none's.
+
+    Its path is not in its credentials: SageMaker's own console puts its roles under one.
+    """
+    found = ASSUMED_ROLE.fullmatch(account.identity["Arn"])
+    if found is None:
+        return ""
+    partition, number, name = found.groups()
+    path = "service-role/" if name.startswith(CONSOLE_ROLE) else ""
+    return f"arn:{partition}:iam::{number}:role/{path}{name}"
 
 
 def _quotas(account: Account) -> Iterator[Mapping[str, Any]]:

@@ -37,21 +37,23 @@ def check_output(uri: str) -> None:
 
 
 def root(account: Account) -> str:
-    """Under which URI things lie unless they are told where: in the SDK's bucket."""
+    """Under which URI things lie unless they are told where: in the account's own bucket."""
     return f"{SCHEME}{account.bucket}/{PREFIX}"
 
 
-def upload(account: Account, path: Path, kind: str) -> str:
+def upload(account: Account, path: Path, kind: str, place: str = "") -> str:
     """The URI of the bytes of ``path``, a file or a folder, which are uploaded if not yet there.
 
-    A folder's URI ends in a slash. What ``walk`` leaves out stays at home. Raises AwsError and
-    DataError.
+    They lie under the URI ``place``, or without it under ``root``. A folder's URI ends in a slash.
+    What ``walk`` leaves out stays at home. Raises AwsError and DataError.
     """
     files = walk(path).files
     if not files:
         raise DataError(f"{path}: holds no files")
-    bucket = ensured_bucket(account)
-    prefix = f"{PREFIX}/{kind}/{_digest(files)}/"
+    bucket, *folders = (place or root(account))[len(SCHEME) :].split("/", 1)
+    if bucket == account.bucket:
+        ensured_bucket(account)
+    prefix = "/".join([*folders, kind, _digest(files), ""])
     with explained():
         there = dict(_listed(account, bucket, prefix))
         missing = {

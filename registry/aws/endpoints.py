@@ -14,9 +14,8 @@ from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
 from .rollback import Report, Rollback
-from .sources import HANDLERS, Source
+from .sources import Source
 
-ENDPOINT_TAG = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
@@ -188,9 +187,9 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
                     rollback,
                     wanted.name,
                     variant.source,
-                    wanted.hosting,
+                    wanted.hosting.instance,
                     wanted.role,
-                    labels,
+                    for_endpoint(wanted.name, labels),
                 ),
                 "InitialVariantWeight": variant.weight,
                 **wanted.hosting.parameters(),
@@ -224,23 +223,16 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
 def create_model(
     account: Account,
     rollback: Rollback,
-    endpoint: str,
+    stem: str,
     source: Source,
-    hosting: Hosting,
+    instance: str,
     role: str,
     labels: list[dict[str, str]],
     **more: Any,
 ) -> str:
-    """Create a model of ``source`` for ``endpoint``; its name."""
-    name = named(endpoint, source.algorithm)
-    container: dict[str, Any] = {"ModelDataUrl": source.uri}
-    if source.image:
-        container["Image"] = source.image
-    else:
-        from . import sdk  # which takes a second, and `list` does without
-
-        container["Image"] = sdk.image(account.region, hosting.instance, "inference")
-        container["Environment"] = HANDLERS
+    """Create a model of ``source`` for ``instance``; its name, which begins with ``stem``."""
+    name = named(stem, source.algorithm)
+    container = source.container(account.region, instance)
     rollback.creating(
         f"model {name}",
         partial(removal.remove_model, account, name),
@@ -252,7 +244,7 @@ def create_model(
             ModelName=name,
             PrimaryContainer=container,
             ExecutionRoleArn=role,
-            Tags=_for(endpoint, labels),
+            Tags=labels,
             **more,
         )
     rollback.created()
@@ -276,7 +268,7 @@ def create_configuration(
     )
     with explained():
         account.client("sagemaker").create_endpoint_config(
-            EndpointConfigName=name, Tags=_for(endpoint, labels), **request
+            EndpointConfigName=name, Tags=for_endpoint(endpoint, labels), **request
         )
     rollback.created()
     return name
@@ -352,6 +344,7 @@ def _scale(
     removal.put_policy(account, wanted.name, variant, f"{wanted.name}-{variant}", tracking)
 
 
-def _for(endpoint: str, labels: list[dict[str, str]]) -> list[dict[str, str]]:
-    others = [label for label in labels if label["Key"] != ENDPOINT_TAG]
-    return [*others, {"Key": ENDPOINT_TAG, "Value": endpoint}]
+def for_endpoint(endpoint: str, labels: list[dict[str, str]]) -> list[dict[str, str]]:
+    """``labels``, and which endpoint it is for."""
+    others = [label for label in labels if label["Key"] != tags.ENDPOINT]
+    return [*others, {"Key": tags.ENDPOINT, "Value": endpoint}]

@@ -9,7 +9,6 @@ from typing import Any, Collection, Iterator, Sequence
 from ...core.runtime.errors import InputError
 from . import instances, jobs, prices, removal, tags
 from .account import Account, explained
-from .endpoints import ENDPOINT_TAG
 from .names import STEM, slug
 from .rollback import Report
 
@@ -270,7 +269,7 @@ def _left_by(account: Account, endpoint: str) -> Iterator[tuple[str, str]]:
     """The configurations and models that were made for an endpoint, by kind and name."""
     for kind in (CONFIGURATION, MODEL):
         for name, arn, _ in _stock(account, kind, NameContains=slug(endpoint, STEM)):
-            if tags.of(account, arn).get(ENDPOINT_TAG) == endpoint:
+            if tags.of(account, arn).get(tags.ENDPOINT) == endpoint:
                 yield kind, name
 
 

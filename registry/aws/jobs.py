@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
+from ...core.algorithm.declaration import BENCHMARK, SEED
 from ...core.runtime.errors import InputError
 from ...core.training import reporting
 from ..discovery import AnyAlgorithm
 from . import tags
 from .account import Account, AwsError, explained
-from .rollback import Report, Rollback
+from .rollback import Rollback
+
+if TYPE_CHECKING:
+    from ...core.algorithm.hyperparameters import Hyperparameters
+    from ...core.benchmark import Task
+    from ...core.data.reading import Reading
 
 RUNNING = ("InProgress", "Stopping")
 ABSENT = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
 POLL_SECONDS = 10.0
 MAX_RUN_SECONDS = 4 * 3600  # of a training whose limit is not told
 MAX_METRICS, MAX_REGEX = 40, 500  # of AlgorithmSpecification.MetricDefinitions
-# Of HyperParameters; the job's seed and the SDK's own are ten.
+# Of HyperParameters; those by which AWS's toolkit is told are ten.
 MAX_HYPERPARAMETERS, MAX_VALUE = 100 - 10, 2_500
 
 
@@ -192,19 +197,33 @@ def metric_definitions(algorithm: AnyAlgorithm) -> list[dict[str, str]]:
     return [each for each in found if len(each["Regex"]) <= MAX_REGEX][:MAX_METRICS]
 
 
-def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> None:
-    """Raise InputError for more, or longer ones, than AWS takes; the SDK adds some of its own."""
+def hyperparameters(
+    given: Hyperparameters,
+    reading: Reading,
+    *,
+    seed: int | None = None,
+    benchmark: Task | None = None,
+) -> dict[str, Any]:
+    """Those of a job by name, as JSON's types: what ``given`` sets, and the job's own.
+
+    Raises InputError for more, or longer ones, than AWS takes.
+    """
+    found = given.model_dump(mode="json", include=given.model_fields_set)
+    found.update(reading.written())
+    if seed is not None:
+        found[SEED] = seed
+    if benchmark is not None:
+        found[BENCHMARK] = benchmark.model_dump_json()
     faults = [
         f"{name}: AWS takes at most {MAX_VALUE:,} characters of a hyperparameter, got {length:,}"
-        for name, value in hyperparameters.items()
+        for name, value in found.items()
         if (length := len(json.dumps(value))) > MAX_VALUE
     ]
-    if len(hyperparameters) > MAX_HYPERPARAMETERS:
-        faults.append(
-            f"AWS takes at most {MAX_HYPERPARAMETERS} hyperparameters, got {len(hyperparameters)}"
-        )
+    if len(found) > MAX_HYPERPARAMETERS:
+        faults.append(f"AWS takes at most {MAX_HYPERPARAMETERS} hyperparameters, got {len(found)}")
     if faults:
         raise InputError(*faults)
+    return found
 
 
 def check_free(account: Account, name: str, kind: Kind) -> None:
@@ -217,22 +236,30 @@ def check_free(account: Account, name: str, kind: Kind) -> None:
         )
 
 
-@contextmanager
-def starting(account: Account, name: str, kind: Kind, report: Report) -> Iterator[Rollback]:
-    """Within, the job ``name`` is created; on any error, Ctrl-C too, it is stopped again.
+def create(rollback: Rollback, name: str, kind: Kind, request: dict[str, Any]) -> None:
+    """Create the job ``name`` by ``request``; on any error, Ctrl-C too, it is stopped again.
 
     The answer to its creation may be lost, and the job bills; and since ``check_free`` somebody
     else may have made one of this name, which goes on.
     """
-    with Rollback(account, report) as rollback:
-        rollback.creating(
-            f"{kind.title} job {name}",
-            partial(stop, account, name, kind),
-            f"algoshelf sagemaker delete {name}",
-            holds=True,
-            arn=partial(arn, account, name, kind),
+    account = rollback.account
+    rollback.creating(
+        f"{kind.title} job {name}",
+        partial(stop, account, name, kind),
+        f"algoshelf sagemaker delete {name}",
+        holds=True,
+        arn=partial(arn, account, name, kind),
+    )
+    send(account, name, kind, request)
+    rollback.created()
+
+
+def send(account: Account, name: str, kind: Kind, request: dict[str, Any]) -> None:
+    """Ask for the job ``name``, and do not look back. Raises AwsError."""
+    with explained():
+        getattr(account.client("sagemaker"), kind.operation("create"))(
+            **{f"{kind.api}Name": name}, **request
         )
-        yield rollback
 
 
 def arn(account: Account, name: str, kind: Kind) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import datetime, timezone
 
 MAX_NAME = 63
 MAX_TUNING_NAME = 32  # of a tuning job, whose trainings' names begin with it
@@ -26,6 +27,16 @@ def fault(text: str, most: int = MAX_NAME) -> str:
 def named(*parts: str) -> str:
     """A name that nothing else has, which begins with ``parts`` as far as they fit."""
     return f"{slug('-'.join(parts), STEM)}-{secrets.token_hex(3)}"
+
+
+def timed(stem: str, *, tuning: bool = False) -> str:
+    """A name for a new job: ``stem`` with the time in UTC, to the millisecond if it fits."""
+    now = datetime.now(timezone.utc)
+    time = f"{now:%Y-%m-%d-%H-%M-%S}-{now.microsecond // 1000:03}"
+    if tuning:
+        time = f"{now:%y%m%d-%H%M}"
+    most = MAX_TUNING_NAME if tuning else MAX_NAME
+    return f"{slug(stem, most - len(time) - 1)}-{time}"
 
 
 def slug(text: str, most: int = MAX_NAME) -> str:

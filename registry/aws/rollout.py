@@ -12,7 +12,7 @@ from typing import Any, Collection
 from ...core.runtime.errors import InputError
 from . import inventory, removal, tags
 from .account import Account, AwsError, explained
-from .endpoints import create_configuration, create_model, in_service, tags_of
+from .endpoints import create_configuration, create_model, for_endpoint, in_service, tags_of
 from .names import slug
 from .rollback import Report, Rollback
 from .sources import Source
@@ -92,9 +92,9 @@ def update(
             rollback,
             name,
             wanted.source,
-            before.hosting,
+            before.hosting.instance,
             role,
-            labels,
+            for_endpoint(name, labels),
             **kept_of_model(before),
         )
         new = {**old, "VariantName": _fresh(old["VariantName"], wanted.source), "ModelName": model}

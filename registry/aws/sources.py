@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
 from ..packaging import answering, kinds
 from ..packaging.kinds import INFERENCE, MAX_MODEL_BYTES, MODEL_ARCHIVE
-from . import data, removal, tags
+from . import data, images, removal, tags
 from .account import Account, AwsError, explained
 from .names import is_name
 
@@ -46,6 +47,20 @@ class Source:
     uri: str
     image: str = ""
     role: str = ""
+
+    def container(self, region: str, instance: str) -> dict[str, Any]:
+        """As CreateModel takes it, for ``instance``. Raises InputError where AWS has no image."""
+        if self.image:
+            return {"Image": self.image, "ModelDataUrl": self.uri}
+        return {
+            "Image": images.image(region, instance, images.INFERENCE),
+            "ModelDataUrl": self.uri,
+            "Environment": {
+                **HANDLERS,
+                "SAGEMAKER_CONTAINER_LOG_LEVEL": str(logging.INFO),
+                "SAGEMAKER_REGION": region,
+            },
+        }
 
 
 @dataclass(frozen=True)

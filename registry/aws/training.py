@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from ...core.algorithm.hyperparameters import Hyperparameters
+from ...core.algorithm.search_space import Range, tunable
+from ...core.benchmark import Task
 from ...core.data.reading import Reading
+from ...core.runtime.errors import InputError
 from ..discovery import Entry
 from ..lacking import check_installed
-from . import checks, data, estimator, jobs, prices, sdk
-from .account import Account, explained
+from ..packaging import kinds
+from . import checks, data, images, jobs, names, prices, tags
+from .account import Account
 from .instances import TRAINING
 from .prices import Price
-from .rollback import Report
+from .rollback import Report, Rollback
 
-# GB of the disk: the SDK's default; what is kept free beside the data, for model and checkpoints;
-# and the bound of VolumeSizeInGB.
+# GB of the disk: what SageMaker's SDK takes; what is kept free beside the data, for model and
+# checkpoints; and the bound of VolumeSizeInGB.
 USUAL_VOLUME, FREE_VOLUME, MAX_VOLUME = 30, 20, 16_384
+RANGES = {"int": "IntegerParameterRanges", "float": "ContinuousParameterRanges"}
+CHOICES = "CategoricalParameterRanges"
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,8 @@ class JobRequest:
     """A training job, or a tuning job of ``trainings``, checked as far as it can be without AWS.
 
     ``given`` are the hyperparameters as they were written, ``channels`` paths here or s3:// URIs,
-    none for the bundled sample; times are in seconds, ``volume`` in GB.
+    none for the bundled sample; times are in seconds, ``volume`` in GB. With ``benchmark`` the job
+    measures, keeps no checkpoints, and leaves no model but a record.
     """
 
     entry: Entry
@@ -37,10 +48,10 @@ class JobRequest:
     instance: str
     hosts: int
     max_run: float
-    max_wait: float | None
-    spot: bool
-    seed: int | None
     reading: Reading
+    max_wait: float | None = None
+    spot: bool = False
+    seed: int | None = None
     volume: int | None = None
     role: str | None = None
     image: str | None = None
@@ -48,18 +59,38 @@ class JobRequest:
     name: str | None = None
     trainings: int = 1
     parallel: int = 1
+    benchmark: Task | None = None
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Where in S3 a job finds its channels and, in AWS's image, its code."""
+
+    channels: Mapping[str, str]
+    code: str
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A job of which all was checked, and nothing was uploaded or created."""
+    """A job of which all was checked, and nothing was uploaded or created.
+
+    ``source`` is the archive of its code, None with an image of one's own; ``ranges`` are what a
+    tuning job looks in.
+    """
 
     account: Account
     request: JobRequest
     kind: jobs.Kind
     name: str
     channels: Mapping[str, Path | str]
-    job: Any  # the SDK's estimator or tuner
+    role: str
+    volume: int
+    source: Path | None
+    ranges: Sequence[Range] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InputError where it could not be asked for, before anything is uploaded."""
+        self.parameters(Uploads({}, ""))
 
     @property
     def price(self) -> Price | None:
@@ -71,51 +102,170 @@ class PreparedJob:
         """How many instances are billed, over all trainings."""
         return self.request.hosts * self.request.trainings
 
+    @property
+    def output(self) -> str:
+        """The URI under which SageMaker writes what the job leaves."""
+        return self.request.output or f"{data.root(self.account)}/jobs"
+
     def start(self, report: Report) -> None:
         """Upload the channels and create the job. Raises AwsError; what was begun is stopped."""
-        if self.request.output is None:  # then what the job leaves goes to the account's own bucket
+        request = self.parameters(self.upload())
+        with Rollback(self.account, report) as rollback:
+            jobs.create(rollback, self.name, self.kind, request)
+
+    def upload(self) -> Uploads:
+        """Upload what is not there yet. Raises AwsError."""
+        if self.request.output is None:
             data.ensured_bucket(self.account)
-        uris = data.uploaded(self.account, self.channels)
-        with jobs.starting(self.account, self.name, self.kind, report), explained():
-            if self.kind is jobs.TUNING:
-                self.job.fit(uris, wait=False, job_name=self.name)
-            else:
-                estimator.start(self.job, uris, self.name)
+        channels = data.uploaded(self.account, self.channels)
+        if self.source is None:
+            return Uploads(channels, "")
+        place = self.request.output or ""
+        return Uploads(channels, data.upload(self.account, self.source, "code", place))
+
+    def parameters(self, uploads: Uploads) -> dict[str, Any]:
+        """Of CreateTrainingJob or CreateHyperParameterTuningJob, but for the name."""
+        return (self._tuning if self.kind is jobs.TUNING else self._training)(uploads)
+
+    def _training(self, uploads: Uploads) -> dict[str, Any]:
+        parameters = {
+            **self._definition(uploads),
+            "HyperParameters": self._hyperparameters(uploads),
+            "ProfilerConfig": {"DisableProfiler": True},  # it knows nothing of MXNet, and costs
+            "Tags": self._tags,
+        }
+        if self.request.benchmark is None:
+            place = f"{self.output}/checkpoints/{self.name}-{self.account.run}"
+            parameters["CheckpointConfig"] = {"S3Uri": place}
+        return parameters
+
+    def _tuning(self, uploads: Uploads) -> dict[str, Any]:
+        """Its trainings keep no checkpoints: they would mistake each other's for theirs."""
+        definition = self._definition(uploads)
+        definition["HyperParameterTuningResourceConfig"] = definition.pop("ResourceConfig")
+        algorithm = self.request.entry.algorithm
+        return {
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Bayesian",
+                "HyperParameterTuningJobObjective": {
+                    "Type": "Maximize" if algorithm.objective.maximize else "Minimize",
+                    "MetricName": algorithm.objective.metric,
+                },
+                "ResourceLimits": {
+                    "MaxNumberOfTrainingJobs": self.request.trainings,
+                    "MaxParallelTrainingJobs": self.request.parallel,
+                },
+                "ParameterRanges": self._parameter_ranges(),
+            },
+            "TrainingJobDefinition": {
+                **definition,
+                "StaticHyperParameters": self._hyperparameters(uploads),
+            },
+            "Tags": self._tags,
+        }
+
+    def _definition(self, uploads: Uploads) -> dict[str, Any]:
+        """What a training job and those of a tuning job are asked for alike."""
+        asked = self.request
+        image = asked.image or images.image(self.account.region, asked.instance, TRAINING)
+        limits = {"MaxRuntimeInSeconds": int(asked.max_run)}
+        if asked.spot:
+            limits["MaxWaitTimeInSeconds"] = int(asked.max_wait or 2 * asked.max_run)
+        found: dict[str, Any] = {
+            "AlgorithmSpecification": {
+                "TrainingImage": image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": jobs.metric_definitions(asked.entry.algorithm),
+            },
+            "RoleArn": self.role,
+            "InputDataConfig": [_channel(*each) for each in uploads.channels.items()],
+            "OutputDataConfig": {"S3OutputPath": self.output},
+            "ResourceConfig": {
+                "InstanceType": asked.instance,
+                "InstanceCount": asked.hosts,
+                "VolumeSizeInGB": self.volume,
+            },
+            "StoppingCondition": limits,
+        }
+        if asked.spot:
+            found["EnableManagedSpotTraining"] = True
+        return found
+
+    def _hyperparameters(self, uploads: Uploads) -> dict[str, str]:
+        """Each as a string."""
+        asked = self.request
+        values = jobs.hyperparameters(
+            asked.hyperparameters, asked.reading, seed=asked.seed, benchmark=asked.benchmark
+        )
+        if self.source is None:
+            return {name: self._written(value) for name, value in values.items()}
+        return script_mode(values, self.name, self.account.region, uploads.code, asked.hosts)
+
+    def _written(self, value: Any) -> str:
+        """A hyperparameter's value; a string is bare in an image of one's own, as by AWS's SDK."""
+        bare = self.source is None and isinstance(value, str)
+        return str(value) if bare else json.dumps(value)
+
+    def _parameter_ranges(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in (*RANGES.values(), CHOICES)}
+        for each in self.ranges:
+            if each.kind == "choice":
+                values = [self._written(value) for value in each.choices]
+                found[CHOICES].append({"Name": each.name, "Values": values})
+                continue
+            number = int if each.kind == "int" else float
+            found[RANGES[each.kind]].append(
+                {
+                    "Name": each.name,
+                    "MinValue": str(number(each.low)),
+                    "MaxValue": str(number(each.high)),
+                    "ScalingType": "Logarithmic" if each.log else "Linear",
+                }
+            )
+        return found
+
+    @property
+    def _tags(self) -> list[dict[str, str]]:
+        return tags.tags(self.request.entry.algorithm.name, self.account.run)
 
 
-def prepare(account: Account, request: JobRequest, kind: jobs.Kind, report: Report) -> PreparedJob:
+@contextmanager
+def prepared(
+    account: Account, request: JobRequest, kind: jobs.Kind, report: Report
+) -> Iterator[PreparedJob]:
     """Check all that can be checked; the channels that lie here are read up to the first step.
 
-    Raises AwsError, DataError, InputError, MissingDependencyError, PluginError.
+    The code that was packed is there within. Raises AwsError, DataError, InputError,
+    MissingDependencyError, PluginError.
     """
-    algorithm = request.entry.algorithm
-    session = sdk.Session(account)
-    channels = checked_channels(account, request.entry, request.channels, report)
-    settings: dict[str, Any] = {
-        "instance_type": request.instance,
-        "instance_count": request.hosts,
-        "role": request.role,
-        "hyperparameters": request.given,
-        "seed": request.seed,
-        "reading": request.reading,
-        "image_uri": request.image,
-        "spot": request.spot,
-        "max_run": int(request.max_run),
-        "max_wait": None if request.max_wait is None else int(request.max_wait),
-        "output": request.output or f"{data.root(account)}/jobs",
-        "volume_size": request.volume or _volume(account, channels, report),
-        "session": session,
-    }
     tuning = kind is jobs.TUNING
-    if tuning:
-        settings.update(max_jobs=request.trainings, max_parallel_jobs=request.parallel)
-    job = (estimator.tuner if tuning else estimator.estimator)(algorithm.name, **settings)
-    name = request.name or sdk.job_name(algorithm.name, tuning=tuning)
-    jobs.check_free(account, name, kind)
-    at_once = request.hosts * min(request.parallel, request.trainings)
-    checks.quota(account, request.instance, TRAINING, at_once, spot=request.spot)
-    check_contents(request.entry, channels, request.hyperparameters, request.reading, report)
-    return PreparedJob(account, request, kind, name, channels, job)
+    algorithm = request.entry.algorithm
+    ranges = tunable(algorithm.Hyperparameters, request.given) if tuning else []
+    if tuning and not ranges:
+        raise InputError(f"{algorithm.name}: nothing is left to tune: give fewer hyperparameters")
+    if request.output is not None:
+        data.check_output(request.output)
+    channels = checked_channels(account, request.entry, request.channels, report)
+    name = request.name or names.timed(algorithm.name, tuning=tuning)
+    size = request.volume or volume(account, channels, report)
+    role = checks.execution_role(account, request.role)
+    with packed(request.entry, request.image) as source:
+        job = PreparedJob(account, request, kind, name, channels, role, size, source, ranges)
+        jobs.check_free(account, name, kind)
+        at_once = request.hosts * min(request.parallel, request.trainings)
+        checks.quota(account, request.instance, TRAINING, at_once, spot=request.spot)
+        check_contents(request.entry, channels, request.hyperparameters, request.reading, report)
+        yield job
+
+
+@contextmanager
+def packed(entry: Entry, image: str | None) -> Iterator[Path | None]:
+    """The archive of the code that AWS's image runs; None for an ``image`` of one's own."""
+    if image is not None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
+        yield kinds.script_archive(entry, Path(scratch, "source"))
 
 
 def checked_channels(
@@ -145,7 +295,7 @@ def check_contents(
     checks.contents(entry.algorithm, here, hyperparameters, reading)
 
 
-def _volume(account: Account, channels: Mapping[str, Path | str], report: Report) -> int:
+def volume(account: Account, channels: Mapping[str, Path | str], report: Report) -> int:
     """The GB of each instance's disk, on which all channels are laid."""
     held = sum(data.size(account, source) for source in set(channels.values()))
     needed = math.ceil(held / 10**9) + FREE_VOLUME
@@ -153,3 +303,34 @@ def _volume(account: Account, channels: Mapping[str, Path | str], report: Report
         return USUAL_VOLUME
     report(f"The data has {held / 10**9:.1f} GB: each instance gets a disk of {needed} GB.")
     return min(needed, MAX_VOLUME)
+
+
+def script_mode(
+    hyperparameters: Mapping[str, Any], job: str, region: str, code: str, hosts: int
+) -> dict[str, str]:
+    """Those of a job in AWS's image, in JSON, with what its toolkit is told by them.
+
+    The toolkit (sagemaker-training 5.1.4, params.py) unpacks the archive at ``code`` and runs the
+    program in it; its parameter server joins several hosts.
+    """
+    found = {
+        **hyperparameters,
+        "sagemaker_program": kinds.ENTRY_POINT,
+        "sagemaker_submit_directory": code,
+        "sagemaker_container_log_level": logging.INFO,
+        "sagemaker_job_name": job,
+        "sagemaker_region": region,
+    }
+    if hosts > 1:
+        found["sagemaker_parameter_server_enabled"] = True
+    return {name: json.dumps(value) for name, value in found.items()}
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    """Every host gets all of it."""
+    place = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": uri,
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {"ChannelName": name, "DataSource": {"S3DataSource": place}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -13,14 +12,14 @@ from ...core.data.walking import walk
 from ...core.runtime.errors import InputError, PayloadError
 from ...core.transform.job import usual_split
 from ...core.transform.reader import LINE, NONE, RECORDIO
-from . import checks, data, jobs, names, predictor, prices, removal, sdk, sources, tags
-from .account import Account, explained
+from . import checks, data, endpoints, jobs, names, prices, sources, tags
+from .account import Account
 from .instances import TRANSFORM
 from .prices import Price
-from .rollback import Report
+from .rollback import Report, Rollback
 
 MAX_PAYLOAD = 100 * 2**20  # bytes of a request of a transform job
-SPLITS = {LINE: "Line", RECORDIO: "RecordIO", NONE: None}
+SPLITS = {LINE: "Line", RECORDIO: "RecordIO"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class PreparedTransform:
     account: Account
     request: TransformRequest
     found: sources.FoundModel
-    session: Any
     role: str
     name: str
     content_type: str
@@ -78,43 +76,43 @@ class PreparedTransform:
         Raises AwsError; what was created is removed then.
         """
         account, asked, algorithm = self.account, self.request, self.found.entry.algorithm
-        made = predictor.model(
-            self.found,
-            role=self.role,
-            image_uri=asked.image,
-            name=names.named(algorithm.name),
-            session=self.session,
-        )
+        source = sources.Source(algorithm.name, self.found.uploaded(), asked.image or "")
         local = not data.is_uri(asked.source)
         uri = data.upload(account, Path(asked.source), "data") if local else asked.source
+        labels = tags.tags(algorithm.name, account.run)
+        with Rollback(account, report) as rollback:
+            model = endpoints.create_model(
+                account, rollback, algorithm.name, source, asked.instance, self.role, labels
+            )
+            parameters = {"ModelName": model, "Tags": labels, **self._parameters(uri)}
+            jobs.create(rollback, self.name, jobs.TRANSFORM, parameters)
+        return model
+
+    def _parameters(self, uri: str) -> dict[str, Any]:
+        """Of CreateTransformJob, as far as they are what was asked for; the input is at ``uri``."""
+        asked = self.request
         split = asked.split_type or usual_split(self.content_type)
-        with jobs.starting(account, self.name, jobs.TRANSFORM, report) as rollback, explained():
-            rollback.creating(
-                f"model {made.name}",
-                partial(removal.remove_model, account, made.name),
-                f"aws sagemaker delete-model --model-name {made.name}",
-                arn=partial(removal.model_arn, account, made.name),
-            )
-            transformer = made.transformer(
-                asked.hosts,
-                asked.instance,
-                strategy="MultiRecord" if split != NONE else "SingleRecord",
-                assemble_with="Line" if split == LINE else None,
-                output_path=f"{asked.output or data.root(account)}/transforms/{self.name}",
-                accept=self.accept,
-                max_payload=-(-asked.max_payload // 2**20),
-                tags=tags.tags(algorithm.name, account.run),
-            )
-            transformer.transform(
-                uri,
-                content_type=self.content_type,
-                split_type=SPLITS[split],
-                join_source="Input" if asked.join_source else None,
-                job_name=self.name,
-                wait=False,
-                logs=False,
-            )
-        return str(made.name)
+        place = {"S3DataType": "S3Prefix", "S3Uri": uri}
+        source: dict[str, Any] = {
+            "DataSource": {"S3DataSource": place},
+            "ContentType": self.content_type,
+        }
+        if split in SPLITS:
+            source["SplitType"] = SPLITS[split]
+        output = f"{asked.output or data.root(self.account)}/transforms/{self.name}"
+        target = {"S3OutputPath": output, "Accept": self.accept}
+        if split == LINE:
+            target["AssembleWith"] = "Line"
+        found = {
+            "TransformInput": source,
+            "TransformOutput": target,
+            "TransformResources": {"InstanceType": asked.instance, "InstanceCount": asked.hosts},
+            "BatchStrategy": "SingleRecord" if split == NONE else "MultiRecord",
+            "MaxPayloadInMB": -(-asked.max_payload // 2**20),
+        }
+        if asked.join_source:
+            found["DataProcessing"] = {"JoinSource": "Input"}
+        return found
 
 
 @contextmanager
@@ -135,12 +133,11 @@ def prepared(account: Account, request: TransformRequest) -> Iterator[PreparedTr
             payload.JSONLINES if payload.JSONLINES in algorithm.response_media_types() else "*/*"
         )
         accept = payload.negotiate(request.accept or usual, algorithm.response_media_types())
-        session = sdk.Session(account)
-        role = sdk.execution_role(session, request.role)
+        role = checks.execution_role(account, request.role)
         checks.quota(account, request.instance, TRANSFORM, request.hosts)
-        name = request.name or sdk.job_name(algorithm.name)
+        name = request.name or names.timed(algorithm.name)
         jobs.check_free(account, name, jobs.TRANSFORM)
-        yield PreparedTransform(account, request, found, session, role, name, kind, accept)
+        yield PreparedTransform(account, request, found, role, name, kind, accept)
 
 
 def _content_type(source: str) -> str:

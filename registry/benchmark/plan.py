@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ...core.benchmark import Place, Record, Setting, Task
 from ...core.runtime.errors import InputError
-from ..aws import checks, data, estimator, names, prices, sdk, training
-from ..aws.account import Account, explained
+from ..aws import checks, data, jobs, names, prices, training
+from ..aws.account import Account
 from ..aws.instances import TRAINING
 from ..aws.prices import Price
+from ..aws.training import JobRequest, PreparedJob
 from ..discovery import Entry
-from ..packaging import kinds
 from .remote import RemoteJob, RemoteRequest, RemoteRuns, Tell
 
 
 @dataclass(frozen=True)
 class RemotePlan:
-    """What is to run, and on what data; ``uris`` is filled with where that lies in S3."""
+    """What is to run, and on what data."""
 
     account: Account
     request: RemoteRequest
     channels: Mapping[str, Path | str]
     jobs: Sequence[RemoteJob]
-    uris: dict[str, str]
 
     def run(
         self, command: str, keep: Callable[[Sequence[Record]], None], tell: Tell
     ) -> tuple[list[Record], dict[str, Any]]:
         """Upload the data and run the jobs: the records, and what they cost; empty if dry."""
-        data.ensured_bucket(self.account)
-        self.uris.update(data.uploaded(self.account, self.channels))
+        uploads = self.jobs[0].prepared.upload()  # of which all have the same
         if self.account.dry:
             for job in self.jobs:
-                job.start()
+                job.send(uploads)
             return [], {}
         runs = RemoteRuns(
-            self.account, self.jobs, command,
+            self.account, self.jobs, uploads, command,
             budget=self.request.max_cost, parallel=self.request.parallel, keep=keep, tell=tell,
         )  # fmt: skip
         records = runs.run()
@@ -70,12 +66,9 @@ def prepared(
     """
     channels = training.checked_channels(account, entry, given, tell)
     known = _known_prices(account, request)
-    session = sdk.Session(account)
-    role = sdk.execution_role(session, request.role)
-    uris: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
-        source = Path(scratch, "source")
-        kinds.script(entry, source)
+    role = checks.execution_role(account, request.role)
+    volume = training.volume(account, channels, tell)
+    with training.packed(entry, None) as source:
         planned: list[RemoteJob] = []
         for (instance, hosts), setting in itertools.product(request.pairs, settings):
             place = Place(
@@ -84,47 +77,39 @@ def prepared(
             # several hosts are one run
             for seeds in [[seed] for seed in request.seeds] if hosts > 1 else [[*request.seeds]]:
                 name = names.named(entry.algorithm.name, str(len(planned) + 1))
-                job = _estimator(session, role, setting, place, seeds, request, source)
-                start = partial(_start, job, uris, name)
-                planned.append(
-                    RemoteJob(name, setting, place, known[instance], seeds, request.max_run, start)
-                )
+                job = PreparedJob(
+                    account, _asked(account, entry, setting, place, seeds, request),
+                    jobs.TRAINING, name, channels, role, volume, source,
+                )  # fmt: skip
+                planned.append(RemoteJob(job, setting, place, known[instance], seeds))
         _check_affordable(planned, request)
         _check_quotas(account, request, planned)
         first = settings[0]
         training.check_contents(entry, channels, first.hyperparameters, first.reading, tell)
-        yield RemotePlan(account, request, channels, planned, uris)
+        yield RemotePlan(account, request, channels, planned)
 
 
-def _estimator(
-    session: sdk.Session,
-    role: str,
+def _asked(
+    account: Account,
+    entry: Entry,
     setting: Setting,
     place: Place,
     seeds: list[int],
     request: RemoteRequest,
-    source: Path,
-) -> Any:
-    """The SDK's, of a job that measures."""
-    values = setting.hyperparameters
-    return estimator.estimator(
-        setting.algorithm.name,
-        instance_type=place.instance_type,
-        instance_count=place.instances,
-        role=role,
-        hyperparameters=values.model_dump(mode="json", include=values.model_fields_set),
+) -> JobRequest:
+    """A job that measures."""
+    return JobRequest(
+        entry=entry,
+        hyperparameters=setting.hyperparameters,
+        given={},
+        channels={},
+        instance=place.instance_type,
+        hosts=place.instances,
+        max_run=request.max_run,
         reading=setting.reading,
-        max_run=int(request.max_run),
-        output=f"{data.root(session.account)}/benchmarks",
+        output=f"{data.root(account)}/benchmarks",
         benchmark=Task(seeds=seeds, target=setting.target),
-        source_dir=source,
-        session=session,
     )
-
-
-def _start(job: Any, uris: Mapping[str, str], name: str) -> None:
-    with explained():
-        estimator.start(job, uris, name)
 
 
 def _known_prices(account: Account, request: RemoteRequest) -> dict[str, Price]:

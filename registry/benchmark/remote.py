@@ -15,6 +15,7 @@ from ...core.runtime.errors import AlgoshelfError, DataError
 from ..aws import data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
+from ..aws.training import PreparedJob, Uploads
 from . import results_file
 
 # AWS kills a job that is to end so long after it has told it, and bills that time.
@@ -47,20 +48,32 @@ class RemoteRequest:
 class RemoteJob:
     """A training job that measures ``setting`` at ``place``, once for each of ``seeds``.
 
-    ``start`` asks AWS for it. ``billed`` are seconds of one instance, None where they aren't known.
+    ``billed`` are seconds of one instance, None where they aren't known.
     """
 
-    name: str
+    prepared: PreparedJob
     setting: Setting
     place: Place
     price: Price
     seeds: Sequence[int]
-    max_run: float
-    start: Callable[[], None]
     status: str = "NotStarted"
     is_ours: bool = False  # by AWS's answer, or by its tag
     billed: float | None = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.prepared.name
+
+    @property
+    def max_run(self) -> float:
+        """Seconds."""
+        return self.prepared.request.max_run
+
+    def send(self, uploads: Uploads) -> None:
+        """Ask AWS for it. Raises AwsError."""
+        job = self.prepared
+        jobs.send(job.account, job.name, job.kind, job.parameters(uploads))
 
     @property
     def worst_case(self) -> float:
@@ -105,6 +118,7 @@ class RemoteRuns:
         self,
         account: Account,
         planned: Sequence[RemoteJob],
+        uploads: Uploads,
         command: str,
         *,
         budget: float,
@@ -114,6 +128,7 @@ class RemoteRuns:
     ) -> None:
         self.account = account
         self.jobs = list(planned)
+        self.uploads = uploads
         self.command = command
         self.budget = budget
         self.parallel = parallel
@@ -179,7 +194,7 @@ class RemoteRuns:
         self._running.append(job)  # at once: the request may arrive, and its answer be lost
         job.status, job.billed = "Starting", None
         try:
-            job.start()
+            job.send(self.uploads)
         except AwsError as error:
             try:
                 job.is_ours = jobs.is_of_run(self.account, job.name, jobs.TRAINING)

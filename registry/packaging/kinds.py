@@ -18,6 +18,7 @@ from .wheel import wheel
 ENTRY_POINT = "entry_point.py"
 INFERENCE = "inference.py"  # the module that AWS's serving toolkit imports unless told otherwise
 MODEL_ARCHIVE = "model.tar.gz"
+SOURCE_ARCHIVE = "sourcedir.tar.gz"  # as AWS's training toolkit names it
 STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
 TOOLS = ["pip", "setuptools"]  # of a new environment, whose own are as old as its Python
 MAX_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
@@ -32,6 +33,12 @@ def script(entry: Entry, target: Path, *, offline: bool = False) -> Files:
     files = _source(entry, ENTRY_POINT, offline)
     writing.write_folder(target, files)
     return files
+
+
+def script_archive(entry: Entry, target: Path) -> Path:
+    """Write what ``script`` writes as one archive in the folder ``target``, for a training job."""
+    writing.write_archive(target, SOURCE_ARCHIVE, _source(entry, ENTRY_POINT, offline=False))
+    return target / SOURCE_ARCHIVE
 
 
 def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = False) -> Files:

@@ -109,6 +109,24 @@ def test_without_mxnet_the_catalog_is_open_and_train_says_what_to_install(
     assert [path.name for path in tmp_path.iterdir()] == ["env"]
 
 
+def test_the_extra_sagemaker_brings_boto3_and_not_the_sdk_of_aws(
+    wheel: Path, tmp_path: Path
+) -> None:
+    python = environment(tmp_path / "env", sys.executable, f"{wheel}[sagemaker]")
+    algoshelf = Algoshelf(tmp_path, python)
+    nobody = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
+    nobody |= {f"AWS_{name}_FILE": "none" for name in ("CONFIG", "SHARED_CREDENTIALS")}
+    for words in (("list",), ("train", "kmeans", "--k", 3, "--instance", "ml.m5.xlarge")):
+        result = algoshelf("sagemaker", *words, **nobody)
+        assert (result.code, "no AWS credentials were found" in result.stderr) == (1, True)
+    ask = "import importlib.util as u; print([u.find_spec(n) for n in ('sagemaker', 'mxnet')])"
+    told = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True)
+    assert told.stdout == "[None, None]\n"
+    facade = [python, "-c", "from algoshelf import registry; registry.tuner"]
+    refused = subprocess.run(facade, capture_output=True, text=True, check=False)
+    assert "pip install 'algoshelf[sagemaker-sdk]'" in refused.stderr
+
+
 def interpreter_of(minor: int) -> str | None:
     """A Python 3.``minor`` of this machine that can make environments."""
     pyenv = Path.home() / ".pyenv" / "versions"

@@ -23,7 +23,7 @@ from algoshelf.registry import catalog
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.aws.conftest import aws as aws
 from tests.registry.aws.conftest import loader as loader
-from tests.registry.aws.conftest import validated_once as validated_once
+from tests.registry.aws.conftest import sdk_of_aws as sdk_of_aws
 from tests.registry.conftest import Site
 from tests.toolkits import containers
 from tests.toolkits.own import Builder

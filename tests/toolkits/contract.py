@@ -8,6 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from algoshelf.registry.aws.training import script_mode
+
 from tests.toolkits.containers import Container, Host
 
 TOOLKIT = {
@@ -17,7 +19,7 @@ TOOLKIT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# Where the SDK has a job without network find its code.
+# Where a job without network finds its code.
 SOURCE = "/opt/ml/input/data/code/sourcedir.tar.gz"
 
 
@@ -64,16 +66,7 @@ def toolkit_job(
     hosts: Sequence[Host] = (),
 ) -> Container:
     """AWS's ``train`` on the folder ``source`` that ``package --as script`` wrote."""
-    given = {
-        **hyperparameters,
-        "sagemaker_program": "entry_point.py",
-        "sagemaker_submit_directory": SOURCE,
-        "sagemaker_container_log_level": 20,
-        "sagemaker_job_name": "job",
-        "sagemaker_region": "us-east-1",
-        **({"sagemaker_parameter_server_enabled": True} if hosts else {}),
-    }
-    encoded = {name: json.dumps(value) for name, value in given.items()}  # as the SDK does
+    encoded = script_mode(hyperparameters, "job", "us-east-1", SOURCE, max(1, len(hosts)))
     archive = ml.parent / "code" / "sourcedir.tar.gz"
     archive.parent.mkdir(exist_ok=True)
     pack(source, archive)

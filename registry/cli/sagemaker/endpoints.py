@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import click
 
 from ...aws import instances, prices
 from ...aws.account import ROLE_VARIABLE, Account
-from ...aws.endpoints import Hosting
 from ..flags import option
 from ..output import say
+
+if TYPE_CHECKING:
+    from ...aws.endpoints import Hosting
 
 HOURS_A_DAY = 24
 role_option = option(

@@ -63,9 +63,9 @@ def job_command(entry: Entry, *, tuning: bool) -> click.Command:
 
         kind = jobs.TUNING if tuning else jobs.TRAINING
         with open_account(region, profile, dry_run, bucket_owner) as account:
-            job = training.prepare(account, request, kind, say)
-            _announce(job, tuning, yes)
-            job.start(say)
+            with training.prepared(account, request, kind, say) as job:
+                _announce(job, tuning, yes)
+                job.start(say)
             if not account.dry:
                 follow(account, kind, job.name, wait=wait, as_json=as_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -24,7 +25,7 @@ ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 READING = ("Describe", "List", "Get", "Head")
 INSTANCE = "ml.m5.xlarge"
-SDK = "algoshelf.registry.aws.sdk.sagemaker"
+WITHOUT_SDK = "AWS's SageMaker SDK is not installed: pip install 'algoshelf[sagemaker-sdk]'"
 USES = ("training job", "spot training job", "transform job", "endpoint")
 
 
@@ -81,9 +82,17 @@ def loader() -> Loader:
     return Loader()
 
 
+@pytest.fixture(autouse=True)
+def sdk_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's SageMaker SDK cannot be imported; tests of what needs it have another such fixture."""
+    monkeypatch.setitem(sys.modules, "sagemaker", None)
+    monkeypatch.delitem(sys.modules, "algoshelf.registry.aws.sdk", raising=False)
+    monkeypatch.delattr("algoshelf.registry.aws.sdk", raising=False)
+
+
 @pytest.fixture(scope="session")
 def validated_once() -> Iterator[None]:
-    """The SDK holds its configuration against a schema at each value it reads: 2 s a command."""
+    """The SDK holds its configuration against a schema at each value it reads: 2 s a request."""
     from sagemaker import utils
 
     validate = utils.validate_sagemaker_config
@@ -105,7 +114,7 @@ def aws(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     loader: Loader,
-    validated_once: None,
+    sdk_of_aws: None,
 ) -> Iterator[Aws]:
     """An empty account, and Service Quotas, which moto 5.2 lacks."""
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}

@@ -7,6 +7,8 @@ import re
 from typing import Any, Iterator
 
 import pytest
+from algoshelf.registry.aws import images
+from algoshelf.registry.aws.instances import TRAINING
 from botocore.session import get_session
 
 from tests.conftest import ROOT
@@ -109,18 +111,12 @@ def test_no_right_reaches_into_buckets_images_logs_or_roles_of_any_account(name:
                 assert re.fullmatch(r"ACCOUNT|\d{12}", number) or "aws-service-role" in resource
 
 
-def test_the_images_of_aws_are_those_that_the_sdk_knows() -> None:
-    from sagemaker import image_uris
-
+def test_the_images_of_aws_are_those_that_are_asked_for() -> None:
     others = ("cn-", "us-gov-", "us-iso")  # partitions of their own
     (pull,) = [s for s in statements(POLICIES[1]) if "ecr:BatchGetImage" in s["Action"]]
     granted = {resource.split(":")[4] for resource in pull["Resource"]}
-    for scope in ("training", "inference"):
-        known = image_uris.config_for_framework("mxnet")[scope]["versions"]["1.9.0"]
-        accounts = {
-            account
-            for region, account in known["registries"].items()
-            if not region.startswith(others)
-        }
-        assert accounts == granted - {"ACCOUNT"}
-        assert known["repository"].startswith("mxnet-")
+    known = [region for region in images.regions() if not region.startswith(others)]
+    for scope in (TRAINING, images.INFERENCE):
+        asked = [images.image(region, "ml.m5.large", scope) for region in known]
+        assert {image.split(".")[0] for image in asked} == granted - {"ACCOUNT"}
+        assert all("/mxnet-" in image for image in asked)

@@ -15,22 +15,26 @@ from typing import Any
 import pytest
 from algoshelf import registry
 from algoshelf.core.algorithm.hyperparameters import Search
-from algoshelf.core.runtime.errors import ArtifactError, InputError
+from algoshelf.core.runtime.errors import ArtifactError, InputError, MissingDependencyError
 from algoshelf.core.training.reporting import metrics_line
-from algoshelf.registry.aws import jobs, sdk
+from algoshelf.registry.aws import jobs
 from algoshelf.registry.aws.account import Account
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
-from sagemaker.estimator import Estimator
-from sagemaker.model import Model
-from sagemaker.mxnet import MXNet, MXNetModel
-from sagemaker.transformer import Transformer
-from sagemaker.tuner import HyperparameterTuner
 
-from tests.registry.aws.conftest import BUCKET, INSTANCE, Aws, check_request
+from tests.registry.aws.conftest import BUCKET, INSTANCE, WITHOUT_SDK, Aws, check_request
+
+sdk = pytest.importorskip(
+    "algoshelf.registry.aws.sdk", reason=WITHOUT_SDK, exc_type=MissingDependencyError
+)
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
 DATA = "s3://mine/iris/"
+
+
+@pytest.fixture(autouse=True)
+def sdk_of_aws(validated_once: None) -> None:
+    """Is imported."""
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_an_estimator_is_the_sdks_own_and_fits(aws: Aws, role: str) -> None:
         seed=3,
         output_kms_key="alias/mine",
     )
-    assert type(found) is MXNet
+    assert type(found) is sdk.MXNet
     source = Path(found.source_dir)
     assert (source / "entry_point.py").is_file()
     assert (source / "algoshelf" / "algorithms" / "kmeans").is_dir()
@@ -101,7 +105,7 @@ def test_an_estimator_is_the_sdks_own_and_fits(aws: Aws, role: str) -> None:
     assert hyperparameters["sagemaker_parameter_server_enabled"] == "true"
     assert request["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/"
     assert "DebugHookConfig" not in request
-    attached = MXNet.attach(
+    attached = sdk.MXNet.attach(
         found.latest_training_job.name, sagemaker_session=found.sagemaker_session
     )
     assert attached.hyperparameters()["k"] == "5"
@@ -114,7 +118,7 @@ def test_an_image_of_ones_own_needs_none_of_the_mxnet_classes(aws: Aws, role: st
     found = registry.estimator(
         "kmeans", instance_type=INSTANCE, role=role, image_uri=IMAGE, output="s3://mine/out"
     )
-    assert type(found) is Estimator
+    assert type(found) is sdk.Estimator
     found.fit({"train": DATA}, wait=False)
     (request,) = aws.sent("CreateTrainingJob")
     check_request("CreateTrainingJob", request)
@@ -139,7 +143,7 @@ def test_what_the_sdk_takes_goes_first(role: str) -> None:
 
 def test_local_mode_asks_nothing_of_aws(aws: Aws) -> None:
     found = registry.estimator("kmeans", instance_type="local")
-    assert type(found) is MXNet
+    assert type(found) is sdk.MXNet
     assert found.checkpoint_s3_uri is None
     assert aws.requests == []
 
@@ -205,7 +209,7 @@ def test_a_tuner_looks_where_it_is_told(aws: Aws, role: str) -> None:
         search_space={"tolerance": Search(1e-5, 1e-3, log=True), "restarts": Search(1, 4)},
         max_jobs=3,
     )
-    assert type(found) is HyperparameterTuner
+    assert type(found) is sdk.HyperparameterTuner
     found.fit({"train": DATA}, wait=False)
     (request,) = aws.sent("CreateHyperParameterTuningJob")
     check_request("CreateHyperParameterTuningJob", request)
@@ -219,7 +223,7 @@ def test_a_tuner_looks_where_it_is_told(aws: Aws, role: str) -> None:
 
 def test_a_model_is_uploaded_once_with_its_code(aws: Aws, role: str, iris_model: Path) -> None:
     found = registry.model(iris_model, role=role)
-    assert type(found) is MXNetModel
+    assert type(found) is sdk.MXNetModel
     assert found.metadata.algorithm == "kmeans"
     again = registry.model(found.model_data, role=role)
     assert again.model_data == found.model_data
@@ -248,7 +252,7 @@ def test_a_model_of_a_job(aws: Aws, role: str, iris_model: Path, tmp_path: Path)
     packed = archive(tmp_path / "model.tar.gz", model_files(iris_model))
     aws.client("s3").upload_file(str(packed), BUCKET, uri.split("/", 3)[3])
     found = registry.model(job, role=role, image_uri=IMAGE)
-    assert type(found) is Model
+    assert type(found) is sdk.Model
     assert found.model_data == registry.model(iris_model, role=role).model_data
     with pytest.raises(InputError, match="no training job in us-east-1"):
         registry.model("no-such-job", role=role)
@@ -290,7 +294,7 @@ def test_what_is_no_model_is_refused(
 def test_a_predictor_speaks_the_algorithms_content_types(
     aws: Aws, role: str, iris_model: Path
 ) -> None:
-    session = sdk.Session(sdk.Account())
+    session = sdk.Session(Account())
     found = registry.model(iris_model, role=role, session=session)
     deployed = found.deploy(1, INSTANCE, wait=False)
     body = b'{"predictions": [1]}'
@@ -319,7 +323,7 @@ def test_a_predictor_speaks_the_algorithms_content_types(
 
 def test_a_transformer_is_the_sdks_own(aws: Aws, role: str, iris_model: Path) -> None:
     found = registry.model(iris_model, role=role).transformer(1, INSTANCE, strategy="MultiRecord")
-    assert type(found) is Transformer
+    assert type(found).__module__ == "sagemaker.transformer"
     found.transform(DATA, content_type="text/csv", split_type="Line", wait=False)
     check_request("CreateTransformJob", aws.sent("CreateTransformJob")[0])
 
@@ -332,7 +336,7 @@ def test_the_session_keeps_the_users_defaults_and_sends_no_telemetry(
         "SchemaVersion: '1.0'\nSageMaker:\n  TrainingJob:\n    EnableNetworkIsolation: true\n"
     )
     monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", str(path))
-    config = sdk.Session(sdk.Account()).sagemaker_config["SageMaker"]
+    config = sdk.Session(Account()).sagemaker_config["SageMaker"]
     assert config["TrainingJob"] == {"EnableNetworkIsolation": True}
     assert config["PythonSDK"]["Modules"]["TelemetryOptOut"] is True
 
@@ -341,57 +345,10 @@ def test_sts_is_asked_at_the_endpoint_that_the_environment_names(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://sts.eu-west-1.amazonaws.com")
-    session = sdk.Session(sdk.Account())
+    session = sdk.Session(Account())
     asked: list[str] = []
     session.boto_session.events.register_last(
         "before-send.sts", lambda request, **_: asked.append(request.url)
     )
     assert session.account_id() == "123456789012"
     assert asked == ["https://sts.eu-west-1.amazonaws.com/"]
-
-
-def test_a_dry_run_signs_in_as_ever(
-    aws: Aws, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "config"
-    path.write_text(
-        "[profile mine]\naws_access_key_id = a\naws_secret_access_key = b\n"
-        f"[profile assumed]\nrole_arn = {role}\nsource_profile = mine\n"
-    )
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    planned: list[str] = []
-    account = Account(
-        profile="assumed", planned=lambda service, operation, _: planned.append(operation)
-    )
-    account.client("sagemaker").delete_model(ModelName="any")
-    assert "assumed-role/algoshelf" in account.identity["Arn"]
-    assert planned == ["DeleteModel"]
-
-
-def test_a_role_is_found_by_its_name_or_is_ones_own(
-    aws: Aws, role: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    session = sdk.Session(sdk.Account())
-    assert sdk.execution_role(session, "algoshelf") == role
-    other = "arn:aws:iam::999999999999:role/theirs"
-    assert sdk.execution_role(session, other) == other
-    assert "is of another account, and cannot be checked" in capsys.readouterr().err
-    with pytest.raises(InputError, match="no name and no ARN"):
-        sdk.execution_role(session, "a role!")
-    got = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", got["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", got["SecretAccessKey"])
-    monkeypatch.setenv("AWS_SESSION_TOKEN", got["SessionToken"])
-    assert sdk.execution_role(sdk.Session(sdk.Account())) == role
-
-
-def test_a_role_that_may_not_be_looked_at_is_taken_as_it_is(
-    aws: Aws, role: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    session = sdk.Session(sdk.Account())
-    with Stubber(session.account.client("iam")) as stub:
-        stub.add_client_error("get_role", "AccessDenied", http_status_code=403)
-        stub.add_client_error("get_role", "AccessDenied", http_status_code=403)
-        assert sdk.execution_role(session, "algoshelf") == role
-        assert sdk.execution_role(session, role) == role
-    assert "iam:GetRole" in capsys.readouterr().err

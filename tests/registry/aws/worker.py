@@ -44,12 +44,12 @@ class Job:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Its hyperparameters without the SDK's own."""
+        """Its hyperparameters without the toolkit's."""
         found = {k: json.loads(v) for k, v in self.request["HyperParameters"].items()}
         return {k: v for k, v in found.items() if not k.startswith("sagemaker_")}
 
     def source(self) -> Path:
-        """The source_dir that the SDK has uploaded, unpacked."""
+        """The code that was uploaded for it, unpacked."""
         uri = json.loads(self.request["HyperParameters"]["sagemaker_submit_directory"])
         archive = self.folder / "sourcedir.tar.gz"
         self._fetch(*uri[len("s3://") :].split("/", 1), archive)

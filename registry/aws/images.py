@@ -1,0 +1,45 @@
+"""The addresses of AWS's MXNet images, the last of which hold MXNet 1.9.0 and Python 3.8.
+
+``images.csv`` has each region's registry, for training and inference alike, as the SageMaker SDK
+2.257.7 has it in image_uri_config/mxnet.json for MXNet 1.9.0; read on 2026-11-27. AWS makes no
+new images of MXNet, so a region that opens later has none.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+from ...core.runtime.errors import InputError
+from . import instances
+
+TABLE = Path(__file__).with_name("images.csv")
+MXNET, PYTHON = "1.9.0", "py38"
+INFERENCE = "inference"
+
+
+def image(region: str, instance: str, scope: str) -> str:
+    """The URI of AWS's MXNet image for ``scope``, TRAINING or INFERENCE, on ``instance``.
+
+    Raises InputError where AWS has none in the region, UnknownNameError.
+    """
+    registry = _registries().get(region)
+    if registry is None:
+        raise InputError(
+            f"{region}: AWS has no image of MXNet in this region: choose another --region, or "
+            "give an image of your own (--image; `algoshelf package --as container`)"
+        )
+    device = "gpu" if instances.find(instance).gpus else "cpu"
+    return f"{registry}/mxnet-{scope}:{MXNET}-{device}-{PYTHON}"
+
+
+def regions() -> list[str]:
+    """Those that have the images."""
+    return list(_registries())
+
+
+@lru_cache(maxsize=1)
+def _registries() -> dict[str, str]:
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        return {row["region"]: row["registry"] for row in csv.DictReader(stream)}
