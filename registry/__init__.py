@@ -6,22 +6,22 @@ May import core. Knows algorithms only through the hooks, and is never copied in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .discovery import Catalog, Entry, catalog
+from ..core.runtime import lazy
 
 if TYPE_CHECKING:
     from .aws.estimator import estimator, tuner
     from .aws.predictor import model, predictor
+    from .discovery import Catalog, Entry, catalog
 
 __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .aws.estimator import estimator, tuner
-    from .aws.predictor import model, predictor
-
-    found = {"estimator": estimator, "model": model, "predictor": predictor, "tuner": tuner}
-    return found[name]
+lazy.offer(
+    __name__,
+    {
+        "aws.estimator": "estimator tuner",
+        "aws.predictor": "model predictor",
+        "discovery": "Catalog Entry catalog",
+    },
+)

@@ -3,11 +3,11 @@
 May import runtime only.
 """
 
-from ..runtime.deprecated import old_names
+from ..runtime.deprecated import keep_old_names
 from .folder import Artifact
 from .metadata import Example, InputSignature, Metadata
 from .model import Model
 
 __all__ = ["Artifact", "Example", "InputSignature", "Metadata", "Model"]
 
-__getattr__ = old_names(__name__, "artifact")
+keep_old_names(__name__, "artifact")

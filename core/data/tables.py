@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
+from ..runtime.deprecated import keep_old_names
 from ..runtime.errors import DataError
 from . import notices, reading
 from .cells import (
@@ -638,3 +639,6 @@ def _blocks_of_lines(path: Path, form: TextForm) -> Iterator[bytes]:
                 rest += block
     if rest:
         yield rest
+
+
+keep_old_names(__name__, "data.tables")

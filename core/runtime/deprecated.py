@@ -80,7 +80,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "tuning": ("algorithm.search_space",),
     "types": ("runtime.types",),
 }
-# Modules that are where they were, some of whose names have moved or are called otherwise.
+# Modules that are where they were, some of whose names have moved or are called otherwise: each
+# calls ``keep_old_names``.
 KEPT = (
     *("data.faults", "data.tables"),
     *("runtime.bounds", "runtime.graph", "runtime.params", "runtime.shapes"),
@@ -119,12 +120,17 @@ OF_HYPERPARAMETERS: Mapping[str, str] = {"searched": "search_space"}
 
 
 def install() -> None:
-    """Let Python find modules and their names by what they were called before."""
+    """Let Python find modules by what they were called before."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
-    for kept in KEPT:
-        module = importlib.import_module(f"{CORE}.{kept}")
-        vars(module)["__getattr__"] = old_names(module.__name__, kept)
+
+
+def keep_old_names(module: str, old: str) -> None:
+    """Let ``module``, which calls this, be asked for what the module ``old`` held.
+
+    Unseen by type checkers, which else would believe that it has any name.
+    """
+    vars(sys.modules[module])["__getattr__"] = old_names(module, old)
 
 
 def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], Any]:
