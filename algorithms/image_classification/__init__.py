@@ -29,7 +29,6 @@ from ...core import (
     NDArray,
     PictureClassifier,
     PublishedResult,
-    Run,
     Search,
     TrainingHyperparameters,
     codecs,
@@ -42,6 +41,7 @@ from . import augmentation, networks, weights
 from . import data as pictures
 
 if TYPE_CHECKING:
+    from ...core import Run
     from ...core.artifact.adoption import Foreign, Pixels
 
 SAMPLE = Path(__file__).parent / "sample"

@@ -32,7 +32,6 @@ from ...core import (
     Model,
     Objective,
     PublishedResult,
-    Run,
     Search,
     UnfitPayloadError,
     codecs,
@@ -53,6 +52,7 @@ from .network import centroids_of, distances
 from .sharding import ShardedRows, squared_differences
 
 if TYPE_CHECKING:
+    from ...core import Run
     from ...core.artifact.adoption import Adopted, Foreign
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"

@@ -12,16 +12,17 @@ from typing import Any, Mapping
 
 def offer(package: str, homes: Mapping[str, str]) -> None:
     """Let ``package``, which calls this, have the public names of ``homes``: by each module below
-    it, those that are imported from there, with a space between them. ``name=`` stands for the
-    module itself. Type checkers read them under ``if TYPE_CHECKING``.
+    it (beside it, where a dot comes first), those that are imported from there, with a space
+    between them. ``name=`` stands for the module itself. Type checkers read the same under
+    ``if TYPE_CHECKING``.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - PEP 562
         if name in home_of:
-            found = getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
+            found = getattr(importlib.import_module(f".{home_of[name]}", package), name)
         elif f"{name}=" in home_of:
-            found = importlib.import_module(f"{package}.{home_of[f'{name}=']}")
+            found = importlib.import_module(f".{home_of[f'{name}=']}", package)
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         vars(sys.modules[package])[name] = found
