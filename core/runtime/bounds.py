@@ -73,7 +73,7 @@ class Ledger:
         self.count = count
         if descriptor is None:
             descriptor = os.memfd_create("algoshelf-decoded")
-            os.truncate(descriptor, _CELL.size * count)
+        os.truncate(descriptor, _CELL.size * count)
         self.descriptor = descriptor
         self._cells = mmap.mmap(descriptor, _CELL.size * count)
 

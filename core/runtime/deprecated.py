@@ -17,6 +17,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Mapping, TypeVar, cast
 
+from . import lazy
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 REMOVAL = "0.3"
@@ -76,7 +78,10 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "training.data": ("data.dataset",),
     "training.devices": ("runtime.devices",),
     "training.loop": ("artifact.network",),
-    "training.run": ("training.options", "training.provenance", "training.trainer"),
+    "training.run": (
+        *("training.options", "training.provenance", "training.trainer"),
+        "runtime.durations",
+    ),
     "tuning": ("algorithm.search_space",),
     "types": ("runtime.types",),
 }
@@ -140,6 +145,8 @@ def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], A
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - PEP 562
+        if lazy.offers(module, name):
+            return lazy.found(module, name)
         here = sys.modules[module]
         lacks = AttributeError(f"module {module!r} has no attribute {name!r}")
         if name.startswith("__") or (

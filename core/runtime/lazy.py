@@ -5,9 +5,12 @@ What answers a request is not to wait until all that trains is imported.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import Any, Mapping
+
+_OFFERED: dict[str, dict[str, str]] = {}  # by package, the home of each name
 
 
 def offer(package: str, homes: Mapping[str, str]) -> None:
@@ -16,16 +19,22 @@ def offer(package: str, homes: Mapping[str, str]) -> None:
     between them. ``name=`` stands for the module itself. Type checkers read the same under
     ``if TYPE_CHECKING``.
     """
-    home_of = {name: home for home, names in homes.items() for name in names.split()}
+    _OFFERED[package] = {name: home for home, names in homes.items() for name in names.split()}
+    vars(sys.modules[package])["__getattr__"] = functools.partial(found, package)
 
-    def __getattr__(name: str) -> Any:  # noqa: N807 - PEP 562
-        if name in home_of:
-            found = getattr(importlib.import_module(f".{home_of[name]}", package), name)
-        elif f"{name}=" in home_of:
-            found = importlib.import_module(f".{home_of[f'{name}=']}", package)
-        else:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        vars(sys.modules[package])[name] = found
-        return found
 
-    vars(sys.modules[package])["__getattr__"] = __getattr__
+def offers(package: str, name: str) -> bool:
+    """Whether ``package`` has a public ``name`` that is imported when it is asked for."""
+    homes = _OFFERED.get(package, {})
+    return name in homes or f"{name}=" in homes
+
+
+def found(package: str, name: str) -> Any:
+    """What ``package`` offers as ``name``, which it has from then on. Raises AttributeError."""
+    if not offers(package, name):
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    homes = _OFFERED[package]
+    module = importlib.import_module(f".{homes.get(name) or homes[f'{name}=']}", package)
+    value = getattr(module, name) if name in homes else module
+    vars(sys.modules[package])[name] = value
+    return value

@@ -11,8 +11,9 @@ from ..runtime import lazy
 
 if TYPE_CHECKING:
     from ..data.dataset import ArrayDataset, Dataset
+    from ..runtime.durations import parse_duration
     from . import loop, together
-    from .options import RunOptions, parse_duration, parse_seed
+    from .options import RunOptions, parse_seed
     from .reporting import LogReporter, Reporter
     from .run import Run
     from .trainer import train
@@ -36,7 +37,8 @@ lazy.offer(
     {
         ".data.dataset": "ArrayDataset Dataset",
         "loop": "loop=",
-        "options": "RunOptions parse_duration parse_seed",
+        ".runtime.durations": "parse_duration",
+        "options": "RunOptions parse_seed",
         "reporting": "LogReporter Reporter",
         "run": "Run",
         "together": "together=",
