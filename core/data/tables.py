@@ -30,6 +30,7 @@ from .cells import (
     is_number,
 )
 from .encoding import TextForm, form_of, lines, nul_error, open_utf8
+from .reading_flags import DELIMITERS
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
@@ -345,7 +346,7 @@ def _numeric_delimiter(path: Path, text: str, given: str | None) -> tuple[str, s
 
 
 def _ambiguous(path: Path, found: Sequence[str]) -> str:
-    names = [name for name, character in reading.DELIMITERS.items() if character in found]
+    names = [name for name, character in DELIMITERS.items() if character in found]
     kinds = " or ".join(_NAMES[character] for character in found)
     flags = " or ".join(f"--delimiter {name}" for name in names)
     return f"{path}: its cells may be separated by {kinds}: {flags} decides"
