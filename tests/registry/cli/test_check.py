@@ -48,8 +48,8 @@ def test_of_a_model_that_is_given_the_answers_are_checked(
     assert other.code == 2
     assert f"{model} was made by 'mnist-cnn'" in other.stderr
     none = algoshelf("check", "mnist-cnn", "--model", "no-such")
-    assert none.code == 1
-    assert "no-such" in none.stderr
+    assert none.code == 2
+    assert "no-such: no such model folder" in none.stderr
 
 
 def test_without_data_it_says_what_to_do_and_what_was_skipped(site: Site) -> None:
