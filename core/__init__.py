@@ -4,47 +4,58 @@ May import numpy, pydantic, pluggy, Pillow, and lazily mxnet (through ``core.run
 onnxruntime (in ``core.artifact.export``) only.
 """
 
-from . import payload as codecs
-from .algorithm.base import Algorithm, ContentType, Objective, PublishedResult
-from .algorithm.channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
-from .algorithm.evaluation import Evaluation
-from .algorithm.hooks import hookimpl, hookspec
-from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
-from .algorithm.search_space import Range, tunable
-from .artifact.folder import Artifact
-from .artifact.metadata import Example, InputSignature, Metadata
-from .artifact.model import Model
-from .data import files
-from .data import protobuf as recordio_protobuf
-from .data.image_datasets import CsvRows, ImageFiles, RecordImages
-from .runtime import deprecated, mx
-from .runtime.devices import on_device
-from .runtime.errors import (
-    AlgoshelfError,
-    ArtifactError,
-    DataError,
-    HyperparameterError,
-    InputError,
-    MalformedPayloadError,
-    MissingDependencyError,
-    NetworkError,
-    NotAcceptableError,
-    OutputError,
-    PayloadError,
-    PayloadTooLargeError,
-    PluginError,
-    Stopped,
-    TrainingError,
-    UnfitPayloadError,
-    UnknownNameError,
-    UnsupportedContentTypeError,
-)
-from .runtime.types import Array, Context, HybridBlock, NDArray
-from .tasks.classification import Classifier, ClassProbabilities
-from .tasks.pictures import PictureClassifier
-from .tasks.regression import Regressor, TargetValues
-from .tasks.supervised import SupervisedAlgorithm
-from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .runtime import deprecated, lazy
+
+if TYPE_CHECKING:
+    from . import payload as codecs
+    from .algorithm.base import Algorithm, ContentType, Objective, PublishedResult
+    from .algorithm.channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
+    from .algorithm.evaluation import Evaluation
+    from .algorithm.hooks import hookimpl, hookspec
+    from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
+    from .algorithm.search_space import Range, tunable
+    from .artifact.folder import Artifact
+    from .artifact.metadata import Example, InputSignature, Metadata
+    from .artifact.model import Model
+    from .data import files
+    from .data import protobuf as recordio_protobuf
+    from .data.dataset import ArrayDataset, Dataset
+    from .data.image_datasets import CsvRows, ImageFiles, RecordImages
+    from .runtime import mx
+    from .runtime.devices import on_device
+    from .runtime.errors import (
+        AlgoshelfError,
+        ArtifactError,
+        DataError,
+        HyperparameterError,
+        InputError,
+        MalformedPayloadError,
+        MissingDependencyError,
+        NetworkError,
+        NotAcceptableError,
+        OutputError,
+        PayloadError,
+        PayloadTooLargeError,
+        PluginError,
+        Stopped,
+        TrainingError,
+        UnfitPayloadError,
+        UnknownNameError,
+        UnsupportedContentTypeError,
+    )
+    from .runtime.types import Array, Context, HybridBlock, NDArray
+    from .tasks.classification import Classifier, ClassProbabilities
+    from .tasks.pictures import PictureClassifier
+    from .tasks.regression import Regressor, TargetValues
+    from .tasks.supervised import SupervisedAlgorithm
+    from .training.options import RunOptions
+    from .training.reporting import Reporter
+    from .training.run import Run
+    from .training.trainer import train
 
 __all__ = [
     "TEST",
@@ -113,4 +124,40 @@ __all__ = [
     "tunable",
 ]
 
+lazy.offer(
+    __name__,
+    {
+        "algorithm.base": "Algorithm ContentType Objective PublishedResult",
+        "algorithm.channels": "TEST TRAIN VALIDATION Channel supervised_channels",
+        "algorithm.evaluation": "Evaluation",
+        "algorithm.hooks": "hookimpl hookspec",
+        "algorithm.hyperparameters": "Hyperparameters Search TrainingHyperparameters",
+        "algorithm.search_space": "Range tunable",
+        "artifact.folder": "Artifact",
+        "artifact.metadata": "Example InputSignature Metadata",
+        "artifact.model": "Model",
+        "data.dataset": "ArrayDataset Dataset",
+        "data.files": "files=",
+        "data.image_datasets": "CsvRows ImageFiles RecordImages",
+        "data.protobuf": "recordio_protobuf=",
+        "payload": "codecs=",
+        "runtime.devices": "on_device",
+        "runtime.errors": (
+            "AlgoshelfError ArtifactError DataError HyperparameterError InputError "
+            "MalformedPayloadError MissingDependencyError NetworkError NotAcceptableError "
+            "OutputError PayloadError PayloadTooLargeError PluginError Stopped TrainingError "
+            "UnfitPayloadError UnknownNameError UnsupportedContentTypeError"
+        ),
+        "runtime.mx": "mx=",
+        "runtime.types": "Array Context HybridBlock NDArray",
+        "tasks.classification": "Classifier ClassProbabilities",
+        "tasks.pictures": "PictureClassifier",
+        "tasks.regression": "Regressor TargetValues",
+        "tasks.supervised": "SupervisedAlgorithm",
+        "training.options": "RunOptions",
+        "training.reporting": "Reporter",
+        "training.run": "Run",
+        "training.trainer": "train",
+    },
+)
 deprecated.install()

@@ -7,19 +7,17 @@ May import core. Knows algorithms only through the hooks, and is never copied in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .discovery import Catalog, Entry, catalog
+from ..core.runtime import lazy
 
 if TYPE_CHECKING:
     from .aws.sdk import estimator, model, predictor, tuner
+    from .discovery import Catalog, Entry, catalog
 
 __all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .aws import sdk
-
-    return getattr(sdk, name)
+lazy.offer(
+    __name__,
+    {"aws.sdk": "estimator model predictor tuner", "discovery": "Catalog Entry catalog"},
+)

@@ -99,15 +99,20 @@ class _Plugin:
 
 @lru_cache(maxsize=1)
 def catalog() -> Catalog:
-    """The catalog of everything that is installed, read once.
+    """The catalog of everything that is installed, read once."""
+    problems: list[Problem] = []
+    return _loaded_catalog(_plugins(problems), problems)
+
+
+def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
+    """The catalog of ``plugins``, to whose ``problems`` those of loading them are added.
 
     What plugins print meanwhile goes to stderr: stdout is for results.
     """
     found: dict[str, list[Entry]] = {}
-    problems: list[Problem] = []
     reporters: list[tuple[str, ReporterHook]] = []
     with redirect_stdout(sys.stderr):
-        for plugin in _plugins(problems):
+        for plugin in plugins:
             try:
                 manager = _loaded(plugin.point)
                 reporters += [
@@ -136,12 +141,26 @@ def catalog() -> Catalog:
 def opened(model: Path) -> tuple[Artifact, AnyAlgorithm]:
     """The artifact in ``model`` and the algorithm that made it, which must be installed."""
     artifact = Artifact.open(model)
-    made_by = artifact.metadata.algorithm
+    made_by, origin = artifact.metadata.algorithm, artifact.metadata.distribution
     try:
-        return artifact, catalog().get(made_by).algorithm
+        found = _alone(made_by, origin.partition(" ")[0]) or catalog()
+        return artifact, found.get(made_by).algorithm
     except UnknownNameError as error:
-        origin = artifact.metadata.distribution or "a distribution that it does not name"
+        origin = origin or "a distribution that it does not name"
         raise UnknownNameError(f"{model}: made by {made_by!r} of {origin}: {error}") from None
+
+
+@lru_cache(maxsize=None)
+def _alone(name: str, distribution: str) -> Catalog | None:
+    """The catalog of the one plugin that is called as the algorithm ``name`` and is of
+    ``distribution``: no other is imported. None where that plugin does not offer it, or it is not
+    the only one so called; then the whole catalog tells why.
+    """
+    so_called = [each for each in _plugins([]) if _normalized(each.point.name) == _normalized(name)]
+    if [_normalized(each.distribution) for each in so_called] != [_normalized(distribution)]:
+        return None
+    found = _loaded_catalog(so_called, [])
+    return found if name in found.entries else None
 
 
 def _plugins(problems: list[Problem]) -> list[_Plugin]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Mapping, Sequence, Tuple
 
-from ..core.data.reading import FLAGS as READING
+from ..core.data.reading_flags import FLAGS as READING
 from ..core.runtime.devices import DISTRIBUTED_STORES, FORMS, STORES
 
 # How it is written, the form of its value ("" of a switch), its meaning.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -29,17 +29,20 @@ from ...core import (
     NDArray,
     PictureClassifier,
     PublishedResult,
-    Run,
     Search,
     TrainingHyperparameters,
     codecs,
     hookimpl,
     supervised_channels,
 )
-from ...core.artifact.adoption import Foreign, Pixels
+from ...core.artifact import adoption
 from ...core.runtime.errors import did_you_mean
 from . import augmentation, networks, weights
 from . import data as pictures
+
+if TYPE_CHECKING:
+    from ...core import Run
+    from ...core.artifact.adoption import Foreign, Pixels
 
 SAMPLE = Path(__file__).parent / "sample"
 MODEL = "model"
@@ -237,7 +240,7 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
                 f"--network: no such network: {name!r}{did_you_mean(name, networks.NETWORKS)}"
             )
         block = weights.whole(name, foreign.arrays, foreign.label)
-        return block, Pixels(1.0, networks.MEAN, networks.DEVIATION)
+        return block, adoption.Pixels(1.0, networks.MEAN, networks.DEVIATION)
 
     def load_pretrained(
         self, network: HybridBlock, data: Dataset, run: Run[ImageHyperparameters]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -32,7 +32,6 @@ from ...core import (
     Model,
     Objective,
     PublishedResult,
-    Run,
     Search,
     UnfitPayloadError,
     codecs,
@@ -41,7 +40,7 @@ from ...core import (
     recordio_protobuf,
 )
 from ...core.algorithm.evaluation import GroupFigures
-from ...core.artifact.adoption import INPUT, Adopted, Foreign, traced
+from ...core.artifact import adoption
 from ...core.artifact.metadata import Metadata
 from ...core.artifact.network import GluonNetwork, Network, outputs
 from ...core.data.dataset import chunks
@@ -51,6 +50,10 @@ from .frame import Frame, choose_frame, nearest_in_float64, read_frame
 from .lloyd import SAMPLE, START, Fit
 from .network import centroids_of, distances
 from .sharding import ShardedRows, squared_differences
+
+if TYPE_CHECKING:
+    from ...core import Run
+    from ...core.artifact.adoption import Adopted, Foreign
 
 IRIS = Path(__file__).parent / "sample" / "iris.csv"
 FIELDS = ("closest_cluster", "distance_to_cluster")
@@ -240,10 +243,10 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         centroids = arrays[0].astype(np.float64)
         frame = choose_frame(centroids, np.ones(len(centroids)), 0.0)
         network = distances(centroids - frame.offset, frame.origin)
-        draft, held = traced(network)
+        draft, held = adoption.traced(network)
         row = codecs.encode_csv(centroids[:1].astype(np.float32)).decode()
-        return Adopted(
-            draft.written(INPUT),
+        return adoption.Adopted(
+            draft.written(adoption.INPUT),
             held,
             InputSignature(shape=(0, centroids.shape[1])),
             Example(content_type=codecs.CSV, body=row),

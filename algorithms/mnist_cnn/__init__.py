@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -38,8 +38,10 @@ from ...core import (
     on_device,
     supervised_channels,
 )
-from ...core.artifact.adoption import Foreign
 from . import data as digits
+
+if TYPE_CHECKING:
+    from ...core.artifact.adoption import Foreign
 
 SAMPLE = Path(__file__).parent / "sample"
 PARAMETERS = (

@@ -3,9 +3,9 @@
 May import runtime, artifact and, for types, tasks and training.
 """
 
-from ..runtime.deprecated import old_names
+from ..runtime.deprecated import keep_old_names
 from .base import Algorithm, ContentType, Objective, PublishedResult
 
 __all__ = ["Algorithm", "ContentType", "Objective", "PublishedResult"]
 
-__getattr__ = old_names(__name__, "algorithm")
+keep_old_names(__name__, "algorithm")

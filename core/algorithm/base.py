@@ -22,7 +22,6 @@ from typing import (
     TypeVar,
 )
 
-from ..artifact.adoption import Adopted, Foreign
 from ..artifact.folder import Artifact, Examined
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
@@ -34,6 +33,7 @@ from .channels import Channel
 from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
+    from ..artifact.adoption import Adopted, Foreign
     from ..training.run import Run
     from .evaluation import Evaluation
 

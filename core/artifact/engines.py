@@ -13,8 +13,8 @@ from typing import Any
 from ..runtime import mx, ort
 from ..runtime.devices import gpus, parse_devices
 from ..runtime.errors import ArtifactError, InputError, MissingDependencyError, did_you_mean
-from .metadata import ONNX as FILE
 
+FILE = "model.onnx"
 AUTO, MXNET, ONNX = "auto", "mxnet", "onnx"
 ENGINES = (AUTO, MXNET, ONNX)
 VARIABLE = "ALGOSHELF_ENGINE"  # of the environment, what --engine is where it is not given

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import Literal
 
 from ..data.reading import Headings
+from .engines import FILE
 
 METADATA = "algorithm.json"
 SYMBOL = "model-symbol.json"
 PARAMETERS = "model-0000.params"
-ONNX = "model.onnx"  # after `algoshelf export` alone
+ONNX = FILE  # after `algoshelf export` alone
 LAYOUT_VERSION = 1
 MAX_FAULTS = 10
 RAGGED_LENGTH = 32  # for which a network is looked at whose examples differ in length

@@ -100,7 +100,8 @@ def check(
 class Battery:
     """One algorithm under check, and what its checks share; a context manager that tidies up.
 
-    ``reserved`` are the names that its flags may not have, see ``declaration.faults``.
+    ``reserved`` are the names that its flags may not have, see ``declaration.faults``. Where a
+    ``model`` is given, an artifact's folder, its answers are checked and nothing is trained.
     """
 
     def __init__(
@@ -108,8 +109,10 @@ class Battery:
         algorithm: Any,
         channels: Mapping[str, str | Path] | None = None,
         reserved: Mapping[str, str] = declaration.OF_JOBS,
+        model: Path | None = None,
     ) -> None:
         self.reserved = reserved
+        self.given_model = model
         cls: Any = algorithm if inspect.isclass(algorithm) else type(algorithm)
         self.cls: type[Algorithm[Any]] = cls
         self._given = {name: Path(path).absolute() for name, path in (channels or {}).items()}
@@ -133,12 +136,18 @@ class Battery:
             self._findings[name] = self._look(CHECKS[name])
         return self._findings[name]
 
+    def require(self, name: str) -> None:
+        """Raise Skip unless the check ``name`` passes."""
+        before = self.run(name)
+        if not before.ok:
+            raise Skip(before.reason if before.status == "skipped" else f"because {name} failed")
+
     def _look(self, check: Check) -> Finding:
-        for needed in check.needs:
-            before = self.run(needed)
-            if not before.ok:
-                why = before.reason if before.status == "skipped" else f"because {needed} failed"
-                return Finding(check.name, check.holds, "skipped", reason=why)
+        try:
+            for needed in check.needs:
+                self.require(needed)
+        except Skip as skip:
+            return Finding(check.name, check.holds, "skipped", reason=str(skip))
         started = time.monotonic()
         faults: list[Fault] = []
         with redirect_stdout(sys.stderr):  # a result goes to stdout, not what plugins print
@@ -184,8 +193,8 @@ class Battery:
 
     @cached_property
     def trained(self) -> Path:
-        """The folder of the artifact that the check ``training`` leaves."""
-        return self.folder / "trained"
+        """The folder of the artifact that is given, or that the check ``training`` leaves."""
+        return self.given_model or self.folder / "trained"
 
     @cached_property
     def artifact(self) -> Artifact:
@@ -198,8 +207,10 @@ class Battery:
 
     @cached_property
     def fresh(self) -> child.Fresh:
-        """What a fresh process makes of the trained artifact, and of the same training."""
-        return child.use(self.cls, self.channels, self.trained, self.folder / "fresh")
+        """What a fresh process makes of the artifact, and of the same training."""
+        trains = self.given_model is None
+        output = self.folder / "fresh" if trains else None
+        return child.use(self.cls, self.channels, self.trained, output)
 
     @cached_property
     def handlers(self) -> Handlers:

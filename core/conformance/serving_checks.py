@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import payload
 from ..artifact import export
+from ..artifact.engines import MXNET
 from ..artifact.metadata import ONNX
 from ..data import protobuf as recordio_protobuf
 from ..inference.answers import (
@@ -23,6 +24,8 @@ from ..inference.answers import (
     preferred_type,
     size_of,
 )
+from ..inference.handlers import Handlers
+from ..runtime import mx
 from ..runtime.errors import (
     ExportError,
     NotAcceptableError,
@@ -366,10 +369,13 @@ def onnx(battery: Battery) -> Iterator[Fault]:
     lacking = export.missing()
     if lacking:
         raise Skip(lacking)
-    inputs = example_inputs(battery.handlers)
+    if not mx.is_installed():
+        raise Skip(f"the export needs mxnet, which is not installed: check with {mx.PYTHONS}")
+    handlers = Handlers.load(battery.algorithm, battery.trained, engine=MXNET)
+    inputs = example_inputs(handlers)
     target = battery.folder / ONNX
     try:
-        export.export(battery.artifact, battery.handlers.model, inputs, target)
+        export.export(battery.artifact, handlers.model, inputs, target)
     except ExportError as error:
         for line in str(error).splitlines():
             yield Fault(line, "use operators that can be written as ONNX")

@@ -43,6 +43,8 @@ def training(battery: Battery) -> Iterator[Fault]:
     """Training on the sample reports declared metrics only, among them the objective, and saves a
     model.
     """
+    if battery.given_model is not None:
+        raise Skip("a model is given: nothing is trained")
     if not mx.is_installed():
         raise Skip(f"training needs mxnet, which is not installed: check with {mx.PYTHONS}")
     cls, trial = battery.cls, battery.trial
@@ -80,13 +82,14 @@ def training(battery: Battery) -> Iterator[Fault]:
 
 
 @check(
-    "training",
     otherwise=("give run.save(…, example=…) a request that the model can answer"),
 )
 def example(battery: Battery) -> Iterator[Fault]:
     """The saved model loads and answers its own example request, which a server uses as a health
     check.
     """
+    if battery.given_model is None:
+        battery.require("training")
     content_type = battery.model.metadata.example.content_type
     if content_type not in battery.cls.accepted_media_types():
         yield Fault(

@@ -3,6 +3,6 @@
 May import all of core.
 """
 
-from ..runtime.deprecated import old_names
+from ..runtime.deprecated import keep_old_names
 
-__getattr__ = old_names(__name__, "container")
+keep_old_names(__name__, "container")

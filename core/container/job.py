@@ -19,8 +19,8 @@ from ..algorithm.declaration import BENCHMARK, CHECKPOINT_EVERY, SEED
 from ..benchmark import Task, measure_job
 from ..data.files import entries
 from ..data.leftovers import is_no_data
-from ..data.reading import FLAGS as READING_FLAGS
 from ..data.reading import Reading
+from ..data.reading_flags import FLAGS as READING_FLAGS
 from ..runtime import opt_ml as container
 from ..runtime.errors import AlgoshelfError, InputError, Stopped
 from ..training import RunOptions, parse_duration, parse_seed, train

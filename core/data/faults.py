@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Sequence
 
+from ..runtime.deprecated import keep_old_names
 from ..runtime.errors import DataError
 from .cells import (
     BLANKS,
@@ -243,3 +244,6 @@ def _kind(cell: str, decimal: str) -> str:
 
 def _short(cell: str) -> str:
     return cell if len(cell) <= 40 else f"{cell[:37]}..."
+
+
+keep_old_names(__name__, "data.faults")

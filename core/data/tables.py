@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
+from ..runtime.deprecated import keep_old_names
 from ..runtime.errors import DataError
 from . import notices, reading
 from .cells import (
@@ -29,6 +30,7 @@ from .cells import (
     is_number,
 )
 from .encoding import TextForm, form_of, lines, nul_error, open_utf8
+from .reading_flags import DELIMITERS
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
@@ -344,7 +346,7 @@ def _numeric_delimiter(path: Path, text: str, given: str | None) -> tuple[str, s
 
 
 def _ambiguous(path: Path, found: Sequence[str]) -> str:
-    names = [name for name, character in reading.DELIMITERS.items() if character in found]
+    names = [name for name, character in DELIMITERS.items() if character in found]
     kinds = " or ".join(_NAMES[character] for character in found)
     flags = " or ".join(f"--delimiter {name}" for name in names)
     return f"{path}: its cells may be separated by {kinds}: {flags} decides"
@@ -638,3 +640,6 @@ def _blocks_of_lines(path: Path, form: TextForm) -> Iterator[bytes]:
                 rest += block
     if rest:
         yield rest
+
+
+keep_old_names(__name__, "data.tables")

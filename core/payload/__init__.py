@@ -5,7 +5,7 @@ May import runtime and data.
 
 from ..data.npy import MAX_NPY_HEAD, joined_npy, npy_layout
 from ..data.numbers import FLOAT32_LIMIT, UTF8_MARK, parse_csv
-from ..runtime.deprecated import old_names
+from ..runtime.deprecated import keep_old_names
 from ..runtime.faults import MAX_FAULTS, either
 from .content_types import (
     CSV,
@@ -63,4 +63,4 @@ __all__ = [
     "plain",
 ]
 
-__getattr__ = old_names(__name__, "codecs")
+keep_old_names(__name__, "codecs")

@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from .deprecated import keep_old_names
 from .errors import AlgoshelfError, PayloadTooLargeError
 
 MAX_EXAMPLES = 10_000
@@ -72,7 +73,7 @@ class Ledger:
         self.count = count
         if descriptor is None:
             descriptor = os.memfd_create("algoshelf-decoded")
-            os.truncate(descriptor, _CELL.size * count)
+        os.truncate(descriptor, _CELL.size * count)
         self.descriptor = descriptor
         self._cells = mmap.mmap(descriptor, _CELL.size * count)
 
@@ -219,3 +220,6 @@ def check_examples(count: int) -> None:
     cost = _cost()
     if cost is not None:
         cost.check_examples(count)
+
+
+keep_old_names(__name__, "runtime.bounds")

@@ -17,6 +17,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Mapping, TypeVar, cast
 
+from . import lazy
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 REMOVAL = "0.3"
@@ -76,11 +78,15 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "training.data": ("data.dataset",),
     "training.devices": ("runtime.devices",),
     "training.loop": ("artifact.network",),
-    "training.run": ("training.options", "training.provenance", "training.trainer"),
+    "training.run": (
+        *("training.options", "training.provenance", "training.trainer"),
+        "runtime.durations",
+    ),
     "tuning": ("algorithm.search_space",),
     "types": ("runtime.types",),
 }
-# Modules that are where they were, some of whose names have moved or are called otherwise.
+# Modules that are where they were, some of whose names have moved or are called otherwise: each
+# calls ``keep_old_names``.
 KEPT = (
     *("data.faults", "data.tables"),
     *("runtime.bounds", "runtime.graph", "runtime.params", "runtime.shapes"),
@@ -119,12 +125,17 @@ OF_HYPERPARAMETERS: Mapping[str, str] = {"searched": "search_space"}
 
 
 def install() -> None:
-    """Let Python find modules and their names by what they were called before."""
+    """Let Python find modules by what they were called before."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
-    for kept in KEPT:
-        module = importlib.import_module(f"{CORE}.{kept}")
-        vars(module)["__getattr__"] = old_names(module.__name__, kept)
+
+
+def keep_old_names(module: str, old: str) -> None:
+    """Let ``module``, which calls this, be asked for what the module ``old`` held.
+
+    Unseen by type checkers, which else would believe that it has any name.
+    """
+    vars(sys.modules[module])["__getattr__"] = old_names(module, old)
 
 
 def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], Any]:
@@ -134,6 +145,8 @@ def old_names(module: str, old: str, *, told: bool = False) -> Callable[[str], A
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - PEP 562
+        if lazy.offers(module, name):
+            return lazy.found(module, name)
         here = sys.modules[module]
         lacks = AttributeError(f"module {module!r} has no attribute {name!r}")
         if name.startswith("__") or (

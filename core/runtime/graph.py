@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 from .attributes import MOST
+from .deprecated import keep_old_names
 from .errors import did_you_mean
 from .operators import DIVIDING, LENGTHS, MIXED, OPERATORS, REQUIRED, TYPED, Operator
 from .shapes import MAX_AXES, Attributes, Shape, Unfit
@@ -502,3 +503,6 @@ def _named(found: Any) -> str:
         return ""
     name, op = str(found.get("name"))[:50], str(found.get("op"))[:50]
     return f" ({name!a}, {op!a})"
+
+
+keep_old_names(__name__, "runtime.graph")

@@ -17,7 +17,6 @@ import os
 import re
 import sys
 import warnings
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -160,6 +159,8 @@ def _pool_in_plain_layout(mxnet: ModuleType) -> None:
 
 def has_gpu_wheel() -> bool:
     """Whether mxnet's wheel for GPUs is installed; mxnet is not imported."""
+    from importlib import metadata  # which imports email, zipfile and more
+
     try:
         metadata.distribution("mxnet-cu112")
     except metadata.PackageNotFoundError:

@@ -27,6 +27,7 @@ from typing import IO, Any, Iterator, Mapping, NamedTuple
 import numpy as np
 
 from . import mx
+from .deprecated import keep_old_names
 from .types import Array, NDArray
 
 LIST_MAGIC = 0x112
@@ -238,3 +239,6 @@ class _Reader:
             if seen[plain(name)] > 1:
                 raise ParamsError(f"contains {plain(name)!r} twice")
             yield name
+
+
+keep_old_names(__name__, "runtime.params")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping, Sequence, Tuple
 
+from .deprecated import keep_old_names
+
 Shape = Tuple[int, ...]
 Attributes = Mapping[str, Any]
 
@@ -535,3 +537,6 @@ def arange_like(a: Attributes, ins: Sequence[Shape]) -> list[Shape]:
 
 def shape_array(a: Attributes, ins: Sequence[Shape]) -> list[Shape]:
     return [(len(ins[0]),)]
+
+
+keep_old_names(__name__, "runtime.shapes")

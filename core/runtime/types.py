@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray as _NumpyArray
-
-Array = _NumpyArray[Any]
-
 if TYPE_CHECKING:
     from mxnet.context import Context
     from mxnet.gluon import HybridBlock
     from mxnet.ndarray import NDArray
-else:  # mxnet is imported only when it is used
-    Context = HybridBlock = NDArray = Any
+    from numpy.typing import NDArray as _NumpyArray
+
+    Array = _NumpyArray[Any]
+else:  # neither is imported before it is used
+    Array = Context = HybridBlock = NDArray = Any
 
 __all__ = ["Array", "Context", "HybridBlock", "NDArray"]

@@ -16,6 +16,7 @@ from ..algorithm.base import Algorithm
 from ..artifact import engines
 from ..artifact.folder import Artifact
 from ..runtime.errors import AlgoshelfError, UnknownNameError
+from .begun import First
 from .failures import ServingError, WorkersDownError, given_up, unloaded
 from .metrics import Metrics
 from .options import Options
@@ -38,8 +39,8 @@ class Pool(Queues):
     once would both find what only one of them can have.
     """
 
-    def __init__(self, options: Options, opener: Opener, metrics: Metrics) -> None:
-        super().__init__(options, metrics)
+    def __init__(self, options: Options, opener: Opener, metrics: Metrics, first: First) -> None:
+        super().__init__(options, metrics, first)
         self.changing = asyncio.Lock()
         self.coming: dict[str, Served] = {}  # by key: being loaded, not served yet
         self._open = opener

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import socket
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from typing import Protocol
 
 from ..runtime.bounds import Ledger
+from .begun import First, begin
 from .failures import ServingError
 from .options import Options
-from .wire import Message
+from .wire import Message, pack
 
-WORKER = "algoshelf.core.serving.worker"
 START_SECONDS = 120.0
 END_SECONDS = 3.0
 
@@ -27,6 +23,7 @@ class Limits(Protocol):
 
     options: Options
     ledger: Ledger
+    first: First
 
 
 class Process(asyncio.Protocol):
@@ -43,32 +40,20 @@ class Process(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
         ledger, options = self.pool.ledger, self.pool.options
+        begun = self.pool.first.take(options.threads) or begin(options.threads, ledger.descriptor)
+        self._process = begun.process
+        loop = asyncio.get_running_loop()
+        imported: asyncio.Future[Message] = loop.create_future()
+        self._answer = imported
         limits = {
             "bounds": asdict(options.bounds),
-            "ledger": ledger.descriptor,
             "workers": ledger.count,
             "decoded": ledger.most,
             "index": self.index,
         }
-        with theirs:
-            environment = {"OMP_NUM_THREADS": str(options.threads), **os.environ}
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", WORKER),
-                    *(str(theirs.fileno()), json.dumps(limits)),
-                ],
-                env=environment,
-                pass_fds=(theirs.fileno(), ledger.descriptor),
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),
-                start_new_session=True,  # a terminal's Ctrl-C is the server's affair
-            )
-        loop = asyncio.get_running_loop()
-        imported: asyncio.Future[Message] = loop.create_future()
-        self._answer = imported
-        await loop.create_connection(lambda: self, sock=ours)
+        transport, _ = await loop.create_connection(lambda: self, sock=begun.connection)
+        transport.write(pack(limits))
         try:
             await asyncio.wait_for(imported, START_SECONDS)
         except asyncio.TimeoutError:

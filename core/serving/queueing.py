@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import Counter
 from typing import Sequence
 
 from ..inference.requests import Request, fault
 from ..runtime.bounds import Ledger
+from .begun import First
 from .failures import given_up, unloaded
 from .metrics import Metrics
 from .options import Options
@@ -35,7 +37,7 @@ class Queues:
 
     slots: Sequence[Slot]
 
-    def __init__(self, options: Options, metrics: Metrics) -> None:
+    def __init__(self, options: Options, metrics: Metrics, first: First) -> None:
         self.options = options
         self.models: dict[str, Served] = {}
         self.metrics = metrics
@@ -47,7 +49,9 @@ class Queues:
         full = (options.max_queue + options.workers * options.max_batch) * options.max_payload
         most = max(MAX_HELD_BYTES, MAX_HELD_BODIES * options.max_payload)
         self._most_held = max(options.max_payload, min(most, full))
-        self.ledger = Ledger(options.workers, MAX_DECODED_BODIES * options.bounds.decoded_bytes)
+        self.first = first
+        most_decoded = MAX_DECODED_BODIES * options.bounds.decoded_bytes
+        self.ledger = Ledger(options.workers, most_decoded, os.dup(first.ledger))
         self._turns = 0
         self._timer: asyncio.TimerHandle | None = None
 

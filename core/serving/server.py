@@ -28,6 +28,7 @@ from ..inference.requests import fault
 from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.signals import heeded
 from .app import WHEN_GONE, App
+from .begun import First
 from .metrics import Metrics
 from .options import Options
 from .pool import Opener, Pool
@@ -70,16 +71,18 @@ def run(
     opener: Opener,
     options: Options,
     tell: Callable[[], None],
+    first: First,
 ) -> None:
     """Serve ``models``, folders by name, until SIGTERM or SIGINT; SIGHUP reads them anew.
 
-    ``tell`` is called when the server is ready. Raises what a model that does not load raises.
+    ``tell`` is called when the server is ready; ``first`` is a worker that has been begun. Raises
+    what a model that does not load raises.
     """
     _allow_connections()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_serve(listening, models, opener, options, tell))
+        loop.run_until_complete(_serve(listening, models, opener, options, tell, first))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -91,8 +94,9 @@ async def _serve(
     opener: Opener,
     options: Options,
     tell: Callable[[], None],
+    first: First,
 ) -> None:
-    pool = Pool(options, opener, Metrics())
+    pool = Pool(options, opener, Metrics(), first)
     server = uvicorn.Server(
         uvicorn.Config(
             App(pool),

@@ -19,6 +19,7 @@ from typing import Any, Protocol, Sequence
 from ..inference.requests import Reply
 from ..runtime.bounds import Ledger
 from ..runtime.errors import AlgoshelfError
+from .begun import First
 from .failures import ServingError, WorkerDiedError, remade
 from .metrics import Metrics
 from .options import Options
@@ -43,6 +44,7 @@ class Owner(Protocol):
     options: Options
     metrics: Metrics
     ledger: Ledger
+    first: First
     coming: dict[str, Served]
 
     @property

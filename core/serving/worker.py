@@ -1,18 +1,18 @@
 """A worker process: it holds one copy of each model and computes one batch at a time.
 
-    python -m algoshelf.core.serving.worker DESCRIPTOR LIMITS
+    python -m algoshelf.core.serving.worker DESCRIPTOR LEDGER
 
-DESCRIPTOR is a socket on which the server sends messages: ``load`` a model, ``unload`` it,
-``answer`` a batch, ``go_on`` with one. A batch that is not done after TURN_SECONDS is left: the
-worker sends the replies that are ready, and is free for another one. LIMITS is JSON: what a request
-may cost, and the ledger of decoded bytes. A worker ends with the server.
+DESCRIPTOR is a socket on which the server sends messages: first what a request may cost, then
+``load`` a model, ``unload`` it, ``answer`` a batch, ``go_on`` with one. A batch that is not done
+after TURN_SECONDS is left: the worker sends the replies that are ready, and is free for another
+one. LEDGER is the memory in which all workers enter their decoded bytes. A worker ends with the
+server.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import logging
 import os
 import socket
@@ -179,16 +179,22 @@ def main() -> None:
     die_with_parent()
     guard_streams()
     logging.basicConfig(format="worker: %(message)s", level=logging.INFO, stream=sys.stderr)
-    limits = json.loads(sys.argv[2])
-    ledger = Ledger(limits["workers"], limits["decoded"], limits["ledger"])
-    worker = Worker(Bounds(**limits["bounds"]), Account(ledger, limits["index"]))
     with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(
         BrokenPipeError,
         ConnectionResetError,  # the server has gone first
+        StopIteration,
     ):
+        received = messages(connection)
+        worker = _told(next(received).header, int(sys.argv[2]))
         connection.sendall(pack({}))
-        for message in messages(connection):
+        for message in received:
             connection.sendall(worker.handle(message))
+
+
+def _told(limits: dict[str, Any], ledger: int) -> Worker:
+    """The worker that is told what a request may cost, and has the descriptor of the ledger."""
+    cells = Ledger(limits["workers"], limits["decoded"], ledger)
+    return Worker(Bounds(**limits["bounds"]), Account(cells, limits["index"]))
 
 
 if __name__ == "__main__":

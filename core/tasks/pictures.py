@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Mapping
 
 import numpy as np
 
 from ..algorithm.channels import TEST, TRAIN
-from ..artifact.adoption import BGR, INPUT, Adopted, Draft, Foreign, Pixels, traced
-from ..artifact.adoption.draft import Step
+from ..artifact import adoption
 from ..artifact.metadata import InputSignature
 from ..runtime import graph as graphs
 from ..runtime.errors import DataError, HyperparameterError, InputError
 from ..runtime.types import Array, HybridBlock
 from .classification import Classifier
 from .supervised import H
+
+if TYPE_CHECKING:
+    from ..artifact.adoption import Adopted, Draft, Foreign, Pixels
+    from ..artifact.adoption.draft import Step
 
 NAMED = 3  # of many arrays or variables, so many are named
 
@@ -53,7 +56,7 @@ class PictureClassifier(Classifier[H]):
                     "file whose name ends in -symbol.json, or --network, the name of the network"
                 )
             block, usual = self.foreign_network(foreign)
-            draft, arrays = traced(block)
+            draft, arrays = adoption.traced(block)
             pixels = pixels or usual
         else:
             draft, arrays = foreign.draft, dict(foreign.arrays)
@@ -69,7 +72,7 @@ class PictureClassifier(Classifier[H]):
         signature = InputSignature.model_validate(
             {"shape": (0, *picture.shape[1:]), "dtype": str(picture.dtype)}
         )
-        pixels = pixels or Pixels()
+        pixels = pixels or adoption.Pixels()
         graph, notes = _Fitting(draft, arrays, foreign, signature).written(
             self._before(pixels, signature)
         )
@@ -85,7 +88,7 @@ class PictureClassifier(Classifier[H]):
             notes.append(f"the classes are called 0 to {count - 1}: --classes gives their names")
         otherwise = "" if foreign.pixels else "; --mean, --std and --pixel-range say otherwise"
         notes.insert(0, f"the network is given {pixels}{otherwise}")
-        return Adopted(
+        return adoption.Adopted(
             graph[0],
             arrays,
             signature,
@@ -104,7 +107,7 @@ class PictureClassifier(Classifier[H]):
             for name, values in (("mean", pixels.mean), ("std", pixels.std))
             if len(values) not in (0, 1, channels)
         ]
-        if pixels.order == BGR and channels != 3:
+        if pixels.order == adoption.BGR and channels != 3:
             faults.append(f"--channels: the pictures of {self.name} have no colours")
         if faults:
             raise InputError(*faults)
@@ -115,7 +118,7 @@ class PictureClassifier(Classifier[H]):
             steps.append(("_div_scalar", {"scalar": repr(self.white / pixels.largest)}))
         elif self.white < pixels.largest:
             steps.append(("_mul_scalar", {"scalar": repr(pixels.largest / self.white)}))
-        if pixels.order == BGR:
+        if pixels.order == adoption.BGR:
             steps.append(("reverse", {"axis": "1"}))
         if pixels.mean or pixels.std:
             mean, std = (
@@ -172,8 +175,8 @@ class _Fitting:
     def _input(self) -> str:
         """The one variable that is no parameter."""
         free = [name for name in self.draft.variables() if name not in self.arrays]
-        if len(free) > 1 and INPUT in free:
-            missing = [name for name in free if name != INPUT]
+        if len(free) > 1 and adoption.INPUT in free:
+            missing = [name for name in free if name != adoption.INPUT]
             raise DataError(
                 f"{self.foreign.label}: has no parameters for {len(missing)} variables of "
                 f"{self.foreign.symbol_label}: {_some(missing)}: are the files of one model?"
@@ -183,10 +186,10 @@ class _Fitting:
                 f"{self.foreign.symbol_label}: expected one input, got {len(free)}"
                 + (f": {_some(free)}" if free else "")
             )
-        if free[0] != INPUT and INPUT in self.arrays:
+        if free[0] != adoption.INPUT and adoption.INPUT in self.arrays:
             raise DataError(
-                f"{self.foreign.symbol_label}: calls a parameter {INPUT!r}, which is what the "
-                "input of an artifact is called: rename it in both files"
+                f"{self.foreign.symbol_label}: calls a parameter {adoption.INPUT!r}, which is "
+                "what the input of an artifact is called: rename it in both files"
             )
         return free[0]
 

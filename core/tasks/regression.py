@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .. import payload
+from .. import payload, training
 from ..algorithm.base import ContentType, Objective
 from ..algorithm.channels import TRAIN
 from ..algorithm.evaluation import Evaluation
@@ -18,12 +18,11 @@ from ..data.dataset import Dataset, lengths_of
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
-from ..training.cluster import Cluster
-from ..training.together import differences, united
 from .supervised import MEASURED, H, SupervisedAlgorithm
 from .target_figures import evaluate_targets
 
 if TYPE_CHECKING:
+    from ..training.cluster import Cluster
     from ..training.run import Run
 
 SHOWN = 5  # targets in a message
@@ -102,10 +101,10 @@ class Regressor(SupervisedAlgorithm[H]):
         have to be the same on each host. Raises DataError.
         """
         named = [{"targets": encoding.get("targets")} for encoding in encodings]
-        unlike = differences(named, hosts)
+        unlike = training.together.differences(named, hosts)
         if unlike:
             raise DataError(*(f"{fault}. Give every host the same targets" for fault in unlike))
-        return united(encodings, hosts)
+        return training.together.united(encodings, hosts)
 
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[H]

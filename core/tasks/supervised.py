@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
-from .. import payload
+from .. import payload, training
 from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
@@ -23,20 +23,10 @@ from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
 from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
 from ..runtime.types import Array, Context, HybridBlock, NDArray
-from ..training.loop import HOLD_OUT, Loop
-from ..training.together import (
-    ExampleElsewhereError,
-    Together,
-    differences,
-    gathered_encodings,
-    labels_of_all,
-    statistics,
-    take_from_chief,
-    united,
-)
 
 if TYPE_CHECKING:
     from ..training.run import Run
+    from ..training.together import Together
 
 H = TypeVar("H", bound=TrainingHyperparameters)
 
@@ -166,15 +156,19 @@ class SupervisedAlgorithm(Algorithm[H]):
         def augment(x: NDArray, y: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
             return self.augment(x, y, options, rng)
 
-        loop = Loop(run, network, self.loss(options), learned, augment)
-        validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
+        loop = training.loop.Loop(run, network, self.loss(options), learned, augment)
+        validated = training.together.Together(
+            run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN])
+        )
         for place in loop.epochs():
             with run.interruptible(place):
                 figures = self._figures(run, model, validated)
             loop.validated(figures)
         if test is not None:
             with run.interruptible("before the test"):
-                found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
+                found = self._figures(
+                    run, model, training.together.Together(run.cluster, test, run.data[TEST])
+                )
             if run.cluster.is_chief:
                 final = {f"test:{name}": value for name, value in found.items()}
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
@@ -199,13 +193,15 @@ class SupervisedAlgorithm(Algorithm[H]):
         Empty on the other hosts.
         """
         device = run.devices[0]
-        take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
+        training.together.take_from_chief(
+            run.cluster, training.together.statistics(network), [device], "the running statistics"
+        )
         found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
         if found is None:
             return {}
         try:
             return self.score(found, data.whole).metrics
-        except ExampleElsewhereError:
+        except training.together.ExampleElsewhereError:
             run.reporter.message(
                 f"{self.name} needs the examples themselves in score(): the metrics cover only "
                 f"the {len(data.own):,} of {len(data.whole):,} examples on this host"
@@ -245,17 +241,17 @@ class SupervisedAlgorithm(Algorithm[H]):
         By default names (classes, a vocabulary) are united, and anything else is refused. Raises
         DataError.
         """
-        return united(encodings, hosts)
+        return training.together.united(encodings, hosts)
 
     def _train_data(self, run: Run[H]) -> Dataset:
         """The training channel of this host, encoded as on every other."""
         path, options = run.channels[TRAIN], run.hyperparameters
         train = self._read(path, TRAIN, options, None)
-        encodings = gathered_encodings(run.cluster, train.encoding)
+        encodings = training.together.gathered_encodings(run.cluster, train.encoding)
         if len(encodings) == 1:
             return train
         whole = self.united(encodings, run.cluster.names, options)
-        for difference in differences(encodings, run.cluster.names):
+        for difference in training.together.differences(encodings, run.cluster.names):
             run.reporter.message(difference)
         sizes = ", ".join(
             f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
@@ -269,7 +265,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         """The channels that are given, in one encoding; the digest of each is noted in ``run``."""
         train = self._train_data(run)
         run.check_headings()
-        self.check_labels(labels_of_all(run.cluster, train), train, run.channels[TRAIN])
+        self.check_labels(
+            training.together.labels_of_all(run.cluster, train), train, run.channels[TRAIN]
+        )
         given = {TRAIN: train}
         for channel in (VALIDATION, TEST):
             if channel in run.channels:
@@ -295,7 +293,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         if VALIDATION in given:
             return train, given[VALIDATION], test
         part = run.hyperparameters.holdout
-        learn, held = hold_out(train, part, run.rng(HOLD_OUT))
+        learn, held = hold_out(train, part, run.rng(training.loop.HOLD_OUT))
         run.reporter.message(
             f"no validation channel: {len(held):,} examples of train, {part:.0%}"
             + (" of each class" if classes_of(train) is not None else "")

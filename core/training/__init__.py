@@ -3,11 +3,20 @@
 May import algorithm, artifact, data and runtime; never serving, container, or an algorithm.
 """
 
-from ..data.dataset import ArrayDataset, Dataset
-from .options import RunOptions, parse_duration, parse_seed
-from .reporting import LogReporter, Reporter
-from .run import Run
-from .trainer import train
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..runtime import lazy
+
+if TYPE_CHECKING:
+    from ..data.dataset import ArrayDataset, Dataset
+    from ..runtime.durations import parse_duration
+    from . import loop, together
+    from .options import RunOptions, parse_seed
+    from .reporting import LogReporter, Reporter
+    from .run import Run
+    from .trainer import train
 
 __all__ = [
     "ArrayDataset",
@@ -16,7 +25,23 @@ __all__ = [
     "Reporter",
     "Run",
     "RunOptions",
+    "loop",
     "parse_duration",
     "parse_seed",
+    "together",
     "train",
 ]
+
+lazy.offer(
+    __name__,
+    {
+        ".data.dataset": "ArrayDataset Dataset",
+        "loop": "loop=",
+        ".runtime.durations": "parse_duration",
+        "options": "RunOptions parse_seed",
+        "reporting": "LogReporter Reporter",
+        "run": "Run",
+        "together": "together=",
+        "trainer": "train",
+    },
+)

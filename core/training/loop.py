@@ -22,6 +22,7 @@ from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.network import GluonNetwork, outputs
 from ..data.dataset import Dataset, lengths_of, prefetched, shuffled_batches
 from ..runtime import mx
+from ..runtime.deprecated import keep_old_names
 from ..runtime.devices import check_batch_splits, on_device
 from ..runtime.errors import DataError, InputError, TrainingError
 from ..runtime.types import Array, Context, HybridBlock, NDArray
@@ -387,3 +388,6 @@ def predict(network: HybridBlock, x: Array, device: Context) -> Any:
         stacklevel=2,
     )
     return outputs(GluonNetwork(network, device), x)
+
+
+keep_old_names(__name__, "training.loop")

@@ -14,14 +14,6 @@ from .cluster import PEER_TIMEOUT_SECONDS
 MAX_SEED = 2**31 - 1
 
 
-def parse_duration(text: str) -> float:
-    """Seconds, from ``90``, ``90s``, ``2ms``, ``10m`` or ``1.5h``. Raises ValueError."""
-    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|[smh]|)", text.strip())
-    if not found or float(found[1]) == 0:
-        raise ValueError(f"no duration: {text!r}")
-    return float(found[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
 def parse_seed(text: str) -> int:
     """A seed from 0 to MAX_SEED. Raises ValueError, which says what was expected."""
     if not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= MAX_SEED):

@@ -30,6 +30,7 @@ from ..artifact.folder import Artifact
 from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..data import reading as reads
 from ..runtime import mx
+from ..runtime.deprecated import keep_old_names
 from ..runtime.errors import ArtifactError, DataError, InputError, PluginError, TrainingError
 from ..runtime.graph import Fit
 from ..runtime.types import Array, Context, HybridBlock, NDArray
@@ -358,3 +359,6 @@ class Run(Generic[H]):
                 f"{self.algorithm.name}: its model could not be saved: {error}"
             ) from None
         return metadata
+
+
+keep_old_names(__name__, "training.run")

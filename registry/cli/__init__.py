@@ -21,7 +21,6 @@ from ...core.runtime.errors import AlgoshelfError
 from ...core.runtime.opt_ml import report_failure
 from ...core.runtime.printable import guard_streams
 from ...core.runtime.signals import heeded
-from ...core.training.cluster import is_worker
 from .output import DebugHint, SuggestingGroup, print_json
 
 __all__ = ["cli", "main"]
@@ -134,8 +133,17 @@ def _fail(
 
 def _exit(code: int) -> NoReturn:
     """Exit; one of several hosts at once, since mxnet's own exit waits for the others for ever."""
-    if code and is_worker():
+    if code and _is_worker():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _is_worker() -> bool:
+    """As ``cluster.is_worker``, which is imported with numpy: only who has a role need ask."""
+    if "DMLC_ROLE" not in os.environ:
+        return False
+    from ...core.training.cluster import is_worker
+
+    return is_worker()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
+from ...core.artifact import engines
+from ...core.artifact.folder import Artifact
 from ...core.conformance import CHECKS, Battery, Finding
 from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from ..discovery import catalog
 from ..flags import reserved
+from .flags import PATH
 from .output import json_option, print_json
 
 
@@ -30,20 +34,30 @@ from .output import json_option, print_json
     help="Data of a channel, such as train=rows.csv. May be repeated. [default: the bundled "
     "sample]",
 )
+@click.option(
+    "--model",
+    type=PATH,
+    metavar="DIR",
+    help="Check the answers of this model of the algorithm, and train nothing: the way without "
+    "mxnet, for a model that `algoshelf export` has written model.onnx for.",
+)
 @json_option
-def check(name: str, only: tuple[str, ...], given: tuple[str, ...], as_json: bool) -> None:
+def check(
+    name: str, only: tuple[str, ...], given: tuple[str, ...], model: Path | None, as_json: bool
+) -> None:
     """Check that the algorithm NAME behaves as every algorithm must, and say what to change.
 
-    This trains the algorithm several times on a part of its sample. The exit code is 1 if a check
-    fails.
+    This trains the algorithm several times on a part of its sample, unless --model is given. The
+    exit code is 1 if a check fails.
 
     Example: algoshelf check my-algorithm
     """
     algorithm = catalog().get(name).algorithm
+    _check_model(name, model)
     channels = _channels(given)
     wanted = _wanted(only)
     findings = []
-    with Battery(algorithm, channels, reserved()) as battery:
+    with Battery(algorithm, channels, reserved(), model) as battery:
         for each in wanted:
             finding = battery.run(each)
             findings.append(finding)
@@ -63,6 +77,21 @@ def check(name: str, only: tuple[str, ...], given: tuple[str, ...], as_json: boo
         click.echo(f"\n{name}: {passed} of {len(findings)} checks passed")
     if failed:
         sys.exit(1)
+
+
+def _check_model(name: str, model: Path | None) -> None:
+    """Raise InputError where ``model`` is not one of the algorithm ``name``, and as
+    ``engines.resolve`` does where nothing here could compute it.
+    """
+    if model is None:
+        return
+    made_by = Artifact.open(model).metadata.algorithm
+    if made_by != name:
+        raise InputError(
+            f"--model: {model} was made by {made_by!r}: run `algoshelf check {made_by} --model "
+            f"{shlex.quote(str(model))}`"
+        )
+    engines.resolve(engines.AUTO, model)
 
 
 def _channels(given: tuple[str, ...]) -> dict[str, Path]:

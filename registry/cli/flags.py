@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Mapping, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar
 
 import click
 
 from ...core.artifact import engines
 from ...core.artifact.engines import AUTO, ENGINES, VARIABLE
-from ...core.data.reading import FLAGS as READING_FLAGS
+from ...core.data.reading_flags import FLAGS as READING_FLAGS
+from ...core.runtime.durations import parse_duration
 from ...core.runtime.errors import did_you_mean
 from ...core.serving.sizing import parse_size
-from ...core.training.options import parse_duration
 from .. import flags
-from ..discovery import Entry, catalog
 from ..flags import Row, Table
 from .output import SuggestingGroup, say
+
+if TYPE_CHECKING:
+    from ..discovery import Entry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -249,12 +251,16 @@ class AlgorithmGroup(SuggestingGroup):
         self.make = make
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        from ..discovery import catalog
+
         return [*catalog().entries, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         held = super().get_command(ctx, cmd_name)
         if held is not None or cmd_name.startswith("-"):
             return held
+        from ..discovery import catalog
+
         return self.make(catalog().get(cmd_name))
 
 

@@ -7,7 +7,8 @@ from typing import Any, Callable, Mapping, TypeVar
 
 import click
 
-from ...core.data.reading import FLAGS, Reading
+from ...core.data.reading import Reading
+from ...core.data.reading_flags import FLAGS
 from .flags import flag
 
 F = TypeVar("F", bound=Callable[..., Any])

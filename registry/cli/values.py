@@ -6,8 +6,8 @@ import math
 import re
 from typing import Any, Callable, Mapping
 
+from ...core.runtime.durations import parse_duration
 from ...core.runtime.errors import InputError
-from ...core.training import parse_duration
 from .flags import flag
 
 

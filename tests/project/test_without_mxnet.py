@@ -169,3 +169,17 @@ def test_what_needs_mxnet_says_what_to_install(without_mxnet: Algoshelf, tmp_pat
     checked = without_mxnet("check", "kmeans")
     assert checked.code == 0, checked.text
     assert "training needs mxnet" in checked.text
+
+
+@pytest.mark.parametrize("name", KIND)
+def test_the_answers_of_an_exported_model_are_checked(name: str, without_mxnet: Algoshelf) -> None:
+    checked = without_mxnet("check", name, "--model", name, "--json")
+    assert checked.code == 0, checked.text
+    statuses = {each["name"]: each["status"] for each in checked.json["checks"]}
+    assert {
+        name: statuses[name]
+        for name in ("example", "fresh-process", "evaluation", "batches", "refused-requests")
+    } == dict.fromkeys(
+        ("example", "fresh-process", "evaluation", "batches", "refused-requests"), "passed"
+    )
+    assert statuses["training"] == statuses["onnx"] == "skipped"

@@ -217,6 +217,34 @@ def test_a_name_taken_twice_is_an_error_that_names_both(site: Site) -> None:
     assert site("info", "acme-tabular").code == 1
 
 
+def test_a_model_is_answered_without_importing_other_plugins(site: Site, model: Path) -> None:
+    heard = "acme-loud is imported"
+    site.install("acme-loud", f"{PLUGIN}\nimport sys\nprint({heard!r}, file=sys.stderr)\n")
+    assert heard in site("list").stderr
+    answered = site("predict", model)
+    assert answered.code == 0, answered.stderr
+    assert heard not in answered.stderr
+
+
+def test_of_two_plugins_of_one_name_neither_answers_for_a_model(site: Site, tmp_path: Path) -> None:
+    rows = "".join(f"{label},{label}.5,1,2,3\n" for label in range(3)) * 4
+    (tmp_path / "rows.csv").write_text(rows)
+    site.install("acme-tabular", PLUGIN)
+    model = tmp_path / "model"
+    trained = site("train", "acme-tabular", "--train", "rows.csv", "--epochs", 1, "--output", model)
+    assert trained.code == 0, trained.stderr
+    assert site("predict", model).code == 0
+    (tmp_path / "other").mkdir()
+    info = install(tmp_path / "other", "acme-tabular", PLUGIN, "2.0")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: second-shop\nVersion: 2.0\n")
+    (tmp_path / "other" / "acme_tabular.py").rename(tmp_path / "other" / "second_shop.py")
+    (info / "entry_points.txt").write_text("[algoshelf]\nacme_tabular = second_shop\n")
+    path = os.pathsep.join([str(site.folder), str(tmp_path / "other")])
+    disputed = site.algoshelf("predict", model, PYTHONPATH=path)
+    assert disputed.code == 1
+    assert "used by acme-tabular 1.0 and second-shop 2.0" in disputed.stderr
+
+
 def test_a_broken_plugin_is_mentioned_to_who_asks_for_its_algorithm(site: Site) -> None:
     site.install("acme-broken", "1 / 0")
     result = site("info", "acme-tabular")

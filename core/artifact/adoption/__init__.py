@@ -10,26 +10,28 @@ What an algorithm takes, and how, is its own (``Algorithm.adopt``).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...runtime import graph as graphs
-from ...runtime import mx, params
+from ...runtime import lazy, mx, params
 from ...runtime.errors import OutputError
 from ...runtime.types import Array, HybridBlock
 from ..folder import complete
 from ..metadata import PARAMETERS, SYMBOL, Metadata
-from . import upgrade
-from .draft import INPUT, Draft
-from .foreign import (
-    BGR,
-    RGB,
-    Adopted,
-    Files,
-    Foreign,
-    Pixels,
-    read,
-    read_classes,
-    unpacked,
-)
+
+if TYPE_CHECKING:
+    from .draft import INPUT, Draft
+    from .foreign import (
+        BGR,
+        RGB,
+        Adopted,
+        Files,
+        Foreign,
+        Pixels,
+        read,
+        read_classes,
+        unpacked,
+    )
 
 __all__ = [
     "BGR",
@@ -47,10 +49,20 @@ __all__ = [
     "write",
 ]
 
+lazy.offer(
+    __name__,
+    {
+        "draft": "INPUT Draft",
+        "foreign": "BGR RGB Adopted Files Foreign Pixels read read_classes unpacked",
+    },
+)
+
 
 def traced(block: HybridBlock) -> tuple[Draft, dict[str, Array]]:
     """The graph of a Gluon ``block`` with one input, and its parameters by name."""
-    symbol = block(mx.sym.var(INPUT))
+    from . import draft, upgrade
+
+    symbol = block(mx.sym.var(draft.INPUT))
     arrays = {name: value.data().asnumpy() for name, value in block.collect_params().items()}
     return upgrade.read(symbol.tojson().encode()), arrays
 

@@ -121,7 +121,7 @@ def _check_serving() -> None:
     try:
         from ....core.serving import server  # noqa: F401 - whether it can be imported
     except ModuleNotFoundError as error:
-        from ..serve import INSTALL_HINT
+        from ..serving import INSTALL_HINT
 
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
 

@@ -9,8 +9,8 @@ from typing import Sequence
 
 import click
 
+from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
-from ....core.training.options import parse_duration
 from ...aws import checks, endpoints, instances, sources
 from ...aws.account import ROLE_VARIABLE, Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant

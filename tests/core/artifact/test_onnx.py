@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from algoshelf.core.artifact.export.operators import CONVERTERS
 from algoshelf.core.artifact.target import staged
 from algoshelf.core.runtime.errors import ExportError
 
-from tests.conftest import SAMPLE, InProcess
+from tests.conftest import ROOT, SAMPLE, Algoshelf, InProcess
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -265,6 +267,55 @@ def test_int8_is_smaller_and_told_beside_what_it_costs(copy: Path, in_process: I
     first = (copy / "model.onnx").read_bytes()
     assert in_process("export", copy, "--quantize", "int8", *SAMPLE_CHANNELS).code == 0
     assert (copy / "model.onnx").read_bytes() == first
+
+
+def test_what_the_readme_says_of_int8_holds(copy: Path, in_process: InProcess) -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    said = re.search(r"With `(--quantize int8 [^`]*)` (.*?)\. MNIST: ([^.]*\.)", text)
+    assert said is not None
+    options = [SAMPLE if word == "PATH" else word for word in said[1].split()]
+    assert f"ranges found on {quantization.CALIBRATED_ON} training examples" in said[2]
+    assert f"`--max-loss` points ({quantization.MAX_LOSS:g} unless you say otherwise)" in said[2]
+    assert in_process("export", copy).code == 0
+    before = (copy / "model.onnx").stat().st_size
+    told = in_process("export", copy, *options)
+    assert told.code == 0, told.stderr
+    rows = [line.split() for line in told.text.splitlines()]
+    assert ["float32", "int8"] in rows
+    for shown in ("test:accuracy", "bytes", "milliseconds"):
+        (row,) = (row for row in rows if row and row[0] == shown)
+        assert len([cell for cell in row if cell[0].isdigit()]) == 2
+    assert (copy / "model.onnx").stat().st_size < 0.3 * before  # a quarter of the size
+
+
+def test_int8_of_texts_answers_any_length(
+    tmp_path: Path, algoshelf: Algoshelf, in_process: InProcess
+) -> None:
+    texts = ROOT / "algorithms" / "text_sentiment" / "sample"
+    small = ("--epochs", 1, "--dimensions", 20, "--maps", 10)
+    assert algoshelf("train", "text-sentiment", *small, "--output", "m").code == 0
+    assert in_process("export", "m").code == 0
+    asked = ["good", "a film that is not bad at all " * 20, "", "dull and slow"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in asked)
+    (tmp_path / "asked.jsonl").write_text(lines)
+
+    def positive() -> list[float]:
+        told = in_process("predict", "m", "asked.jsonl", "--engine", "onnx")
+        answers = [json.loads(line) for line in told.text.splitlines()]
+        return [answer["probabilities"]["positive"] for answer in answers]
+
+    exact, size = positive(), (tmp_path / "m" / "model.onnx").stat().st_size
+    told = in_process(
+        "export", "m", "--quantize", "int8", "--train", texts, "--test", texts, "--json"
+    )
+    assert told.code == 0, told.stderr
+    cost = told.json["quantized"]
+    assert cost["loss"]["metric"] == "accuracy"
+    assert cost["loss"]["value"] <= 0.5
+    assert cost["after"]["bytes"] == (tmp_path / "m" / "model.onnx").stat().st_size < size
+    rounded = positive()
+    assert rounded != exact
+    np.testing.assert_allclose(rounded, exact, atol=0.05)
 
 
 def test_int8_that_costs_more_than_allowed_is_not_written(

@@ -2,9 +2,11 @@
 
     python opening.py MODEL PICTURES < commands
 
-A command is a list in JSON, a line each; for each there is a line on stdout: its exit code, seconds
-of the processor, MiB of memory beyond what was held before, what it said. MODEL is one that
-answers, PICTURES are to train on, so that what is imported once counts for none.
+A command is a list in JSON, a line each; ``worker FOLDER`` is what a server's worker does that is
+told to load a model of mnist-cnn, and it exits as if it were a command. For each there is a line on
+stdout: its exit code, seconds of the processor, MiB of memory beyond what was held before, what it
+said. MODEL is one that answers, PICTURES are to train on, so that what is imported once counts for
+none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ import sys
 from pathlib import Path
 
 from algoshelf.core import mx
+from algoshelf.core.runtime.bounds import Account, Bounds
+from algoshelf.core.serving.wire import Message, Unpacker
+from algoshelf.core.serving.worker import Worker
 from algoshelf.registry.cli import main
+
+MNIST = "algoshelf.algorithms.mnist_cnn:MnistCnn"
 
 
 def memory() -> float:
@@ -31,13 +38,22 @@ def seconds() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
+def work(folder: str) -> None:
+    worker = Worker(Bounds.of(2**20, 100, 60.0), Account())
+    order = {"key": "m", "algorithm": MNIST, "folder": folder, "device": "cpu"}
+    (answer,) = Unpacker().feed(worker.handle(Message({"do": "load", "model": order}, [])))
+    if "error" in answer.header:
+        print(*answer.header["error"])
+        sys.exit(2)
+
+
 def run(command: list[str]) -> tuple[int, float, float, str]:
     said = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     Path("/proc/self/clear_refs").write_text("5")
     before, started = memory(), seconds()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            main(command)
+            work(command[1]) if command[0] == "worker" else main(command)
         except SystemExit as ended:
             code = int(ended.code or 0)
     took, held = seconds() - started, memory() - before
@@ -48,7 +64,13 @@ def run(command: list[str]) -> tuple[int, float, float, str]:
 mx.load()
 model, sample = sys.argv[1:]
 training = ["train", "image-classification", "--train", sample, "--model", __file__]
-for warming in (["predict", model], ["export", model], ["serve", "--help"], training):
+for warming in (
+    ["predict", model],
+    ["worker", model],
+    ["export", model],
+    ["serve", "--help"],
+    training,
+):
     run(warming)
 for line in sys.stdin:
     print(json.dumps(run(json.loads(line))), flush=True)

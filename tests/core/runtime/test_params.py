@@ -135,8 +135,8 @@ MAX_SECONDS, MAX_MIB = 1.0, 100.0  # of a processor, and of memory
 def test_no_command_spends_on_a_file_that_does_not_add_up(
     iris_model: Path, model: Path, tmp_path: Path
 ) -> None:
-    """Each command that opens one, in a process that has imported all that it needs; ``serve`` has
-    its workers do what ``predict`` does.
+    """Each command that opens one, in a process that has imported all that it needs; of ``serve``
+    it is what its worker does, once it has imported what it needs.
     """
     (tmp_path / "rows.csv").write_text("0," * 783 + "0\n")
     new = tmp_path / "new"
@@ -163,7 +163,7 @@ def test_no_command_spends_on_a_file_that_does_not_add_up(
             (*adopted, *of_zoo),
             ("train", "image-classification", "--model", path, "--train", SAMPLE, "--output", new),
         ]
-        commands += [("predict", folder), others[number % len(others)]]
+        commands += [("predict", folder), ("worker", folder), others[number % len(others)]]
     child = subprocess.run(
         [sys.executable, str(HERE / "opening.py"), str(iris_model), str(SAMPLE)],
         input="".join(json.dumps([str(word) for word in command]) + "\n" for command in commands),

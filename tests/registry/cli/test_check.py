@@ -35,6 +35,23 @@ def test_a_strangers_plugin_passes_on_data_that_is_given(site: Site, rows: Path)
     assert all(check["ok"] and not check["faults"] for check in result.json["checks"])
 
 
+def test_of_a_model_that_is_given_the_answers_are_checked(
+    algoshelf: Algoshelf, model: Path
+) -> None:
+    result = algoshelf("check", "mnist-cnn", "--model", model, "--json")
+    assert result.code == 0, result.text
+    found = {check["name"]: (check["status"], check["reason"]) for check in result.json["checks"]}
+    trained = {"training", "determinism", "devices", "interruption", "time-limit", "refused-data"}
+    assert {name for name, (status, _) in found.items() if status == "skipped"} == trained
+    assert {found[name][1] for name in trained} == {"a model is given: nothing is trained"}
+    other = algoshelf("check", "kmeans", "--model", model)
+    assert other.code == 2
+    assert f"{model} was made by 'mnist-cnn'" in other.stderr
+    none = algoshelf("check", "mnist-cnn", "--model", "no-such")
+    assert none.code == 2
+    assert "no-such: no such model folder" in none.stderr
+
+
 def test_without_data_it_says_what_to_do_and_what_was_skipped(site: Site) -> None:
     site.install("acme-tabular", PLUGIN)
     result = site("check", "acme-tabular", "--only", "training", "--only", "sample")
