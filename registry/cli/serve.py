@@ -96,6 +96,11 @@ MAX_BATCH_EXAMPLES = MAX_BATCH_PAYLOAD // 2
     help="Require the token in FILE from clients, as the header Authorization: Bearer TOKEN; /ping "
     "needs none.",
 )  # fmt: skip
+@click.option(
+    "--page/--no-page", default=None,
+    help="Offer a page for people at /, where a browser asks the models. [default: yes; without "
+    "MODEL, as in a SageMaker container, no]",
+)  # fmt: skip
 def serve(
     models: tuple[str, ...],
     host: str | None,
@@ -113,6 +118,7 @@ def serve(
     model_root: Path | None,
     allowed_hosts: str,
     token_file: Path | None,
+    page: bool | None,
 ) -> None:
     """Serve each MODEL, a folder written by `algoshelf train`, over HTTP.
 
@@ -127,6 +133,8 @@ def serve(
         from ...core.serving.options import Options
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
+    if page is None:
+        page = bool(models)
     if not models:  # in a container, whose host decides who may ask
         host = host or "0.0.0.0"
         allowed_hosts = allowed_hosts or admission.ANY
@@ -156,6 +164,8 @@ def serve(
             f"{threads} thread{'s' * (threads > 1)} each; Ctrl-C ends it",
             err=True,
         )
+        if page:
+            click.echo(f"open {address}/ in a browser to ask by hand (--no-page)", err=True)
         for name, (artifact, _) in found.items():
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
@@ -175,6 +185,7 @@ def serve(
         roots=_roots(model_root, folders),
         hosts=admission.allowed_hosts(allowed_hosts, host),
         token=token,
+        page=page,
     )
     server.run(listening, folders, opened, options, tell)
 
