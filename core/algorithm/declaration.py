@@ -73,7 +73,8 @@ def _tuple_of(kind: type) -> tuple[str, Callable[[Any], bool]]:
 # What each attribute of an algorithm is to be: in words, and as a check.
 ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
-        ("name", "version", "task", "summary", "widget"), ("a str", lambda value: isinstance(value, str))
+        ("name", "version", "task", "summary", "widget"),
+        ("a str", lambda value: isinstance(value, str)),
     ),
     "Hyperparameters": (
         "a subclass of algoshelf.core.Hyperparameters",

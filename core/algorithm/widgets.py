@@ -1,4 +1,4 @@
-"""The widget by which the page of ``algoshelf serve`` asks a model: one of its own, or a plugin's."""
+"""The widget by which the page of ``serve`` asks a model: one of the page's, or a plugin's own."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Tuple
+from typing import Any, Mapping, NamedTuple
 
 from ...algorithm import widgets
 from ...algorithm.base import Algorithm
@@ -45,7 +45,7 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-SECURITY: Tuple[Tuple[bytes, bytes], ...] = (
+SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

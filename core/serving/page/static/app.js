@@ -7,7 +7,7 @@ import { button, element } from "./dom.js";
 
 const REFRESH_SECONDS = 10;
 const STARTING_SECONDS = 1;
-const PAUSE_MILLISECONDS = 250;
+const PAUSE_MILLISECONDS = 120;
 const WIDGETS = ["text", "digit", "picture", "rows", "body"];
 
 const main = document.getElementById("main");
@@ -164,7 +164,7 @@ class Desk {
     this.saved = element("a", { class: "button" }, "Save the body");
     this.shell = element("section", { class: "shell", "aria-labelledby": "shell", hidden: true },
       element("div", { class: "bar-of-title" }, element("h2", { id: "shell" }, "The same in a terminal"),
-        this.copied, this.saved, button("Copy", () => this.copy())),
+        this.copied, element("span", { class: "pair" }, this.saved, button("Copy", () => this.copy()))),
       this.command);
     this.facts = element("p", { class: "facts" });
     this.root = element("article", {},

@@ -128,12 +128,12 @@ class Tab:
     """A tab, and what a person does in it."""
 
     def __init__(self, browser: Browser, target: str) -> None:
-        self._browser = browser
+        self.browser = browser
         attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        return self._browser.call(method, self.session, **parameters)
+        return self.browser.call(method, self.session, **parameters)
 
     def run(self, expression: str) -> Any:
         """The value of an expression of JavaScript, awaited."""
@@ -163,16 +163,15 @@ class Tab:
 
     def press(self, key: str, code: int, text: str = "", modifiers: int = 0) -> None:
         given = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **given)
+        kind = "keyDown" if text else "rawKeyDown"
+        self.call("Input.dispatchKeyEvent", type=kind, text=text, **given)
         self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
     def click(self, selector: str) -> None:
         """Click an element in its middle."""
         x, y = self.middle(selector)
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def middle(self, selector: str) -> tuple[float, float]:
         x, y, width, height = self.box(selector)
@@ -220,7 +219,8 @@ class Tab:
     def paste(self, selector: str, text: str) -> None:
         """Paste a text into an element, as its clipboard event."""
         self.run(
-            f"(() => {{ const data = new DataTransfer(); data.setData('text/plain', {json.dumps(text)});"
+            "(() => { const data = new DataTransfer();"
+            f" data.setData('text/plain', {json.dumps(text)});"
             f" const at = document.querySelector({json.dumps(selector)}); at.focus();"
             " at.dispatchEvent(new ClipboardEvent('paste',"
             " {clipboardData: data, bubbles: true, cancelable: true})); })()"
@@ -230,7 +230,7 @@ class Tab:
         """What the browser has complained of: exceptions, and what the policy forbade."""
         self.run("0")
         told = []
-        for event in self._browser.events:
+        for event in self.browser.events:
             if event.get("sessionId") != self.session:
                 continue
             if event["method"] == "Runtime.exceptionThrown":

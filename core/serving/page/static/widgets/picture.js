@@ -85,7 +85,7 @@ export function create({ model, limits, element, button, ask, say }) {
 
   takeFiles(place, take);
   return {
-    root: element("div", { class: "field" }, place, name),
+    root: element("div", { class: "field" }, element("p", { class: "label" }, "Picture"), place, name),
     actions: [shutter, fileButton("Choose a picture", "image/*", take), camera],
     lacking: "Give a picture first.",
     request: () => given,
