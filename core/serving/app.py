@@ -104,8 +104,11 @@ class App:
                 early=True, headers=CLOSE,
             )  # fmt: skip
         token, path = self.options.token, scope["path"]
-        public = self._page is not None and self._page.is_public(path)  # where it asks for one
-        free = not token or path == "/ping" or public
+        free = (
+            not token
+            or path == "/ping"
+            or (self._page is not None and self._page.is_public(path))  # where it asks for one
+        )
         if not (free or admission.knows(header(scope, b"authorization"), token)):
             raise Refusal(
                 401, "unauthorized", "expected the header Authorization: Bearer TOKEN",

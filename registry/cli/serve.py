@@ -164,11 +164,11 @@ def serve(
             f"{threads} thread{'s' * (threads > 1)} each; Ctrl-C ends it",
             err=True,
         )
-        if page:
-            click.echo(f"open {address}/ in a browser to ask by hand (--no-page)", err=True)
         for name, (artifact, _) in found.items():
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
+        if page:
+            click.echo(f"or open {address}/ in a browser, to ask by hand", err=True)
 
     options = Options(
         workers=count,

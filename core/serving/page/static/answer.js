@@ -64,6 +64,8 @@ export function number(value) {
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const areObjects = (value) => Array.isArray(value) && value.length > 0 && value.every(isObject);
+const arePlain = (value) => Array.isArray(value) && value.length > 0 && value.length <= 100 &&
+  value.every((each) => typeof each === "string" || typeof each === "number");
 const words = (name) => name.replaceAll("_", " ");
 
 /** What an answer says first, and what else it holds. */
@@ -86,6 +88,7 @@ function verdict(answer) {
 function one(answer) {
   if (typeof answer === "number") return figures({ answer });
   if (areObjects(answer)) return many(answer);
+  if (arePlain(answer)) return chips(answer);
   if (!isObject(answer)) return raw(answer);
   const { name, probability, bars, others } = verdict(answer);
   const parts = [];
@@ -99,7 +102,8 @@ function one(answer) {
   if (numbers.length > 0) parts.push(figures(Object.fromEntries(numbers), name === ""));
   for (const [key, value] of Object.entries(others)) {
     if (typeof value === "number") continue;
-    if (areObjects(value)) parts.push(element("h4", {}, words(key)), many(value));
+    if (arePlain(value)) parts.push(element("h4", {}, words(key)), chips(value));
+    else if (areObjects(value)) parts.push(element("h4", {}, words(key)), many(value));
     else if (Array.isArray(value) || isObject(value)) parts.push(element("h4", {}, words(key)), raw(value));
     else parts.push(element("p", { class: "remark" }, `${words(key)}: `, element("bdi", {}, plain(value))));
   }
@@ -123,6 +127,11 @@ function barsOf(entries) {
     element("summary", {}, `${(sorted.length - FEW_BARS).toLocaleString("en")} more classes`),
     list(rest),
     left > 0 ? element("p", { class: "quiet" }, `${left.toLocaleString("en")} less likely ones are not listed.`) : null));
+}
+
+function chips(values) {
+  return element("ul", { class: "chips" }, values.map((value) =>
+    element("li", {}, element("bdi", {}, typeof value === "number" ? number(value) : cut(value)))));
 }
 
 function figures(numbers, isLarge = true) {

@@ -98,6 +98,7 @@ function askForToken() {
 /** Show the models that there are, and the chosen one where that has changed. */
 function show(told, isChosen = false) {
   state.told = told;
+  if (told.models.length === 0 && told.unready && state.desk !== null) return; // it starts anew
   if (told.models.length === 0) {
     state.desk?.leave();
     state.desk = null;
@@ -124,12 +125,12 @@ function noModel(told) {
     element("p", {}, text));
 }
 
-/** What went wrong, with what the server said of it, as text. */
-function complaint(error) {
+/** What went wrong, with what the server `said` of it, as text. */
+function complaint(error, said = (fault) => fault) {
   const { message, faults = [] } = error;
   return element("div", { class: "complaint", role: "alert" },
     element("p", {}, message),
-    faults.length > 0 ? element("ul", {}, faults.slice(0, 10).map((fault) => element("li", { dir: "auto" }, fault))) : null);
+    faults.length > 0 ? element("ul", {}, faults.slice(0, 10).map((fault) => element("li", { dir: "auto" }, said(fault)))) : null);
 }
 
 function troubleOf(error) {
@@ -140,7 +141,7 @@ function troubleOf(error) {
 /** One model: its widget, its last answer, and the command that asks the same. */
 class Desk {
   constructor(model, told) {
-    this.model = model;
+    this.model = { ...model };
     this.told = told;
     this.widget = null;
     this.asked = null; // the request under way, or null
@@ -178,15 +179,16 @@ class Desk {
     this.open();
   }
 
-  /** Whether it shows this very version of this model. */
+  /** Whether it can ask this model: what is written in it outlives a restart, and a new version. */
   isOf(model) {
-    return model.modelName === this.model.modelName && model.version === this.model.version &&
-      model.algorithm === this.model.algorithm;
+    const asked = ({ modelName, algorithm, widget, module, accepts, columns, shape }) =>
+      JSON.stringify([modelName, algorithm, widget, module, accepts, columns, shape]);
+    return asked(model) === asked(this.model);
   }
 
   /** Take in how the models are now. */
   update(model, told) {
-    this.model = model;
+    Object.assign(this.model, model); // which the widget holds
     this.told = told;
     const engine = `computed by ${model.engine}`;
     this.facts.replaceChildren([...new Set([model.algorithm, model.task, engine])].join(" · "));
@@ -204,24 +206,41 @@ class Desk {
     if (place >= 0) this.models.children[place]?.focus();
   }
 
-  /** Load the widget: the plugin's own, or one of the page's. */
+  /** Load the widget: the plugin's own, or else one of the page's. */
   async open() {
     const { module, widget } = this.model;
-    const name = WIDGETS.includes(widget) ? widget : "body";
-    let made = null;
-    try {
-      if (module) made = await import(new URL(module, document.baseURI).href);
-    } catch {
-      this.settle(complaint(new Trouble("The widget of this model cannot be loaded: its requests are written by hand below.")));
+    const pages = `./widgets/${WIDGETS.includes(widget) ? widget : "body"}.js`;
+    const paths = module ? [new URL(module, document.baseURI).href, pages] : [pages];
+    const failed = [];
+    for (const path of paths) {
+      try {
+        const { create } = await import(path);
+        if (this.hasLeft) return;
+        this.widget = create(this.host());
+        break;
+      } catch (error) {
+        failed.push(error);
+      }
     }
-    try {
-      made ??= await import(`./widgets/${name}.js`);
-    } catch {
+    if (this.widget === null) {
       this.settle(complaint(new Trouble("The page cannot be loaded whole: is the server still running? Reload the page then.")));
       return;
     }
-    if (this.hasLeft) return;
-    this.widget = made.create({
+    if (failed.length > 0) {
+      this.settle(complaint(new Trouble("The widget of this model failed, so its requests are written by hand here:", {
+        faults: [String(failed[0].message)],
+      })));
+    }
+    const example = this.model.example && this.widget.example
+      ? button("Use the example", () => this.useExample()) : null;
+    this.form.replaceChildren(this.widget.root, element("div", { class: "actions" },
+      element("button", { type: "submit", class: "primary" }, "Ask"), this.widget.actions ?? null, example,
+      this.widget.clear ? button("Clear", () => this.clear()) : null));
+  }
+
+  /** What a widget is given. */
+  host() {
+    return {
       model: this.model,
       limits: { payload: this.told.max_payload },
       element,
@@ -229,12 +248,7 @@ class Desk {
       ask: () => this.ask(),
       changed: () => this.changed(),
       say: (error) => this.settle(complaint(troubleOf(error))),
-    });
-    const example = this.model.example && this.widget.example
-      ? button("Use the example", () => this.useExample()) : null;
-    this.form.replaceChildren(this.widget.root, element("div", { class: "actions" },
-      element("button", { type: "submit", class: "primary" }, "Ask"), this.widget.actions ?? null, example,
-      this.widget.clear ? button("Clear", () => this.clear()) : null));
+    };
   }
 
   leave() {
@@ -289,7 +303,8 @@ class Desk {
     } catch (error) {
       if (error.name === "AbortError" || asked.signal.aborted) return;
       if (error.needsToken) askForToken();
-      else this.settle(complaint(troubleOf(error)));
+      else this.settle(complaint(troubleOf(error), this.widget.said));
+      if (error.isSilent) refresh();
     } finally {
       if (this.asked === asked) {
         this.asked = null;

@@ -3,12 +3,14 @@
 const TOKEN = "algoshelf token";
 const SLACK_SECONDS = 5;
 
-/** What went wrong, in words for the person who asked; `needsToken` where the server wants one. */
+/**
+ * What went wrong, in words for the person who asked: `faults` are the server's own. `needsToken`
+ * where it wants one, `isSilent` where it did not answer at all.
+ */
 export class Trouble extends Error {
-  constructor(message, faults = [], needsToken = false) {
+  constructor(message, { faults = [], needsToken = false, isSilent = false } = {}) {
     super(message);
-    this.faults = faults;
-    this.needsToken = needsToken;
+    Object.assign(this, { faults, needsToken, isSilent });
   }
 }
 
@@ -52,10 +54,10 @@ export async function fetched(path, { method = "GET", headers = {}, body, timeou
     if (signal?.aborted) throw new DOMException("", "AbortError");
     if (limit.signal.aborted) {
       throw new Trouble(`The server did not answer within ${Math.round(seconds)} seconds. ` +
-        "It may be busy, or stopped: look at its log, then ask again.");
+        "It may be busy, or stopped: look at its log, then ask again.", { isSilent: true });
     }
     throw new Trouble(`The server at ${location.host} cannot be reached. Is it still running? ` +
-      "Start it again with algoshelf serve, then ask again.");
+      "Start it again with algoshelf serve, then ask again.", { isSilent: true });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
@@ -70,11 +72,11 @@ async function refusal(status, blob) {
   } catch {
     // said below
   }
-  if (status === 401) return new Trouble("The server asks for a token.", [], true);
+  if (status === 401) return new Trouble("The server asks for a token.", { needsToken: true });
   const faults = Array.isArray(told?.faults) ? told.faults.map(String) : [];
   if (faults.length > 0) {
     const again = status === 503 ? "The server cannot answer now; try again in a moment." : "";
-    return new Trouble(again || "The server refused the request:", faults);
+    return new Trouble(again || "The server refused the request:", { faults });
   }
   return new Trouble(`The server answered with status ${status}, and did not say why.`);
 }

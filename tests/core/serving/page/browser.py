@@ -227,7 +227,9 @@ class Tab:
         )
 
     def complaints(self) -> list[str]:
-        """What the browser has complained of: exceptions, and what the policy forbade."""
+        """What the browser has complained of: exceptions, what the policy forbade, what was not
+        found; but for requests to models, which may be refused.
+        """
         self.run("0")
         told = []
         for event in self.browser.events:
@@ -238,7 +240,8 @@ class Tab:
                 told.append(details.get("exception", {}).get("description", details["text"]))
             if event["method"] == "Log.entryAdded":
                 entry = event["params"]["entry"]
-                if entry["level"] == "error":
+                asked = entry.get("url", "").endswith(("/invoke", "/invocations"))
+                if entry["level"] == "error" and not asked:
                     told.append(f"{entry['text']} {entry.get('url', '')}")
         return told
 

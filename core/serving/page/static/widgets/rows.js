@@ -13,6 +13,7 @@ const isNumber = (text) => text.trim() !== "" && !Number.isNaN(Number(text));
 export function create({ model, element, button, ask, changed, say }) {
   const names = model.columns.length > 0 ? model.columns : ["1"];
   const body = element("tbody");
+  let lead = 0; // lines above the rows in what was sent
   const note = element("p", { class: "quiet hint", role: "status" });
 
   function addRow(cells = []) {
@@ -112,12 +113,14 @@ export function create({ model, element, button, ask, changed, say }) {
       fileButton("Open a CSV file", ".csv,.tsv,.txt,text/csv", open),
     ],
     lacking: "Fill in a row first.",
+    said: (fault) => fault.replace(/^line (\d+)\b/, (_, line) => `row ${line - lead}`),
     request() {
       const rows = filled();
       if (rows.length === 0) return null;
       if (model.accepts.includes(CSV)) {
-        // Words in the first row would be taken for headings: the model's own stand above them.
-        const headings = model.named && !rows[0].every((cell) => cell === "" || isNumber(cell)) ? [names] : [];
+        // Words in the first row could be taken for headings: the model's own stand above them.
+        const headings = model.named && !isNumber(rows[0][0]) ? [names] : [];
+        lead = headings.length;
         return { type: CSV, body: written([...headings, ...rows]), file: "rows.csv" };
       }
       const values = rows.map((row) => row.map((cell) => cell === "" ? null : isNumber(cell) ? Number(cell) : cell));
