@@ -39,6 +39,9 @@ class Descriptions:
             "manages": options.manages,
             "timeout": options.timeout,
             "max_payload": options.max_payload,
+            "loading": sorted(
+                {each.name for each in self._pool.coming.values()} - self._pool.models.keys()
+            ),
             "models": [
                 {
                     **self._fixed[each.key],

@@ -198,6 +198,8 @@ class Desk {
       "data-kind": each.state === "serving" ? "good" : "bad",
     }, element("span", { class: "lamp", "aria-hidden": "true" }), element("bdi", {}, each.modelName),
     element("small", {}, each.state)));
+    links.push(...told.loading.map((name) => element("span", { class: "coming", "data-kind": "busy" },
+      element("span", { class: "lamp", "aria-hidden": "true" }), element("bdi", {}, name), element("small", {}, "loading"))));
     // Whoever is on one of them by the keyboard stays there.
     const place = [...this.models.children].indexOf(document.activeElement);
     const before = [...this.models.children].map((link) => link.outerHTML).join();

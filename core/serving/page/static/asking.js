@@ -75,7 +75,8 @@ async function refusal(status, blob) {
   if (status === 401) return new Trouble("The server asks for a token.", { needsToken: true });
   const faults = Array.isArray(told?.faults) ? told.faults.map(String) : [];
   if (faults.length > 0) {
-    const again = status === 503 ? "The server cannot answer now; try again in a moment." : "";
+    const passes = status === 503 && told.code !== "model_given_up";
+    const again = passes ? "The server cannot answer now; try again in a moment." : "";
     return new Trouble(again || "The server refused the request:", { faults });
   }
   return new Trouble(`The server answered with status ${status}, and did not say why.`);

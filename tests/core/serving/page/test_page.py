@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Iterator
@@ -15,7 +18,7 @@ from algoshelf.core import codecs
 from algoshelf.core.algorithm import declaration
 from algoshelf.core.serving.page import POLICY, STATIC
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Algoshelf
 from tests.core.serving.conftest import Server, serving
 
 from .conftest import WIDGET, Plugin
@@ -191,6 +194,39 @@ def test_in_a_container_it_is_off_unless_asked_for(
     with serving("--workers", 1, *options, SAGEMAKER_BASE_DIR=str(tmp_path)) as server:
         assert server.ask(path="/").status == status
         assert server.ask(b"5.1,3.5,1.4,0.2", codecs.CSV).status == 200
+
+
+class Image(Server):
+    """What the image starts that `package --as container --engine onnx` prepares."""
+
+    def __init__(self, model: Path, folder: Path, *arguments: object) -> None:
+        script = (ROOT / "registry" / "packaging" / "scaffold" / "onnx" / "serve").read_text()
+        assert '"/opt/model"' in script
+        (folder / "serve.py").write_text(script.replace('"/opt/model"', repr(str(model))))
+        self.process = subprocess.Popen(
+            [sys.executable, str(folder / "serve.py"), "--port", "0", *map(str, arguments)],
+            env={**os.environ, "SAGEMAKER_BASE_DIR": str(folder)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log = ""
+        self.port = 0
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 404), (("--page",), 200)])
+def test_in_an_image_of_its_own_it_is_off_unless_asked_for(
+    options: tuple[str, ...], status: int, tmp_path: Path, iris_model: Path
+) -> None:
+    folder = shutil.copytree(iris_model, tmp_path / "m")
+    exported = Algoshelf(tmp_path)("export", folder)
+    assert exported.code == 0, exported.stderr
+    server = Image(folder, tmp_path, "--workers", 1, *options)
+    try:
+        server.wait()
+        assert server.ask(path="/").status == status
+        assert server.ask(b"5.1,3.5,1.4,0.2", codecs.CSV).status == 200
+    finally:
+        server.close()
 
 
 def test_without_the_token_it_says_nothing_of_the_models(
