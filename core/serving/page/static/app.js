@@ -12,7 +12,7 @@ const WIDGETS = ["text", "digit", "picture", "rows", "body"];
 
 const main = document.getElementById("main");
 const status = document.getElementById("status");
-const state = { told: null, desk: null, isDown: false, timer: 0 };
+const state = { told: null, desk: null, timer: 0 };
 
 /** Show how the server is; `kind` is good, bad or busy. */
 function tell(kind, text) {
@@ -29,21 +29,20 @@ async function refresh() {
   try {
     const { blob } = await fetched("page/models", { timeout: 10 });
     const told = JSON.parse(await blob.text());
-    state.isDown = false;
     if (told.unready) {
       tell("busy", `not ready: ${told.unready}`);
       pause = told.models.length > 0 ? REFRESH_SECONDS : STARTING_SECONDS;
     } else tell("good", `serving at ${location.host}`);
     show(told);
   } catch (error) {
-    if (!(error instanceof Trouble)) throw error;
     if (error.needsToken) {
       askForToken();
       return;
     }
-    state.isDown = true;
-    tell("bad", `no connection to ${location.host}`);
-    if (state.told === null) main.replaceChildren(complaint(error), element("p", {}, button("Try again", refresh)));
+    tell("bad", error.isSilent ? `no connection to ${location.host}` : `no good answer from ${location.host}`);
+    if (state.told === null) {
+      main.replaceChildren(complaint(troubleOf(error)), element("p", {}, button("Try again", refresh)));
+    }
   }
   if (!document.hidden) state.timer = setTimeout(refresh, 1000 * pause);
 }
@@ -53,6 +52,10 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("hashchange", () => {
   if (state.told !== null) show(state.told, true);
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after # is the name of a model
+  document.querySelector("main :is(textarea, canvas, select, input, .drop, button)")?.focus();
 });
 addEventListener("dragover", (event) => event.preventDefault()); // a file beside its place
 addEventListener("drop", (event) => event.preventDefault()); // would replace the page
@@ -105,7 +108,7 @@ function show(told, isChosen = false) {
     main.replaceChildren(noModel(told));
     return;
   }
-  const wanted = decodeURIComponent(location.hash.slice(1));
+  const wanted = location.hash.slice(1); // names of models need no escapes
   const model = told.models.find((each) => each.modelName === wanted) ?? told.models[0];
   if (state.desk === null || !state.desk.isOf(model)) {
     state.desk?.leave();
@@ -193,7 +196,7 @@ class Desk {
     const engine = `computed by ${model.engine}`;
     this.facts.replaceChildren([...new Set([model.algorithm, model.task, engine])].join(" · "));
     const links = told.models.map((each) => element("a", {
-      href: `#${encodeURIComponent(each.modelName)}`,
+      href: `#${each.modelName}`,
       "aria-current": each.modelName === model.modelName ? "true" : null,
       "data-kind": each.state === "serving" ? "good" : "bad",
     }, element("span", { class: "lamp", "aria-hidden": "true" }), element("bdi", {}, each.modelName),

@@ -441,6 +441,14 @@ def test_all_is_reached_by_the_keyboard(browser: Browser, server: Server) -> Non
         assert _verdict(tab) == "positive"
 
 
+def test_the_skip_link_leads_to_the_question(browser: Browser, server: Server) -> None:
+    with opened(browser, server, "iris") as tab:
+        tab.press("Tab", 9)
+        tab.press("Enter", 13, "\r")
+        tab.until("document.activeElement.matches('td input')")
+        assert tab.text("h1") == "iris"
+
+
 @pytest.mark.skipif(
     not AXE.is_file(), reason="axe-core is not here: npm install --prefix .venv-page axe-core"
 )
