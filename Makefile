@@ -50,7 +50,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/training_speed.py mnist-cnn
 
 clean:
-	rm -rf $(VENV) $(TOOLKITS) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLKITS) .venv-page build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Says nothing where `make toolkits` can run, and otherwise a line for each thing that it lacks.
 toolkits-lack: $(VENV)/developing

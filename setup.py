@@ -29,6 +29,7 @@ setup(
     package_dir={f"algoshelf.{folder}": folder for folder in FOLDERS},
     package_data={
         "": ["py.typed", "README.md", "sample/*"],
+        "algoshelf.core.serving.page": ["static/*.*", "static/widgets/*.js"],
         "algoshelf.registry.aws": ["*.csv", "*.json"],
         "algoshelf.registry.cli": ["scaffold/**/*.*"],
         "algoshelf.registry.packaging": ["scaffold/*", "scaffold/onnx/*"],

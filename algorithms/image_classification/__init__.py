@@ -163,6 +163,7 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
     details = "Networks: " + ", ".join(networks.NETWORKS)
     Hyperparameters = ImageHyperparameters
     extras = ("vision",)
+    widget = "picture"
     check_hyperparameters = {"batch_size": 100, "learning_rate": 0.005}
     channels = (
         *supervised_channels(*pictures.FORMATS),

@@ -115,6 +115,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
     name = "kmeans"
     task = "clustering"
     summary = "Groups rows of numbers into k clusters, each around its mean."
+    widget = "rows"
     Hyperparameters = KMeansHyperparameters
     channels = (
         Channel(TRAIN, "Training rows, which are clustered.", FORMATS, required=True),

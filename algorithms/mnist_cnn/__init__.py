@@ -129,6 +129,7 @@ class MnistCnn(PictureClassifier[MnistHyperparameters]):
     white = 1.0
     task = "image-classification"
     summary = "Recognizes handwritten digits in greyscale images of 28 x 28 pixels."
+    widget = "digit"
     Hyperparameters = MnistHyperparameters
     channels = supervised_channels(*digits.FORMATS)
     accepts = (

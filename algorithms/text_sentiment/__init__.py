@@ -165,6 +165,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
     )
     extras = ("text",)
     text_headings = texts.TEXT_NAMES
+    widget = "text"
     published = (
         PublishedResult(
             "test:accuracy",

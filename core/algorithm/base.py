@@ -88,6 +88,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``max_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
     an algorithm of texts: of such a table, requests are made of this column alone.
+    ``widget`` is how the page of ``algoshelf serve`` asks: ``text``, ``digit``, ``picture``,
+    ``rows`` or ``body``, or the path of a JavaScript module beside the class's own module, such as
+    ``widget.js``; without one, what suits the content types in ``accepts``.
     """
 
     name: ClassVar[str]
@@ -106,6 +109,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     max_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     max_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
+    widget: ClassVar[str] = ""
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from .base import Algorithm, ContentType, Objective, PublishedResult
 from .channels import TEST, TRAIN, VALIDATION, Channel
 from .hyperparameters import Hyperparameters
 from .search_space import range_faults
+from .widgets import fault as widget_fault
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FLAG = re.compile(r"[a-z][a-z0-9_]*")
@@ -72,7 +73,8 @@ def _tuple_of(kind: type) -> tuple[str, Callable[[Any], bool]]:
 # What each attribute of an algorithm is to be: in words, and as a check.
 ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
-        ("name", "version", "task", "summary"), ("a str", lambda value: isinstance(value, str))
+        ("name", "version", "task", "summary", "widget"),
+        ("a str", lambda value: isinstance(value, str)),
     ),
     "Hyperparameters": (
         "a subclass of algoshelf.core.Hyperparameters",
@@ -113,6 +115,8 @@ def _wrong_attributes(cls: type[Algorithm[Any]]) -> Iterator[str]:
     for name, (expected, fits) in ATTRIBUTES.items():
         if hasattr(cls, name) and not fits(getattr(cls, name)):
             yield f"{name} is {reprlib.repr(getattr(cls, name))}, expected {expected}"
+    if isinstance(cls.widget, str) and widget_fault(cls):
+        yield widget_fault(cls)
 
 
 def _wrong_names(cls: type[Algorithm[Any]], reserved: Mapping[str, str]) -> Iterator[str]:

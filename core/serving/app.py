@@ -1,8 +1,8 @@
 """The HTTP interface: what is asked at which path, as an ASGI application.
 
 SageMaker's contract for containers (``/ping``, ``/invocations``, ``/execution-parameters``), its
-multi-model API (``/models``), ``/metrics`` for Prometheus, and ``/openapi.json``. Every error is
-JSON with a stable code.
+multi-model API (``/models``), ``/metrics`` for Prometheus, ``/openapi.json``, and a page for people
+(``/``), unless that is off. Every error is JSON with a stable code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..runtime import opt_ml as container
 from . import admission, metrics, openapi
 from .bodies import Bodies, drop_rest
 from .management import Management
+from .page import Page
 from .pool import Pool
 from .refusals import (
     CLOSE,
@@ -49,6 +50,7 @@ class App:
         self.options = pool.options
         self._bodies = Bodies(pool)
         self._management = Management(pool, self._bodies)
+        self._page = Page(pool) if self.options.page else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,6 +65,8 @@ class App:
             if target is not None:
                 model = target.name
                 reply = await self._invoke(target, scope, receive, start)
+            elif self._page is not None and self._page.has(scope["path"]):
+                reply, headers = self._page.answer(scope)
             else:
                 reply = await self._other(scope, receive)
         except Refusal as refused:
@@ -99,8 +103,12 @@ class App:
                 "serve with --allowed-hosts to add one",
                 early=True, headers=CLOSE,
             )  # fmt: skip
-        token = self.options.token
-        free = not token or scope["path"] == "/ping"
+        token, path = self.options.token, scope["path"]
+        free = (
+            not token
+            or path == "/ping"
+            or (self._page is not None and self._page.is_public(path))  # where it asks for one
+        )
         if not (free or admission.knows(header(scope, b"authorization"), token)):
             raise Refusal(
                 401, "unauthorized", "expected the header Authorization: Bearer TOKEN",

@@ -12,6 +12,7 @@ from .queueing import Queues
 from .refusals import CLOSE, Headers, Receive, Refusal, Scope, Send, header
 
 ANSWER_PIECE_BYTES = 2**18
+NOT_MODIFIED = 304
 LINGER_SECONDS = 5.0
 
 
@@ -29,8 +30,11 @@ class Bodies:
         size = len(reply.body)
         self.pool.hold(model, size)
         try:
-            content_type = reply.content_type.encode("latin-1")
-            head = [(b"content-type", content_type), (b"content-length", b"%d" % size), *headers]
+            head = [*headers]
+            if reply.status != NOT_MODIFIED:  # which has no body, and is silent on that of 200
+                content_type = reply.content_type.encode("latin-1")
+                length = (b"content-length", b"%d" % size)
+                head = [(b"content-type", content_type), length, *headers]
             await send({"type": "http.response.start", "status": reply.status, "headers": head})
             for start in range(0, size or 1, ANSWER_PIECE_BYTES):
                 end = start + ANSWER_PIECE_BYTES

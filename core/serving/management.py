@@ -52,7 +52,7 @@ class Management:
     async def models(self, scope: Scope, receive: Receive) -> Reply:
         """``/models``: all that are served, or one more of them."""
         if check_method(scope, "GET", "POST") == "GET":
-            return json_reply({"models": [_described(each) for each in self.pool.models.values()]})
+            return json_reply({"models": [described(each) for each in self.pool.models.values()]})
         self._check_manages()
         order = await self._order(scope, receive)
         name = order.get("model_name")
@@ -69,7 +69,7 @@ class Management:
         """``/models/NAME``: described, replaced or unloaded."""
         method = check_method(scope, "GET", "PUT", "DELETE")
         if method == "GET":
-            return json_reply(_described(self.model(name)))
+            return json_reply(described(self.model(name)))
         self._check_manages()
         self.model(name)
         order = await self._order(scope, receive) if method == "PUT" else {}
@@ -133,7 +133,8 @@ class Management:
         return order
 
 
-def _described(served: Served) -> dict[str, Any]:
+def described(served: Served) -> dict[str, Any]:
+    """What ``/models`` says of a model."""
     return {
         "modelName": served.name,
         "algorithm": served.metadata.algorithm,

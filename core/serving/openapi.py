@@ -10,6 +10,7 @@ from ..inference.answers import ABRIDGED
 from .options import Options
 from .served import Served
 
+HTML = "text/html"
 ERRORS = {
     "400": "the request does not parse; the message says where",
     "401": "the token is missing or wrong",
@@ -49,6 +50,8 @@ def document(models: Iterable[Served], options: Options) -> dict[str, Any]:
         "/metrics": {"get": _plain("Measurements for Prometheus", payload.TEXT)},
         "/models": {"get": _plain("The models that are served", payload.JSON)},
     }
+    if options.page:
+        paths["/"] = {"get": _plain("The page: ask the models by hand", HTML)}
     if len(served) == 1:
         paths["/invocations"] = {"post": _invocation(served[0], max_payload)}
     for model in served:
@@ -64,7 +67,8 @@ def document(models: Iterable[Served], options: Options) -> dict[str, Any]:
     if options.token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         found["security"] = [{"token": []}]
-        paths["/ping"]["get"]["security"] = []
+        for path in paths.keys() & {"/", "/ping"}:
+            paths[path]["get"]["security"] = []
     return found
 
 

@@ -20,7 +20,7 @@ class Options:
     unloaded by request, from the folders ``roots``.
 
     ``hosts`` are the names by which the server may be called, None for any name; with a ``token``
-    whoever asks has to know it.
+    whoever asks has to know it. ``page`` is whether there is a page for people at ``/``.
     """
 
     workers: int
@@ -37,6 +37,7 @@ class Options:
     roots: Sequence[Path] = ()
     hosts: tuple[str, ...] | None = None
     token: bytes = b""
+    page: bool = False
 
     @property
     def bounds(self) -> Bounds:

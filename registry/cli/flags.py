@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("batch_sizes", "connections", "seconds", "serving"),
         ),
         "Models": ("multi_model", "model_root"),
-        "Network": ("host", "port", "allowed_hosts", "token_file"),
+        "Network": ("host", "port", "allowed_hosts", "token_file", "page"),
         "Hardware": (
             *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),

@@ -83,6 +83,11 @@ from .flags import DURATION, PATH, SIZE, SectionedCommand, engine_option, whole
     help="Require the token in FILE from clients, as the header Authorization: Bearer TOKEN; /ping "
     "needs none.",
 )  # fmt: skip
+@click.option(
+    "--page/--no-page", default=None,
+    help="Offer a page for people at /, where a browser asks the models. [default: yes; without "
+    "MODEL, as in a SageMaker container, no]",
+)  # fmt: skip
 def serve(workers: int | None, **given: Any) -> None:
     """Serve each MODEL, a folder written by `algoshelf train`, over HTTP.
 

@@ -47,6 +47,7 @@ def run(
     model_root: Path | None,
     allowed_hosts: str,
     token_file: Path | None,
+    page: bool | None,
 ) -> None:
     """Serve until it is told to stop; ``first`` is a worker that has been begun.
 
@@ -57,6 +58,8 @@ def run(
         from ...core.serving.options import Options
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
+    if page is None:
+        page = bool(models)
     if not models:  # in a container, whose host decides who may ask
         host = host or "0.0.0.0"
         allowed_hosts = allowed_hosts or admission.ANY
@@ -89,6 +92,8 @@ def run(
         for name, (artifact, _) in found.items():
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
+        if page:
+            click.echo(f"or open {address}/ in a browser, to ask by hand", err=True)
 
     options = Options(
         workers=count,
@@ -105,6 +110,7 @@ def run(
         roots=_roots(model_root, folders),
         hosts=admission.allowed_hosts(allowed_hosts, host),
         token=token,
+        page=page,
     )
     server.run(listening, folders, opened, options, tell, first)
 
