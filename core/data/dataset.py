@@ -133,6 +133,33 @@ class Subset:
         return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """The examples of ``whole``, whose encoding has ``more`` in it."""
+
+    whole: Dataset
+    more: Mapping[str, Any]
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return {**self.whole.encoding, **self.more}
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.whole.take(indices)
+
+    def labels(self) -> Array:
+        return self.whole.labels()
+
+    def lengths(self) -> Array | None:
+        return lengths_of(self.whole)
+
+    def digest(self) -> str:
+        return self.whole.digest()
+
+
 def classes_of(dataset: Dataset) -> Array | None:
     """The class of each example (N,), an integer; None where the labels are no classes.
 
