@@ -290,7 +290,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ids = [model.encoder(text) for text in input_data]
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
-        return self.answers(outputs(model.network, data), model)
+        return self.probabilities(outputs(model.network, data), model)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         found = texts.read(path, TEST, model.metadata.classes)

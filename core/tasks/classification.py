@@ -239,10 +239,10 @@ class Classifier(SupervisedAlgorithm[H]):
 
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input; see ``compute``."""
-        return self.answers(self.compute(input_data, model), model)
+        return self.probabilities(self.compute(input_data, model), model)
 
-    def answers(self, logits: Array, model: Model) -> ClassProbabilities:
-        """What ``model``'s network says by its ``logits`` (N, C)."""
+    def probabilities(self, logits: Array, model: Model) -> ClassProbabilities:
+        """The answers of ``model`` by the ``logits`` (N, C) of its network."""
         encoding = model.metadata.encoding
         names, made = self._classes(logits, encoding), Decision.of(encoding)
         found = ClassProbabilities(names, softmax(logits))

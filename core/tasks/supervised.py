@@ -23,10 +23,12 @@ from ..data.dataset import (
     Encoded,
     chunks,
     classes_of,
+    groups_of,
     hold_out,
     lengths_of,
     part_of,
     prefetched,
+    times_of,
 )
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
@@ -345,9 +347,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         part = run.hyperparameters.holdout
         learn, held = hold_out(train, part, run.rng(HOLD_OUT))
         run.reporter.message(
-            f"no validation channel: {len(held):,} examples of train, {part:.0%}"
-            + (" of each class" if classes_of(train) is not None else "")
-            + ", are held out"
+            f"no validation channel: {len(held):,} examples of train, {_which(train, part)}, are "
+            "held out"
         )
         return learn, held, test
 
@@ -404,6 +405,15 @@ class SupervisedAlgorithm(Algorithm[H]):
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]
+
+
+def _which(train: Dataset, part: float) -> str:
+    """What ``part`` of ``train`` is held out."""
+    if times_of(train) is not None:
+        return f"the latest {part:.0%}"
+    if groups_of(train) is not None:
+        return f"about {part:.0%} in whole groups"
+    return f"{part:.0%}" + (" of each class" if classes_of(train) is not None else "")
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:

@@ -161,7 +161,7 @@ def test_a_threshold_is_the_best_of_all(seed: int) -> None:
     for wanted in (0.3, 0.8, 1.0):
         chosen = figures.choose_threshold(given, labels, figures.recall_of(wanted))
         assert recall(given >= chosen) >= wanted
-        assert recall(given >= chosen + 0.01) < wanted  # two decimals: the next that is higher
+        assert recall(given > given[given >= chosen].min()) < wanted
 
 
 def test_a_threshold_by_cost_is_that_of_theory_unless_examples_say_otherwise() -> None:
@@ -232,7 +232,9 @@ def test_balanced_weights_are_those_of_as_many_copies(
     outputs, classes = mx.nd.array([[1.0, 0.0]] * 3), mx.nd.array([0, 1, 0])
     found = loss(outputs, classes).asnumpy()
     assert found[0] == found[2]
-    assert found[0] / found[1] == pytest.approx(2 * np.log1p(np.exp(-1)) / np.log1p(np.exp(1)))
+    assert found[0] / found[1] == pytest.approx(
+        2 * np.log1p(np.exp(-1)) / np.log1p(np.exp(1)), rel=1e-4
+    )
 
 
 def test_what_has_no_meaning_is_refused_by_name(data: dict[str, Path], tmp_path: Path) -> None:
