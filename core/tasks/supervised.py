@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
@@ -47,6 +47,7 @@ from ..training.together import (
 )
 from .imbalance import DECISION
 from .importance import by_heading, importances
+from .scaling import moments, of_standardized, set_moments
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -82,6 +83,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         ContentType(payload.CSV, "a line an example: its outputs, row by row", "0.2,-1.5"),
         ContentType(payload.NPY, "the network's outputs, (N, …) float32"),
     )
+
+    # Whether the network's input (N, D) is less its mean, by its deviation, of the training: for
+    # tables whose columns have unlike units. The model does it; requests have the columns' units.
+    standardize_inputs: ClassVar[bool] = False
 
     old_attributes = OF_SUPERVISED
 
@@ -239,7 +244,19 @@ class SupervisedAlgorithm(Algorithm[H]):
             )
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
         self.load_pretrained(network, train, run)
-        return network
+        return self._of_standardized(network, train, run) if self.standardize_inputs else network
+
+    def _of_standardized(self, network: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        x = train.take(np.arange(len(train)))[0]
+        if x.ndim != 2 or not np.isfinite(x).all():
+            raise PluginError(
+                f"{self.name}.standardize_inputs: expected inputs (N, D) that are finite numbers, "
+                f"got {x.shape}: standardize them in dataset(), or in the network"
+            )
+        found = moments(run.cluster, x.astype(np.float64), "inputs")
+        model = of_standardized(network, found)
+        set_moments(model, found, run.devices)
+        return model
 
     def _evaluation(self, run: Run[H], network: HybridBlock, data: Together) -> Evaluation | None:
         """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
