@@ -28,12 +28,11 @@ from .imbalance import (
     decision_faults,
     weighted,
 )
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 
 if TYPE_CHECKING:
     from ..training.run import Run
 
-SHOWN = 5  # classes in a message
 OF_PROBABILITIES = {
     "accuracy": "Fraction of the {} examples that are classified correctly.",
     "cross_entropy": "Mean of -log(probability of the true class), in nats: the log loss.",

@@ -20,13 +20,11 @@ from ..runtime.errors import DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from ..training.together import differences, united
 from .scaling import in_units, moments, set_moments
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 from .target_figures import evaluate_targets
 
 if TYPE_CHECKING:
     from ..training.run import Run
-
-SHOWN = 5  # targets in a message
 
 
 @dataclass(frozen=True)
@@ -115,6 +113,7 @@ class Regressor(SupervisedAlgorithm[H]):
         """
         targets = columns(train.labels())
         names = target_names(train.encoding, targets.shape[1])
+        self.check_outputs(network, train, names, "targets")
         found = moments(run.cluster, targets, "targets")
         constant = [
             f"{name} ({low:g})"
@@ -132,29 +131,8 @@ class Regressor(SupervisedAlgorithm[H]):
                 f"targets that are the same in all examples: {', '.join(constant[:SHOWN])}"
             )
         model = in_units(network, found)
-        self._check_outputs(model, train, names)
         set_moments(model, found, run.devices)
         return model, StandardizedTargets(train, found.mean32, found.scale32)
-
-    def _check_outputs(self, model: HybridBlock, train: Dataset, names: Sequence[str]) -> None:
-        """Raises PluginError where the network has another number of outputs than of targets."""
-        outputs = model.network(mx.sym.var("data"))
-        if isinstance(outputs, (list, tuple)):
-            raise PluginError(
-                f"the network of {self.name} gives {len(outputs)} outputs: expected one array, a "
-                "number a target"
-            )
-        x = train.take(np.zeros(1, np.int64))[0]
-        try:
-            _, shapes, _ = outputs.infer_shape(data=x.shape)
-        except mx.base.MXNetError:
-            return  # it does not fit its input: the first step says so
-        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
-            raise PluginError(
-                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
-                f"{len(names)} targets ({', '.join(names[:SHOWN])}): let it end in a layer of "
-                f"{len(names)}"
-            )
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         truth = columns(data.labels())

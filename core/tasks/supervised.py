@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=TrainingHyperparameters)
 
 CALIBRATION_BATCH = 32
+SHOWN = 5  # names in a message
 # Keys of an artifact's encoding that no dataset writes: what was decided after the training.
 DECIDED = (DECISION,)
 # What training measures of the machine, whatever is learned.
@@ -153,6 +154,30 @@ class SupervisedAlgorithm(Algorithm[H]):
         A Regressor's network learns targets that are standardized, and its model undoes that.
         """
         return network, train
+
+    def check_outputs(
+        self, network: HybridBlock, train: Dataset, names: Sequence[str], what: str
+    ) -> None:
+        """Raises PluginError where ``network`` has another number of outputs than ``names``, of
+        ``what``.
+        """
+        found = network(mx.sym.var("data"))
+        if isinstance(found, (list, tuple)):
+            raise PluginError(
+                f"the network of {self.name} gives {len(found)} outputs: expected one array, a "
+                f"number for each of the {what}"
+            )
+        x = train.take(np.zeros(1, np.int64))[0]
+        try:
+            _, shapes, _ = found.infer_shape(data=x.shape)
+        except mx.base.MXNetError:
+            return  # it does not fit its input: the first step says so
+        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
+            raise PluginError(
+                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
+                f"{len(names)} {what} ({', '.join(names[:SHOWN])}): let it end in a layer of "
+                f"{len(names)}"
+            )
 
     def weighted(self, loss: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
         """``loss`` with a weight for each example of ``train``: by default as it is."""

@@ -23,6 +23,8 @@ __all__ = ["environment"]
 PAGE = ROOT / "docs" / "diabetes.md"
 TABLE = Path(__file__).parent / "data" / "diabetes.csv"
 MAX_LINES = 60
+MODULE = Path("diabetes-progression") / "diabetes_progression"
+SAMPLE, MODEL = MODULE / "sample", "models/diabetes-progression"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def folder(
     (module,) = blocks(PAGE, "python")
     created, *others = blocks(PAGE, "sh")
     shown = run(created, folder, environment)
-    (folder / "diabetes" / "diabetes" / "__init__.py").write_text(module)
+    (folder / MODULE / "__init__.py").write_text(module)
     return folder, shown + "".join(run(each, folder, environment) for each in others)
 
 
@@ -62,9 +64,9 @@ def test_the_model_is_about_as_good_as_a_linear_regression(
     environment: dict[str, str],
 ) -> None:
     where, shown = folder
-    assert f"diabetes: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+    assert f"diabetes-progression: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
     (linear,) = re.findall(r"has an error of ([\d.]+) on the same test", PAGE.read_text())
-    sample = where / "diabetes" / "diabetes" / "sample"
+    sample = where / SAMPLE
     train, test = (
         np.loadtxt(sample / f"{name}.csv", delimiter=",", skiprows=1) for name in ("train", "test")
     )
@@ -74,7 +76,11 @@ def test_the_model_is_about_as_good_as_a_linear_regression(
     error = float(np.sqrt(np.mean((estimated - test[:, 0]) ** 2)))
     assert error == pytest.approx(float(linear), abs=0.05)
     found = json.loads(
-        run("algoshelf evaluate models/diabetes --importances --json", where, environment)
+        run(
+            "algoshelf evaluate models/diabetes-progression --importances --json",
+            where,
+            environment,
+        )
     )
     assert found["metrics"]["rmse"] < 1.05 * error
     assert found["metrics"]["r2"] > 0.45
@@ -90,10 +96,18 @@ def test_what_it_leaves_can_be_deployed(
     with tarfile.open(where / "packed" / "model.tar.gz") as archive:
         names = {name.lstrip("./") for name in archive.getnames()}
     assert {"model-symbol.json", "model-0000.params", "algorithm.json"} <= names
-    rows = list(csv.reader((where / "diabetes" / "diabetes" / "sample" / "test.csv").open()))
+    rows = list(
+        csv.reader(
+            (where / "diabetes-progression" / "diabetes_progression" / "sample" / "test.csv").open()
+        )
+    )
     (where / "asked.csv").write_text("".join(",".join(row[1:]) + "\n" for row in rows[1:6]))
     answers = [
-        run(f"algoshelf predict models/diabetes asked.csv --engine {engine}", where, environment)
+        run(
+            f"algoshelf predict models/diabetes-progression asked.csv --engine {engine}",
+            where,
+            environment,
+        )
         for engine in ("mxnet", "onnx")
     ]
     one, other = (

@@ -24,6 +24,16 @@ MAX_LINES = 60
 DATA, *COMMANDS = blocks(PAGE, "sh")
 PLUGINS = {re.search(r'name = "(.+)"', code)[1]: code for code in blocks(PAGE, "python")}  # type: ignore[index]
 OF_PLUGINS = dict(zip(PLUGINS, COMMANDS))
+# The battery trains it with all that there is for two classes.
+WEIGHED = (
+    PLUGINS["wide-petals"]
+    .replace('"wide-petals"', '"weighed-petals"')
+    .replace(
+        "    standardize_inputs",
+        '    check_hyperparameters = {"threshold": "f1", "class_weights": "balanced"}\n'
+        "    standardize_inputs",
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +42,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     site = tmp_path_factory.mktemp("site")
     for name, code in PLUGINS.items():
         install(site, name, code)
+    install(site, "weighed-petals", WEIGHED)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": programs, "PYTHONPATH": str(site), "COLUMNS": "100"}
 
@@ -99,6 +110,26 @@ def test_the_two_classes_of_the_page_are_told_apart_by_what_a_mistake_costs(
     assert (flowers / "wide.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_threshold_and_weights_pass_too(flowers: Path, environment: dict[str, str]) -> None:
+    """Resumed and in a new process to the byte, on two devices, in ONNX."""
+    command = "algoshelf check weighed-petals --channel train=flowers.csv"
+    assert passes("weighed-petals", run(command, flowers, environment))
+
+
+def test_hosts_choose_one_threshold(flowers: Path, environment: dict[str, str]) -> None:
+    asked = "algoshelf train weighed-petals --train flowers.csv --epochs 5 --batch-size 16"
+    asked += " --holdout 0.4 --class-weights balanced --threshold f1"
+    found = []
+    for hosts in (1, 2):
+        run(f"{asked} --hosts {hosts} --output models/on{hosts}", flowers, environment)
+        document = json.loads((flowers / "models" / f"on{hosts}" / "algorithm.json").read_text())
+        found.append((document["encoding"]["decision"], document["metrics"]))
+    (one, metrics), (other, of_two) = found
+    assert one["threshold"] == pytest.approx(other["threshold"], abs=1e-4)
+    assert one["positive"] == other["positive"] == "wide"
+    assert metrics["validation:f1"] == pytest.approx(of_two["validation:f1"], abs=1e-4)
+
+
 def test_the_labels_of_the_page_are_told(flowers: Path, environment: dict[str, str]) -> None:
     shown = run(OF_PLUGINS["petal-labels"], flowers, environment)
     assert passes("petal-labels", shown)
@@ -110,7 +141,7 @@ def test_the_labels_of_the_page_are_told(flowers: Path, environment: dict[str, s
     found = json.loads(run(asked, flowers, environment))
     assert found["metrics"]["micro_f1"] > 0.7
     assert [each["name"] for each in found["labels"]] == ["wide_petal", "long_petal"]
-    assert re.search(r"long_petal +0\.\d{4}", shown)
+    assert re.search(r"long_petal +[01]\.\d{4}", shown)
     assert (flowers / "labels.png").read_bytes().startswith(b"\x89PNG")
 
 
