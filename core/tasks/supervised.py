@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import (
     Dataset,
-    Encoded,
     chunks,
     classes_of,
+    encoded,
     groups_of,
     hold_out,
     lengths_of,
@@ -191,9 +191,11 @@ class SupervisedAlgorithm(Algorithm[H]):
         return {}
 
     def decided(
-        self, decision: Mapping[str, Any], validated: Evaluation, run: Run[H]
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
     ) -> Mapping[str, Any]:
-        """``decision`` as it is after the validation of the model that is kept."""
+        """``decision`` with what the model that is kept decides. ``validate`` measures that model
+        on the validation examples: all hosts call it, or none, and the chief is given the figures.
+        """
         return decision
 
     def example(self, data: Dataset) -> Example:
@@ -233,19 +235,17 @@ class SupervisedAlgorithm(Algorithm[H]):
         decision = self.decision(train, run)
         validated = Together(
             run.cluster,
-            Encoded(validation, decision),
+            encoded(validation, decision),
             run.data.get(VALIDATION, run.data[TRAIN]),
         )
         for place in loop.epochs():
             with run.interruptible(place):
                 found = self._evaluation(run, model, validated)
             loop.validated(found.metrics if found else {})
-        if decision:
-            with run.interruptible("before the last validation"):
-                found = self._evaluation(run, model, validated)
-            decision = self.decided(decision, found, run) if found else decision
+        with run.interruptible("before the last validation"):
+            decision = self.decided(decision, lambda: self._evaluation(run, model, validated), run)
         if test is not None:
-            tested = Together(run.cluster, Encoded(test, decision), run.data[TEST])
+            tested = Together(run.cluster, encoded(test, decision), run.data[TEST])
             with run.interruptible("before the test"):
                 found = self._evaluation(run, model, tested)
             if found is not None:
@@ -328,7 +328,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             unlike = [f"{path}: {each}" for each in _unlike(data.encoding, encoding)]
             if unlike:
                 raise DataError(*unlike)
-        return Encoded(data, decision) if decision else data
+        return encoded(data, decision)
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
