@@ -84,7 +84,9 @@ def test_the_model_is_about_as_good_as_a_linear_regression(
     )
     assert found["metrics"]["rmse"] < 1.05 * error
     assert found["metrics"]["r2"] > 0.45
-    assert {each["name"] for each in found["importances"][:2]} == {"bmi", "s5"}
+    most = [each["name"] for each in found["importances"][:3]]
+    assert most[0] == "bmi"
+    assert set(most) == {"bmi", "s2", "s5"}
     assert (where / "diabetes.png").read_bytes().startswith(b"\x89PNG")
 
 
