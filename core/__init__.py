@@ -48,7 +48,10 @@ if TYPE_CHECKING:
         UnsupportedContentTypeError,
     )
     from .runtime.types import Array, Context, HybridBlock, NDArray
+    from .tasks.autoencoder import Autoencoder, Reconstructions
     from .tasks.classification import Classifier, ClassProbabilities
+    from .tasks.imbalance import ImbalanceHyperparameters
+    from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
     from .tasks.pictures import PictureClassifier
     from .tasks.regression import Regressor, TargetValues
     from .tasks.supervised import SupervisedAlgorithm
@@ -67,6 +70,7 @@ __all__ = [
     "ArrayDataset",
     "Artifact",
     "ArtifactError",
+    "Autoencoder",
     "Channel",
     "ClassProbabilities",
     "Classifier",
@@ -81,12 +85,15 @@ __all__ = [
     "HyperparameterError",
     "Hyperparameters",
     "ImageFiles",
+    "ImbalanceHyperparameters",
     "InputError",
     "InputSignature",
+    "LabelProbabilities",
     "MalformedPayloadError",
     "Metadata",
     "MissingDependencyError",
     "Model",
+    "MultiLabelClassifier",
     "NDArray",
     "NetworkError",
     "NotAcceptableError",
@@ -98,6 +105,7 @@ __all__ = [
     "PluginError",
     "PublishedResult",
     "Range",
+    "Reconstructions",
     "RecordImages",
     "Regressor",
     "Reporter",
@@ -150,7 +158,10 @@ lazy.offer(
         ),
         "runtime.mx": "mx=",
         "runtime.types": "Array Context HybridBlock NDArray",
+        "tasks.autoencoder": "Autoencoder Reconstructions",
         "tasks.classification": "Classifier ClassProbabilities",
+        "tasks.imbalance": "ImbalanceHyperparameters",
+        "tasks.multilabel": "LabelProbabilities MultiLabelClassifier",
         "tasks.pictures": "PictureClassifier",
         "tasks.regression": "Regressor TargetValues",
         "tasks.supervised": "SupervisedAlgorithm",

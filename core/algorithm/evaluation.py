@@ -42,6 +42,21 @@ class TargetFigures:
 
 
 @dataclass(frozen=True)
+class LabelFigures:
+    """How one of several labels fares: ``support`` is how many examples have it.
+
+    ``average_precision`` is None where no example has it.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float | None
+    support: int
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """How one group of examples that a model has found fares: its size and its mean square."""
 
@@ -61,14 +76,53 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What was estimated of one target: ``estimated`` (N,) of the examples whose values are
+    ``true`` (N,), evenly chosen ones where there are many.
+    """
+
+    name: str
+    true: Array
+    estimated: Array
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of ``points`` (x, y) over ``axes``, and the ``guide`` that knowing nothing, or being
+    right on average, would give. ``spread`` are 95 % intervals of y, one a point, or none.
+    """
+
+    name: str
+    axes: tuple[str, str]
+    points: tuple[tuple[float, float], ...]
+    guide: tuple[tuple[float, float], ...] = ()
+    spread: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much worse ``metric`` becomes where the column ``name`` is permuted among the examples:
+    the mean over several permutations, and its standard deviation over them.
+    """
+
+    name: str
+    metric: str
+    loss: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
     ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MAX_PAIRS. A regression has ``targets``. What finds groups by itself has ``groups`` and
-    ``scatter``.
+    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which
+    on an example is called so (None: the likelier class), and ``curves``. A regression has
+    ``targets`` and ``fits``; of several labels an example there are ``labels``. What finds groups
+    by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
+    important first.
     """
 
     examples: int
@@ -80,9 +134,15 @@ class Evaluation:
     targets: tuple[TargetFigures, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     scatter: Scatter | None = None
+    fits: tuple[Fit, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    labels: tuple[LabelFigures, ...] = ()
+    importances: tuple[Importance, ...] = ()
+    positive: str | None = None
+    threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, without the scatter, which is for pictures."""
-        plain = asdict(replace(self, scatter=None))
-        del plain["scatter"]
+        """Plain JSON types, without the scatter and the fits, which are for pictures."""
+        plain = asdict(replace(self, scatter=None, fits=()))
+        del plain["scatter"], plain["fits"]
         return plain
