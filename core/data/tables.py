@@ -26,7 +26,9 @@ from .cells import (
     THOUSANDS,
     has_thousands,
     is_like_number,
+    is_no_value,
     is_number,
+    number_of,
 )
 from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
@@ -198,6 +200,78 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
         if not headed and decided.header is None:
             notices.say_first_line(layout, body)
     return layout
+
+
+def mixed(path: Path) -> Layout:
+    """The layout of a table of numbers, words and gaps, told by its lines being of one width, and
+    by what stands above each column. ``columns`` are those that --columns names. Raises DataError.
+    """
+    form = form_of(path, whole=False)
+    decided = reading.current()
+    text, above, given = _begun(path, form)
+    _check_is_table(path, text)
+    delimiter, certain = decided.delimiter or given, True
+    if delimiter is None:
+        delimiter, certain = _mixed_delimiter(path, text)
+    rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+    first = rows[0] if rows else []
+    headed = _are_names(rows) if decided.header is None else decided.header
+    header = tuple(first) if headed else ()
+    layout = Layout(path, form, delimiter, ".", header, bool(headed), len(first), above=above)
+    filled = any(cell.strip() for row in rows[bool(headed) :] for cell in row)
+    _say(layout, certain, decided)
+    if decided.columns is not None and first:
+        chosen = reading.places(decided.columns, len(first), header, str(path), "--columns")
+        layout = replace(layout, columns=tuple(chosen))
+    return replace(layout, is_empty=not filled)
+
+
+def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
+    """The delimiter between which most lines are of one width, and most cells numbers; and whether
+    that was certain.
+    """
+    if path.name.lower().endswith(_TABBED):
+        return "\t", True
+    scores = {}
+    for delimiter in _NAMES:
+        if delimiter == " " or delimiter not in text:
+            continue
+        rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+        widths = [len(row) for row in rows]
+        usual = max(set(widths), key=lambda width: (widths.count(width), width))
+        cells = [cell for row in rows[1:] or rows for cell in row]
+        numbers = sum(number_of(cell) is not None or is_number(cell, COMMA) for cell in cells)
+        if usual > 1:
+            scores[delimiter] = (widths.count(usual) / len(rows), numbers / max(1, len(cells)))
+    if not scores or set(scores) == {COMMA}:
+        return COMMA, True
+    best = max(scores.values())
+    found = [delimiter for delimiter, score in scores.items() if score == best]
+    if len(found) > 1:
+        raise DataError(_ambiguous(path, found))
+    return found[0], found[0] == COMMA
+
+
+def _are_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds headings: no number, no two alike, none that stands below again
+    in its column; the first may be empty, as above an index.
+    """
+    if len(rows) < 2:
+        return bool(rows) and reading.are_known(rows[0], reading.headings())
+    names = [cell.strip() for cell in rows[0]]
+    if reading.are_known(names, reading.headings()):
+        return True
+    filled = [name for name in names if name]
+    words = [not is_like_number(name, ".") and not is_no_value(name) for name in filled]
+    if not filled or len(set(filled)) < len(filled) or not all(words):
+        return False
+    if any(not name for name in names[1:]):
+        return False
+    return not any(
+        name and i < len(row) and row[i].strip() == name
+        for row in rows[1:]
+        for i, name in enumerate(names)
+    )
 
 
 def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped: int) -> Layout:
