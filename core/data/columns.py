@@ -133,7 +133,7 @@ class Survey:
         self.spread = Spread()
         self.words: Optional[Dict[str, int]] = {}
         self.places: Optional[Dict[str, int]] = {} if with_places else None
-        self.gaps = self.rows = self.others = self.times = self.uncounted = 0
+        self.gaps = self.rows = self.others = self.times = self.uncounted = self.commas = 0
         self.other: Optional[Oddity] = None
         self.beyond: Optional[Oddity] = None
         self.comma: Optional[Oddity] = None  # a number with a decimal comma alone
@@ -151,7 +151,7 @@ class Survey:
     def add(self, cells: Cells, places: Sequence[int]) -> None:
         """The column's cells in one block."""
         self.rows += len(cells)
-        if isinstance(cells, np.ndarray) and self.kind == CATEGORY:
+        if isinstance(cells, np.ndarray) and (self.kind == CATEGORY or self.places is not None):
             cells = texts_of(cells)
         if isinstance(cells, np.ndarray):
             self._numbers(cells, places)
@@ -168,8 +168,8 @@ class Survey:
                 self._numbers(values, places)
                 self.uncounted += len(cells)
         if not self.example:
-            found = (c for c in cells[:1000] if not (isinstance(c, str) and is_no_value(c)))
-            self.example = str(next(found, "")).strip()[:40]
+            first = texts_of(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
+            self.example = next((c.strip() for c in first if not is_no_value(c)), "")[:40]
 
     def _note_points(self, cells: Sequence[str], places: Sequence[int]) -> None:
         if _NOT_THOUSANDS.search(",".join(cells)):
@@ -246,7 +246,9 @@ class Survey:
         other = number_of(word, "," if self.decimal == "." else ".")
         if number is None and other is not None:
             self.comma = self.comma or Oddity(places[cells.index(raw)], word)
-        elif number is not None and other is None:
+            self.commas += count
+            return None
+        if number is not None and other is None:
             self.point = self.point or Oddity(places[cells.index(raw)], word)
         if number is not None:
             return number

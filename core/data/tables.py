@@ -44,10 +44,11 @@ _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
 _PAIR = re.compile(r"[+-]?\d+,\d+")
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
+LIBSVM = re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*(?:#.*)?\r?\n")
 _OTHER_FORMS = (
     (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
      "remove all lines up to @data"),
-    (re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*\r?\n"), "in LIBSVM's form",
+    (LIBSVM, "in LIBSVM's form",
      "convert it: sklearn.datasets.load_svmlight_file, then numpy.save of x.toarray()"),
 )  # fmt: skip
 # What Excel reads of a first line: the character between cells.
@@ -204,7 +205,7 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
 
 def mixed(path: Path) -> Layout:
     """The layout of a table of numbers, words and gaps, told by its lines being of one width, and
-    by what stands above each column. ``columns`` are those that --columns names. Raises DataError.
+    by what stands above each column. Raises DataError.
     """
     form = form_of(path, whole=False)
     decided = reading.current()
@@ -215,14 +216,11 @@ def mixed(path: Path) -> Layout:
         delimiter, certain = _mixed_delimiter(path, text)
     rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
     first = rows[0] if rows else []
-    headed = _are_names(rows) if decided.header is None else decided.header
+    headed = are_names(rows) if decided.header is None else decided.header
     header = tuple(first) if headed else ()
     layout = Layout(path, form, delimiter, ".", header, bool(headed), len(first), above=above)
     filled = any(cell.strip() for row in rows[bool(headed) :] for cell in row)
     _say(layout, certain, decided)
-    if decided.columns is not None and first:
-        chosen = reading.places(decided.columns, len(first), header, str(path), "--columns")
-        layout = replace(layout, columns=tuple(chosen))
     return replace(layout, is_empty=not filled)
 
 
@@ -252,7 +250,7 @@ def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
     return found[0], found[0] == COMMA
 
 
-def _are_names(rows: Sequence[Sequence[str]]) -> bool:
+def are_names(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row holds headings: no number, no two alike, none that stands below again
     in its column; the first may be empty, as above an index.
     """
