@@ -440,9 +440,7 @@ class _Inference:
                 "scale": spread.scale,
                 "order": order,
                 "parts": tuple(parts),
-                "distinct": None
-                if spread.many or spread.distinct is None
-                else len(spread.distinct),
+                "distinct": len(spread.values),
             }
         )
 

@@ -212,25 +212,24 @@ class TextPart(Part):
 
     def blocks(self) -> Iterator[Block]:
         width = self.layout.width
-        rows = (row for row in self.layout.rows() if row[1])
-        return _in_blocks(self.path, width, rows, "line")
+        return _in_blocks(self.path, width, self.layout.batches(block_rows(width)), "line")
 
 
 def _in_blocks(
-    path: Path, width: int, rows: Iterator[tuple[int, list[str]]], unit: str
+    path: Path,
+    width: int,
+    batches: Iterable[tuple[Sequence[int], Sequence[list[str]]]],
+    unit: str,
 ) -> Iterator[Block]:
-    """``rows`` with their places, all of one width. Raises DataError for those of another."""
-    count = block_rows(width)
+    """Rows with their places, all of one width. Raises DataError for those of another."""
     ragged: list[tuple[int, int]] = []
-    while len(ragged) < MAX_COUNTED:
-        batch = list(itertools.islice(rows, count))
-        if not batch:
+    for places, rows in batches:
+        if set(map(len, rows)) != {width}:
+            ragged += [(place, len(row)) for place, row in zip(places, rows) if len(row) != width]
+        if len(ragged) >= MAX_COUNTED:
             break
-        wrong = [(place, len(row)) for place, row in batch if len(row) != width]
-        ragged += wrong
-        if not ragged:
-            columns = list(map(list, zip(*(row for _, row in batch))))
-            yield Block(columns, [place for place, _ in batch])
+        if not ragged and rows:
+            yield Block(list(map(list, zip(*rows))), places)
     if ragged:
         raise _ragged(path, width, ragged, unit)
 
@@ -327,7 +326,7 @@ class ExcelPart(Part):
         rows = _sheet_rows(self.path, self.sheet, width)
         if self.has_names:
             next(rows, None)
-        return _in_blocks(self.path, width, rows, "row")
+        return _in_blocks(self.path, width, _batches(rows, block_rows(width)), "row")
 
 
 def _is_workbook(path: Path) -> bool:
@@ -398,6 +397,16 @@ def _sheet_rows(path: Path, sheet: str, width: int = 0) -> Iterator[tuple[int, l
                 yield number, row + [""] * (width - len(row))
 
 
+def _batches(
+    rows: Iterator[tuple[int, list[str]]], count: int
+) -> Iterator[tuple[list[int], list[list[str]]]]:
+    while True:
+        batch = list(itertools.islice(rows, count))
+        if not batch:
+            return
+        yield [number for number, _ in batch], [row for _, row in batch]
+
+
 def _written(value: Any) -> str:
     """A cell of a sheet as text."""
     if value is None:
@@ -451,9 +460,7 @@ def _libsvm(path: Path) -> Part:
             first, end = min(first, index), max(end, index + 1)
     if end - first >= MAX_COLUMNS:
         raise DataError(f"{path}: has the index {end - 1:,}, expected {MAX_COLUMNS:,} at most")
-    return SparsePart(
-        path, _numbered(range(first, end)), True, form=form, first=first, end=end
-    )
+    return SparsePart(path, _numbered(range(first, end)), True, form=form, first=first, end=end)
 
 
 def _numbered(indices: Iterable[int]) -> tuple[str, ...]:
