@@ -23,10 +23,10 @@ from .columns import (
     Column,
     Feature,
     key_of,
-    plain_numbers,
 )  # fmt: skip
 from .numbers import FLOAT32_LIMIT
 from .sources import Cells, as_texts
+from .survey import plain_numbers
 
 MAX_KEPT = 100  # characters of a cell whose code is kept
 

@@ -13,19 +13,17 @@ from .columns import (
     CLOCK,
     MAX_CATEGORIES,
     MONTH,
-    MOSTLY,
     NUMBER,
     TEXT,
     TIME,
     WEEKDAY,
     Column,
     Kind,
-    Oddity,
-    Survey,
     class_name,
     class_order,
 )  # fmt: skip
 from .sources import Table
+from .survey import MOSTLY, Oddity, Survey
 
 AUTO, CLASSES, NUMBERS = "auto", "classes", "numbers"
 TARGET_NAMES = ("target", "label", "class", "y", "outcome")

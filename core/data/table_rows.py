@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -15,56 +13,18 @@ from ..runtime.types import Array
 from . import reading
 from .cells import is_no_value
 from .coding import Encoder, Wrong, numbers
-from .columns import Column, class_name
+from .columns import Column, Columns, class_name
 from .rows import Collected, Rows
 from .sources import Block, Cells, Part, Table, as_texts
-
-if TYPE_CHECKING:
-    from .schema import Schema
 
 SHOWN = 5  # names in a sentence
 CELL_BYTES = 100  # of a request's cell, as text and as number
 
 
-@dataclass(frozen=True)
-class TableDataset:
-    """Encoded rows: ``rows`` (N, D) float32, ``y`` (N,) int32 classes or (N,) or (N, T) float32."""
-
-    schema: Schema
-    rows: Rows
-    y: Array
-    note: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def encoding(self) -> Mapping[str, Any]:
-        named: dict[str, Any] = {"schema": self.schema.to_json()}
-        if self.schema.classes:
-            named["classes"] = list(self.schema.classes)
-        else:
-            named["targets"] = list(self.schema.targets)
-        return named
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, indices: Array) -> tuple[Array, Array]:
-        return self.rows.take(indices), self.y[indices]
-
-    def labels(self) -> Array:
-        return self.y
-
-    def digest(self) -> str:
-        digest = hashlib.sha256(self.rows.digest.encode())
-        digest.update(f"{self.y.dtype.str}{self.y.shape}".encode())
-        digest.update(np.ascontiguousarray(self.y).view(np.uint8).data)
-        return digest.hexdigest()
-
-
 class TableReading:
     """One reading of a table by a schema that is known."""
 
-    def __init__(self, schema: Schema, table: Table, memory: int) -> None:
+    def __init__(self, schema: Columns, table: Table, memory: int) -> None:
         self.schema, self.table = schema, table.like([c.name for c in schema.columns])
         self.encoder = Encoder(schema.features, schema.encoded)
         self.collected = Collected(memory)
@@ -75,7 +35,8 @@ class TableReading:
         self.first_without: str | None = None
         self.classes = {name: code for code, name in enumerate(schema.classes)}
 
-    def dataset(self) -> TableDataset:
+    def found(self) -> tuple[Rows, Array, str, Mapping[str, int]]:
+        """The rows (N, D), what is to be estimated (N, …), a note and its figures."""
         headings = self.schema.headings()
         if headings is not None:
             reading.keep(headings)
@@ -89,9 +50,7 @@ class TableReading:
             raise DataError(*self.faults)
         if not self.collected.count:
             raise DataError(f"{self.table.path}: no row has a target")
-        return TableDataset(
-            self.schema, self.collected.rows(), np.concatenate(self.y), *self._told()
-        )
+        return self.collected.rows(), np.concatenate(self.y), *self._told()
 
     def _places(self) -> list[int]:
         """Where the targets and the features stand in the table."""
@@ -196,7 +155,7 @@ class TableReading:
 class RequestRows:
     """The records of one request, column by column."""
 
-    def __init__(self, schema: Schema, records: Sequence[Any]) -> None:
+    def __init__(self, schema: Columns, records: Sequence[Any]) -> None:
         self.schema, self.records = schema, records
         self.features = schema.features
         self.names = [c.name for c in self.features]
