@@ -15,7 +15,7 @@ from .cells import is_no_value
 from .coding import Encoder, Wrong, numbers
 from .columns import Column, Columns, class_name
 from .rows import Collected, Rows
-from .sources import Block, Cells, Part, Table, as_texts
+from .sources import Cells, Part, Table, as_texts
 
 SHOWN = 5  # names in a sentence
 CELL_BYTES = 100  # of a request's cell, as text and as number
@@ -42,8 +42,8 @@ class TableReading:
             reading.keep(headings)
         places = self._places()
         count = len(self.schema.targets)
-        for part, block in self.table.blocks():
-            self._block(part, block, places[count:], places[:count])
+        for part, block in self.table.blocks(places):
+            self._block(part, block.places, block.columns[count:], block.columns[:count])
         if self.more:
             self.faults.append(f"... and {self.more:,} more")
         if self.faults:
@@ -77,10 +77,13 @@ class TableReading:
         return [by_name[name] for name in wanted]
 
     def _block(
-        self, part: Part, block: Block, features: Sequence[int], targets: Sequence[int]
+        self,
+        part: Part,
+        places: Sequence[int],
+        features: Sequence[Cells],
+        given: Sequence[Cells],
     ) -> None:
         wrong: list[Wrong] = []
-        given = [block.columns[i] for i in targets]
         y = (
             self._classes(given[0], wrong)
             if self.schema.classes
@@ -91,12 +94,12 @@ class TableReading:
         left_out = np.flatnonzero(~kept)
         if len(left_out) and not wrong:
             self.without += len(left_out)
-            place = f"{part.unit} {block.places[left_out[0]]:,}"
+            place = f"{part.unit} {places[left_out[0]]:,}"
             self.first_without = self.first_without or place
-        x, more = self.encoder.block([block.columns[i] for i in features])
+        x, more = self.encoder.block(features)
         for each in [*wrong, *more]:
             if len(self.faults) < MAX_FAULTS:
-                place = f"{part.unit} {block.places[each.row]}"
+                place = f"{part.unit} {places[each.row]}"
                 self.faults.append(
                     f"{part.path}: {place}, column {quoted(each.column.name)}: {each.reason}"
                 )
