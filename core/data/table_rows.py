@@ -224,15 +224,16 @@ class RequestRows:
     def _of_object(self, number: int, record: Mapping[str, Any]) -> list[Any]:
         given = {self.known.get(reading.key_of(str(key)), str(key)): v for key, v in record.items()}
         missing = [name for name in self.names if name not in given]
-        unknown = [name for name in given if name not in set(self.known.values())]
-        if (missing and unknown) or len(missing) == len(self.names):
-            near = did_you_mean(unknown[0], missing) if unknown else ""
-            what = f"has no column {quoted(unknown[0])}{near}" if unknown else "names no column"
-            self.faults.append(
-                f"example {number} {what}: expected {self._listed()}; a column that is left out is "
-                "a gap"
-            )
+        if len(missing) == len(self.names):
+            self.faults.append(f"example {number} names no column: expected {self._listed()}")
             return []
+        if missing and len(given) > len(self.names) - len(missing):
+            known = set(self.known.values())
+            unknown = [name for name in given if name not in known]
+            near = next(((n, m) for n in unknown for m in [did_you_mean(n, missing)] if m), None)
+            if near:
+                self.faults.append(f"example {number} has no column {quoted(near[0])}{near[1]}")
+                return []
         return [given.get(name) for name in self.names]
 
     def _cell(self, number: int, column: Column, value: Any) -> str:
