@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ from .rows import Rows
 from .sources import Table
 from .sources import read_table as read_table  # whoever has a schema has a table
 from .survey import Spread
-from .table_rows import RequestRows, TableReading
+from .table_rows import RequestEncoder, TableReading
 
 
 class Schema(Columns):
@@ -56,12 +57,16 @@ class Schema(Columns):
                 f"the schema of the table's columns: {place}: {first['msg']}"
             ) from None
 
+    @cached_property
+    def _requests(self) -> RequestEncoder:
+        return RequestEncoder(self)
+
     def encode(self, records: Sequence[Any]) -> Array:
         """Records of a request as (N, D) float32: each a list of cells, of the features, or of all
         columns with or without the targets; or an object by headings, where what is missing is a
         gap. Raises UnfitPayloadError, with the column of each fault.
         """
-        return RequestRows(self, records).encoded()
+        return self._requests.encoded(records)
 
     def dataset(self, table: Table, memory: int = 2**30) -> TableDataset:
         """The rows of ``table`` that have a target, encoded. Raises DataError."""
@@ -132,7 +137,12 @@ def united(schemas: Sequence[Schema], hosts: Sequence[str]) -> Schema:
     if faults:
         raise DataError(*faults)
     classes = sorted({name for schema in schemas for name in schema.classes}, key=class_order)
-    return schemas[0].model_copy(update={"columns": tuple(columns), "classes": tuple(classes)})
+    return Schema(
+        columns=tuple(columns),
+        targets=schemas[0].targets,
+        classes=tuple(classes),
+        has_names=schemas[0].has_names,
+    )
 
 
 def _united(same: Sequence[Column]) -> Column:

@@ -261,6 +261,8 @@ def test_a_rare_category_is_one_of_the_others(tmp_path: Path) -> None:
     assert found.categories == ("a", "b")
     assert encoded(data, "c")[:4].tolist() == [3, 3, 1, 2]
     assert found.size == 4
+    assert "rare or new categories, taken together as one: c: 2 (such as 'once')" in data.note
+    assert schema.encode([{"c": "new"}])[0, 2] == 3
     every, _ = learned(table(tmp_path, c=cells), rare=1)
     assert column(every, "c").size == 5
 
@@ -323,9 +325,7 @@ def test_a_new_category_is_counted_and_said(tmp_path: Path) -> None:
     for row in rows[:5]:
         row[1] = "violet"
     data = schema.dataset(read_table(written(tmp_path / "b.csv", header, rows)))
-    assert (
-        "categories that training did not have, by column: word: 5 (such as 'violet')" in data.note
-    )
+    assert "categories that training did not have, taken for gaps: word: 5 (such as" in data.note
     assert data.counts["unseen_categories"] == 5
     assert encoded(data, "word")[0] == 0
 
