@@ -114,9 +114,17 @@ def workbook(path: Path, *sheets: list[list[Any]]) -> Path:
 
 def test_parquet_and_excel_hold_the_same(expected: str, tmp_path: Path) -> None:
     assert learned(parquet(tmp_path / "a.parquet")).digest() == expected
+    assert learned(parquet(tmp_path / "no ending")).digest() == expected
     assert (
         learned(workbook(tmp_path / "a.xlsx", [list(NAMES), *map(list, ROWS)])).digest() == expected
     )
+
+
+def test_a_workbook_is_told_by_its_content(tmp_path: Path, expected: str) -> None:
+    whole = workbook(tmp_path / "a.xlsx", [list(NAMES), *map(list, ROWS)])
+    for name in ("a.xls", "a"):
+        (tmp_path / name).write_bytes(whole.read_bytes())
+        assert learned(tmp_path / name).digest() == expected
 
 
 def test_types_of_parquet(tmp_path: Path) -> None:
