@@ -87,7 +87,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``max_memory`` is how many bytes a network may take for one example besides its parameters,
     ``max_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
-    an algorithm of texts: of such a table, requests are made of this column alone.
+    an algorithm of texts: of such a table, requests are made of this column alone. With
+    ``mixed_tables``, cells may be words and gaps as well as numbers, and files may be of any form
+    that ``data.sources`` reads.
     ``widget`` is how the page of ``algoshelf serve`` asks: ``text``, ``digit``, ``picture``,
     ``rows`` or ``body``, or the path of a JavaScript module beside the class's own module, such as
     ``widget.js``; without one, what suits the content types in ``accepts``.
@@ -110,6 +112,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     max_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
     widget: ClassVar[str] = ""
+    mixed_tables: ClassVar[bool] = False
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:

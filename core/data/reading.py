@@ -10,6 +10,7 @@ import codecs
 import csv
 import logging
 import re
+from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from .reading_flags import DELIMITERS, FLAGS
 
 HEADER = {"yes": True, "no": False}
 SHOWN = 8  # headings in a message
+TRAINED = "the model was trained on"
 _NUMBERS = re.compile(r"(\d{1,9})(?:(-)(\d{0,9}))?")
 _LOG = logging.getLogger(__name__)
 
@@ -225,6 +227,26 @@ def matched(
     )
 
 
+def placed(
+    path: Path, header: Sequence[str], wanted: Sequence[str], source: str = TRAINED
+) -> list[int]:
+    """Where the columns that are called ``wanted`` stand in ``header``.
+
+    Others are left out; that, and another order, is said. Raises DataError for one that is missing,
+    whose heading stands twice; ``source`` begins the sentence that says who wants them.
+    """
+    match = _Match(path, [name.strip() for name in header], Headings(columns=tuple(wanted)), None)
+    match.source = source
+    return match.found([], list(range(len(header))), False, False)[1]
+
+
+def keep(found: Headings) -> None:
+    """From now on, these are the headings that tables are held against."""
+    where = _CURRENT.get()
+    if where is not _USUAL:
+        where.headings = found
+
+
 def are_known(cells: Sequence[str], known: Headings | None) -> bool:
     """Whether all ``known`` headings of columns are among ``cells``, be they numbers."""
     return known is not None and {key_of(cell) for cell in cells} >= set(map(key_of, known.columns))
@@ -245,7 +267,7 @@ class _Match:
         self.names = names
         self.expected = expected
         self.first = first
-        self.source = "the model was trained on" if first is None else f"{first} has"
+        self.source = TRAINED if first is None else f"{first} has"
 
     def found(
         self, labels: list[int], features: list[int], label_is_decided: bool, label_is_read: bool
@@ -262,8 +284,9 @@ class _Match:
         features = places[:count]
         if not label_is_decided:
             labels = places[count:] if self.expected.labels else labels
-        self._leave_out([i for i in pool if i not in places and i not in labels])
-        if [i for i in pool if i in features] != features:
+        taken, chosen = {*places, *labels}, set(features)
+        self._leave_out([i for i in pool if i not in taken])
+        if [i for i in pool if i in chosen] != features:
             note(
                 "its columns are taken by their headings, in the order that "
                 f"{self.source}: {_listed(self.expected.columns)}",
@@ -289,7 +312,8 @@ class _Match:
         for i in pool:
             by_name.setdefault(keys[i], []).append(i)
         missing = [name for name in wanted if key_of(name) not in by_name]
-        unknown = [self.names[i] for i in pool if keys[i] not in expected]
+        known = Counter(expected)
+        unknown = [self.names[i] for i in pool if keys[i] not in known]
         if missing or (unknown and self.first is not None):
             parts = [f"{_listed(missing)} missing"] if missing else []
             parts += [f"{_listed(unknown)} unknown"] if unknown else []
@@ -304,8 +328,8 @@ class _Match:
                 + "; --label-column names the column of labels"
                 * any(name in self.expected.labels for name in missing)
             )
-        twice = [name for name in dict.fromkeys(expected) if len(by_name[name]) > 1]
-        twice += [name for name in dict.fromkeys(expected) if expected.count(name) > 1]
+        twice = [name for name in known if len(by_name[name]) > 1]
+        twice += [name for name, count in known.items() if count > 1]
         if twice:
             raise DataError(
                 f"{self.path}: several columns have the heading {_listed(dict.fromkeys(twice))}, "
