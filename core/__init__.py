@@ -41,6 +41,7 @@ from .runtime.errors import (
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
 from .tasks.classification import Classifier, ClassProbabilities
+from .tasks.imbalance import ImbalanceHyperparameters
 from .tasks.pictures import PictureClassifier
 from .tasks.regression import Regressor, TargetValues
 from .tasks.supervised import SupervisedAlgorithm
@@ -70,6 +71,7 @@ __all__ = [
     "HyperparameterError",
     "Hyperparameters",
     "ImageFiles",
+    "ImbalanceHyperparameters",
     "InputError",
     "InputSignature",
     "MalformedPayloadError",

@@ -92,8 +92,8 @@ class Evaluation:
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
     ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which on
-    an example is called so (None: the likelier class), and ``curves``. A regression has
+    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which
+    on an example is called so (None: the likelier class), and ``curves``. A regression has
     ``targets``. What finds groups by itself has ``groups`` and ``scatter``. ``importances`` say
     which columns matter, the most important first.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,7 +31,9 @@ NEARLY = 0.9  # of the cells differ, as texts do
 LONG_WORDS, LONG_CELL = 3, 24  # on average, of a text
 COUNTED_ROWS, NAMED_ROWS = 20, 3  # by which an id is told; where the heading says so too
 MAX_CELL = 1000  # characters of a category; what is longer is a text
+MOST_GAPS = 64  # words for a gap in one block
 _PLAIN = b"0123456789+-.eE, "
+_PLAIN_SIGNS = "0123456789+-.eE "
 _NOT_THOUSANDS = re.compile(r"\.(?!\d{3}(?:,|$))")
 
 
@@ -80,6 +82,7 @@ class Spread:
     distinct: Optional[Array] = None
     many: bool = False
     whole: bool = True
+    values: Set[float] = field(default_factory=set)  # those that were repeated
 
     def add(self, values: Array) -> None:
         """``values`` (N,) float64, all finite."""
@@ -104,6 +107,12 @@ class Spread:
         self.mean += away * count / total
         self.squares += squares + away * away * self.count * count / total
         self.count = total
+
+    def repeat(self, value: float, count: int) -> None:
+        """``count`` times the same number."""
+        self.merge(count, value, 0.0)
+        self.low, self.high = min(self.low, value), max(self.high, value)
+        self.values.add(value)
 
     @property
     def scale(self) -> float:
@@ -133,13 +142,14 @@ class Survey:
         self.spread = Spread()
         self.words: Optional[Dict[str, int]] = {}
         self.places: Optional[Dict[str, int]] = {} if with_places else None
-        self.gaps = self.rows = self.others = self.times = self.uncounted = 0
+        self.gaps = self.rows = self.others = self.times = self.uncounted = self.commas = 0
         self.other: Optional[Oddity] = None
         self.beyond: Optional[Oddity] = None
         self.comma: Optional[Oddity] = None  # a number with a decimal comma alone
         self.point: Optional[Oddity] = None
         self.example = ""
         self.moments = {order: Spread() for order in (times.DMY, times.MDY)}
+        self.known_moments: Dict[str, Dict[str, float]] = {}
         self.bits: Dict[str, set[int]] = {MONTH: set(), WEEKDAY: set()}
         self.has_clock = False
         self.length = 0  # characters of all words
@@ -151,7 +161,7 @@ class Survey:
     def add(self, cells: Cells, places: Sequence[int]) -> None:
         """The column's cells in one block."""
         self.rows += len(cells)
-        if isinstance(cells, np.ndarray) and self.kind == CATEGORY:
+        if isinstance(cells, np.ndarray) and (self.kind == CATEGORY or self.places is not None):
             cells = texts_of(cells)
         if isinstance(cells, np.ndarray):
             self._numbers(cells, places)
@@ -168,8 +178,8 @@ class Survey:
                 self._numbers(values, places)
                 self.uncounted += len(cells)
         if not self.example:
-            found = (c for c in cells[:1000] if not (isinstance(c, str) and is_no_value(c)))
-            self.example = str(next(found, "")).strip()[:40]
+            first = texts_of(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
+            self.example = next((c.strip() for c in first if not is_no_value(c)), "")[:40]
 
     def _note_points(self, cells: Sequence[str], places: Sequence[int]) -> None:
         if _NOT_THOUSANDS.search(",".join(cells)):
@@ -246,7 +256,9 @@ class Survey:
         other = number_of(word, "," if self.decimal == "." else ".")
         if number is None and other is not None:
             self.comma = self.comma or Oddity(places[cells.index(raw)], word)
-        elif number is not None and other is None:
+            self.commas += count
+            return None
+        if number is not None and other is None:
             self.point = self.point or Oddity(places[cells.index(raw)], word)
         if number is not None:
             return number
@@ -257,20 +269,30 @@ class Survey:
         return None
 
     def _moment(self, word: str, count: int) -> bool:
+        found = self.known_moments.get(word)
+        if found is None:
+            found = self._read_moment(word)
+            if len(self.known_moments) < MAX_CATEGORIES:
+                self.known_moments[word] = found
+        for order, days in found.items():
+            self.moments[order].repeat(days, count)
+        self.times += count if found else 0
+        return bool(found)
+
+    def _read_moment(self, word: str) -> Dict[str, float]:
+        """The days since 1970 by the order of day and month; empty where it is no time."""
         first = times.moment(word)
         if first is None:
-            return False
-        self.times += count
+            return {}
         self.has_clock = self.has_clock or first.has_clock
-        for order, spread in self.moments.items():
-            found = times.moment(word, order)
-            if found is not None:
-                spread.add(np.full(count, found.days))
         if first.has_date:
             days = math.floor(first.days)
             self.bits[WEEKDAY].add(weekday_of(days))
             self.bits[MONTH].add(month_of(days))
-        return True
+        if first.orders == times.ORDERS:
+            return dict.fromkeys(self.moments, first.days)
+        found = {order: times.moment(word, order) for order in first.orders}
+        return {order: moment.days for order, moment in found.items() if moment is not None}
 
     @property
     def filled(self) -> int:
@@ -303,20 +325,28 @@ class Survey:
 
 
 def plain_numbers(cells: Sequence[str]) -> Optional[Array]:
-    """The numbers (N,) float64 of cells that are plain ones or empty, NaN for these; None where any
+    """The numbers (N,) float64 of cells that are plain ones or gaps, NaN for these; None where any
     is something else.
     """
-    joined = ",".join(cells)
-    if not joined.isascii() or joined.encode().translate(None, _PLAIN):
+    try:
+        if ",".join(cells).encode().translate(None, _PLAIN):
+            return _numbers_and_gaps(cells)
+        values = np.fromiter(map(float, cells), np.float64, len(cells))
+    except ValueError:  # a UnicodeEncodeError is one too
+        return _numbers_and_gaps(cells)
+    return None if np.isinf(values).any() else values
+
+
+def _numbers_and_gaps(cells: Sequence[str]) -> Optional[Array]:
+    """The same where some are no plain numbers, of which each different one is looked at."""
+    others = {cell for cell in set(cells) if cell.strip(_PLAIN_SIGNS) or not cell.strip()}
+    if len(others) > MOST_GAPS or not all(map(is_no_value, others)):
         return None
     try:
-        values = np.fromiter(map(float, cells), np.float64, len(cells))
+        values = np.array([math.nan if cell in others else float(cell) for cell in cells])
     except ValueError:
-        try:
-            values = np.array([float(c) if c else math.nan for c in map(str.strip, cells)])
-        except ValueError:
-            return None
-    return values if not np.isinf(values).any() else None
+        return None
+    return None if np.isinf(values).any() else values
 
 
 def texts_of(values: Array) -> List[str]:

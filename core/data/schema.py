@@ -334,10 +334,10 @@ class _Inference:
         if survey.kind:
             return survey.kind
         filled = survey.filled
-        numbers = survey.spread.count
+        numbers = survey.spread.count + survey.commas
         if filled and not survey.others and survey.times == filled:
             return TIME
-        if not filled or numbers >= MOSTLY * filled or (survey.comma and not survey.others):
+        if not filled or numbers >= MOSTLY * filled:
             return NUMBER
         return CATEGORY
 
@@ -440,9 +440,7 @@ class _Inference:
                 "scale": spread.scale,
                 "order": order,
                 "parts": tuple(parts),
-                "distinct": None
-                if spread.many or spread.distinct is None
-                else len(spread.distinct),
+                "distinct": len(spread.values),
             }
         )
 
@@ -722,7 +720,7 @@ class _Reading:
     """One reading of a table by a schema that is known."""
 
     def __init__(self, schema: Schema, table: Table, memory: int) -> None:
-        self.schema, self.table = schema, table
+        self.schema, self.table = schema, table.like([c.name for c in schema.columns])
         self.encoder = Encoder(schema)
         self.collected = Collected(memory)
         self.y: List[Array] = []

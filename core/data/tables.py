@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import operator
 import re
 from collections import deque
 from dataclasses import dataclass, replace
@@ -44,10 +45,11 @@ _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
 _PAIR = re.compile(r"[+-]?\d+,\d+")
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
+LIBSVM = re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*(?:#.*)?\r?\n")
 _OTHER_FORMS = (
     (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
      "remove all lines up to @data"),
-    (re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*\r?\n"), "in LIBSVM's form",
+    (LIBSVM, "in LIBSVM's form",
      "convert it: sklearn.datasets.load_svmlight_file, then numpy.save of x.toarray()"),
 )  # fmt: skip
 # What Excel reads of a first line: the character between cells.
@@ -120,6 +122,18 @@ class Layout:
         if self.has_header:
             next(found, None)
         return found
+
+    def batches(self, count: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+        """The rows that are not blank, ``count`` at a time, and the lines at which they begin."""
+        if self.form.is_usual and self.delimiter != "\t":
+            yield from _quick_batches(self, count)
+            return
+        rows = (row for row in self.rows() if row[1])
+        while True:
+            batch = list(itertools.islice(rows, count))
+            if not batch:
+                return
+            yield [line for line, _ in batch], [row for _, row in batch]
 
     def chosen(self, row: Sequence[str]) -> list[str]:
         """The meant cells of ``row``, numbers with a point; a row of another width whole."""
@@ -204,7 +218,7 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
 
 def mixed(path: Path) -> Layout:
     """The layout of a table of numbers, words and gaps, told by its lines being of one width, and
-    by what stands above each column. ``columns`` are those that --columns names. Raises DataError.
+    by what stands above each column. Raises DataError.
     """
     form = form_of(path, whole=False)
     decided = reading.current()
@@ -215,14 +229,11 @@ def mixed(path: Path) -> Layout:
         delimiter, certain = _mixed_delimiter(path, text)
     rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
     first = rows[0] if rows else []
-    headed = _are_names(rows) if decided.header is None else decided.header
+    headed = are_names(rows) if decided.header is None else decided.header
     header = tuple(first) if headed else ()
     layout = Layout(path, form, delimiter, ".", header, bool(headed), len(first), above=above)
     filled = any(cell.strip() for row in rows[bool(headed) :] for cell in row)
     _say(layout, certain, decided)
-    if decided.columns is not None and first:
-        chosen = reading.places(decided.columns, len(first), header, str(path), "--columns")
-        layout = replace(layout, columns=tuple(chosen))
     return replace(layout, is_empty=not filled)
 
 
@@ -252,7 +263,7 @@ def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
     return found[0], found[0] == COMMA
 
 
-def _are_names(rows: Sequence[Sequence[str]]) -> bool:
+def are_names(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row holds headings: no number, no two alike, none that stands below again
     in its column; the first may be empty, as above an index.
     """
@@ -631,6 +642,48 @@ def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Ro
             f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
             "double quotes"
         ) from None
+
+
+def _quick_batches(layout: Layout, count: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+    """``Layout.batches`` of UTF-8, without a step of Python's for each line."""
+    csv.field_size_limit(MAX_CELL)
+    with open_utf8(layout.path, layout.form) as binary:
+        stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n")
+        plain = map(operator.methodcaller("replace", "\r\n", "\n"), stream)
+        text = itertools.islice(plain, layout.above, None)
+        reader = csv.reader(text, delimiter=layout.delimiter, strict=True)
+        line = layout.above + 1
+        try:
+            if layout.has_header:
+                next(reader, None)
+                line = layout.above + reader.line_num + 1
+            while True:
+                rows = list(itertools.islice(reader, count))
+                if not rows:
+                    break
+                end = layout.above + reader.line_num + 1
+                places = _places(rows, line, end)
+                if places is None:
+                    yield range(line, end), rows
+                else:
+                    yield [p for p, row in zip(places, rows) if row], [row for row in rows if row]
+                line = end
+        except (csv.Error, UnicodeDecodeError):
+            deque(layout.rows(), maxlen=0)  # which says what is wrong, and where
+            raise
+        finally:
+            stream.detach()
+
+
+def _places(rows: Sequence[Sequence[str]], line: int, end: int) -> list[int] | None:
+    """The lines at which ``rows`` begin; None where each has a line of its own, and none is blank."""
+    if end - line == len(rows) and all(rows):
+        return None
+    places = []
+    for row in rows:
+        places.append(line)
+        line += 1 + sum(cell.count("\n") for cell in row)
+    return places
 
 
 def tabbed(numbered: Iterable[tuple[int, str]]) -> Iterator[Row]:

@@ -18,7 +18,18 @@ from ..artifact.metadata import Example, InputSignature, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
-from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
+from ..data.dataset import (
+    Dataset,
+    Encoded,
+    chunks,
+    classes_of,
+    groups_of,
+    hold_out,
+    lengths_of,
+    part_of,
+    prefetched,
+    times_of,
+)
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
 from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
@@ -34,6 +45,7 @@ from ..training.together import (
     take_from_chief,
     united,
 )
+from .imbalance import DECISION
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -41,6 +53,8 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=TrainingHyperparameters)
 
 CALIBRATION_BATCH = 32
+# Keys of an artifact's encoding that no dataset writes: what was decided after the training.
+DECIDED = (DECISION,)
 # What training measures of the machine, whatever is learned.
 MEASURED = {
     "train:throughput": "Training examples processed per second, validation not counted.",
@@ -134,6 +148,23 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def weighted(self, loss: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        """``loss`` with a weight for each example of ``train``: by default as it is."""
+        return loss
+
+    def decision(self, train: Dataset, run: Run[H]) -> Mapping[str, Any]:
+        """What is to be decided by the validation examples once all is learned, in JSON types, by
+        keys of DECIDED: it is in the encoding of the data that ``score`` is given, and in the
+        artifact. By default nothing is, {}. Raises DataError.
+        """
+        return {}
+
+    def decided(
+        self, decision: Mapping[str, Any], validated: Evaluation, run: Run[H]
+    ) -> Mapping[str, Any]:
+        """``decision`` as it is after the validation of the model that is kept."""
+        return decision
+
     def example(self, data: Dataset) -> Example:
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
@@ -166,21 +197,37 @@ class SupervisedAlgorithm(Algorithm[H]):
         def augment(x: NDArray, y: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
             return self.augment(x, y, options, rng)
 
-        loop = Loop(run, network, self.loss(options), learned, augment)
-        validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
+        loss = self.weighted(self.loss(options), train, run)
+        loop = Loop(run, network, loss, learned, augment)
+        decision = self.decision(train, run)
+        validated = Together(
+            run.cluster,
+            Encoded(validation, decision),
+            run.data.get(VALIDATION, run.data[TRAIN]),
+        )
         for place in loop.epochs():
             with run.interruptible(place):
-                figures = self._figures(run, model, validated)
-            loop.validated(figures)
+                found = self._evaluation(run, model, validated)
+            loop.validated(found.metrics if found else {})
+        if decision:
+            with run.interruptible("before the last validation"):
+                found = self._evaluation(run, model, validated)
+            decision = self.decided(decision, found, run) if found else decision
         if test is not None:
+            tested = Together(run.cluster, Encoded(test, decision), run.data[TEST])
             with run.interruptible("before the test"):
-                found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
-            if run.cluster.is_chief:
-                final = {f"test:{name}": value for name, value in found.items()}
+                found = self._evaluation(run, model, tested)
+            if found is not None:
+                final = {f"test:{name}": value for name, value in found.metrics.items()}
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
         # What was resumed at its end has not run yet.
         GluonNetwork(model, run.devices[0]).compute(x)
-        run.save(model, signature=signature, example=example, encoding=train.encoding)
+        run.save(
+            model,
+            signature=signature,
+            example=example,
+            encoding={**train.encoding, **decision},
+        )
 
     def _network(self, run: Run[H], train: Dataset) -> HybridBlock:
         """The network as it is before the first step."""
@@ -193,24 +240,24 @@ class SupervisedAlgorithm(Algorithm[H]):
         self.load_pretrained(network, train, run)
         return network
 
-    def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
+    def _evaluation(self, run: Run[H], network: HybridBlock, data: Together) -> Evaluation | None:
         """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
 
-        Empty on the other hosts.
+        None on the other hosts.
         """
         device = run.devices[0]
         take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
         found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
         if found is None:
-            return {}
+            return None
         try:
-            return self.score(found, data.whole).metrics
+            return self.score(found, data.whole)
         except ExampleElsewhereError:
             run.reporter.message(
                 f"{self.name} needs the examples themselves in score(): the metrics cover only "
                 f"the {len(data.own):,} of {len(data.whole):,} examples on this host"
             )
-            return self.score(found[: len(data.own)], data.own).metrics
+            return self.score(found[: len(data.own)], data.own)
 
     def _check_example(self, example: Example) -> None:
         """Before anything is trained: a server is going to prove a model by its example."""
@@ -225,6 +272,9 @@ class SupervisedAlgorithm(Algorithm[H]):
     def _read(
         self, path: Path, channel: str, hyperparameters: H, encoding: Mapping[str, Any] | None
     ) -> Dataset:
+        decision = {key: encoding[key] for key in DECIDED if key in encoding} if encoding else {}
+        if encoding is not None:
+            encoding = {key: value for key, value in encoding.items() if key not in decision}
         data = self.dataset(path, channel, hyperparameters, encoding)
         if len(data) == 0:
             raise DataError(f"{path}: holds no examples (channel {channel!r})")
@@ -235,7 +285,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             unlike = [f"{path}: {each}" for each in _unlike(data.encoding, encoding)]
             if unlike:
                 raise DataError(*unlike)
-        return data
+        return Encoded(data, decision) if decision else data
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
@@ -297,9 +347,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         part = run.hyperparameters.holdout
         learn, held = hold_out(train, part, run.rng(HOLD_OUT))
         run.reporter.message(
-            f"no validation channel: {len(held):,} examples of train, {part:.0%}"
-            + (" of each class" if classes_of(train) is not None else "")
-            + ", are held out"
+            f"no validation channel: {len(held):,} examples of train, {_which(train, part)}, are "
+            "held out"
         )
         return learn, held, test
 
@@ -356,6 +405,15 @@ class SupervisedAlgorithm(Algorithm[H]):
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]
+
+
+def _which(train: Dataset, part: float) -> str:
+    """What ``part`` of ``train`` is held out."""
+    if times_of(train) is not None:
+        return f"the latest {part:.0%}"
+    if groups_of(train) is not None:
+        return f"about {part:.0%} in whole groups"
+    return f"{part:.0%}" + (" of each class" if classes_of(train) is not None else "")
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:
