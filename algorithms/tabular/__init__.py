@@ -126,7 +126,8 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         ge=0,
         le=1024,
         description="Largest number of bins of a number, within each of which its effect is "
-        "linear. 0 means that it is linear throughout.",
+        "linear; also at most the square root of the number of rows. 0 means that it is linear "
+        "throughout.",
     )
     dropout: float = Field(
         0.0,
@@ -134,12 +135,13 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         lt=1,
         description="Dropout: fraction of the hidden units set to zero in each step.",
     )
-    epochs: int = Field(10, ge=1, le=10_000, description="Number of passes over the training data.")
+    epochs: int = Field(20, ge=1, le=10_000, description="Number of passes over the training data.")
     batch_size: int = Field(
-        256,
-        ge=1,
+        0,
+        ge=0,
         le=65_536,
-        description="Number of examples in one training step, over all devices and hosts.",
+        description="Number of examples in one training step, over all devices and hosts. 0 means "
+        "by their number: a 64th of them, from 32 to 256.",
     )
     learning_rate: float = Field(
         4e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
@@ -240,6 +242,16 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
             dropout=options.dropout,
             residual=options.network == "resnet",
         )
+
+    def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
+        options = run.hyperparameters
+        if options.batch_size:
+            return options
+        examples = max(run.cluster.exchange(len(train), "the numbers of examples"))
+        devices = len(run.devices) * run.cluster.count
+        size = tables.batch_for(examples, devices)
+        run.reporter.message(f"batch size {size}, by the number of examples")
+        return options.model_copy(update={"batch_size": size})
 
     def loss(self, hyperparameters: TabularHyperparameters) -> Any:
         from . import networks

@@ -20,6 +20,7 @@ from ...core.data.schema import Feature, Schema, TableDataset, united
 BORDERS, LOGARITHMS, SCHEMA = "borders", "logarithms", "schema"
 LOOKED_AT = 200_000  # rows by which bins are chosen
 MOST_SLOTS = 8_192  # bins of all numbers together
+STEPS, BATCHES = 64, (32, 256)  # steps in an epoch, where the batch is within these bounds
 DIGITS = 7  # of a border: those of float32
 
 
@@ -70,7 +71,7 @@ def binned(table: TableDataset, bins: int, log_target: bool) -> BinnedTable:
     """``table`` with up to ``bins`` bins a number, told by its rows; none where ``bins`` is 0."""
     numbers = number_places(table.schema)
     in_logarithms = log_target and not table.schema.classes
-    most = min(bins, MOST_SLOTS // max(1, len(numbers)))
+    most = min(most_bins(bins, len(table)), MOST_SLOTS // max(1, len(numbers)))
     if most < 2:
         return BinnedTable(table, [()] * len(numbers), in_logarithms)
     step = -(-len(table) // LOOKED_AT)
@@ -79,13 +80,25 @@ def binned(table: TableDataset, bins: int, log_target: bool) -> BinnedTable:
     return BinnedTable(table, borders, in_logarithms)
 
 
+def most_bins(bins: int, rows: int) -> int:
+    """How many bins of a number so many ``rows`` can tell apart, ``bins`` at most."""
+    return min(bins, math.isqrt(rows))
+
+
+def batch_for(examples: int, devices: int) -> int:
+    """A batch of about a 64th of the ``examples``, a power of 2 that ``devices`` can share."""
+    size = 2 ** round(math.log2(max(1, examples / STEPS)))
+    size = min(max(size, BATCHES[0]), BATCHES[1])
+    return -(-size // devices) * devices
+
+
 def number_places(schema: Schema) -> list[int]:
     """Where the numbers stand in an encoded row."""
     return [place for place, feature in enumerate(schema.encoded) if feature.kind == NUMBER]
 
 
 def borders_of(values: Array, bins: int) -> tuple[float, ...]:
-    """Up to ``bins`` + 1 borders among ``values`` (N,), NaN for gaps: quantiles of those that differ.
+    """Up to ``bins`` + 1 quantiles of the different ones among ``values`` (N,), NaN for gaps.
 
     Each value counts once, however often it occurs: where nine of ten people have no capital gain,
     the quantiles of all rows would leave one bin for those who have. Empty where all are the same.
@@ -122,7 +135,8 @@ def united_encoding(
                 gathered[places[feature.name]].append(
                     _moved(np.array(borders), feature, schema, whole)
                 )
-    merged = [borders_of(np.concatenate(each), bins) if each and bins else () for each in gathered]
+    most = most_bins(bins, max(column.count + column.gaps for column in whole.columns))
+    merged = [borders_of(np.concatenate(each), most) if most > 1 else () for each in gathered]
     named = {"classes": list(whole.classes)} if whole.classes else {"targets": list(whole.targets)}
     logarithms = {LOGARITHMS: True} if encodings[0].get(LOGARITHMS) else {}
     borders = [list(each) for each in merged]
@@ -201,7 +215,7 @@ class LogTargets:
 
 
 def check_logarithms(data: BinnedTable, path: Path) -> None:
-    """Raises DataError where targets of ``data`` at ``path`` are to have logarithms, and have none."""
+    """Raises DataError where targets of ``data`` at ``path`` have not the logarithms they need."""
     if not data.in_logarithms:
         return
     labels = data.labels().reshape(len(data), -1)

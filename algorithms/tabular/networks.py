@@ -121,7 +121,7 @@ def constant(block: HybridBlock, name: str, value: Array) -> Any:
 
 
 class Vectors(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """A vector (L, V) for each of the L categories at ``places``, of which ``sizes`` codes exist."""
+    """Of each row (L, V): a vector for each of L categories, at ``places``, of ``sizes`` codes."""
 
     def __init__(
         self, places: Sequence[int], sizes: Sequence[int], length: int, init: Any, **kwargs: Any
@@ -206,7 +206,7 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
         _without_decay(self)
 
     def _add(self, name: str, width: int, deviation: float) -> None:
-        """A linear layer of each member: ``NAME_weight`` (K, H, width), ``NAME_bias`` (K, 1, width)."""
+        """A linear layer of each member: NAME_weight (K, H, width), NAME_bias (K, 1, width)."""
         for part, height, init in (
             ("weight", self.hidden, mx.init.Normal(deviation)),
             ("bias", 1, "zeros"),
@@ -262,7 +262,7 @@ def averaged(network: HybridBlock, are_classes: bool) -> HybridBlock:
 
 
 def of_each_member(loss: HybridBlock, members: int) -> HybridBlock:
-    """``loss`` of what each member says, (B, K, O), and the labels (B,) or (B, T): its mean (B,)."""
+    """``loss`` (B,) of what each member says, (B, K, O), and of labels (B,) or (B, T): the mean."""
 
     class OfEachMember(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -277,7 +277,7 @@ def of_each_member(loss: HybridBlock, members: int) -> HybridBlock:
 
 
 def in_powers(network: HybridBlock) -> HybridBlock:
-    """``network``, which estimates natural logarithms, with its outputs (N, T) in the unit itself."""
+    """``network``, whose outputs (N, T) are natural logarithms, with those they are of."""
 
     class InPowers(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:

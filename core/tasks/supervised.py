@@ -138,6 +138,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         """A training batch x (B, …), y (B, …) changed at random; by default as it is."""
         return x, y
 
+    def settled(self, train: Dataset, run: Run[H]) -> H:
+        """The hyperparameters of ``run`` once its examples are known: by default as they are.
+
+        For those that go by the number of examples; the artifact has what they come to.
+        """
+        return run.hyperparameters
+
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[H]
     ) -> tuple[HybridBlock, Dataset]:
@@ -180,8 +187,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
-        options = run.hyperparameters
         train, validation, test = self._divided(run, self._read_channels(run))
+        options = run.hyperparameters = self.settled(train, run)
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
