@@ -40,8 +40,10 @@ from .runtime.errors import (
     UnsupportedContentTypeError,
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
+from .tasks.autoencoder import Autoencoder, Reconstructions
 from .tasks.classification import Classifier, ClassProbabilities
 from .tasks.imbalance import ImbalanceHyperparameters
+from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
 from .tasks.pictures import PictureClassifier
 from .tasks.regression import Regressor, TargetValues
 from .tasks.supervised import SupervisedAlgorithm
@@ -57,6 +59,7 @@ __all__ = [
     "ArrayDataset",
     "Artifact",
     "ArtifactError",
+    "Autoencoder",
     "Channel",
     "ClassProbabilities",
     "Classifier",
@@ -74,10 +77,12 @@ __all__ = [
     "ImbalanceHyperparameters",
     "InputError",
     "InputSignature",
+    "LabelProbabilities",
     "MalformedPayloadError",
     "Metadata",
     "MissingDependencyError",
     "Model",
+    "MultiLabelClassifier",
     "NDArray",
     "NetworkError",
     "NotAcceptableError",
@@ -89,6 +94,7 @@ __all__ = [
     "PluginError",
     "PublishedResult",
     "Range",
+    "Reconstructions",
     "RecordImages",
     "Regressor",
     "Reporter",

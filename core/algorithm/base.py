@@ -35,7 +35,7 @@ from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from ..training.run import Run
-    from .evaluation import Evaluation
+    from .evaluation import Evaluation, Importance
 
 H = TypeVar("H", bound=Hyperparameters)
 # The networks of the catalog take up to 380, or much less than ``max_work``.
@@ -87,7 +87,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``max_memory`` is how many bytes a network may take for one example besides its parameters,
     ``max_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
-    an algorithm of texts: of such a table, requests are made of this column alone.
+    an algorithm of texts: of such a table, requests are made of this column alone. With
+    ``mixed_tables``, cells may be words and gaps as well as numbers, and files may be of any form
+    that ``data.sources`` reads.
     """
 
     name: ClassVar[str]
@@ -106,6 +108,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     max_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     max_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
+    mixed_tables: ClassVar[bool] = False
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:
@@ -202,6 +205,12 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
+
+    def importances(self, model: Model, path: Path) -> tuple[Importance, ...]:
+        """How much each column of the examples of ``path`` matters to ``model``, the most first."""
+        raise InputError(
+            f"{self.name} cannot tell which columns matter: it does not define importances()"
+        )
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
         """Batches (B, …) of the network's input, ``count`` training examples of ``path`` in all,

@@ -45,8 +45,8 @@ _WRITTEN = {
 
 
 def number_of(cell: str, decimal: str = ".") -> float | None:
-    """The number that ``cell`` writes: ``1,234.5``, ``$1,200``, ``12 %``, ``(3)`` for -3; None where
-    it is none. With ``decimal`` a comma, ``1.234,5``. It may be beyond what a float holds: infinite.
+    """The number that ``cell`` writes, ``1,234.5``, ``$1,200``, ``12 %``, ``(3)`` for -3; with
+    ``decimal`` a comma, ``1.234,5``. None where it is none; infinite beyond what a float holds.
     """
     cell = cell.strip()
     if cell[:1] == "(" and cell[-1:] == ")":

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +17,17 @@ from . import times
 from .cells import is_no_value, number_of
 from .notices import is_id_name
 from .numbers import FLOAT32_LIMIT
-from .sources import Cells
+from .sources import Cells, as_texts, text_of
 
-NUMBER, CATEGORY, TIME, TEXT = "number", "category", "time", "text"
-MONTH, WEEKDAY, CLOCK = "month", "weekday", "clock"
+Kind = Literal["number", "category", "time", "text"]
+DayPart = Literal["month", "weekday", "clock"]
+NUMBER: Kind = "number"
+CATEGORY: Kind = "category"
+TIME: Kind = "time"
+TEXT: Kind = "text"
+MONTH: DayPart = "month"
+WEEKDAY: DayPart = "weekday"
+CLOCK: DayPart = "clock"
 DAY_SIZES = {MONTH: 12, WEEKDAY: 7}
 MAX_DISTINCT = 2**18  # words of one column that are counted
 MAX_CATEGORIES = 2**16  # the most frequent; all others are one
@@ -49,17 +56,17 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: Literal["number", "category", "time", "text"]
+    kind: Kind
     left_out: str = ""
-    count: int = Field(0, ge=0)
-    gaps: int = Field(0, ge=0)
+    count: int = Field(default=0, ge=0)
+    gaps: int = Field(default=0, ge=0)
     distinct: Optional[int] = None  # None for very many
     example: str = ""
-    centre: float = Field(0.0, allow_inf_nan=False)
-    scale: float = Field(1.0, gt=0, allow_inf_nan=False)
+    centre: float = Field(default=0.0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     decimal: Literal[".", ","] = "."
     order: Literal["", "ymd", "dmy", "mdy"] = ""
-    parts: Tuple[Literal["month", "weekday", "clock"], ...] = ()
+    parts: Tuple[DayPart, ...] = ()
     categories: Tuple[str, ...] = ()
     has_other: bool = False
     words_are_gaps: bool = False
@@ -68,6 +75,19 @@ class Column(BaseModel):
     def size(self) -> int:
         """How many codes a category has: 0 is a gap, or a category that training did not have."""
         return 1 + len(self.categories) + self.has_other
+
+
+class Feature(NamedTuple):
+    """One number of an encoded row: ``kind`` is NUMBER, or CATEGORY with codes below ``size``.
+
+    ``column`` is the index among ``Schema.features``: a time becomes several.
+    """
+
+    name: str
+    kind: str
+    size: int
+    column: int
+    part: str = ""
 
 
 @dataclass
@@ -131,12 +151,12 @@ class Oddity(NamedTuple):
 class Survey:
     """What is found in the cells of one column, block by block.
 
-    ``kind`` is decided beforehand, empty where it is told by the cells. ``decimal`` is what stands
+    ``kind`` is decided beforehand, None where it is told by the cells. ``decimal`` is what stands
     before decimals. ``with_places`` keeps where each word stands first.
     """
 
     def __init__(
-        self, name: str, kind: str = "", decimal: str = ".", with_places: bool = False
+        self, name: str, kind: Optional[Kind] = None, decimal: str = ".", with_places: bool = False
     ) -> None:
         self.name, self.kind, self.decimal = name, kind, decimal
         self.spread = Spread()
@@ -162,7 +182,7 @@ class Survey:
         """The column's cells in one block."""
         self.rows += len(cells)
         if isinstance(cells, np.ndarray) and (self.kind == CATEGORY or self.places is not None):
-            cells = texts_of(cells)
+            cells = list(as_texts(cells))
         if isinstance(cells, np.ndarray):
             self._numbers(cells, places)
             self.uncounted += len(cells)
@@ -178,7 +198,7 @@ class Survey:
                 self._numbers(values, places)
                 self.uncounted += len(cells)
         if not self.example:
-            first = texts_of(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
+            first = as_texts(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
             self.example = next((c.strip() for c in first if not is_no_value(c)), "")[:40]
 
     def _note_points(self, cells: Sequence[str], places: Sequence[int]) -> None:
@@ -349,21 +369,9 @@ def _numbers_and_gaps(cells: Sequence[str]) -> Optional[Array]:
     return None if np.isinf(values).any() else values
 
 
-def texts_of(values: Array) -> List[str]:
-    """Numbers (N,) as cells: whole ones without decimals, NaN as a gap."""
-    return [text_of(value) for value in values.tolist()]
-
-
-def text_of(value: Any) -> str:
-    """A number as a cell."""
-    if value != value:
-        return ""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(value)
-
-
 def key_of(word: str) -> str:
-    """By which words of categories are alike where they are not the same: ``1.0`` and ``1``, ``Yes``
-    and ``yes``.
+    """By which words of categories are alike where they are not the same: ``1.0`` and ``1``,
+    ``Yes`` and ``yes``.
     """
     number = number_of(word)
     if number is not None and math.isfinite(number):
@@ -379,3 +387,20 @@ def weekday_of(days: int) -> int:
 def month_of(days: int) -> int:
     """0 for January to 11."""
     return int(np.datetime64(int(days), "D").astype("datetime64[M]").astype(int)) % 12
+
+
+def class_name(word: str) -> str:
+    """What the class of a target's cell is called: ``1`` for ``1.0``, else as it stands."""
+    number = number_of(word)
+    if number is None or not math.isfinite(number) or not _is_plain(word):
+        return word
+    return text_of(number)
+
+
+def _is_plain(word: str) -> bool:
+    return all(sign in "0123456789+-.eE" for sign in word)
+
+
+def class_order(name: str) -> Tuple[bool, float, str]:
+    number = number_of(name)
+    return (number is None, number or 0.0, name)

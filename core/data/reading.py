@@ -183,7 +183,6 @@ class Headings(BaseModel):
 
     columns: Tuple[str, ...]
     labels: Tuple[str, ...] = ()
-    mixed: bool = False  # cells may be words, so a row may look like headings
 
 
 @dataclass

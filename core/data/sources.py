@@ -179,6 +179,29 @@ def part_of(path: Path) -> Part:
     return TextPart(path, names, layout.has_header, layout=layout)
 
 
+def is_other(path: Path) -> bool:
+    """Whether the file holds a table in another form than text in columns."""
+    with opening.open_bytes(path) as stream:
+        head = stream.read(opening.HEAD_BYTES)
+    if head.startswith((recordio.MAGIC, PARQUET)):
+        return True
+    if head.startswith(EXCEL):
+        return _is_workbook(path)
+    return tables.LIBSVM.match(head.decode("latin-1")) is not None
+
+
+def as_texts(cells: Cells) -> Sequence[str]:
+    """The cells of a column as text; a gap is empty."""
+    return [text_of(value) for value in cells.tolist()] if isinstance(cells, np.ndarray) else cells
+
+
+def text_of(value: float) -> str:
+    """A number as a cell: a whole one without decimals, NaN as a gap."""
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(value)
+
+
 def _named(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.strip() or f"column {i}" for i, name in enumerate(header, 1))
 
@@ -189,7 +212,7 @@ def block_rows(width: int) -> int:
 
 
 def library(name: str, what: str) -> ModuleType:
-    """A module of pyarrow or openpyxl. Raises MissingDependencyError, which says what to install."""
+    """A module of pyarrow or openpyxl. Raises MissingDependencyError: what to install."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -306,8 +329,8 @@ def _cells(pyarrow: ModuleType, path: Path, name: str, column: Any) -> Cells:
         or types.is_date(kind) or types.is_time(kind) or types.is_null(kind)
     ):  # fmt: skip
         raise DataError(
-            f"{path}: column {quoted(name)} holds {kind}, expected numbers, text, times or true and "
-            "false: --columns reads others"
+            f"{path}: column {quoted(name)} holds {kind}, expected numbers, text, times or true "
+            "and false: --columns reads others"
         )
     return [cell or "" for cell in column.cast(pyarrow.string()).to_pylist()]
 
@@ -353,8 +376,8 @@ def _excel(path: Path) -> Part:
     if len(filled) > 1:
         others = ", ".join(filled[1:6])
         reading.note(
-            f"the sheet {filled[0]!r} is read, the others are not ({others}): save one as a file of "
-            "its own to read that",
+            f"the sheet {filled[0]!r} is read, the others are not ({others}): save one as a file "
+            "of its own to read that",
             path,
         )
     rows = [row for _, row in itertools.islice(_sheet_rows(path, filled[0]), HEAD_ROWS)]
@@ -414,7 +437,7 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return text_of(value)
     return value if isinstance(value, str) else str(value)
 
 
@@ -428,7 +451,7 @@ class SparsePart(Part):
     Indices begin at ``first``, 0 or 1; the file holds none from ``end`` on.
     """
 
-    form: TextForm = TextForm()
+    form: TextForm = field(default_factory=TextForm)
     first: int = 1
     end: int = 1
 

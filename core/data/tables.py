@@ -676,7 +676,7 @@ def _quick_batches(layout: Layout, count: int) -> Iterator[tuple[Sequence[int], 
 
 
 def _places(rows: Sequence[Sequence[str]], line: int, end: int) -> list[int] | None:
-    """The lines at which ``rows`` begin; None where each has a line of its own, and none is blank."""
+    """The lines at which ``rows`` begin; None where each is one line, and none is blank."""
     if end - line == len(rows) and all(rows):
         return None
     places = []

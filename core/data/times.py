@@ -21,9 +21,10 @@ _DATES = (
     rf"(?P<d>\d{{1,2}})[ -]{_NAME}[ -](?P<y>\d{{4}}|\d{{2}})",
     rf"{_NAME} (?P<d>\d{{1,2}}),? (?P<y>\d{{4}})",
 )
-_FORMS = tuple(
-    re.compile(rf"{date}(?:(?:t|,?\s+){_CLOCK})?", re.IGNORECASE) for date in _DATES
-) + (re.compile(_CLOCK, re.IGNORECASE),)  # fmt: skip
+_FORMS = (
+    *(re.compile(rf"{date}(?:(?:t|,?\s+){_CLOCK})?", re.IGNORECASE) for date in _DATES),
+    re.compile(_CLOCK, re.IGNORECASE),
+)
 _PIVOT = 70  # two digits from here on are of the 20th century
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
@@ -271,8 +271,8 @@ def evaluate_binary(
         bounds[name] = interval
     evaluation.metrics.update((k, v) for k, v in metrics.items() if not math.isnan(v))
     evaluation.intervals.update((k, v) for k, v in bounds.items() if v is not None)
-    curves = () if len(set(truth.tolist())) < 2 else _curves(given, truth)
-    return evaluation.extended(curves=curves, positive=classes[positive], threshold=threshold)
+    curves = () if len(set(truth.tolist())) < 2 else curves_of(given, truth)
+    return replace(evaluation, curves=curves, positive=classes[positive], threshold=threshold)
 
 
 def _of_both(probabilities: Array, positive: int) -> Array:
@@ -284,19 +284,14 @@ def _of_decisions(
     truth: Array, is_called: Array, rule: Rule | None
 ) -> tuple[dict[str, float], dict[str, Interval | None]]:
     """F1 of the positive class, and the mean cost an example."""
-    true, false, missed = (
-        (truth == 1) & is_called,
-        (truth == 0) & is_called,
-        (truth == 1) & ~is_called,
-    )
-    whole = 2 * true.sum() + false.sum() + missed.sum()
-    f1 = float(2 * true.sum() / max(whole, 1))
-    moves = (2 * true - f1 * (2 * true + false + missed)) / max(whole, 1)
+    true, false = (truth == 1) & is_called, (truth == 0) & is_called
+    missed = (truth == 1) & ~is_called
+    f1, moves = f1_and_moves(true, false, missed)
     metrics, bounds = {"f1": f1}, {"f1": _enough(truth, f1, intervals.standard_error(moves))}
     if rule is not None and rule.costs is not None:
         each = rule.costs[0] * false + rule.costs[1] * missed
         metrics["cost"] = float(each.mean())
-        bounds["cost"] = _of_mean(each)
+        bounds["cost"] = intervals.of_mean(each)
     return metrics, bounds
 
 
@@ -311,9 +306,9 @@ def _of_probabilities(given: Array, truth: Array) -> dict[str, tuple[float, Inte
             precision,
             _enough(truth, precision, intervals.standard_error(moves)),
         ),
-        "brier": (float(squares.mean()), _of_mean(squares)),
+        "brier": (float(squares.mean()), intervals.of_mean(squares)),
         "calibration_error": (calibration(given, truth).error, None),
-        "cross_entropy": (log_loss(given, truth), _of_mean(_surprises(given, truth))),
+        "cross_entropy": (log_loss(given, truth), intervals.of_mean(_surprises(given, truth))),
     }
 
 
@@ -323,15 +318,18 @@ def _enough(truth: Array, value: float, error: float) -> Interval | None:
     return intervals.of_part(value, error) if fewest >= intervals.FEWEST_OF_CLASS else None
 
 
-def _of_mean(values: Array) -> Interval | None:
-    """That of the mean of positive ``values`` (N,)."""
-    if len(values) < intervals.FEWEST:
-        return None
-    mean = float(values.mean())
-    return intervals.of_positive(mean, intervals.standard_error((values - mean) / len(values)))
+def f1_and_moves(true: Array, false: Array, missed: Array) -> tuple[float, Array]:
+    """F1, and by how much the weight of each example moves it, (N,): of how many labels each
+    example has those that are found, called wrongly, and missed, (N,) each.
+    """
+    whole = max(1, int(2 * true.sum() + false.sum() + missed.sum()))
+    f1 = float(2 * true.sum() / whole)
+    moves: Array = (2 * true - f1 * (2 * true + false + missed)) / whole
+    return f1, moves
 
 
-def _curves(given: Array, truth: Array) -> tuple[Curve, ...]:
+def curves_of(given: Array, truth: Array) -> tuple[Curve, ...]:
+    """ROC, precision-recall and calibration, of ``given`` (N,) for ``truth`` (N,) of 0 and 1."""
     ranking = _ranked(given, truth)
     positives, negatives = ranking.true[-1], ranking.false[-1]
     recall, alarms = np.append(0, ranking.true) / positives, np.append(0, ranking.false) / negatives

@@ -12,9 +12,9 @@ import numpy as np
 from .. import payload
 from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
-from ..algorithm.evaluation import Evaluation
+from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.metadata import Example, InputSignature, name_faults
+from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
@@ -32,7 +32,7 @@ from ..data.dataset import (
 )
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
-from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
+from ..runtime.errors import DataError, InputError, PayloadError, PluginError, UnfitPayloadError
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from ..training.loop import HOLD_OUT, Loop
 from ..training.together import (
@@ -46,6 +46,7 @@ from ..training.together import (
     united,
 )
 from .imbalance import DECISION
+from .importance import by_heading, importances
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -405,6 +406,27 @@ class SupervisedAlgorithm(Algorithm[H]):
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
         return self.score(outputs(model.network, data), data)
+
+    def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
+        """The columns of a table by name, and where each stands in the network's input (N, D): one
+        may stand in several places. By default each for itself, by its heading in the training
+        table, or by number; none where the input is no table.
+        """
+        if len(metadata.input.shape) != 2 or metadata.input.is_ragged:
+            return {}
+        headings = metadata.headings.columns if metadata.headings else ()
+        return by_heading(headings, metadata.input.shape[1])
+
+    def importances(self, model: Model, path: Path) -> tuple[Importance, ...]:
+        columns = self.columns(model.metadata)
+        if not columns:
+            raise InputError(
+                f"{self.name} learns from no columns of a table, of which it could be told which "
+                "matter"
+            )
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        return importances(model.outputs, self.score, data, columns, self.objective)
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
