@@ -29,7 +29,6 @@ from ...core import (
     HybridBlock,
     Model,
     Objective,
-    PublishedResult,
     Regressor,
     Run,
     Search,
@@ -135,6 +134,13 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         lt=1,
         description="Dropout: fraction of the hidden units set to zero in each step.",
     )
+    penalty: float = Field(
+        0.2,
+        ge=0,
+        le=1e6,
+        description="L2 penalty on the weights, which counts as so many examples: where "
+        "weight_decay is 0, it is this by the number of examples.",
+    )
     epochs: int = Field(20, ge=1, le=10_000, description="Number of passes over the training data.")
     batch_size: int = Field(
         0,
@@ -148,7 +154,11 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
     )
 
     search_space = {
-        **TrainingHyperparameters.search_space,
+        **{
+            name: space
+            for name, space in TrainingHyperparameters.search_space.items()
+            if name != "weight_decay"
+        },
         "learning_rate": Search(1e-3, 2e-2, log=True),
         "batch_size": Search(choices=(64, 128, 256, 512)),
         "members": Search(4, 32, log=True, where={"network": DEEP}),
@@ -156,6 +166,7 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         "layers": Search(1, 4, where={"network": DEEP}),
         "dropout": Search(0.0, 0.5, where={"network": DEEP}),
         "bins": Search(8, 256, log=True),
+        "penalty": Search(0.01, 10, log=True),
     }
 
     def overrides(self) -> Overrides:
@@ -245,13 +256,17 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
 
     def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
         options = run.hyperparameters
-        if options.batch_size:
-            return options
         examples = max(run.cluster.exchange(len(train), "the numbers of examples"))
         devices = len(run.devices) * run.cluster.count
-        size = tables.batch_for(examples, devices)
-        run.reporter.message(f"batch size {size}, by the number of examples")
-        return options.model_copy(update={"batch_size": size})
+        chosen: dict[str, Any] = {}
+        if not options.batch_size:
+            chosen["batch_size"] = tables.batch_for(examples, devices)
+        if not options.weight_decay:
+            chosen["weight_decay"] = min(1.0, options.penalty / examples)
+        if chosen:
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in chosen.items())
+            run.reporter.message(f"by the number of examples: {shown}")
+        return options.model_copy(update=chosen)
 
     def loss(self, hyperparameters: TabularHyperparameters) -> Any:
         from . import networks
@@ -263,6 +278,9 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         row = data.take(np.zeros(1, np.int64))[0][0]
         body = codecs.encode_json({"instances": [tables.record_of(schema, row)]}).decode()
         return Example(content_type=codecs.JSON, body=body)
+
+    def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
+        return tables.columns_of(tables.schema_in(metadata.encoding))
 
     def model_fn(self, model_dir: str | Path, device: Context | None = None) -> Model:
         model = super().model_fn(model_dir, device)

@@ -80,6 +80,14 @@ def binned(table: TableDataset, bins: int, log_target: bool) -> BinnedTable:
     return BinnedTable(table, borders, in_logarithms)
 
 
+def columns_of(schema: Schema) -> dict[str, list[int]]:
+    """Where in an encoded row the numbers of each column stand, by its heading."""
+    places: dict[str, list[int]] = {column.name: [] for column in schema.features}
+    for place, feature in enumerate(schema.encoded):
+        places[schema.features[feature.column].name].append(place)
+    return places
+
+
 def most_bins(bins: int, rows: int) -> int:
     """How many bins of a number so many ``rows`` can tell apart, ``bins`` at most."""
     return min(bins, math.isqrt(rows))

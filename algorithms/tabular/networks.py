@@ -23,6 +23,7 @@ MOST_COLUMNS = 64
 VECTOR = 16  # the length of such a vector
 BEYOND = 1.0  # how far from the outermost bin a number counts, in the bin's widths
 LARGEST = 1e30
+RATE = 4.0  # times the learning rate, which is that of deeper networks, a linear one learns
 TINY = 1e-30  # of a probability, before its logarithm
 
 
@@ -160,6 +161,8 @@ class Linear(mx.gluon.HybridBlock):  # type: ignore[misc]
             self.encoded = Encoded(features, borders, gaps)
             self.sum = nn.Dense(outputs, weight_initializer="zeros")
             self.vectors = _vectors(features, outputs, "zeros")
+        for parameter in self.collect_params(".*(weight|bias)").values():
+            parameter.lr_mult = RATE
         _without_decay(self)
 
     def hybrid_forward(self, ops: Any, rows: Any) -> Any:
