@@ -141,7 +141,7 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         description="L2 penalty on the weights, which counts as so many examples: where "
         "weight_decay is 0, it is this by the number of examples.",
     )
-    epochs: int = Field(20, ge=1, le=10_000, description="Number of passes over the training data.")
+    epochs: int = Field(12, ge=1, le=10_000, description="Number of passes over the training data.")
     batch_size: int = Field(
         0,
         ge=0,
