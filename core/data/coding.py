@@ -17,18 +17,18 @@ from .cells import is_no_value, number_of
 from .columns import (
     CATEGORY,
     CLOCK,
-    MAX_CATEGORIES,
     TIME,
     WEEKDAY,
     Column,
     Feature,
     key_of,
-    plain_numbers,
 )  # fmt: skip
 from .numbers import FLOAT32_LIMIT
 from .sources import Cells, as_texts
+from .survey import plain_numbers
 
 MAX_KEPT = 100  # characters of a cell whose code is kept
+MORE_KEPT = 4096  # cells of one column beside its categories
 
 
 class _Codes(Dict[str, int]):
@@ -36,6 +36,7 @@ class _Codes(Dict[str, int]):
 
     def __init__(self, column: Column) -> None:
         super().__init__((word, code) for code, word in enumerate(column.categories, 1))
+        self.most = len(self) + MORE_KEPT
         self.alike: dict[str, int] = {}
         twice: set[str] = set()
         for word, code in list(self.items()):
@@ -50,7 +51,7 @@ class _Codes(Dict[str, int]):
         code = 0
         if not is_no_value(word):
             code = dict.get(self, word, 0) or self.alike.get(key_of(word), -1)
-        if len(self) < 2 * MAX_CATEGORIES and len(cell) < MAX_KEPT:
+        if len(self) < self.most and len(cell) < MAX_KEPT:
             self[cell] = code
         return code
 

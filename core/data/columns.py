@@ -1,23 +1,16 @@
-"""What a column of a table holds, told by all of its cells: numbers, categories, times or texts."""
+"""The columns of a table: what each holds, and what its cells are as numbers (N, D)."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
-from ..runtime.types import Array
-from . import times
-from .cells import is_no_value, number_of
-from .notices import is_id_name
-from .numbers import FLOAT32_LIMIT
-from .sources import Cells, as_texts, text_of
+from .cells import number_of
+from .reading import Headings
+from .sources import text_of
 
 Kind = Literal["number", "category", "time", "text"]
 DayPart = Literal["month", "weekday", "clock"]
@@ -29,19 +22,7 @@ MONTH: DayPart = "month"
 WEEKDAY: DayPart = "weekday"
 CLOCK: DayPart = "clock"
 DAY_SIZES = {MONTH: 12, WEEKDAY: 7}
-MAX_DISTINCT = 2**18  # words of one column that are counted
 MAX_CATEGORIES = 2**16  # the most frequent; all others are one
-MANY_NUMBERS = 1000  # different numbers that are told apart
-SETTLED = 1000  # words after which a column is no longer looked at for numbers
-MOSTLY = 0.9  # of the cells are numbers, and the others hardly meant
-NEARLY = 0.9  # of the cells differ, as texts do
-LONG_WORDS, LONG_CELL = 3, 24  # on average, of a text
-COUNTED_ROWS, NAMED_ROWS = 20, 3  # by which an id is told; where the heading says so too
-MAX_CELL = 1000  # characters of a category; what is longer is a text
-MOST_GAPS = 64  # words for a gap in one block
-_PLAIN = b"0123456789+-.eE, "
-_PLAIN_SIGNS = "0123456789+-.eE "
-_NOT_THOUSANDS = re.compile(r"\.(?!\d{3}(?:,|$))")
 
 
 class Column(BaseModel):
@@ -90,283 +71,79 @@ class Feature(NamedTuple):
     part: str = ""
 
 
-@dataclass
-class Spread:
-    """Number, mean and spread of numbers that come block by block, and those that differ."""
+class Columns(BaseModel):
+    """The columns of a table in their order; ``targets`` are what is to be estimated.
 
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-    low: float = math.inf
-    high: float = -math.inf
-    distinct: Optional[Array] = None
-    many: bool = False
-    whole: bool = True
-    values: Set[float] = field(default_factory=set)  # those that were repeated
-
-    def add(self, values: Array) -> None:
-        """``values`` (N,) float64, all finite."""
-        if not len(values):
-            return
-        mean = float(values.mean())
-        squares = float(np.square(values - mean).sum())
-        self.merge(len(values), mean, squares)
-        self.low, self.high = min(self.low, values.min()), max(self.high, values.max())
-        self.whole = self.whole and bool((values == np.floor(values)).all())
-        if not self.many:
-            before = [] if self.distinct is None else [self.distinct]
-            self.distinct = np.unique(np.concatenate([*before, values]))
-            self.many = len(self.distinct) > MANY_NUMBERS
-
-    def merge(self, count: int, mean: float, squares: float) -> None:
-        """Numbers of which these are known (T. Chan and others, 1979)."""
-        total = self.count + count
-        if not total:
-            return
-        away = mean - self.mean
-        self.mean += away * count / total
-        self.squares += squares + away * away * self.count * count / total
-        self.count = total
-
-    def repeat(self, value: float, count: int) -> None:
-        """``count`` times the same number."""
-        self.merge(count, value, 0.0)
-        self.low, self.high = min(self.low, value), max(self.high, value)
-        self.values.add(value)
-
-    @property
-    def scale(self) -> float:
-        """The standard deviation; 1 where nothing differs."""
-        spread = math.sqrt(self.squares / self.count) if self.count else 0.0
-        return spread if spread > 1e-12 * abs(self.mean) and math.isfinite(spread) else 1.0
-
-
-class Oddity(NamedTuple):
-    """A cell that is not like the others of its column, and where it stands."""
-
-    place: int
-    cell: str
-
-
-class Survey:
-    """What is found in the cells of one column, block by block.
-
-    ``kind`` is decided beforehand, None where it is told by the cells. ``decimal`` is what stands
-    before decimals. ``with_places`` keeps where each word stands first.
+    ``classes`` are the names of a target's classes; empty where numbers are estimated.
     """
 
-    def __init__(
-        self, name: str, kind: Optional[Kind] = None, decimal: str = ".", with_places: bool = False
-    ) -> None:
-        self.name, self.kind, self.decimal = name, kind, decimal
-        self.spread = Spread()
-        self.words: Optional[Dict[str, int]] = {}
-        self.places: Optional[Dict[str, int]] = {} if with_places else None
-        self.gaps = self.rows = self.others = self.times = self.uncounted = self.commas = 0
-        self.other: Optional[Oddity] = None
-        self.beyond: Optional[Oddity] = None
-        self.comma: Optional[Oddity] = None  # a number with a decimal comma alone
-        self.point: Optional[Oddity] = None
-        self.example = ""
-        self.moments = {order: Spread() for order in (times.DMY, times.MDY)}
-        self.known_moments: Dict[str, Dict[str, float]] = {}
-        self.bits: Dict[str, set[int]] = {MONTH: set(), WEEKDAY: set()}
-        self.has_clock = False
-        self.length = 0  # characters of all words
-        self.spaces = 0
-        self.are_counting = True
-        self.last: Optional[float] = None
-        self.ids: Optional[List[Array]] = [] if is_id_name(name) else None
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def add(self, cells: Cells, places: Sequence[int]) -> None:
-        """The column's cells in one block."""
-        self.rows += len(cells)
-        if isinstance(cells, np.ndarray) and (self.kind == CATEGORY or self.places is not None):
-            cells = list(as_texts(cells))
-        if isinstance(cells, np.ndarray):
-            self._numbers(cells, places)
-            self.uncounted += len(cells)
-        elif self.kind == CATEGORY or self.places is not None:
-            self._counted(cells, places)
-        else:
-            values = None if self.decimal == "," else plain_numbers(cells)
-            if values is None:
-                self._counted(cells, places)
-            else:
-                if self.point is None:
-                    self._note_points(cells, places)
-                self._numbers(values, places)
-                self.uncounted += len(cells)
-        if not self.example:
-            first = as_texts(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
-            self.example = next((c.strip() for c in first if not is_no_value(c)), "")[:40]
+    columns: Tuple[Column, ...]
+    targets: Tuple[str, ...]
+    classes: Tuple[str, ...] = ()
+    has_names: bool = True
 
-    def _note_points(self, cells: Sequence[str], places: Sequence[int]) -> None:
-        if _NOT_THOUSANDS.search(",".join(cells)):
-            index = next((i for i, c in enumerate(cells) if _NOT_THOUSANDS.search(c)), 0)
-            self.point = Oddity(places[index], cells[index])
+    def to_json(self) -> Dict[str, Any]:
+        """In JSON types, for ``Dataset.encoding``."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
-    def _numbers(self, values: Array, places: Sequence[int]) -> None:
-        filled = values[~np.isnan(values)]
-        self.gaps += len(values) - len(filled)
-        wrong = np.flatnonzero(np.abs(values) >= FLOAT32_LIMIT)
-        if len(wrong):
-            self.beyond = self.beyond or Oddity(places[wrong[0]], f"{values[wrong[0]]:g}")
-            filled = filled[np.abs(filled) < FLOAT32_LIMIT]
-        self.spread.add(filled)
-        self._follow(values)
+    @property
+    def target(self) -> Optional[Column]:
+        """The first of the targets; None where there is none."""
+        return next(iter(self.target_columns), None)
 
-    def _follow(self, values: Array) -> None:
-        """Whether the numbers count the rows; where the heading is that of an id, all of them."""
-        if self.are_counting and len(values):
-            first = values[0] in (0, 1) if self.last is None else values[0] == self.last + 1
-            self.are_counting = bool(first and (np.diff(values) == 1).all())
-            self.last = float(values[-1])
-        if self.ids is not None:
-            self.ids.append(values)
-            if not self.spread.whole or len(np.unique(values)) < len(values):
-                self.ids = None
+    @property
+    def target_columns(self) -> Tuple[Column, ...]:
+        """The columns that are to be estimated, in the order in which they were named."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.targets)
 
-    def _counted(self, cells: Sequence[str], places: Sequence[int]) -> None:
-        """Cells that are not all plain numbers: word by word, each different one looked at once."""
-        found = Counter(cells)
-        numbers: Dict[str, float] = {}
-        looked = self.kind != CATEGORY and self.others < SETTLED
-        for raw, count in found.items():
-            word = raw.strip()
-            if is_no_value(word):
-                self.gaps += count
-                numbers[raw] = math.nan
+    @property
+    def features(self) -> Tuple[Column, ...]:
+        """The columns that are learned from."""
+        return tuple(c for c in self.columns if not c.left_out and c.name not in self.targets)
+
+    @property
+    def encoded(self) -> Tuple[Feature, ...]:
+        """What each of the D numbers of an encoded row is."""
+        found: List[Feature] = []
+        for index, column in enumerate(self.features):
+            if column.kind == CATEGORY:
+                found.append(Feature(column.name, CATEGORY, column.size, index))
                 continue
-            self._count(word, count, raw, cells, places)
-            if looked:
-                number = self._looked_at(word, count, raw, cells, places)
-                if number is not None:
-                    numbers[raw] = number
-        if looked:
-            values = np.array([numbers.get(cell, math.nan) for cell in cells])
-            self.spread.add(values[~np.isnan(values)])
-            self._follow(values)
-        else:
-            self.are_counting, self.ids = False, None
+            found.append(Feature(column.name, NUMBER, 0, index))
+            for part in column.parts:
+                kind = NUMBER if part == CLOCK else CATEGORY
+                size = 0 if part == CLOCK else 1 + DAY_SIZES[part]
+                found.append(Feature(f"{column.name}: {part}", kind, size, index, part))
+        return tuple(found)
 
-    def _count(
-        self, word: str, count: int, raw: str, cells: Sequence[str], places: Sequence[int]
-    ) -> None:
-        self.length += len(word) * count
-        self.spaces += word.count(" ") * count
-        if self.words is None:
-            return
-        if word not in self.words:
-            if len(self.words) >= MAX_DISTINCT or len(word) > MAX_CELL:
-                self.words = None
-                return
-            if self.places is not None:
-                self.places[word] = places[cells.index(raw)]
-        self.words[word] = self.words.get(word, 0) + count
-
-    def _looked_at(
-        self, word: str, count: int, raw: str, cells: Sequence[str], places: Sequence[int]
-    ) -> Optional[float]:
-        """The number that ``word`` is; None where it is a time, or a word."""
-        number = number_of(word, self.decimal)
-        if number is not None and abs(number) >= FLOAT32_LIMIT:
-            self.beyond = self.beyond or Oddity(places[cells.index(raw)], word)
-            return math.nan
-        other = number_of(word, "," if self.decimal == "." else ".")
-        if number is None and other is not None:
-            self.comma = self.comma or Oddity(places[cells.index(raw)], word)
-            self.commas += count
+    def headings(self) -> Optional[Headings]:
+        """The headings by which columns of later tables are taken; None where there are none."""
+        if not self.has_names:
             return None
-        if number is not None and other is None:
-            self.point = self.point or Oddity(places[cells.index(raw)], word)
-        if number is not None:
-            return number
-        if not self._moment(word, count):
-            self.others += count
-            if self.other is None:
-                self.other = Oddity(places[cells.index(raw)], word)
-        return None
+        return Headings(columns=tuple(c.name for c in self.features), labels=self.targets)
 
-    def _moment(self, word: str, count: int) -> bool:
-        found = self.known_moments.get(word)
-        if found is None:
-            found = self._read_moment(word)
-            if len(self.known_moments) < MAX_CATEGORIES:
-                self.known_moments[word] = found
-        for order, days in found.items():
-            self.moments[order].repeat(days, count)
-        self.times += count if found else 0
-        return bool(found)
-
-    def _read_moment(self, word: str) -> Dict[str, float]:
-        """The days since 1970 by the order of day and month; empty where it is no time."""
-        first = times.moment(word)
-        if first is None:
-            return {}
-        self.has_clock = self.has_clock or first.has_clock
-        if first.has_date:
-            days = math.floor(first.days)
-            self.bits[WEEKDAY].add(weekday_of(days))
-            self.bits[MONTH].add(month_of(days))
-        if first.orders == times.ORDERS:
-            return dict.fromkeys(self.moments, first.days)
-        found = {order: times.moment(word, order) for order in first.orders}
-        return {order: moment.days for order, moment in found.items() if moment is not None}
-
-    @property
-    def filled(self) -> int:
-        """How many cells are no gaps."""
-        return self.rows - self.gaps
-
-    def is_another_each(self) -> bool:
-        """Whether all rows have another value, as an id has."""
-        fewest = NAMED_ROWS if is_id_name(self.name) else COUNTED_ROWS
-        if self.rows < fewest or self.gaps:
-            return False
-        if self.spread.count == self.rows:
-            return self.are_counting or (
-                bool(self.ids) and len(np.unique(np.concatenate(self.ids or []))) == self.rows
-            )
-        return self.words is not None and not self.uncounted and len(self.words) == self.rows
-
-    def is_text(self) -> bool:
-        """Whether its words are nearly all different, and long."""
-        if self.words is None:
-            return True
-        return (
-            self.filled >= COUNTED_ROWS
-            and len(self.words) > NEARLY * self.filled
-            and (
-                self.spaces >= (LONG_WORDS - 1) * self.filled
-                or self.length > LONG_CELL * self.filled
-            )
-        )
-
-
-def plain_numbers(cells: Sequence[str]) -> Optional[Array]:
-    """The numbers (N,) float64 of cells that are plain ones or gaps, NaN for these; None where any
-    is something else.
-    """
-    try:
-        if ",".join(cells).encode().translate(None, _PLAIN):
-            return _numbers_and_gaps(cells)
-        values = np.fromiter(map(float, cells), np.float64, len(cells))
-    except ValueError:  # a UnicodeEncodeError is one too
-        return _numbers_and_gaps(cells)
-    return None if np.isinf(values).any() else values
-
-
-def _numbers_and_gaps(cells: Sequence[str]) -> Optional[Array]:
-    """The same where some are no plain numbers, of which each different one is looked at."""
-    others = {cell for cell in set(cells) if cell.strip(_PLAIN_SIGNS) or not cell.strip()}
-    if len(others) > MOST_GAPS or not all(map(is_no_value, others)):
-        return None
-    try:
-        values = np.array([math.nan if cell in others else float(cell) for cell in cells])
-    except ValueError:
-        return None
-    return None if np.isinf(values).any() else values
+    def shown(self) -> str:
+        """A line a column: its name, what it holds, gaps, different values, an example."""
+        rows = [("column", "kind", "gaps", "different", "example")]
+        for column in self.columns:
+            kind: str = column.kind
+            if column.name in self.targets:
+                kind = f"target, {len(self.classes)} classes" if self.classes else "target, number"
+            elif column.left_out:
+                kind = f"left out: {column.left_out}"
+            total = column.count + column.gaps
+            gaps = f"{column.gaps / total:.1%}" if column.gaps and total else ""
+            distinct = "many" if column.distinct is None else f"{column.distinct:,}"
+            rows.append((column.name[:30], kind, gaps, distinct, column.example[:24]))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        return "\n".join(
+            "  ".join(cell.rjust(w) if i in (2, 3) else cell.ljust(w) for i, (cell, w) in
+                      enumerate(zip(row, widths))).rstrip()
+            for row in rows
+        )  # fmt: skip
 
 
 def key_of(word: str) -> str:
@@ -377,16 +154,6 @@ def key_of(word: str) -> str:
     if number is not None and math.isfinite(number):
         return text_of(number)
     return " ".join(word.split()).casefold()
-
-
-def weekday_of(days: int) -> int:
-    """0 for Monday to 6, of whole days since 1970-01-01, a Thursday."""
-    return (days + 3) % 7
-
-
-def month_of(days: int) -> int:
-    """0 for January to 11."""
-    return int(np.datetime64(int(days), "D").astype("datetime64[M]").astype(int)) % 12
 
 
 def class_name(word: str) -> str:

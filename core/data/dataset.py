@@ -170,6 +170,11 @@ class Encoded:
         return self.whole.digest()
 
 
+def encoded(dataset: Dataset, more: Mapping[str, Any]) -> Dataset:
+    """``dataset`` with ``more`` in its encoding; itself where that is nothing."""
+    return Encoded(dataset, more) if more else dataset
+
+
 def classes_of(dataset: Dataset) -> Array | None:
     """The class of each example (N,), an integer; None where the labels are no classes.
 

@@ -13,19 +13,17 @@ from .columns import (
     CLOCK,
     MAX_CATEGORIES,
     MONTH,
-    MOSTLY,
     NUMBER,
     TEXT,
     TIME,
     WEEKDAY,
     Column,
     Kind,
-    Oddity,
-    Survey,
     class_name,
     class_order,
 )  # fmt: skip
 from .sources import Table
+from .survey import MOSTLY, Oddity, Survey
 
 AUTO, CLASSES, NUMBERS = "auto", "classes", "numbers"
 TARGET_NAMES = ("target", "label", "class", "y", "outcome")
@@ -126,9 +124,9 @@ class Inference:
             kind, decimal = again.get(i, (self.kinds.get(i), "."))
             surveys.append(Survey(name, kind, decimal, with_places=i in self.targets))
         looked = [i for i in (again or range(len(self.names))) if i not in self.ignored]
-        for _, block in self.table.blocks():
-            for i in looked:
-                surveys[i].add(block.columns[i], block.places)
+        for _, block in self.table.blocks(looked):
+            for i, cells in zip(looked, block.columns):
+                surveys[i].add(cells, block.places)
         return surveys
 
     def _recounted(self, survey: Survey, surveys: Sequence[Survey]) -> Survey | None:

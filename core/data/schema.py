@@ -6,50 +6,32 @@ training did not have. So a network fills gaps itself, and a request with a gap 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, List, Mapping, Optional, Sequence
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import ValidationError
 
 from ..runtime.errors import ArtifactError, DataError
 from ..runtime.types import Array
 from . import reading
-from .columns import (
-    CATEGORY,
-    CLOCK,
-    DAY_SIZES,
-    MONTH,
-    NUMBER,
-    TIME,
-    WEEKDAY,
-    Column,
-    Feature,
-    Spread,
-    class_order,
-)  # fmt: skip
+from .columns import CATEGORY, CLOCK, MONTH, NUMBER, TIME, WEEKDAY, Column, Columns, class_order
+from .columns import Feature as Feature
 from .inferring import AUTO as AUTO
 from .inferring import CLASSES as CLASSES
 from .inferring import NUMBERS as NUMBERS
 from .inferring import Inference, Overrides
-from .reading import Headings
+from .rows import Rows
 from .sources import Table
 from .sources import read_table as read_table  # whoever has a schema has a table
-from .table_rows import RequestRows, TableDataset, TableReading
+from .survey import Spread
+from .table_rows import RequestEncoder, TableReading
 
-SHOWN = 5  # reasons in a message
 
-
-class Schema(BaseModel):
-    """The columns of a table in their order; ``targets`` are what is to be estimated.
-
-    ``classes`` are the names of a target's classes; empty where numbers are estimated.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    columns: Tuple[Column, ...]
-    targets: Tuple[str, ...]
-    classes: Tuple[str, ...] = ()
-    has_names: bool = True
+class Schema(Columns):
+    """The columns of a table, told by its cells, and how rows are encoded by them."""
 
     @classmethod
     def infer(cls, table: Table, overrides: Optional[Overrides] = None) -> Schema:
@@ -75,77 +57,55 @@ class Schema(BaseModel):
                 f"the schema of the table's columns: {place}: {first['msg']}"
             ) from None
 
-    def to_json(self) -> Dict[str, Any]:
-        """In JSON types, for ``Dataset.encoding``."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-    @property
-    def target(self) -> Optional[Column]:
-        """The first of the targets; None where there is none."""
-        return next(iter(self.target_columns), None)
-
-    @property
-    def target_columns(self) -> Tuple[Column, ...]:
-        """The columns that are to be estimated, in the order in which they were named."""
-        by_name = {column.name: column for column in self.columns}
-        return tuple(by_name[name] for name in self.targets)
-
-    @property
-    def features(self) -> Tuple[Column, ...]:
-        """The columns that are learned from."""
-        return tuple(c for c in self.columns if not c.left_out and c.name not in self.targets)
-
-    @property
-    def encoded(self) -> Tuple[Feature, ...]:
-        """What each of the D numbers of an encoded row is."""
-        found: List[Feature] = []
-        for index, column in enumerate(self.features):
-            if column.kind == CATEGORY:
-                found.append(Feature(column.name, CATEGORY, column.size, index))
-                continue
-            found.append(Feature(column.name, NUMBER, 0, index))
-            for part in column.parts:
-                kind = NUMBER if part == CLOCK else CATEGORY
-                size = 0 if part == CLOCK else 1 + DAY_SIZES[part]
-                found.append(Feature(f"{column.name}: {part}", kind, size, index, part))
-        return tuple(found)
+    @cached_property
+    def _requests(self) -> RequestEncoder:
+        return RequestEncoder(self)
 
     def encode(self, records: Sequence[Any]) -> Array:
         """Records of a request as (N, D) float32: each a list of cells, of the features, or of all
         columns with or without the targets; or an object by headings, where what is missing is a
         gap. Raises UnfitPayloadError, with the column of each fault.
         """
-        return RequestRows(self, records).encoded()
-
-    def headings(self) -> Optional[Headings]:
-        """The headings by which columns of later tables are taken; None where there are none."""
-        if not self.has_names:
-            return None
-        return Headings(columns=tuple(c.name for c in self.features), labels=self.targets)
-
-    def shown(self) -> str:
-        """A line a column: its name, what it holds, gaps, different values, an example."""
-        rows = [("column", "kind", "gaps", "different", "example")]
-        for column in self.columns:
-            kind: str = column.kind
-            if column.name in self.targets:
-                kind = f"target, {len(self.classes)} classes" if self.classes else "target, number"
-            elif column.left_out:
-                kind = f"left out: {column.left_out}"
-            total = column.count + column.gaps
-            gaps = f"{column.gaps / total:.1%}" if column.gaps and total else ""
-            distinct = "many" if column.distinct is None else f"{column.distinct:,}"
-            rows.append((column.name[:30], kind, gaps, distinct, column.example[:24]))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        return "\n".join(
-            "  ".join(cell.rjust(w) if i in (2, 3) else cell.ljust(w) for i, (cell, w) in
-                      enumerate(zip(row, widths))).rstrip()
-            for row in rows
-        )  # fmt: skip
+        return self._requests.encoded(records)
 
     def dataset(self, table: Table, memory: int = 2**30) -> TableDataset:
         """The rows of ``table`` that have a target, encoded. Raises DataError."""
-        return TableReading(self, table, memory).dataset()
+        return TableDataset(self, *TableReading(self, table, memory).found())
+
+
+@dataclass(frozen=True)
+class TableDataset:
+    """Encoded rows: ``rows`` (N, D) float32, ``y`` (N,) int32 classes or (N,) or (N, T) float32."""
+
+    schema: Schema
+    rows: Rows
+    y: Array
+    note: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        named: dict[str, Any] = {"schema": self.schema.to_json()}
+        if self.schema.classes:
+            named["classes"] = list(self.schema.classes)
+        else:
+            named["targets"] = list(self.schema.targets)
+        return named
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.rows.take(indices), self.y[indices]
+
+    def labels(self) -> Array:
+        return self.y
+
+    def digest(self) -> str:
+        digest = hashlib.sha256(self.rows.digest.encode())
+        digest.update(f"{self.y.dtype.str}{self.y.shape}".encode())
+        digest.update(np.ascontiguousarray(self.y).view(np.uint8).data)
+        return digest.hexdigest()
 
 
 def united(schemas: Sequence[Schema], hosts: Sequence[str]) -> Schema:
@@ -167,17 +127,29 @@ def united(schemas: Sequence[Schema], hosts: Sequence[str]) -> Schema:
                 f"column {same[0].name!r} is not of one kind: {has}: --categorical, --numeric or "
                 "--ignore decides"
             )
+        if len({column.order for column in filled}) > 1:
+            has = "; ".join(f"{c.order} on {host}" for c, host in zip(same, hosts))
+            faults.append(
+                f"column {same[0].name!r} has dates of unlike order: {has}: write them as "
+                "2020-01-31"
+            )
         columns.append(_united(filled or list(same)))
     if faults:
         raise DataError(*faults)
     classes = sorted({name for schema in schemas for name in schema.classes}, key=class_order)
-    return schemas[0].model_copy(update={"columns": tuple(columns), "classes": tuple(classes)})
+    return Schema(
+        columns=tuple(columns),
+        targets=schemas[0].targets,
+        classes=tuple(classes),
+        has_names=schemas[0].has_names,
+    )
 
 
 def _united(same: Sequence[Column]) -> Column:
     spread = Spread()
     for column in same:
-        spread.merge(column.count, column.centre, column.count * column.scale**2)
+        squares = 0.0 if column.distinct == 1 else column.count * column.scale**2
+        spread.merge(column.count, column.centre, squares)
     words = sorted({word for column in same for word in column.categories})
     reasons = {column.left_out for column in same}
     parts = {part for column in same for part in column.parts}
@@ -187,7 +159,9 @@ def _united(same: Sequence[Column]) -> Column:
             "left_out": first.left_out if len(reasons) == 1 else "",
             "count": spread.count,
             "gaps": sum(column.gaps for column in same),
-            "distinct": None,
+            "distinct": len(words) if first.kind == CATEGORY else None,
+            "decimal": "," if any(column.decimal == "," for column in same) else ".",
+            "words_are_gaps": any(column.words_are_gaps for column in same),
             "centre": spread.mean,
             "scale": spread.scale if first.kind in (NUMBER, TIME) else 1.0,
             "categories": tuple(words),

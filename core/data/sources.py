@@ -70,8 +70,8 @@ class Part:
     has_names: bool
     unit: str = "line"
 
-    def blocks(self) -> Iterator[Block]:
-        """All rows in blocks. Raises DataError."""
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
+        """All rows in blocks, the ``chosen`` columns alone. Raises DataError."""
         raise NotImplementedError
 
 
@@ -111,12 +111,12 @@ class Table:
         parts = tuple(part.of(min(indices), max(indices) + 1) for part in sparse)
         return Table(self.path, parts, tuple(range(len(parts[0].names))))
 
-    def blocks(self) -> Iterator[tuple[Part, Block]]:
-        """All rows in blocks, their columns as ``names``, and the part in which they stand."""
+    def blocks(self, wanted: Sequence[int]) -> Iterator[tuple[Part, Block]]:
+        """All rows in blocks, of ``names`` the columns ``wanted``, and the part where they are."""
         for part in self.parts:
             places = self._places(part)
-            for block in part.blocks():
-                yield part, Block([block.columns[i] for i in places], block.places)
+            for block in part.blocks([places[i] for i in wanted]):
+                yield part, block
 
     def _places(self, part: Part) -> Sequence[int]:
         """Where the chosen columns stand in ``part``."""
@@ -233,18 +233,18 @@ class TextPart(Part):
 
     layout: Layout = field(default_factory=lambda: Layout(Path(), TextForm()))
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         width = self.layout.width
-        return _in_blocks(self.path, width, self.layout.batches(block_rows(width)), "line")
+        return _in_blocks(self, chosen, self.layout.batches(block_rows(width)))
 
 
 def _in_blocks(
-    path: Path,
-    width: int,
+    part: Part,
+    chosen: Sequence[int],
     batches: Iterable[tuple[Sequence[int], Sequence[list[str]]]],
-    unit: str,
 ) -> Iterator[Block]:
     """Rows with their places, all of one width. Raises DataError for those of another."""
+    width = len(part.names)
     ragged: list[tuple[int, int]] = []
     for places, rows in batches:
         if set(map(len, rows)) != {width}:
@@ -252,9 +252,10 @@ def _in_blocks(
         if len(ragged) >= MAX_COUNTED:
             break
         if not ragged and rows:
-            yield Block(list(map(list, zip(*rows))), places)
+            columns = list(zip(*rows))
+            yield Block([list(columns[i]) for i in chosen], places)
     if ragged:
-        raise _ragged(path, width, ragged, unit)
+        raise _ragged(part.path, width, ragged, part.unit)
 
 
 def _ragged(path: Path, width: int, found: Sequence[tuple[int, int]], unit: str) -> DataError:
@@ -276,14 +277,15 @@ def _ragged(path: Path, width: int, found: Sequence[tuple[int, int]], unit: str)
 class ParquetPart(Part):
     """A Parquet file."""
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         pyarrow = library("pyarrow", "Parquet")
         start = 1
         try:
             with _opened(self.path) as file:
                 for batch in file.iter_batches(block_rows(len(self.names))):
-                    columns = [_cells(pyarrow, self.path, name, column) for name, column in
-                               zip(self.names, batch.columns)]  # fmt: skip
+                    columns = [
+                        _cells(pyarrow, self.path, self.names[i], batch.column(i)) for i in chosen
+                    ]
                     yield Block(columns, range(start, start + batch.num_rows))
                     start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
@@ -344,19 +346,19 @@ class ExcelPart(Part):
 
     sheet: str = ""
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         width = len(self.names)
         rows = _sheet_rows(self.path, self.sheet, width)
         if self.has_names:
             next(rows, None)
-        return _in_blocks(self.path, width, _batches(rows, block_rows(width)), "row")
+        return _in_blocks(self, chosen, _batches(rows, block_rows(width)))
 
 
 def _is_workbook(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except Exception:  # zipfile raises many kinds for a damaged archive
         return False
     if not any(entry.filename.startswith("xl/") for entry in entries):
         return False
@@ -369,7 +371,7 @@ def _excel(path: Path) -> Part:
     filled = []
     with _workbook(path) as book:
         for sheet in book.worksheets:
-            if any(any(cell is not None for cell in row) for row in sheet.values):
+            if any(any(cell is not None for cell in row) for row in _values(path, sheet)):
                 filled.append(sheet.title)
     if not filled:
         raise NoRowsError(f"{path}: holds no rows")
@@ -409,10 +411,17 @@ class _workbook:  # noqa: N801 - a context
         self.book.close()
 
 
+def _values(path: Path, sheet: Any) -> Iterator[Sequence[Any]]:
+    try:
+        yield from sheet.values
+    except Exception as error:  # as many kinds as there are damages
+        raise _damaged(path, "Excel workbook", error) from None
+
+
 def _sheet_rows(path: Path, sheet: str, width: int = 0) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold anything, filled up to ``width``, each with its number."""
     with _workbook(path) as book:
-        for number, values in enumerate(book[sheet].values, 1):
+        for number, values in enumerate(_values(path, book[sheet]), 1):
             row = [_written(value) for value in values]
             while row and not row[-1] and len(row) > width:
                 row.pop()
@@ -460,7 +469,7 @@ class SparsePart(Part):
         first, end = min(first, self.first), max(end, self.end)
         return replace(self, first=first, end=end, names=_numbered(range(first, end)))
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         width = len(self.names)
         lines = _libsvm_lines(self.path, self.form)
         while True:
@@ -472,7 +481,7 @@ class SparsePart(Part):
                 row[0] = label
                 for index, value in pairs:
                     row[index - self.first + 1] = value
-            yield Block(list(rows.T), [number for number, _, _ in batch])
+            yield Block(list(rows.T[list(chosen)]), [number for number, _, _ in batch])
 
 
 def _libsvm(path: Path) -> Part:
@@ -524,11 +533,11 @@ def _finite(text: str) -> float:
 class RecordsPart(Part):
     """RecordIO-protobuf: a record a row, with its label."""
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         start = 1
         with opening.open_bytes(self.path) as stream:
             for block in _records(self.path, stream):
-                columns = list(block.astype(np.float64).T)
+                columns = list(block.T[list(chosen)].astype(np.float64))
                 yield Block(columns, range(start, start + len(block)))
                 start += len(block)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -15,56 +13,19 @@ from ..runtime.types import Array
 from . import reading
 from .cells import is_no_value
 from .coding import Encoder, Wrong, numbers
-from .columns import Column, class_name
+from .columns import Column, Columns, class_name
 from .rows import Collected, Rows
-from .sources import Block, Cells, Part, Table, as_texts
-
-if TYPE_CHECKING:
-    from .schema import Schema
+from .sources import Cells, Part, Table, as_texts
 
 SHOWN = 5  # names in a sentence
+LOOKED_AT = 64  # records, after which the clock is looked at
 CELL_BYTES = 100  # of a request's cell, as text and as number
-
-
-@dataclass(frozen=True)
-class TableDataset:
-    """Encoded rows: ``rows`` (N, D) float32, ``y`` (N,) int32 classes or (N,) or (N, T) float32."""
-
-    schema: Schema
-    rows: Rows
-    y: Array
-    note: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def encoding(self) -> Mapping[str, Any]:
-        named: dict[str, Any] = {"schema": self.schema.to_json()}
-        if self.schema.classes:
-            named["classes"] = list(self.schema.classes)
-        else:
-            named["targets"] = list(self.schema.targets)
-        return named
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, indices: Array) -> tuple[Array, Array]:
-        return self.rows.take(indices), self.y[indices]
-
-    def labels(self) -> Array:
-        return self.y
-
-    def digest(self) -> str:
-        digest = hashlib.sha256(self.rows.digest.encode())
-        digest.update(f"{self.y.dtype.str}{self.y.shape}".encode())
-        digest.update(np.ascontiguousarray(self.y).view(np.uint8).data)
-        return digest.hexdigest()
 
 
 class TableReading:
     """One reading of a table by a schema that is known."""
 
-    def __init__(self, schema: Schema, table: Table, memory: int) -> None:
+    def __init__(self, schema: Columns, table: Table, memory: int) -> None:
         self.schema, self.table = schema, table.like([c.name for c in schema.columns])
         self.encoder = Encoder(schema.features, schema.encoded)
         self.collected = Collected(memory)
@@ -75,23 +36,22 @@ class TableReading:
         self.first_without: str | None = None
         self.classes = {name: code for code, name in enumerate(schema.classes)}
 
-    def dataset(self) -> TableDataset:
+    def found(self) -> tuple[Rows, Array, str, Mapping[str, int]]:
+        """The rows (N, D), what is to be estimated (N, …), a note and its figures."""
         headings = self.schema.headings()
         if headings is not None:
             reading.keep(headings)
         places = self._places()
         count = len(self.schema.targets)
-        for part, block in self.table.blocks():
-            self._block(part, block, places[count:], places[:count])
+        for part, block in self.table.blocks(places):
+            self._block(part, block.places, block.columns[count:], block.columns[:count])
         if self.more:
             self.faults.append(f"... and {self.more:,} more")
         if self.faults:
             raise DataError(*self.faults)
         if not self.collected.count:
             raise DataError(f"{self.table.path}: no row has a target")
-        return TableDataset(
-            self.schema, self.collected.rows(), np.concatenate(self.y), *self._told()
-        )
+        return self.collected.rows(), np.concatenate(self.y), *self._told()
 
     def _places(self) -> list[int]:
         """Where the targets and the features stand in the table."""
@@ -118,10 +78,13 @@ class TableReading:
         return [by_name[name] for name in wanted]
 
     def _block(
-        self, part: Part, block: Block, features: Sequence[int], targets: Sequence[int]
+        self,
+        part: Part,
+        places: Sequence[int],
+        features: Sequence[Cells],
+        given: Sequence[Cells],
     ) -> None:
         wrong: list[Wrong] = []
-        given = [block.columns[i] for i in targets]
         y = (
             self._classes(given[0], wrong)
             if self.schema.classes
@@ -132,12 +95,14 @@ class TableReading:
         left_out = np.flatnonzero(~kept)
         if len(left_out) and not wrong:
             self.without += len(left_out)
-            place = f"{part.unit} {block.places[left_out[0]]:,}"
+            first = left_out[0]
+            word = next(filter(None, (as_texts(cells)[first].strip() for cells in given)), "")
+            place = f"{part.unit} {places[first]:,}" + (f", {quoted(word)}" if word else "")
             self.first_without = self.first_without or place
-        x, more = self.encoder.block([block.columns[i] for i in features])
+        x, more = self.encoder.block(features)
         for each in [*wrong, *more]:
             if len(self.faults) < MAX_FAULTS:
-                place = f"{part.unit} {block.places[each.row]}"
+                place = f"{part.unit} {places[each.row]}"
                 self.faults.append(
                     f"{part.path}: {place}, column {quoted(each.column.name)}: {each.reason}"
                 )
@@ -181,116 +146,128 @@ class TableReading:
             what = "row without a target is" if self.without == 1 else "rows without a target are"
             parts.append(f"{self.without:,} {what} left out (the first: {self.first_without})")
             counts["without_target"] = self.without
-        rare = {c.name for c in self.schema.features if c.has_other}
-        unseen = {name: n for name, n in self.encoder.unseen.items() if name not in rare}
-        if unseen:
-            shown = [
-                f"{name}: {count:,} (such as {quoted(self.encoder.first_unseen[name])})"
-                for name, count in list(unseen.items())[:SHOWN]
-            ]
-            parts.append(f"categories that training did not have, by column: {', '.join(shown)}")
-            counts["unseen_categories"] = sum(unseen.values())
+        with_others = {c.name for c in self.schema.features if c.has_other}
+        for key, what, columns in (
+            ("unseen_categories", "categories that training did not have, taken for gaps",
+             {name for name in self.encoder.unseen if name not in with_others}),
+            ("other_categories", "rare or new categories, taken together as one", with_others),
+        ):  # fmt: skip
+            found = {name: n for name, n in self.encoder.unseen.items() if name in columns}
+            if found:
+                shown = [
+                    f"{name}: {count:,} (such as {quoted(self.encoder.first_unseen[name])})"
+                    for name, count in list(found.items())[:SHOWN]
+                ]
+                parts.append(f"{what}: {', '.join(shown)}")
+                counts[key] = sum(found.values())
         return "; ".join(parts), counts
 
 
-class RequestRows:
-    """The records of one request, column by column."""
+class RequestEncoder:
+    """Encodes the records of requests; made once for a model, and used by any number of threads."""
 
-    def __init__(self, schema: Schema, records: Sequence[Any]) -> None:
-        self.schema, self.records = schema, records
+    def __init__(self, schema: Columns) -> None:
         self.features = schema.features
         self.names = [c.name for c in self.features]
         self.known = {reading.key_of(c.name): c.name for c in schema.columns}
-        used = {name: i for i, name in enumerate(self.names)}
+        self.encoder = Encoder(self.features, schema.encoded)
         columns = [c.name for c in schema.columns]
         inputs = [name for name in columns if name not in schema.targets]
+        # where the features stand in a row, by its width
         self.places: dict[int, list[int]] = {}
         for names in (columns, inputs, self.names):
-            self.places[len(names)] = [names.index(name) for name in used]
-        self.faults: list[str] = []
+            place = {name: i for i, name in enumerate(names)}
+            self.places[len(names)] = [place[name] for name in self.names]
 
-    def encoded(self) -> Array:
-        bounds.charge(CELL_BYTES * len(self.records) * max(1, len(self.features)))
+    def encoded(self, records: Sequence[Any]) -> Array:
+        """As ``Schema.encode``."""
+        bounds.charge(CELL_BYTES * len(records) * max(1, len(self.features)))
+        faults: list[str] = []
         rows = []
-        for number, record in enumerate(self.records, 1):
-            if number % 1024 == 0:
+        for number, record in enumerate(records, 1):
+            if number % LOOKED_AT == 0:
                 bounds.check_time()
-            rows.append(self._cells(number, record))
-            if len(self.faults) > MAX_FAULTS:
+            rows.append(self._cells(number, record, faults))
+            if len(faults) > MAX_FAULTS:
                 break
-        self._refuse()
-        block, wrong = Encoder(self.features, self.schema.encoded).block(list(zip(*rows)))  # type: ignore[arg-type]
-        self.faults = [
-            f"example {each.row + 1}, column {quoted(each.column.name)}: {each.reason}"
-            for each in wrong
-        ]
-        self._refuse()
+        _refuse(faults)
+        block, wrong = self.encoder.block(list(map(list, zip(*rows))))
+        _refuse(
+            [
+                f"example {each.row + 1}, column {quoted(each.column.name)}: {each.reason}"
+                for each in wrong
+            ]
+        )
         return block
 
-    def _refuse(self) -> None:
-        if self.faults:
-            more = len(self.faults) - MAX_FAULTS
-            raise UnfitPayloadError(
-                *self.faults[:MAX_FAULTS], *([f"... and {more:,} more"] if more > 0 else [])
-            )
-
-    def _cells(self, number: int, record: Any) -> list[str]:
+    def _cells(self, number: int, record: Any, faults: list[str]) -> list[str]:
         if isinstance(record, Mapping):
-            values = self._of_object(number, record)
+            values = self._of_object(number, record, faults)
         elif isinstance(record, (list, tuple)):
-            values = self._of_row(number, record)
-        elif len(self.features) == 1 and not isinstance(record, Mapping):
+            values = self._of_row(number, record, faults)
+        elif len(self.features) == 1:
             values = [record]
         else:
-            self.faults.append(
+            faults.append(
                 f"example {number}: expected an object by column, or a list of "
                 f"{len(self.features)} cells ({self._listed()})"
             )
             values = []
-        return [self._cell(number, c, value) for c, value in zip(self.features, values)]
+        return [_cell(number, c, value, faults) for c, value in zip(self.features, values)]
 
-    def _of_row(self, number: int, row: Sequence[Any]) -> list[Any]:
+    def _of_row(self, number: int, row: Sequence[Any], faults: list[str]) -> list[Any]:
         places = self.places.get(len(row))
         if places is None:
-            self.faults.append(
+            faults.append(
                 f"example {number} has {len(row)} cells, expected {len(self.features)}: "
                 f"{self._listed()}"
             )
             return []
         return [row[i] for i in places]
 
-    def _of_object(self, number: int, record: Mapping[str, Any]) -> list[Any]:
+    def _of_object(self, number: int, record: Mapping[str, Any], faults: list[str]) -> list[Any]:
         given = {self.known.get(reading.key_of(str(key)), str(key)): v for key, v in record.items()}
         missing = [name for name in self.names if name not in given]
-        unknown = [name for name in given if name not in set(self.known.values())]
-        if (missing and unknown) or len(missing) == len(self.names):
-            near = did_you_mean(unknown[0], missing) if unknown else ""
-            what = f"has no column {quoted(unknown[0])}{near}" if unknown else "names no column"
-            self.faults.append(
-                f"example {number} {what}: expected {self._listed()}; a column that is left out is "
-                "a gap"
-            )
+        if len(missing) == len(self.names):
+            faults.append(f"example {number} names no column: expected {self._listed()}")
             return []
+        if missing and len(given) > len(self.names) - len(missing):
+            known = set(self.known.values())
+            unknown = [name for name in given if name not in known][:SHOWN]
+            near = next(((n, m) for n in unknown for m in [did_you_mean(n, missing)] if m), None)
+            if near:
+                faults.append(f"example {number} has no column {quoted(near[0])}{near[1]}")
+                return []
         return [given.get(name) for name in self.names]
-
-    def _cell(self, number: int, column: Column, value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, (int, float)):
-            text = str(value) if isinstance(value, int) else repr(value)
-            return text.replace(".", column.decimal)
-        self.faults.append(
-            f"example {number}, column {quoted(column.name)}: expected a number, a text or null, "
-            f"got {'an object' if isinstance(value, dict) else 'a list'}"
-        )
-        return ""
 
     def _listed(self) -> str:
         more = len(self.names) - 20
         return ", ".join(name[:40] for name in self.names[:20]) + (
             f" and {more:,} more" if more > 0 else ""
+        )
+
+
+def _cell(number: int, column: Column, value: Any, faults: list[str]) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        text = str(value) if isinstance(value, int) else repr(value)
+        return text.replace(".", column.decimal)
+    faults.append(
+        f"example {number}, column {quoted(column.name)}: expected a number, a text or null, "
+        f"got {'an object' if isinstance(value, dict) else 'a list'}"
+    )
+    return ""
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Raises UnfitPayloadError where there are any."""
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise UnfitPayloadError(
+            *faults[:MAX_FAULTS], *([f"... and {more:,} more"] if more > 0 else [])
         )

@@ -35,6 +35,8 @@ from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
 HEAD_BYTES = 2**18
 HEAD_ROWS = 200
+MOSTLY = 0.9  # of the cells below a heading are numbers, where it is that of numbers
+WIDE_ROWS = 8  # of a table whose lines are longer than HEAD_BYTES
 MAX_CELL = 2**28  # characters; Python's own limit is 2**17
 CSV_BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20
@@ -222,7 +224,7 @@ def mixed(path: Path) -> Layout:
     """
     form = form_of(path, whole=False)
     decided = reading.current()
-    text, above, given = _begun(path, form)
+    text, above, given = _begun(path, form, WIDE_ROWS)
     _check_is_table(path, text)
     delimiter, certain = decided.delimiter or given, True
     if delimiter is None:
@@ -264,25 +266,29 @@ def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
 
 
 def are_names(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row holds headings: no number, no two alike, none that stands below again
-    in its column; the first may be empty, as above an index.
+    """Whether the first row holds headings: no number, no two alike; and numbers alone stand below
+    one, or none comes again in its column. The first may be empty, as above an index.
     """
-    if len(rows) < 2:
-        return bool(rows) and reading.are_known(rows[0], reading.headings())
-    names = [cell.strip() for cell in rows[0]]
+    names = [cell.strip() for cell in rows[0]] if rows else []
     if reading.are_known(names, reading.headings()):
         return True
     filled = [name for name in names if name]
     words = [not is_like_number(name, ".") and not is_no_value(name) for name in filled]
-    if not filled or len(set(filled)) < len(filled) or not all(words):
+    unlike = len(set(filled)) == len(filled) and all(names[1:])
+    if not filled or not unlike or not all(words):
         return False
-    if any(not name for name in names[1:]):
-        return False
-    return not any(
-        name and i < len(row) and row[i].strip() == name
-        for row in rows[1:]
-        for i, name in enumerate(names)
-    )
+    if len(rows) == 1:  # a row alone has a number or a gap somewhere, or is one of a known table
+        return reading.headings() is None
+    below = [[row[i].strip() for row in rows[1:] if i < len(row)] for i in range(len(names))]
+    if any(_are_numbers(cells) for cells in below):
+        return True
+    return not any(name and name in cells for name, cells in zip(names, below))
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if not is_no_value(cell)]
+    numbers = sum(is_like_number(cell, COMMA) for cell in filled)
+    return bool(filled) and numbers >= MOSTLY * len(filled)
 
 
 def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped: int) -> Layout:
@@ -591,18 +597,23 @@ def _textual_delimiter(path: Path, text: str, names: Sequence[str]) -> tuple[str
     return chosen, chosen == COMMA
 
 
-def _begun(path: Path, form: TextForm) -> tuple[str, int, str | None]:
-    """The start of the table, how many lines are above it, and the delimiter that they name."""
-    text = _head(path, form)
+def _begun(path: Path, form: TextForm, rows: int = 0) -> tuple[str, int, str | None]:
+    """The start of the table, ``rows`` lines at least, how many lines are above it, and the
+    delimiter that they name.
+    """
+    text = _head(path, form, rows)
     found = _SEPARATOR.match(text)
     return (text[found.end() :], 1, found[1]) if found else (text, 0, None)
 
 
-def _head(path: Path, form: TextForm) -> str:
-    """The first lines as text; whole ones, unless it is all one."""
+def _head(path: Path, form: TextForm, rows: int) -> str:
+    """The first lines as text, ``rows`` at least; whole ones, unless it is all one."""
     with open_utf8(path, form) as stream:
-        head = stream.read(HEAD_BYTES)
-    if len(head) == HEAD_BYTES:
+        head = more = stream.read(HEAD_BYTES)
+        while more and head.count(b"\n") < rows and len(head) < LONGEST_LINE_BYTES:
+            more = stream.read(HEAD_BYTES)
+            head += more
+    if len(head) >= HEAD_BYTES:
         head = head[: head.rfind(b"\n") + 1] or head
     return head.decode("utf-8-sig", "replace")
 

@@ -129,8 +129,7 @@ class _Written(io.RawIOBase):
     """The chosen ``columns`` of a table as lines of CSV in UTF-8."""
 
     def __init__(self, table: sources.Table, columns: Sequence[int]) -> None:
-        self.blocks = (block for _, block in table.blocks())
-        self.columns = columns
+        self.blocks = (block for _, block in table.blocks(columns))
         self.rest = b""
 
     def readable(self) -> bool:
@@ -141,7 +140,7 @@ class _Written(io.RawIOBase):
             block = next(self.blocks, None)
             if block is None:
                 return 0
-            chosen = [sources.as_texts(block.columns[i]) for i in self.columns]
+            chosen = list(map(sources.as_texts, block.columns))
             stream = io.StringIO()
             # a line end in a cell would make two records of it
             rows = ([cell.replace("\n", " ") for cell in row] for row in zip(*chosen))

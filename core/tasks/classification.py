@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -28,12 +28,11 @@ from .imbalance import (
     decision_faults,
     weighted,
 )
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 
 if TYPE_CHECKING:
     from ..training.run import Run
 
-SHOWN = 5  # classes in a message
 OF_PROBABILITIES = {
     "accuracy": "Fraction of the {} examples that are classified correctly.",
     "cross_entropy": "Mean of -log(probability of the true class), in nats: the log loss.",
@@ -210,10 +209,13 @@ class Classifier(SupervisedAlgorithm[H]):
         return Decision(positive, options.rule()).encoded()
 
     def decided(
-        self, decision: Mapping[str, Any], validated: Evaluation, run: Run[H]
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
     ) -> Mapping[str, Any]:
         made = Decision.of(decision)
-        if made is None or validated.threshold is None:
+        if made is None or made.rule is None:
+            return decision
+        validated = validate()
+        if validated is None or validated.threshold is None:  # on another host than the chief
             return decision
         (figures,) = (each for each in validated.classes if each.name == made.positive)
         run.reporter.message(

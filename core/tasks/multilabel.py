@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from ..artifact.model import Model
 from ..data.dataset import Dataset, how_read
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError
-from ..runtime.types import Array
+from ..runtime.types import Array, HybridBlock
 from .classification import described
 from .label_figures import HALF, evaluate_labels
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 
-SHOWN = 5  # labels in a message
+if TYPE_CHECKING:
+    from ..training.run import Run
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
         if faults:
             raise DataError(*faults[: payload.MAX_FAULTS])
         return data
+
+    def scale_targets(
+        self, network: HybridBlock, train: Dataset, run: Run[H]
+    ) -> tuple[HybridBlock, Dataset]:
+        self.check_outputs(network, train, train.encoding["classes"], "labels")
+        return network, train
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         if (labels == labels[:1]).all():

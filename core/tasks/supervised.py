@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import (
     Dataset,
-    Encoded,
     chunks,
     classes_of,
+    encoded,
     groups_of,
     hold_out,
     lengths_of,
@@ -47,6 +47,7 @@ from ..training.together import (
 )
 from .imbalance import DECISION
 from .importance import by_heading, importances
+from .scaling import moments, of_standardized, set_moments
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=TrainingHyperparameters)
 
 CALIBRATION_BATCH = 32
+SHOWN = 5  # names in a message
 # Keys of an artifact's encoding that no dataset writes: what was decided after the training.
 DECIDED = (DECISION,)
 # What training measures of the machine, whatever is learned.
@@ -82,6 +84,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         ContentType(payload.CSV, "a line an example: its outputs, row by row", "0.2,-1.5"),
         ContentType(payload.NPY, "the network's outputs, (N, …) float32"),
     )
+
+    # Whether the network's input (N, D) is less its mean, by its deviation, of the training: for
+    # tables whose columns have unlike units. The model does it; requests have the columns' units.
+    standardize_inputs: ClassVar[bool] = False
 
     old_attributes = OF_SUPERVISED
 
@@ -156,6 +162,30 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def check_outputs(
+        self, network: HybridBlock, train: Dataset, names: Sequence[str], what: str
+    ) -> None:
+        """Raises PluginError where ``network`` has another number of outputs than ``names``, of
+        ``what``.
+        """
+        found = network(mx.sym.var("data"))
+        if isinstance(found, (list, tuple)):
+            raise PluginError(
+                f"the network of {self.name} gives {len(found)} outputs: expected one array, a "
+                f"number for each of the {what}"
+            )
+        x = train.take(np.zeros(1, np.int64))[0]
+        try:
+            _, shapes, _ = found.infer_shape(data=x.shape)
+        except mx.base.MXNetError:
+            return  # it does not fit its input: the first step says so
+        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
+            raise PluginError(
+                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
+                f"{len(names)} {what} ({', '.join(names[:SHOWN])}): let it end in a layer of "
+                f"{len(names)}"
+            )
+
     def weighted(self, loss: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
         """``loss`` with a weight for each example of ``train``: by default as it is."""
         return loss
@@ -168,9 +198,11 @@ class SupervisedAlgorithm(Algorithm[H]):
         return {}
 
     def decided(
-        self, decision: Mapping[str, Any], validated: Evaluation, run: Run[H]
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
     ) -> Mapping[str, Any]:
-        """``decision`` as it is after the validation of the model that is kept."""
+        """``decision`` with what the model that is kept decides. ``validate`` measures that model
+        on the validation examples: all hosts call it, or none, and the chief is given the figures.
+        """
         return decision
 
     def example(self, data: Dataset) -> Example:
@@ -210,19 +242,17 @@ class SupervisedAlgorithm(Algorithm[H]):
         decision = self.decision(train, run)
         validated = Together(
             run.cluster,
-            Encoded(validation, decision),
+            encoded(validation, decision),
             run.data.get(VALIDATION, run.data[TRAIN]),
         )
         for place in loop.epochs():
             with run.interruptible(place):
                 found = self._evaluation(run, model, validated)
             loop.validated(found.metrics if found else {})
-        if decision:
-            with run.interruptible("before the last validation"):
-                found = self._evaluation(run, model, validated)
-            decision = self.decided(decision, found, run) if found else decision
+        with run.interruptible("before the last validation"):
+            decision = self.decided(decision, lambda: self._evaluation(run, model, validated), run)
         if test is not None:
-            tested = Together(run.cluster, Encoded(test, decision), run.data[TEST])
+            tested = Together(run.cluster, encoded(test, decision), run.data[TEST])
             with run.interruptible("before the test"):
                 found = self._evaluation(run, model, tested)
             if found is not None:
@@ -246,7 +276,19 @@ class SupervisedAlgorithm(Algorithm[H]):
             )
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
         self.load_pretrained(network, train, run)
-        return network
+        return self._of_standardized(network, train, run) if self.standardize_inputs else network
+
+    def _of_standardized(self, network: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        x = train.take(np.arange(len(train)))[0]
+        if x.ndim != 2 or not np.isfinite(x).all():
+            raise PluginError(
+                f"{self.name}.standardize_inputs: expected inputs (N, D) that are finite numbers, "
+                f"got {x.shape}: standardize them in dataset(), or in the network"
+            )
+        found = moments(run.cluster, x.astype(np.float64), "inputs")
+        model = of_standardized(network, found)
+        set_moments(model, found, run.devices)
+        return model
 
     def _evaluation(self, run: Run[H], network: HybridBlock, data: Together) -> Evaluation | None:
         """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
@@ -293,7 +335,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             unlike = [f"{path}: {each}" for each in _unlike(data.encoding, encoding)]
             if unlike:
                 raise DataError(*unlike)
-        return Encoded(data, decision) if decision else data
+        return encoded(data, decision)
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H

@@ -46,6 +46,8 @@ def evaluate_targets(values: Array, truth: Array, names: Sequence[str]) -> Evalu
         name: _interval(metrics[name], parts.mean(axis=1))
         for name, parts in (("rmse", moves), ("mae", absolute - mae))
     }
+    if varies.any():
+        bounds["r2"] = _of_r2(squares[:, varies], (truth - truth.mean(axis=0))[:, varies] ** 2)
     known = {name: bound for name, bound in bounds.items() if bound is not None}
     drawn = np.unique(np.linspace(0, len(truth) - 1, MAX_DRAWN).round().astype(np.int64))
     fits = tuple(Fit(name, truth[drawn, i], values[drawn, i]) for i, name in enumerate(names))
@@ -57,3 +59,14 @@ def _interval(value: float, moves: Array) -> Interval | None:
     if len(moves) < FEWEST:
         return None
     return intervals.of_positive(value, intervals.standard_error(moves / len(moves)))
+
+
+def _of_r2(squares: Array, deviations: Array) -> Interval | None:
+    """That of the mean of 1 - R², turned round: R² has no lower end. (N, T) squares of the errors
+    and of the distances from the mean.
+    """
+    mean, variance = squares.mean(axis=0), deviations.mean(axis=0)
+    left = mean / variance
+    moves = (squares - left * deviations) / variance
+    found = _interval(float(left.mean()), moves.mean(axis=1))
+    return None if found is None else (1 - found[1], 1 - found[0])

@@ -179,7 +179,7 @@ def _labels(evaluation: Evaluation, axes: Axes) -> None:
     ]
     if known:
         axes.plot(*zip(*known), "o", color=ORANGE, label="average precision")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncol=2, frameon=False)
     title = f"micro F1 {evaluation.metrics['micro_f1']:.4f} on {evaluation.examples:,} examples"
     if len(shown) < len(evaluation.labels):
         title += f"; the worst of {len(evaluation.labels):,} labels"
