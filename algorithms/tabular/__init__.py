@@ -40,7 +40,9 @@ from ...core import (
     supervised_channels,
 )
 from ...core.artifact.metadata import Metadata
-from ...core.data.schema import Overrides, Schema, read_table
+from ...core.data.inferring import Overrides
+from ...core.data.schema import Schema, read_table
+from ...core.data.sources import FORMATS
 from ...core.tasks.classification import described
 from ...core.tasks.imbalance import ImbalanceHyperparameters
 from ...core.tasks.regression import columns
@@ -48,10 +50,6 @@ from . import data as tables
 from .data import BinnedTable, LogTargets
 
 SAMPLE = Path(__file__).parent / "sample"
-FORMATS = (
-    "CSV or TSV with any delimiter, with or without headings (without: the target is the first)",
-    "a folder of such files",
-)
 MEMORY = 2**30  # bytes of rows; more lie on disk
 DEEP = ("mlp", "resnet")
 
@@ -125,8 +123,7 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         ge=0,
         le=1024,
         description="Largest number of bins of a number, within each of which its effect is "
-        "linear; also at most the square root of the number of rows. 0 means that it is linear "
-        "throughout.",
+        "linear; of few rows at most one for 200, but 8. 0 means that it is linear throughout.",
     )
     dropout: float = Field(
         0.0,
@@ -190,6 +187,7 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
     )
     Hyperparameters = TabularHyperparameters
     channels = supervised_channels(*FORMATS)
+    mixed_tables = True
     accepts = (
         ContentType(
             codecs.JSON,
@@ -255,6 +253,8 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         )
 
     def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
+        for line in tables.schema_in(train.encoding).shown().splitlines():
+            run.reporter.message(line)
         options = run.hyperparameters
         examples = max(run.cluster.exchange(len(train), "the numbers of examples"))
         devices = len(run.devices) * run.cluster.count

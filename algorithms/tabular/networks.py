@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from ...core import HybridBlock, mx
-from ...core.data.schema import NUMBER, Feature
+from ...core.data.columns import NUMBER, Feature
 from ...core.runtime.types import Array
 from ...core.tasks.constants import Given
 

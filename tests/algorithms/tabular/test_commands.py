@@ -77,7 +77,7 @@ def test_costs_choose_the_threshold(flats: Path, fresh: Path, in_process: InProc
     """A miss that costs ten times a false alarm is avoided."""
     missed = {}
     for name, costs in {"half": (), "cost": ("--cost-fn", 10, "--cost-fp", 1)}.items():
-        options = ("--ignore", "price", "--network", "linear", "--positive", "yes", *costs)
+        options = ("--ignore", "price", "--holdout", 0.4, "--positive", "yes", *costs)
         command = ("train", "tabular", "--train", flats, *QUICK, *options, "--output", name)
         assert in_process(*command).code == 0
         found = in_process("evaluate", name, "--test", fresh, "--json").json

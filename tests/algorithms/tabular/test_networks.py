@@ -9,7 +9,7 @@ import pytest
 from algoshelf.algorithms.tabular import data as tables
 from algoshelf.algorithms.tabular import networks
 from algoshelf.core import mx
-from algoshelf.core.data.schema import Feature
+from algoshelf.core.data.columns import Feature
 
 FEATURES = (
     Feature("size", "number", 0, 0),
