@@ -200,6 +200,7 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         ),
     )
     objective = Objective("validation:loss", maximize=False)
+    check_hyperparameters = {"epochs": 2, "members": 2, "hidden": 16, "bins": 16}
 
     def dataset(
         self,
