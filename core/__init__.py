@@ -1,7 +1,7 @@
 """core: what an algorithm is, and how any of them is trained, saved, served and measured.
 
 May import numpy, pydantic, pluggy, Pillow, and lazily mxnet (through ``core.runtime.mx``), onnx and
-onnxruntime (in ``core.artifact.export``) only.
+onnxruntime (in ``core.artifact.export``), pyarrow and openpyxl (in ``core.data.sources``) only.
 """
 
 from . import payload as codecs

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
+from ..runtime.printable import printable
 from .cells import number_of
 from .reading import Headings
 from .sources import text_of
@@ -22,6 +23,7 @@ MONTH: DayPart = "month"
 WEEKDAY: DayPart = "weekday"
 CLOCK: DayPart = "clock"
 DAY_SIZES = {MONTH: 12, WEEKDAY: 7}
+SHOWN_COLUMNS = 40
 MAX_CATEGORIES = 2**16  # the most frequent; all others are one
 
 
@@ -126,24 +128,36 @@ class Columns(BaseModel):
         return Headings(columns=tuple(c.name for c in self.features), labels=self.targets)
 
     def shown(self) -> str:
-        """A line a column: its name, what it holds, gaps, different values, an example."""
+        """A line a column: its name, what it holds, gaps, different values, an example. Of very
+        many columns, the first, and those that are left out.
+        """
+        places = list(range(len(self.columns)))
+        if len(places) > SHOWN_COLUMNS:
+            others = [i for i in places[SHOWN_COLUMNS:] if self.columns[i].left_out]
+            places = places[:SHOWN_COLUMNS] + others[:SHOWN_COLUMNS]
         rows = [("column", "kind", "gaps", "different", "example")]
-        for column in self.columns:
-            kind: str = column.kind
-            if column.name in self.targets:
-                kind = f"target, {len(self.classes)} classes" if self.classes else "target, number"
-            elif column.left_out:
-                kind = f"left out: {column.left_out}"
-            total = column.count + column.gaps
-            gaps = f"{column.gaps / total:.1%}" if column.gaps and total else ""
-            distinct = "many" if column.distinct is None else f"{column.distinct:,}"
-            rows.append((column.name[:30], kind, gaps, distinct, column.example[:24]))
+        rows += [self._line(self.columns[i]) for i in places]
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        return "\n".join(
-            "  ".join(cell.rjust(w) if i in (2, 3) else cell.ljust(w) for i, (cell, w) in
-                      enumerate(zip(row, widths))).rstrip()
-            for row in rows
-        )  # fmt: skip
+        lines = []
+        for row in rows:
+            cells = [
+                cell.rjust(width) if i in (2, 3) else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        more = len(self.columns) - len(places)
+        return "\n".join(lines) + (f"\nand {more:,} more columns" if more else "")
+
+    def _line(self, column: Column) -> Tuple[str, str, str, str, str]:
+        kind: str = column.kind
+        if column.name in self.targets:
+            kind = f"target, {len(self.classes):,} classes" if self.classes else "target, number"
+        elif column.left_out:
+            kind = f"left out: {column.left_out}"
+        total = column.count + column.gaps
+        gaps = f"{column.gaps / total:.1%}" if column.gaps and total else ""
+        distinct = "many" if column.distinct is None else f"{column.distinct:,}"
+        return (printable(column.name[:30]), kind, gaps, distinct, printable(column.example[:24]))
 
 
 def key_of(word: str) -> str:

@@ -35,15 +35,18 @@ class Schema(Columns):
 
     @classmethod
     def infer(cls, table: Table, overrides: Optional[Overrides] = None) -> Schema:
-        """Told by all cells of ``table``, and by ``overrides``. Raises DataError."""
+        """Told by all cells of ``table``, and by ``overrides``; it is shown. Raises DataError."""
         found = Inference(table, overrides or Overrides())
         columns = found.columns()
-        return cls(
+        schema = cls(
             columns=columns,
             targets=tuple(found.names[i] for i in found.targets),
             classes=found.classes,
             has_names=table.has_names,
         )
+        flags = "--target, --target-kind, --categorical, --numeric, --ignore and --id decide"
+        reading.note(f"its columns are taken so ({flags}):\n{schema.shown()}", table.path)
+        return schema
 
     @classmethod
     def from_json(cls, value: Any) -> Schema:

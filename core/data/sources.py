@@ -11,6 +11,7 @@ import itertools
 import math
 import re
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -393,22 +394,19 @@ def _excel(path: Path) -> Part:
     return ExcelPart(path, names, headed, "row", filled[0])
 
 
-class _workbook:  # noqa: N801 - a context
-    """A workbook that is read row by row; its faults are those of the data."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Any:
-        openpyxl = library("openpyxl", "Excel's form")
+@contextmanager
+def _workbook(path: Path) -> Iterator[Any]:
+    """A workbook that is read row by row, whatever its name."""
+    openpyxl = library("openpyxl", "Excel's form")
+    with opening.open_bytes(path) as stream:
         try:
-            self.book = openpyxl.load_workbook(self.path, read_only=True, data_only=True)
+            book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
         except Exception as error:  # openpyxl raises many kinds for a damaged workbook
-            raise _damaged(self.path, "Excel workbook", error) from None
-        return self.book
-
-    def __exit__(self, *_: object) -> None:
-        self.book.close()
+            raise _damaged(path, "Excel workbook", error) from None
+        try:
+            yield book
+        finally:
+            book.close()
 
 
 def _values(path: Path, sheet: Any) -> Iterator[Sequence[Any]]:

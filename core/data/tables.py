@@ -230,6 +230,8 @@ def mixed(path: Path) -> Layout:
     if delimiter is None:
         delimiter, certain = _mixed_delimiter(path, text)
     rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+    if decided.header is None:
+        _check_no_title(path, rows, above, True, False)
     first = rows[0] if rows else []
     headed = are_names(rows) if decided.header is None else decided.header
     header = tuple(first) if headed else ()
@@ -267,19 +269,21 @@ def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
 
 def are_names(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row holds headings: no number, no two alike; and numbers alone stand below
-    one, or none comes again in its column. The first may be empty, as above an index.
+    one, or none comes again in its column. The first may be empty, as above an index, and any
+    above nothing, as where lines end with the delimiter.
     """
     names = [cell.strip() for cell in rows[0]] if rows else []
     if reading.are_known(names, reading.headings()):
         return True
     filled = [name for name in names if name]
     words = [not is_like_number(name, ".") and not is_no_value(name) for name in filled]
-    unlike = len(set(filled)) == len(filled) and all(names[1:])
-    if not filled or not unlike or not all(words):
+    if not filled or len(set(filled)) < len(filled) or not all(words):
+        return False
+    below = [[row[i].strip() for row in rows[1:] if i < len(row)] for i in range(len(names))]
+    if any(not name and any(cells) for name, cells in zip(names[1:], below[1:])):
         return False
     if len(rows) == 1:  # a row alone has a number or a gap somewhere, or is one of a known table
         return reading.headings() is None
-    below = [[row[i].strip() for row in rows[1:] if i < len(row)] for i in range(len(names))]
     if any(_are_numbers(cells) for cells in below):
         return True
     return not any(name and name in cells for name, cells in zip(names, below))

@@ -85,6 +85,27 @@ def test_text_that_is_packed_or_whose_lines_end_otherwise(expected: str, tmp_pat
     assert learned(tmp_path / "a.csv.gz").digest() == expected
 
 
+def test_lines_that_end_with_the_delimiter_have_an_empty_column(tmp_path: Path) -> None:
+    rows = [f"{i / 4},{('a', 'b')[i % 2]}," for i in range(30)]
+    (tmp_path / "a.csv").write_text("x,label,\n" + "\n".join(rows) + "\n")
+    schema = learned(tmp_path / "a.csv").schema
+    assert [column.name for column in schema.columns] == ["x", "label", "column 3"]
+    assert schema.columns[2].left_out == "empty in every row"
+
+
+def test_an_index_without_a_heading_is_left_out(tmp_path: Path) -> None:
+    rows = [f"{i},{i / 4},{('a', 'b')[i % 2]}" for i in range(30)]
+    (tmp_path / "a.csv").write_text(",x,label\n" + "\n".join(rows) + "\n")
+    schema = learned(tmp_path / "a.csv").schema
+    assert [column.name for column in schema.features] == ["x"]
+
+
+def test_a_title_above_the_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Sales of 2020\nx,word,label\n1,a,b\n2,b,c\n")
+    with pytest.raises(DataError, match="'Sales of 2020', is a title above the table"):
+        learned(tmp_path / "a.csv")
+
+
 def test_a_line_end_in_quotes_is_of_the_cell_and_lines_are_counted(tmp_path: Path) -> None:
     rows = [f'{i},"two\nlines",{"yes" if i % 2 else "no"}' for i in range(30)]
     rows.insert(5, "")
@@ -114,9 +135,17 @@ def workbook(path: Path, *sheets: list[list[Any]]) -> Path:
 
 def test_parquet_and_excel_hold_the_same(expected: str, tmp_path: Path) -> None:
     assert learned(parquet(tmp_path / "a.parquet")).digest() == expected
+    assert learned(parquet(tmp_path / "no ending")).digest() == expected
     assert (
         learned(workbook(tmp_path / "a.xlsx", [list(NAMES), *map(list, ROWS)])).digest() == expected
     )
+
+
+def test_a_workbook_is_told_by_its_content(tmp_path: Path, expected: str) -> None:
+    whole = workbook(tmp_path / "a.xlsx", [list(NAMES), *map(list, ROWS)])
+    for name in ("a.xls", "a"):
+        (tmp_path / name).write_bytes(whole.read_bytes())
+        assert learned(tmp_path / name).digest() == expected
 
 
 def test_types_of_parquet(tmp_path: Path) -> None:
