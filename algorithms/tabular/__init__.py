@@ -196,7 +196,10 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         ),
         ContentType(codecs.JSONLINES, "One row per line, as in JSON.", '{"age": 39, …}'),
         ContentType(
-            codecs.CSV, "One row per line, without the target; an empty cell is a gap.", "39,,40"
+            codecs.CSV,
+            "One row per line, with or without the target; an empty cell is a gap.",
+            "39,State-gov,77516,Bachelors,13,Never-married,Adm-clerical,Not-in-family,White,Male,"
+            "2174,0,,United-States",
         ),
     )
     objective = Objective("validation:loss", maximize=False)
@@ -254,8 +257,6 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         )
 
     def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
-        for line in tables.schema_in(train.encoding).shown().splitlines():
-            run.reporter.message(line)
         options = run.hyperparameters
         examples = max(run.cluster.exchange(len(train), "the numbers of examples"))
         devices = len(run.devices) * run.cluster.count

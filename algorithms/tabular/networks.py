@@ -220,8 +220,10 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
 
     def hybrid_forward(self, ops: Any, rows: Any, **given: Any) -> Any:
         def linear(name: str, x: Any) -> Any:
+            # The bias as a product: mxnet sums the gradients of one that is broadcast slowly.
+            ones = ops.ones_like(ops.slice_axis(x, axis=2, begin=0, end=1))
             product = ops.batch_dot(x, given[f"{name}_weight"])
-            return ops.broadcast_add(product, given[f"{name}_bias"])
+            return product + ops.batch_dot(ones, given[f"{name}_bias"])
 
         def activated(x: Any) -> Any:
             x = ops.relu(x)

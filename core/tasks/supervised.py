@@ -146,9 +146,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         return x, y
 
     def settled(self, train: Dataset, run: Run[H]) -> H:
-        """The hyperparameters of ``run`` once its examples are known: by default as they are.
+        """The hyperparameters to learn by once the examples are known: by default those of ``run``.
 
-        For those that go by the number of examples; the artifact has what they come to.
+        For those that go by the number of examples; the artifact has what was given.
         """
         return run.hyperparameters
 
@@ -221,7 +221,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
         train, validation, test = self._divided(run, self._read_channels(run))
-        options = run.hyperparameters = self.settled(train, run)
+        options = self.settled(train, run)
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
@@ -238,7 +238,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             return self.augment(x, y, options, rng)
 
         loss = self.weighted(self.loss(options), train, run)
-        loop = Loop(run, network, loss, learned, augment)
+        loop = Loop(run, network, loss, learned, augment, options)
         decision = self.decision(train, run)
         validated = Together(
             run.cluster,
