@@ -47,7 +47,7 @@ OF_TWO_CLASSES = {
     "calibration_error": "Of two classes: mean difference of probability and frequency, in ten "
     "bins of examples.",
 }
-OF_COSTS = {"cost": "Mean cost of an example, where cost_fp and cost_fn are given."}
+OF_COSTS = {"cost": "Of two classes: mean cost of an example, where cost_fp and cost_fn are given."}
 
 
 @dataclass(frozen=True)
