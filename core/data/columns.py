@@ -104,7 +104,8 @@ class Columns(BaseModel):
     @property
     def features(self) -> Tuple[Column, ...]:
         """The columns that are learned from."""
-        return tuple(c for c in self.columns if not c.left_out and c.name not in self.targets)
+        targets = set(self.targets)
+        return tuple(c for c in self.columns if not c.left_out and c.name not in targets)
 
     @property
     def encoded(self) -> Tuple[Feature, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Mapping
 
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
@@ -101,9 +101,10 @@ class Inference:
 
     def columns(self) -> tuple[Column, ...]:
         surveys = self._surveyed({})
+        commas = any(each.comma and not each.point for each in surveys)
         again = {
             i: (found.kind, found.decimal)
-            for i, found in enumerate(self._recounted(each, surveys) for each in surveys)
+            for i, found in enumerate(self._recounted(each, commas) for each in surveys)
             if found is not None
         }
         if again:
@@ -129,10 +130,11 @@ class Inference:
                 surveys[i].add(cells, block.places)
         return surveys
 
-    def _recounted(self, survey: Survey, surveys: Sequence[Survey]) -> Survey | None:
-        """How a column is looked at again; None where that is not needed."""
+    def _recounted(self, survey: Survey, commas: bool) -> Survey | None:
+        """How a column is looked at again, None where that is not needed; ``commas`` says whether
+        the table has decimal ones.
+        """
         kind = self._kind(survey)
-        commas = any(each.comma and not each.point for each in surveys)
         if kind == NUMBER and commas and not survey.point and survey.kind != CATEGORY:
             return Survey(survey.name, survey.kind, ",")
         if kind in (CATEGORY, TEXT) and survey.uncounted and survey.kind != CATEGORY:

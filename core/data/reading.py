@@ -10,6 +10,7 @@ import codecs
 import csv
 import logging
 import re
+from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -310,8 +311,9 @@ class _Match:
         features = places[:count]
         if not label_is_decided:
             labels = places[count:] if self.expected.labels else labels
-        self._leave_out([i for i in pool if i not in places and i not in labels])
-        if [i for i in pool if i in features] != features:
+        taken, chosen = {*places, *labels}, set(features)
+        self._leave_out([i for i in pool if i not in taken])
+        if [i for i in pool if i in chosen] != features:
             note(
                 "its columns are taken by their headings, in the order that "
                 f"{self.source}: {_listed(self.expected.columns)}",
@@ -337,7 +339,8 @@ class _Match:
         for i in pool:
             by_name.setdefault(keys[i], []).append(i)
         missing = [name for name in wanted if key_of(name) not in by_name]
-        unknown = [self.names[i] for i in pool if keys[i] not in expected]
+        known = Counter(expected)
+        unknown = [self.names[i] for i in pool if keys[i] not in known]
         if missing or (unknown and self.first is not None):
             parts = [f"{_listed(missing)} missing"] if missing else []
             parts += [f"{_listed(unknown)} unknown"] if unknown else []
@@ -352,8 +355,8 @@ class _Match:
                 + "; --label-column names the column of labels"
                 * any(name in self.expected.labels for name in missing)
             )
-        twice = [name for name in dict.fromkeys(expected) if len(by_name[name]) > 1]
-        twice += [name for name in dict.fromkeys(expected) if expected.count(name) > 1]
+        twice = [name for name in known if len(by_name[name]) > 1]
+        twice += [name for name, count in known.items() if count > 1]
         if twice:
             raise DataError(
                 f"{self.path}: several columns have the heading {_listed(dict.fromkeys(twice))}, "

@@ -43,7 +43,7 @@ SUFFIXES = (
 )  # fmt: skip
 INSTALL_HINT = "{} needs {}, which is not installed: pip install 'algoshelf[tables]'"
 BLOCK_ROWS = 8192
-BLOCK_CELLS = 2**20
+BLOCK_CELLS, BLOCK_NUMBERS = 2**20, 2**23  # of text, of 60 bytes each, and of float64
 MAX_COLUMNS = 2**16
 MAX_COUNTED = 1000  # rows of another width that are counted before a table is refused
 HEAD_ROWS = 200  # by which headings are told
@@ -207,9 +207,9 @@ def _named(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.strip() or f"column {i}" for i, name in enumerate(header, 1))
 
 
-def block_rows(width: int) -> int:
-    """How many rows of ``width`` columns make a block."""
-    return max(1, min(BLOCK_ROWS, BLOCK_CELLS // max(1, width)))
+def block_rows(width: int, cells: int = BLOCK_CELLS) -> int:
+    """How many rows of ``width`` columns make a block of about so many ``cells``."""
+    return max(1, min(BLOCK_ROWS, cells // max(1, width)))
 
 
 def library(name: str, what: str) -> ModuleType:
@@ -471,7 +471,7 @@ class SparsePart(Part):
         width = len(self.names)
         lines = _libsvm_lines(self.path, self.form)
         while True:
-            batch = list(itertools.islice(lines, block_rows(width)))
+            batch = list(itertools.islice(lines, block_rows(width, BLOCK_NUMBERS)))
             if not batch:
                 return
             rows = np.zeros((len(batch), width))

@@ -71,7 +71,8 @@ class TableReading:
         """Where the columns ``wanted`` stand; of those that training left out nothing is said."""
         left_out = {reading.key_of(c.name) for c in self.schema.columns if c.left_out}
         places = [i for i, name in enumerate(names) if reading.key_of(name) not in left_out]
-        in_order = [c.name for c in self.schema.columns if c.name in set(wanted)]
+        among = set(wanted)
+        in_order = [c.name for c in self.schema.columns if c.name in among]
         header = [names[i] for i in places]
         found = reading.placed(self.table.path, header, in_order)
         by_name = {name: places[i] for name, i in zip(in_order, found)}

@@ -100,7 +100,7 @@ def test_the_columns_are_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gap", ["", "n/a", "NA", "NULL", "null", "None", "nan", "-", "?", " "])
 def test_a_word_for_a_gap_is_one_in_numbers_and_categories(gap: str, tmp_path: Path) -> None:
-    cells = {"n": [gap, *range(1, ROWS)], "c": [gap] + ["a", "b"] * 29 + ["a"]}
+    cells: dict[str, Any] = {"n": [gap, *range(1, ROWS)], "c": [gap] + ["a", "b"] * 29 + ["a"]}
     schema, data = learned(table(tmp_path, **cells))
     assert [column(schema, name).kind for name in "nc"] == ["number", "category"]
     assert [column(schema, name).gaps for name in "nc"] == [1, 1]
@@ -209,12 +209,14 @@ def test_booleans_are_known_in_every_form(pair: tuple[str, str], tmp_path: Path)
         ("key", random.Random(1).sample(range(10_000), ROWS)),
     ],
 )
-def test_an_id_is_left_out_and_shown(name: str, cells: Sequence[Any], tmp_path: Path) -> None:
+def test_an_id_is_left_out_and_shown(name: str, cells: Any, tmp_path: Path) -> None:
     schema, _data = learned(table(tmp_path, **{name: cells}))
     assert column(schema, name).left_out == "another value in each row, as an id"
     assert len(schema.features) == 2
     assert "another value in each row, as an id" in schema.shown()
-    decided = {"categorical": name, "rare": 1} if name == "customer_id" else {"numeric": name}
+    decided: dict[str, Any] = (
+        {"categorical": name, "rare": 1} if name == "customer_id" else {"numeric": name}
+    )
     kept, _ = learned(table(tmp_path, **{name: cells}), **decided)
     assert column(kept, name).left_out == ""
 
@@ -543,7 +545,19 @@ def test_hosts_whose_columns_are_of_unlike_kinds_are_refused(tmp_path: Path) -> 
         united([one, two], ["a", "b"])
 
 
-# Digests, memory
+# Digests, memory, many columns
+
+
+def test_twenty_thousand_columns(tmp_path: Path) -> None:
+    """What is done for each column may not look at all the others: it would take an hour."""
+    random.seed(1)
+    names = [f"c{i}" for i in range(20_000)]
+    rows = [[f"{random.random():.2f}" for _ in names] + [label] for label in "abab"]
+    schema, data = learned(written(tmp_path / "t.csv", [*names, "label"], rows))
+    assert data.take(np.arange(4))[0].shape == (4, 20_000)
+    turned = written(tmp_path / "u.csv", ["label", *names[::-1]], [row[::-1] for row in rows])
+    assert schema.dataset(read_table(turned)).digest() == data.digest()
+    assert len(schema.shown().splitlines()) < 100
 
 
 def test_the_digest_is_that_of_rows_and_targets(tmp_path: Path) -> None:
