@@ -355,6 +355,14 @@ def task_of(encoding: Mapping[str, Any]) -> TabularClassifier | TabularRegressor
     return CLASSES if encoding.get("classes") else NUMBERS
 
 
+OF_NUMBERS = {
+    "loss": "What chooses the epoch that is kept: of classes cross_entropy, of numbers rmse, with "
+    "log_target rmse_log.",
+    "rmse": "Of numbers: root of the mean squared error, in the target's unit.",
+    "mae": "Of numbers: mean absolute error, in the target's unit.",
+    "r2": "Of numbers: 1 - squared error / that of answering the mean.",
+    "rmse_log": "With log_target: root of the mean squared error of the logarithms.",
+}
 # What an answer is where numbers are estimated, by the type of the response.
 NUMBER_ANSWERS = {
     codecs.JSON: 'Of numbers: {"price": 152.3} each.',
@@ -369,16 +377,9 @@ class Tabular(_OfTables):
 
     metrics = {
         **Classifier.metrics,
-        **Regressor.metrics,
         "train:loss": "Mean loss of the training batches: cross-entropy in nats, or half the "
         "squared error by the target's variance.",
-        **described(
-            {
-                "loss": "What chooses the epoch that is kept: cross_entropy of classes, rmse of "
-                "numbers, with log_target rmse_log.",
-                "rmse_log": "With log_target: root of the mean squared error of the logarithms.",
-            }
-        ),
+        **described(OF_NUMBERS),
     }
     response_types = tuple(
         ContentType(each.name, f"{each.description} {NUMBER_ANSWERS[each.name]}", each.example)
