@@ -196,6 +196,18 @@ def texts(each: Kept) -> Iterator[Row]:
     yield found["data"], len(reached), f"{mean(reached):.4f}", _span(reached, ".4f")
 
 
+def tables(each: Kept) -> Iterator[Row]:
+    found = each.document
+    metric = found["metric"]
+    for setting, runs in found["runs"].items():
+        reached = [run["test"][metric] for run in runs]
+        cost = found["mean_test"][setting].get("cost")
+        more = "" if cost is None else f"cost of an example {cost:.3f}"
+        yield setting, metric, f"{mean(reached):.4f}", _span(reached, ".4f"), more
+    for model, figures in found["peers"].get("test", {}).items():
+        yield f"{model} (scikit-learn)", metric, f"{figures[metric]:.4f}", "", ""
+
+
 def speeds(each: Kept) -> Iterator[Row]:
     found = each.document
     for name, ratio in found["median_ratios"].items():
@@ -327,6 +339,15 @@ SECTIONS = (
         "",
         ("data", "runs", "mean test accuracy", "of the runs"),
         texts,
+    ),
+    Section(
+        "Accuracy on tables",
+        "tabular_accuracy.*",
+        "`tabular` with its defaults, mean of seeds 1 to 5, and scikit-learn's boosted trees and "
+        "linear model on the same rows. The epoch, and the trees' settings, are chosen on "
+        "validation. ROC AUC: more is better; RMSE of the log price: less is.",
+        ("model", "metric", "test", "of the runs", ""),
+        tables,
     ),
     Section(
         "Speed of training",

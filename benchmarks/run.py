@@ -54,6 +54,13 @@ MEASUREMENTS = {
         f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}} --glove {{glove}}"
         for case in ("sst2-textcnn-glove", "sst2-bilstm-glove")
     },
+    **{
+        f"tabular_accuracy-{case}": (
+            f"tabular_accuracy.py {case} --data {{data}} --peers {{peer:clustering}}"
+        )
+        for case in ("adult", "ames", "credit", "titanic")
+    },
+    "training_speed-tabular": "tabular_speed.py --torch {peer:torch}",
     "training_speed-mnist-cnn": "training_speed.py mnist-cnn --torch {peer:torch}",
     "training_speed-cifar-resnet20": (
         "training_speed.py cifar-resnet20 --cifar10 {cifar10} --torch {peer:torch}"
@@ -100,7 +107,7 @@ def main() -> None:
         "--data",
         default=str(ROOT.parent / "shared" / "data"),
         metavar="FOLDER",
-        help="holds mnist/, sst2/ and rt-polarity/",
+        help="holds mnist/, sst2/, rt-polarity/ and tabular/",
     )
     parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
     parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")

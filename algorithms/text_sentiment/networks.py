@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core import mx
 from ...core.runtime.types import Array
+from ...core.tasks.constants import Given
 from .vocabulary import read_vectors
 
 MAX_TOKENS = 2**24  # that float32 counts
@@ -64,20 +65,6 @@ class WordVectors(mx.gluon.HybridBlock):  # type: ignore[misc]
 
     def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
         return ops.broadcast_mul(self.table(tokens), _mask(ops, tokens).expand_dims(2))
-
-
-class Given(mx.init.Initializer):  # type: ignore[misc]
-    """Parameters begin as ``array``. Gluon's own constants leave an address in the artifact."""
-
-    def __init__(self, array: Array) -> None:
-        super().__init__()
-        self.array = array
-
-    def dumps(self) -> str:
-        return '["zeros", {}]'
-
-    def _init_weight(self, _: Any, parameter: Any) -> None:
-        parameter[:] = self.array
 
 
 class NgramBag(mx.gluon.HybridBlock):  # type: ignore[misc]

@@ -135,6 +135,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         """A training batch x (B, …), y (B, …) changed at random; by default as it is."""
         return x, y
 
+    def settled(self, train: Dataset, run: Run[H]) -> H:
+        """The hyperparameters to learn by once the examples are known: by default those of ``run``.
+
+        For those that go by the number of examples; the artifact has what was given.
+        """
+        return run.hyperparameters
+
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[H]
     ) -> tuple[HybridBlock, Dataset]:
@@ -203,8 +210,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
-        options = run.hyperparameters
         train, validation, test = self._divided(run, self._read_channels(run))
+        options = self.settled(train, run)
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
@@ -221,7 +228,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             return self.augment(x, y, options, rng)
 
         loss = self.weighted(self.loss(options), train, run)
-        loop = training.loop.Loop(run, network, loss, learned, augment)
+        loop = training.loop.Loop(run, network, loss, learned, augment, options)
         decision = self.decision(train, run)
         validated = training.together.Together(
             run.cluster,

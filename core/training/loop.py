@@ -68,7 +68,7 @@ class Position:
 
 
 class Loop:
-    """Trains ``network`` in place under ``run.hyperparameters``, an epoch at a time:
+    """Trains ``network`` in place under ``options``, or ``run.hyperparameters``, by epochs:
 
         loop = Loop(run, network, loss, train, augment)
         for place in loop.epochs():
@@ -84,10 +84,16 @@ class Loop:
     """
 
     def __init__(
-        self, run: Run[Any], network: HybridBlock, loss: Any, train: Dataset, augment: Augment
+        self,
+        run: Run[Any],
+        network: HybridBlock,
+        loss: Any,
+        train: Dataset,
+        augment: Augment,
+        options: TrainingHyperparameters | None = None,
     ) -> None:
         self.run = run
-        self.options: TrainingHyperparameters = run.hyperparameters
+        self.options: TrainingHyperparameters = options or run.hyperparameters
         self.train = train
         self.augment = augment
         self.cluster = run.cluster
@@ -97,7 +103,7 @@ class Loop:
         self.shared = self.cluster.agrees(run.data.get(TRAIN, ""), "the training data")
         hosts = 1 if self.shared else self.cluster.count
         examples = self._examples()
-        self.batch_size = _batch_size(run, examples * hosts)
+        self.batch_size = _batch_size(run, self.options.batch_size, examples * hosts)
         self.per_epoch = examples * hosts // self.batch_size
         self.steps = self.per_epoch * self.options.epochs
         self.schedule = Schedule(self.options, self.steps)
@@ -367,10 +373,9 @@ class Loop:
             raise stopped(decision.stop, f"after step {self.position.step}")
 
 
-def _batch_size(run: Run[Any], examples: int) -> int:
+def _batch_size(run: Run[Any], asked: int, examples: int) -> int:
     """The batch of the whole job: what was asked for, or all examples if they are fewer."""
     devices = len(run.devices) * run.cluster.count
-    asked: int = run.hyperparameters.batch_size
     check_batch_splits(asked, devices)
     size = min(asked, examples // devices * devices)
     if size == 0:

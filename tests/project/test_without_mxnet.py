@@ -17,11 +17,18 @@ from tests.conftest import Algoshelf, free_port, made_once
 from tests.project.test_installed import environment, interpreter_of, wheel  # noqa: F401
 
 TOLERANCE = 1e-5
-KIND = {"mnist-cnn": "csv", "kmeans": "csv", "text-sentiment": "jsonl", "image-classification": ""}
+KIND = {
+    "mnist-cnn": "csv",
+    "kmeans": "csv",
+    "text-sentiment": "jsonl",
+    "tabular": "jsonl",
+    "image-classification": "",
+}
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
     "kmeans": ("--k", 3),
     "text-sentiment": ("--epochs", 1, "--dimensions", 20, "--maps", 10),
+    "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
 }
 
@@ -53,6 +60,9 @@ def _write_inputs(folder: Path) -> None:
     texts = ["a good film", "bad , bad !", "", "it isn't what one would call unforgettable", "ça"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (folder / "text-sentiment" / "in.jsonl").write_text(lines)
+    people = [{"age": 39, "education": "Bachelors"}, {"age": None, "sex": "Male"}, {"race": "?"}]
+    lines = "".join(json.dumps(person) + "\n" for person in people)
+    (folder / "tabular" / "in.jsonl").write_text(lines)
     for number in range(3):
         picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
         picture.save(folder / "image-classification" / f"{number}.jpg")
