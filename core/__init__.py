@@ -42,6 +42,7 @@ from .runtime.errors import (
 from .runtime.types import Array, Context, HybridBlock, NDArray
 from .tasks.classification import Classifier, ClassProbabilities
 from .tasks.pictures import PictureClassifier
+from .tasks.ranking import Recommender, RecommenderHyperparameters
 from .tasks.regression import Regressor, TargetValues
 from .tasks.supervised import SupervisedAlgorithm
 from .training import ArrayDataset, Dataset, Reporter, Run, RunOptions, train
@@ -87,6 +88,8 @@ __all__ = [
     "PluginError",
     "PublishedResult",
     "Range",
+    "Recommender",
+    "RecommenderHyperparameters",
     "RecordImages",
     "Regressor",
     "Reporter",

@@ -38,7 +38,10 @@ class Dataset(Protocol):
     One whose examples differ in length, such as texts, also offers ``lengths() -> (N,) int``, and
     pads what it takes; examples of about one length then share a batch. Any may offer ``note``, a
     sentence on how its files were understood, for the log, and ``counts``, the figures in it by
-    name (``inverted``, ``left_out``), for programs.
+    name (``inverted``, ``left_out``), for programs. One that draws a part of each example anew in
+    each epoch, such as what a user did not choose, offers ``drawn(rng) -> Dataset``: what it draws
+    for an example depends on ``rng`` and the example's index alone, be it in whichever batch, on
+    whichever host.
     """
 
     @property
@@ -219,6 +222,12 @@ def lengths_of(dataset: Dataset) -> Array | None:
         return None if whole is None else whole[dataset.indices]
     offered = getattr(dataset, "lengths", None)
     return None if offered is None else offered()
+
+
+def drawn(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+    """``dataset`` as it is for one epoch, whose random numbers are those of ``rng``."""
+    offered = getattr(dataset, "drawn", None)
+    return dataset if offered is None else offered(rng)
 
 
 def shuffled_batches(

@@ -134,6 +134,14 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def kept(self, given: Mapping[str, Dataset], run: Run[H]) -> Mapping[str, Array]:
+        """Arrays that answers need beside the network, by name: the artifact keeps them.
+
+        ``given`` are the channels as they were read. Every host calls it; by default there are
+        none.
+        """
+        return {}
+
     def example(self, data: Dataset) -> Example:
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
@@ -150,7 +158,8 @@ class SupervisedAlgorithm(Algorithm[H]):
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
         options = run.hyperparameters
-        train, validation, test = self._divided(run, self._read_channels(run))
+        given = self._read_channels(run)
+        train, validation, test = self._divided(run, given)
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
@@ -180,7 +189,13 @@ class SupervisedAlgorithm(Algorithm[H]):
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
         # What was resumed at its end has not run yet.
         GluonNetwork(model, run.devices[0]).compute(x)
-        run.save(model, signature=signature, example=example, encoding=train.encoding)
+        run.save(
+            model,
+            signature=signature,
+            example=example,
+            encoding=train.encoding,
+            kept=self.kept(given, run),
+        )
 
     def _network(self, run: Run[H], train: Dataset) -> HybridBlock:
         """The network as it is before the first step."""
