@@ -6,6 +6,7 @@ of the task: ``core/tasks/ranking.py``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -16,25 +17,30 @@ from ...core import (
     TEST,
     TRAIN,
     Algorithm,
+    Channel,
+    Dataset,
     HybridBlock,
     PublishedResult,
     Recommender,
     RecommenderHyperparameters,
+    Run,
     Search,
     hookimpl,
     supervised_channels,
 )
-from ...core.data.interactions import Interactions
+from ...core.data.interactions import Interactions, interactions_of
 from . import data as files
+from . import sides
 
 SAMPLE = Path(__file__).parent / "sample"
 
 
 class FactorsHyperparameters(RecommenderHyperparameters):
-    network: Literal["mf", "neumf"] = Field(
+    network: Literal["mf", "fm", "neumf"] = Field(
         "mf",
-        description="Network architecture: mf (biased matrix factorization) or neumf (neural "
-        "matrix factorization).",
+        description="Network architecture: mf (biased matrix factorization), fm (factorization "
+        "machine: the same with the products of the columns of --users and --items) or neumf "
+        "(neural matrix factorization).",
     )
     factors: int = Field(
         64, ge=1, le=4096, description="Number of factors of each user and each item."
@@ -84,7 +90,16 @@ class FactorRecommender(Recommender):
     task = "recommendation"
     summary = "Learns from ratings or clicks how users like items; recommends the best to each."
     Hyperparameters = FactorsHyperparameters
-    channels = supervised_channels(*files.FORMATS)
+    channels = (
+        *supervised_channels(*files.FORMATS),
+        Channel(
+            "users",
+            "What is known of the users besides: a row each, such as age and country. Columns of "
+            "numbers become ranges; a cell may hold several values (drama|crime).",
+            sides.FORMATS,
+        ),
+        Channel("items", "What is known of the items besides, as of the users.", sides.FORMATS),
+    )
     published = (
         PublishedResult(
             "test:rmse", 0.9242, "MovieLens-100k, u1", "biased matrix factorization, 50 factors"
@@ -92,7 +107,7 @@ class FactorRecommender(Recommender):
     )
 
     def sample(self) -> dict[str, Path]:
-        return {TRAIN: SAMPLE / "train.csv", TEST: SAMPLE / "test.csv"}
+        return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST, "users", "items")}
 
     def dataset(
         self,
@@ -106,21 +121,45 @@ class FactorRecommender(Recommender):
         return files.read(path, columns, explicit=explicit, known=encoding)
 
     def is_product(self, hyperparameters: FactorsHyperparameters) -> bool:
-        return hyperparameters.network == "mf"
+        return hyperparameters.network != "neumf"
 
-    def network(self, hyperparameters: FactorsHyperparameters, data: Any) -> HybridBlock:
+    def described(self, data: Interactions, run: Run[FactorsHyperparameters]) -> Interactions:
+        """With the columns of the channels ``users`` and ``items``, where they are given."""
+        for kind in ("user", "item"):
+            channel = f"{kind}s"
+            if channel not in run.channels:
+                continue
+            column = getattr(run.hyperparameters, f"{kind}_column")
+            found = sides.read(run.channels[channel], kind, column)
+            run.data[channel] = found.digest()
+            run.examples[channel] = {"examples": len(found.names)}
+            run.reporter.message(f"{channel}: {found.note}")
+            run.cluster.check_alike(f"the channel {channel}", run.data[channel])
+            names, table = sides.aligned(found, data.encoding[channel])
+            encoding = {
+                **data.encoding, channel: names, f"{kind}_properties": list(found.properties)
+            }  # fmt: skip
+            data = replace(data, encoding=encoding, **{f"{kind}_sides": table})
+        return data
+
+    def network(self, hyperparameters: FactorsHyperparameters, data: Dataset) -> HybridBlock:
         from . import networks
 
-        options, names = hyperparameters, data.encoding
+        options = hyperparameters
         return networks.make(
             options.network,
-            len(names["users"]),
-            len(names["items"]),
+            interactions_of(data),
             factors=options.factors,
             hidden=options.hidden,
             spread=options.spread,
             dropout=options.dropout,
         )
+
+    def load_pretrained(
+        self, network: HybridBlock, data: Dataset, run: Run[FactorsHyperparameters]
+    ) -> None:
+        network.user.settle()
+        network.item.settle()
 
 
 @hookimpl

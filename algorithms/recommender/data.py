@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -81,12 +82,13 @@ def read(
     columns: Mapping[str, str],
     *,
     explicit: bool,
-    known: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Interactions:
     """The interactions at ``path``, in whichever of FORMATS it holds.
 
-    ``columns`` names columns by kind, where the user decides it. ``known`` are the training's users
-    and items: others are UNKNOWN. Raises DataError, which names the first faults by file and line.
+    ``columns`` names columns by kind, where the user decides it. ``known`` are the encoding of
+    the training: other users and items are UNKNOWN. Raises DataError, which names the first faults
+    by file and line.
     """
     files = [path]
     if path.is_dir():
@@ -107,7 +109,7 @@ def read(
 
 def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> None:
     form = encoding.form_of(path, whole=True)
-    rows, header, first = _rows(path, form)
+    rows, header, first = rows_of(path, form, KINDS)
     if first is None:
         return
     found = _columns(path, header, first[1], columns)
@@ -169,61 +171,74 @@ def _time(cell: str) -> int:
     return int(value)
 
 
-def _rows(
-    path: Path, form: TextForm
-) -> tuple[Iterator[Row], Sequence[str], tuple[int, list[str]] | None]:
-    """The rows of a table with the numbers of their lines, the headings, and the first row."""
+def rows_of(
+    path: Path, form: TextForm, kinds: Sequence[str]
+) -> tuple[Iterator[Row], Sequence[str], Row | None]:
+    """The rows of a table with the numbers of their lines, the headings, and the first row.
+
+    A first line is one of headings where it has one of those of ``kinds``, and of several kinds
+    two.
+    """
     start = next((line for _, line in encoding.lines(path, form) if line.strip()), "")
     if "::" in start and current().delimiter is None:  # as MovieLens-1M and -10M are written
         rows: Iterator[Row] = (
             (number, line.split("::")) for number, line in encoding.lines(path, form)
         )
     else:
-        names = [name for kind in NAMES.values() for name in kind]
+        names = [name for kind in kinds for name in NAMES[kind]]
         rows = tables.textual(path, form, names=names).rows()
     filled = ((number, row) for number, row in rows if any(cell.strip() for cell in row))
     first = next(filled, None)
-    if first is None:
-        return iter(()), (), None
-    if not _is_header(first[1]):
-        return _again(first, filled), (), first
+    if first is None or not _is_header(first[1], kinds):
+        return itertools.chain([] if first is None else [first], filled), (), first
     header = [cell.strip() for cell in first[1]]
     first = next(filled, None)
-    return (iter(()) if first is None else _again(first, filled)), header, first
+    return itertools.chain([] if first is None else [first], filled), header, first
 
 
-def _again(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest
-
-
-def _is_header(row: Sequence[str]) -> bool:
+def _is_header(row: Sequence[str], kinds: Sequence[str]) -> bool:
     decided = current().header
     if decided is not None:
         return decided
-    names = {name for kind in NAMES.values() for name in kind}
-    return sum(cell.strip().lower() in names for cell in row) > 1
+    names = {name for kind in kinds for name in NAMES[kind]}
+    return sum(cell.strip().lower() in names for cell in row) >= min(2, len(kinds))
+
+
+def place_of(path: Path, kind: str, header: Sequence[str], width: int, column: str) -> int:
+    """Where the names of ``kind`` stand: as it is decided, by the headings, or first."""
+    if column:
+        return _decided(path, kind, header, width, column)
+    found = _by_heading(kind, header, ())
+    return 0 if found is None else found
+
+
+def _decided(path: Path, kind: str, header: Sequence[str], width: int, column: str) -> int:
+    chosen = places(column, width, header, str(path), f"--{kind}-column")
+    if len(chosen) != 1:
+        raise DataError(f"{path}: --{kind}-column names one column, got {column!r}")
+    return chosen[0]
+
+
+def _by_heading(kind: str, header: Sequence[str], taken: Collection[int]) -> int | None:
+    """The column whose heading is the first of those of ``kind``."""
+    names, lower = NAMES[kind], [name.lower() for name in header]
+    same = [i for i, name in enumerate(lower) if name in names and i not in taken]
+    return min(same, key=lambda i: names.index(lower[i])) if same else None
 
 
 def _columns(
     path: Path, header: Sequence[str], row: Sequence[str], given: Mapping[str, str]
 ) -> Columns:
     """Where each kind stands: as it is decided, by the headings, or by place."""
-    found: dict[str, int] = {}
-    for kind, column in given.items():
-        if column:
-            chosen = places(column, len(row), header, str(path), f"--{kind}-column")
-            if len(chosen) != 1:
-                raise DataError(f"{path}: --{kind}-column names one column, got {column!r}")
-            found[kind] = chosen[0]
-    lower = [name.lower() for name in header]
+    found = {
+        kind: _decided(path, kind, header, len(row), column)
+        for kind, column in given.items()
+        if column
+    }
     for kind in KINDS:
-        if kind not in found and header:
-            same = [i for i, name in enumerate(lower) if name in NAMES[kind]]
-            same = [i for i in same if i not in found.values()]
-            if same:
-                best = min(same, key=lambda i: NAMES[kind].index(lower[i]))
-                found[kind] = best
+        place = None if kind in found else _by_heading(kind, header, found.values())
+        if place is not None:
+            found[kind] = place
     if not header:
         for place, kind in enumerate(KINDS):
             if kind in found or place >= len(row) or place in found.values():
@@ -282,12 +297,10 @@ def _numbered(raw: Raw, explicit: bool, known: Mapping[str, Sequence[str]] | Non
             notes.append(f"{again:,} that repeat a user and an item count once, the last")
     if known is None:
         notes.append(f"{len(names['users']):,} users, {len(names['items']):,} items")
-    scale = (float(ratings.min()), float(ratings.max())) if explicit else None
-    if known is not None:
-        scale = tuple(known["scale"]) if "scale" in known else None  # type: ignore[assignment]
-    return Interactions(
-        pairs, ratings, names["users"], names["items"], scale, times, "; ".join(notes), counts
-    )
+    encoding: dict[str, Any] = {"users": names["users"], "items": names["items"]}
+    if explicit:
+        encoding["scale"] = [float(ratings.min()), float(ratings.max())]
+    return Interactions(pairs, ratings, known or encoding, times, "; ".join(notes), counts)
 
 
 def _ordered(names: Mapping[str, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The networks: biased matrix factorization, and neural matrix factorization.
+"""The networks: matrix factorization, factorization machines, neural matrix factorization.
 
 Each has two towers: what is known of a user and of an item, (N, L, K + 2) for ids (N, L), of which
 the last two are a bias and a 1. Row 0 of a table stands for what is unknown.
@@ -6,38 +6,94 @@ the last two are a bias and a 1. Row 0 of a table stands for what is unknown.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Sequence, Tuple
 
-from ...core import HybridBlock, mx
+import numpy as np
+
+from ...core import Array, HybridBlock, mx
+from ...core.data.interactions import Interactions
 
 nn = mx.gluon.nn
 
 
 class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """The factors of ``size`` users or items and their biases, as they are multiplied.
+    """The factors of ``rows`` users or items and their biases, as they are multiplied.
 
     A user's row ends in its bias and 1, an item's in 1 and its bias: so the product of the two
-    holds both biases.
+    holds both biases. What is known besides, ``sides`` (rows, F) of so many ``properties``, has
+    factors and biases too, which are added; with ``pairs`` also the product of each two of a row.
     """
 
     def __init__(
-        self, size: int, factors: int, *, of_items: bool, spread: float, **kwargs: Any
+        self,
+        rows: int,
+        factors: int,
+        sides: Array | None,
+        properties: int,
+        *,
+        of_items: bool,
+        pairs: bool,
+        spread: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.of_items = of_items
-        self.rows, self.factors = size + 1, factors
+        self.of_items, self.pairs = of_items, pairs
+        self.rows, self.factors, self.properties = rows, factors, properties + 1
+        self.sides = None if sides is None else sides.astype(np.float32)
         with self.name_scope():
             normal = mx.init.Normal(spread)
-            self.factor_table = self.params.get(
-                "factor_table", shape=(self.rows, factors), init=normal
-            )
-            self.bias_table = self.params.get("bias_table", shape=(self.rows, 1), init="zeros")
+            self.factor_table = self.params.get("factor_table", shape=(rows, factors), init=normal)
+            self.bias_table = self.params.get("bias_table", shape=(rows, 1), init="zeros")
+            if self.sides is not None:
+                self.width = self.sides.shape[1]
+                self.of_each = self.params.get(
+                    "of_each", shape=(rows, self.width), grad_req="null", differentiable=False
+                )
+                self.factor_side_table = self.params.get(
+                    "factor_side_table", shape=(self.properties, factors), init=normal
+                )
+                self.bias_side_table = self.params.get(
+                    "bias_side_table", shape=(self.properties, 1), init="zeros"
+                )
 
-    def hybrid_forward(self, ops: Any, ids: Any, factor_table: Any, bias_table: Any) -> Any:
-        factors = ops.Embedding(ids, factor_table, input_dim=self.rows, output_dim=self.factors)
-        bias = ops.Embedding(ids, bias_table, input_dim=self.rows, output_dim=1)
+    def settle(self) -> None:
+        """Lay what is known besides into the network, which is initialized."""
+        if self.sides is not None:
+            self.of_each.set_data(mx.nd.array(self.sides))
+
+    def hybrid_forward(
+        self,
+        ops: Any,
+        ids: Any,
+        factor_table: Any,
+        bias_table: Any,
+        of_each: Any = None,
+        factor_side_table: Any = None,
+        bias_side_table: Any = None,
+    ) -> Any:
+        factors = _rows(ops, ids, factor_table, self.rows, self.factors)
+        bias = _rows(ops, ids, bias_table, self.rows, 1)
+        if of_each is not None:
+            sides = _rows(ops, ids, of_each, self.rows, self.width)  # (N, L, F)
+            more = _rows(ops, sides, factor_side_table, self.properties, self.factors)
+            whole = factors + ops.sum(more, axis=2)
+            bias = bias + ops.sum(_rows(ops, sides, bias_side_table, self.properties, 1), axis=2)
+            if self.pairs:
+                squares = ops.square(factors) + ops.sum(ops.square(more), axis=2)
+                apart = ops.square(whole) - squares
+                bias = bias + 0.5 * ops.sum(apart, axis=2, keepdims=True)
+            factors = whole
         ending = (ops.ones_like(bias), bias) if self.of_items else (bias, ops.ones_like(bias))
         return ops.concat(factors, *ending, dim=2)
+
+
+def _rows(ops: Any, ids: Any, table: Any, rows: int, width: int) -> Any:
+    """The row (…, width) of ``table`` for each of ``ids`` (…)."""
+    return ops.Embedding(ids, table, input_dim=rows, output_dim=width)
+
+
+# The towers of users and of items, with so many times the usual factors.
+Towers = Callable[[int], Tuple[Tower, Tower]]
 
 
 def _parted(ops: Any, ids: Any) -> tuple[Any, Any]:
@@ -52,15 +108,14 @@ class MatrixFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
     """The product of a user's factors and an item's, and the bias of each.
 
     Y. Koren, R. Bell, C. Volinsky, "Matrix factorization techniques for recommender systems", 2009.
+    Where its towers add the products of the properties of each, it is a factorization machine: S.
+    Rendle, "Factorization machines", ICDM 2010.
     """
 
-    def __init__(
-        self, users: int, items: int, factors: int, spread: float, dropout: float, **kwargs: Any
-    ) -> None:
+    def __init__(self, towers: Towers, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
-            self.user = Tower(users, factors, of_items=False, spread=spread)
-            self.item = Tower(items, factors, of_items=True, spread=spread)
+            self.user, self.item = towers(1)
             self.dropout = nn.Dropout(dropout)
 
     def hybrid_forward(self, ops: Any, ids: Any) -> Any:
@@ -77,20 +132,12 @@ class NeuralFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        users: int,
-        items: int,
-        factors: int,
-        hidden: int,
-        spread: float,
-        dropout: float,
-        **kwargs: Any,
+        self, towers: Towers, factors: int, hidden: int, dropout: float, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.half = factors
         with self.name_scope():
-            self.user = Tower(users, 2 * factors, of_items=False, spread=spread)
-            self.item = Tower(items, 2 * factors, of_items=True, spread=spread)
+            self.user, self.item = towers(2)
             # the first layer over both factors is the sum of one over each
             self.user_layer = nn.Dense(hidden, flatten=False)
             self.item_layer = nn.Dense(hidden, flatten=False, use_bias=False)
@@ -123,9 +170,35 @@ def _is_known(ops: Any, ids: Any) -> Any:
 
 
 def make(
-    name: str, users: int, items: int, *, factors: int, hidden: int, spread: float, dropout: float
+    name: str,
+    data: Interactions,
+    *,
+    factors: int,
+    hidden: int,
+    spread: float,
+    dropout: float,
 ) -> HybridBlock:
-    """The network ``name``, not initialized."""
-    if name == "mf":
-        return MatrixFactorization(users, items, factors, spread, dropout)
-    return NeuralFactorization(users, items, factors, hidden, spread, dropout)
+    """The network ``name`` for ``data``, not initialized."""
+
+    def towers(times: int) -> tuple[Tower, Tower]:
+        return (
+            tower(data.users, times, data.user_sides, "user_properties", False),
+            tower(data.items, times, data.item_sides, "item_properties", True),
+        )
+
+    def tower(
+        names: Sequence[str], times: int, sides: Array | None, kind: str, of_items: bool
+    ) -> Tower:
+        return Tower(
+            len(names) + 1,
+            times * factors,
+            sides,
+            len(data.encoding.get(kind, ())),
+            of_items=of_items,
+            pairs=name == "fm",
+            spread=spread,
+        )
+
+    if name == "neumf":
+        return NeuralFactorization(towers, factors, hidden, dropout)
+    return MatrixFactorization(towers, dropout)

@@ -70,25 +70,37 @@ class Seen:
 class Interactions:
     """Pairs (N, 2) int32 of a user and an item, with ``ratings`` (N,) float32.
 
-    ``times`` (N,) int64, where they are known, say when. ``users`` and ``items`` are the names of
-    the numbers from 1. ``scale`` are the least and the greatest rating of the training; None where
-    ratings do not count, and an interaction is a choice. ``features`` are what is known of each
-    user and of each item besides: whole numbers (U + 1, F) and (I + 1, F), 0 for nothing.
+    ``encoding`` has the names of the ``users`` and ``items``, of the numbers from 1, and as
+    ``scale`` the least and the greatest rating of the training; without it ratings do not count,
+    and an interaction is a choice. ``times`` (N,) int64, where they are known, say when.
+
+    ``user_sides`` (U + 1, F) and ``item_sides`` (I + 1, F) int32 are the properties of each, 0 for
+    none, by their places from 1 in ``user_properties`` and ``item_properties`` of the encoding.
     """
 
     pairs: Array
     ratings: Array
-    users: Sequence[str]
-    items: Sequence[str]
-    scale: tuple[float, float] | None
+    encoding: Mapping[str, Any]
     times: Array | None = None
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    user_sides: Array | None = None
+    item_sides: Array | None = None
 
-    @cached_property
-    def encoding(self) -> Mapping[str, Any]:
-        named: dict[str, Any] = {"users": list(self.users), "items": list(self.items)}
-        return named if self.scale is None else {**named, "scale": list(self.scale)}
+    @property
+    def users(self) -> Sequence[str]:
+        names: Sequence[str] = self.encoding["users"]
+        return names
+
+    @property
+    def items(self) -> Sequence[str]:
+        names: Sequence[str] = self.encoding["items"]
+        return names
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        low, high = self.encoding.get("scale", (None, None))
+        return None if low is None else (low, high)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -100,8 +112,8 @@ class Interactions:
         return self.ratings
 
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.scale, self.users, self.items)).encode())
-        for array in (self.pairs, self.ratings, self.times):
+        digest = hashlib.sha256(repr(sorted(self.encoding.items())).encode())
+        for array in (self.pairs, self.ratings, self.times, self.user_sides, self.item_sides):
             digest.update(b"" if array is None else array.tobytes())
         return digest.hexdigest()
 

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     H = TypeVar("H", bound="RecommenderHyperparameters")
 
-EXPLICIT, IMPLICIT = "explicit", "implicit"
 # Of what a tower gives for a user or an item, the last two are no properties: a bias and a 1.
 BIASES = 2
 SCORES_AT_ONCE = 2**22  # of users and all items together
@@ -55,7 +54,7 @@ class RecommenderHyperparameters(TrainingHyperparameters):
     """What every recommender is told besides."""
 
     feedback: Literal["explicit", "implicit"] = Field(
-        EXPLICIT,
+        "explicit",
         description="What the data tell: explicit (ratings, which are estimated) or implicit "
         "(choices such as clicks and purchases; what a user did not choose is drawn at random).",
     )
@@ -92,8 +91,10 @@ class Recommender(SupervisedAlgorithm[Any]):
     and gives their scores (N, J); its blocks ``user`` and ``item`` give, for ids (N, L), what is
     known of each, (N, L, K + BIASES), which for a user ends in its bias and 1, for an item in 1 and
     its bias. Where the score is the product of the two, ``is_product`` says so: the best items are
-    then found by one product of matrices. Row 0 of every table stands for what is unknown, and
-    stays 0.
+    then found by one product of matrices. Parameters of these blocks whose names end in ``table``
+    have a row for each user or item, or where they end in ``side_table`` for each property: row 0
+    stands for what is unknown, and that and the rows of whom no example is learned from begin with
+    0.
 
     Explicit ratings are learned standardized; the graph of the model brings them back, and keeps
     them within the ratings of the training.
@@ -184,6 +185,19 @@ class Recommender(SupervisedAlgorithm[Any]):
         alike = [{**encoding, **({"scale": widest} if scales else {})} for encoding in encodings]
         return super().united(alike, hosts, hyperparameters)
 
+    def described(self, data: Interactions, run: Run[Any]) -> Interactions:
+        """The training's ``data`` with what other channels say of its users and items, whose names
+        may be more then, behind the others. By default as it is.
+        """
+        return data
+
+    def _train_data(self, run: Run[Any]) -> Dataset:
+        data = interactions_of(super()._train_data(run))
+        found = self.described(data, run)
+        for kind in ("users", "items"):
+            run.cluster.check_alike(f"the number of {kind}", len(found.encoding[kind]))
+        return found
+
     def _divided(
         self, run: Run[Any], given: Mapping[str, Dataset]
     ) -> tuple[Dataset, Dataset, Dataset | None]:
@@ -222,11 +236,19 @@ class Recommender(SupervisedAlgorithm[Any]):
 
     def _network(self, run: Run[Any], train: Dataset) -> HybridBlock:
         network = super()._network(run, train)
-        for name, parameter in network.collect_params().items():
-            if name.endswith("table"):
-                rows = parameter.data(run.devices[0]).copy()
-                rows[UNKNOWN] = 0
-                parameter.set_data(rows)
+        data = interactions_of(train)
+        for tower, numbers in ((network.user, data.pairs[:, 0]), (network.item, data.pairs[:, 1])):
+            parts = run.cluster.gather_arrays(np.unique(numbers), "who is in the training data")
+            learned = np.unique(np.concatenate(parts))
+            for name, parameter in tower.collect_params().items():
+                if not name.endswith("table"):
+                    continue
+                values = parameter.data(run.devices[0]).asnumpy()
+                if name.endswith("side_table"):
+                    values[UNKNOWN] = 0
+                else:
+                    values[np.setdiff1d(np.arange(len(values)), learned)] = 0
+                parameter.set_data(mx.nd.array(values))
         penalty = run.hyperparameters.regularization
         return _penalized(network, penalty) if penalty else network
 
@@ -249,7 +271,7 @@ class Recommender(SupervisedAlgorithm[Any]):
         what ``ranking_loss`` says, the first of the J having been chosen. Where the network gives
         a penalty besides, as the last column, that is added.
         """
-        kind = hyperparameters.ranking_loss if hyperparameters.feedback == IMPLICIT else "squared"
+        kind = hyperparameters.ranking_loss if hyperparameters.feedback == "implicit" else "squared"
         return _loss(kind, bool(hyperparameters.regularization))
 
     def kept(self, given: Mapping[str, Dataset], run: Run[Any]) -> Mapping[str, Array]:
@@ -410,9 +432,7 @@ class RecommenderModel(Model):
         return (*missing, *([] if asked.item is None or item else ["item"]))
 
     def _pairs(self, asked: Sequence[tuple[int, Question]]) -> Iterable[tuple[int, Answer]]:
-        chosen = [
-            (place, each) for place, each in asked if each.user is not None and not each.count
-        ]
+        chosen = [(place, each) for place, each in asked if each.user is not None and not each.most]
         if not chosen:
             return
         numbers = np.array(
@@ -431,11 +451,9 @@ class RecommenderModel(Model):
         for part in chunks(len(chosen), max(1, SCORES_AT_ONCE // len(self.items))):
             some = chosen[part]
             users = np.array([self.users.get(each.user or "", UNKNOWN) for _, each in some])
-            found = self.best(users, max(each.count for _, each in some))
+            found = self.best(users, max(each.most for _, each in some))
             for (place, each), user, (items, scores) in zip(some, users.tolist(), found):
-                pairs = zip(
-                    self.item_names[items[: each.count]], payload.plain(scores[: each.count])
-                )
+                pairs = zip(self.item_names[items[: each.most]], payload.plain(scores[: each.most]))
                 yield place, Answer(None, tuple(pairs), self._unknown(each, user, 0))
 
     def best(self, users: Array, count: int) -> list[tuple[Array, Array]]:
@@ -478,7 +496,7 @@ class RecommenderModel(Model):
                 continue
             alike = self._directions @ self._directions[number - 1]
             alike[number - 1] = -np.inf
-            items = _highest(alike[None], min(each.count, len(alike) - 1))[0]
+            items = _highest(alike[None], min(each.most, len(alike) - 1))[0]
             pairs = zip(self.item_names[items], payload.plain(alike[items]))
             yield place, Answer(None, tuple(pairs), ())
 

@@ -16,13 +16,13 @@ FORMS = 'expected {"user": …, "item": …}, {"user": …, "top": 10} or {"item
 
 
 class Question(NamedTuple):
-    """The score of ``item`` for ``user``; or the ``count`` best items of ``user``; or the ``count``
+    """The score of ``item`` for ``user``; or the ``most`` best items of ``user``; or the ``most``
     items most like ``item``. What is not asked about is None.
     """
 
     user: str | None
     item: str | None
-    count: int = 0
+    most: int = 0
 
 
 def questions(body: bytes, content_type: str) -> list[Question]:
