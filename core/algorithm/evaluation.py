@@ -61,14 +61,41 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A curve of ``points`` (x, y) over ``axes``, and the ``guide`` that knowing nothing, or being
+    right on average, would give. ``spread`` are 95 % intervals of y, one a point, or none.
+    """
+
+    name: str
+    axes: tuple[str, str]
+    points: tuple[tuple[float, float], ...]
+    guide: tuple[tuple[float, float], ...] = ()
+    spread: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much worse ``metric`` becomes where the column ``name`` is permuted among the examples:
+    the mean over several permutations, and its standard deviation over them.
+    """
+
+    name: str
+    metric: str
+    loss: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
     ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MAX_PAIRS. A regression has ``targets``. What finds groups by itself has ``groups`` and
-    ``scatter``.
+    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which on
+    an example is called so (None: the likelier class), and ``curves``. A regression has
+    ``targets``. What finds groups by itself has ``groups`` and ``scatter``. ``importances`` say
+    which columns matter, the most important first.
     """
 
     examples: int
@@ -80,6 +107,14 @@ class Evaluation:
     targets: tuple[TargetFigures, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     scatter: Scatter | None = None
+    curves: tuple[Curve, ...] = ()
+    importances: tuple[Importance, ...] = ()
+    positive: str | None = None
+    threshold: float | None = None
+
+    def extended(self, **parts: Any) -> Evaluation:
+        """The same with other ``parts``, by the names of its fields."""
+        return replace(self, **parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the scatter, which is for pictures."""

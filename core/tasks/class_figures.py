@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Sequence
 
 import numpy as np
 
 from ..algorithm.evaluation import ClassFigures, Confused, Evaluation
 from ..runtime.types import Array
+from .intervals import wilson_interval
 
 # So many classes have their confusions in a matrix: more can neither be read nor drawn. Of more,
 # so many pairs are told that were confused the most.
@@ -16,28 +16,16 @@ MAX_IN_MATRIX = 100
 MAX_PAIRS = 100
 
 
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % confidence interval of a proportion.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA
-    22 (1927): unlike the textbook's normal interval it holds near 0 and 1, where good models are.
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    p = successes / trials
-    scale = 1 + z * z / trials
-    middle = p + z * z / (2 * trials)
-    spread = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def evaluate_classes(probabilities: Array, labels: Array, classes: Sequence[str]) -> Evaluation:
+def evaluate_classes(
+    probabilities: Array, labels: Array, classes: Sequence[str], predicted: Array | None = None
+) -> Evaluation:
     """Accuracy, mean cross-entropy and the figures of each class.
 
-    ``probabilities`` is (N, C) float32, ``labels`` (N,) integers in [0, C).
+    ``probabilities`` is (N, C) float32, ``labels`` (N,) integers in [0, C), and ``predicted`` (N,)
+    what each example is taken for: without it, the likeliest class.
     """
     count, total = len(classes), len(labels)
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     right = predicted == labels
     hits = np.bincount(labels[right], minlength=count)
     support = np.bincount(labels, minlength=count)

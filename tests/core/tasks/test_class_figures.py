@@ -5,7 +5,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from algoshelf.core.tasks.class_figures import MAX_IN_MATRIX, evaluate_classes, wilson_interval
+from algoshelf.core.tasks.class_figures import MAX_IN_MATRIX, evaluate_classes
+from algoshelf.core.tasks.intervals import wilson_interval
 
 LABELS = np.array([0, 0, 0, 1, 1, 2], np.int32)
 PREDICTED = np.array([0, 0, 1, 1, 1, 0], np.int32)
