@@ -86,6 +86,14 @@ class Importance:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a simpler method gets on the same examples: ``metrics`` by the names of the model's."""
+
+    name: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
@@ -95,7 +103,7 @@ class Evaluation:
     most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which on
     an example is called so (None: the likelier class), and ``curves``. A regression has
     ``targets``. What finds groups by itself has ``groups`` and ``scatter``. ``importances`` say
-    which columns matter, the most important first.
+    which columns matter, the most important first. ``baselines`` are simpler methods beside it.
     """
 
     examples: int
@@ -109,6 +117,7 @@ class Evaluation:
     scatter: Scatter | None = None
     curves: tuple[Curve, ...] = ()
     importances: tuple[Importance, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 

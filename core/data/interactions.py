@@ -229,7 +229,8 @@ class Candidates:
 
     x is (B, 2 + CANDIDATES) int32: the user, the item, and the others, as many as there are and
     then UNKNOWN; which they are depends on user and item alone. The labels (N,) are how many there
-    are. ``seen`` is all that a user has chosen, in whichever channel.
+    are, or -1 where the item is none that the training had. ``seen`` is all that a user has chosen,
+    in whichever channel.
     """
 
     whole: Interactions
@@ -252,8 +253,8 @@ class Candidates:
         return x, self.labels()[indices]
 
     def labels(self) -> Array:
-        counts: Array = (self.others != UNKNOWN).sum(axis=1).astype(np.float32)
-        return counts
+        counts = (self.others != UNKNOWN).sum(axis=1)
+        return np.where(self.whole.pairs[:, 1] == UNKNOWN, -1, counts).astype(np.float32)
 
     def digest(self) -> str:
         return self.whole.digest()

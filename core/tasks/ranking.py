@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -14,12 +14,13 @@ from typing_extensions import Literal
 from .. import payload
 from ..algorithm.base import ContentType, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
-from ..algorithm.evaluation import Evaluation
+from ..algorithm.evaluation import Baseline, Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..data.dataset import Dataset, Subset, chunks
 from ..data.interactions import (
+    CANDIDATES,
     UNKNOWN,
     Candidates,
     Interactions,
@@ -32,11 +33,18 @@ from ..runtime import mx
 from ..runtime.errors import ArtifactError, DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from ..training.loop import HOLD_OUT
-from .ranking_figures import CANDIDATES, evaluate_places, places_of
+from . import ranking_baselines
+from .ranking_baselines import Biases
+from .ranking_figures import (
+    SCORES_AT_ONCE,
+    evaluate_places,
+    evaluate_ranking,
+    evaluate_ratings,
+    places_of,
+)
 from .recommendations import Answer, Answers, Question, questions
 from .regression import moments
 from .supervised import MEASURED, SupervisedAlgorithm
-from .target_figures import evaluate_targets
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -47,7 +55,6 @@ if TYPE_CHECKING:
 
 # Of what a tower gives for a user or an item, the last two are no properties: a bias and a 1.
 BIASES = 2
-SCORES_AT_ONCE = 2**22  # of users and all items together
 
 
 class RecommenderHyperparameters(TrainingHyperparameters):
@@ -275,16 +282,24 @@ class Recommender(SupervisedAlgorithm[Any]):
         return _loss(kind, bool(hyperparameters.regularization))
 
     def kept(self, given: Mapping[str, Dataset], run: Run[Any]) -> Mapping[str, Array]:
-        """What each user has seen, by all that training and validation hold, on whichever host."""
-        parts = [
-            interactions_of(given[name]).pairs for name in (TRAIN, VALIDATION) if name in given
-        ]
-        pairs = np.concatenate(parts)
-        if run.cluster.count > 1:
-            found = run.cluster.gather_arrays(pairs, "the interactions", to_chief=True)
-            pairs = np.concatenate(found) if found else pairs
-        seen = Seen.of(pairs, len(given[TRAIN].encoding["users"]))
-        return {"seen_items": seen.items, "seen_offsets": seen.offsets}
+        """What each user has seen, by all that training and validation hold, on whichever host; of
+        explicit ratings also their biases, which is what a model has to beat.
+        """
+        held = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
+        cluster, train = run.cluster, held[0]
+        pairs, ratings = (
+            np.concatenate(cluster.gather_arrays(np.concatenate(parts), "the interactions"))
+            for parts in ([each.pairs for each in held], [each.ratings for each in held])
+        )
+        users, items = len(train.users), len(train.items)
+        seen = Seen.of(pairs, users)
+        arrays = {"seen_items": seen.items, "seen_offsets": seen.offsets}
+        if train.scale is None:
+            return arrays
+        biases = Biases.of(pairs, ratings, users, items)
+        return {
+            **arrays, "mean": biases.mean, "user_bias": biases.user, "item_bias": biases.item
+        }  # fmt: skip
 
     def example(self, data: Dataset) -> Example:
         user, item = data.take(np.zeros(1, np.int64))[0][0, :2]
@@ -307,24 +322,26 @@ class Recommender(SupervisedAlgorithm[Any]):
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = interactions_of(self._read(path, TEST, options, model.metadata.encoding))
         if data.scale is not None:
-            return evaluate_ratings(model.scores(data.pairs), data.ratings)
+            found = evaluate_ratings(model.scores(data.pairs), data.ratings)
+            return found.extended(baselines=tuple(_of_ratings(model, data)))
         every = np.concatenate([model.seen_pairs(), data.pairs])
-        candidates = Candidates(data, Seen.of(every, len(data.users)))
-        pairs = np.concatenate([data.pairs[:, 1:], candidates.others], axis=1)
-        users = np.broadcast_to(data.pairs[:, :1], pairs.shape)
-        flat = np.stack([users, pairs], axis=2).reshape(-1, 2)
-        scores = model.scores(flat).reshape(pairs.shape)
-        return evaluate_places(places_of(scores, candidates.labels()))
+        asked = Candidates(data, Seen.of(every, len(data.users)))
+        found = evaluate_ranking(model.all_scores, asked)
+        return found.extended(baselines=tuple(_of_rankings(model, asked)))
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
         model = super().model_fn(model_dir, device)
         kept = self.artifact(Path(model_dir)).kept()
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        rated = "scale" in model.metadata.encoding
         try:
             seen = Seen(kept["seen_items"], kept["seen_offsets"])
+            biases = Biases(kept["mean"], kept["user_bias"], kept["item_bias"]) if rated else None
         except KeyError as error:
             raise ArtifactError(f"{model_dir}: holds no {error.args[0]}: train again") from None
-        return RecommenderModel(**vars(model), seen=seen, is_product=self.is_product(options))
+        return RecommenderModel(
+            **vars(model), seen=seen, biases=biases, is_product=self.is_product(options)
+        )
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
@@ -358,11 +375,24 @@ class Recommender(SupervisedAlgorithm[Any]):
         return "\n".join(line[:width] for line in lines)
 
 
-def evaluate_ratings(estimates: Array, ratings: Array) -> Evaluation:
-    """RMSE, MAE and R² of ``estimates`` (N,), with intervals; ``error`` is the RMSE."""
-    found = evaluate_targets(estimates[:, None], ratings[:, None], ("rating",))
-    metrics = {**found.metrics, "error": found.metrics["rmse"]}
-    return Evaluation(found.examples, metrics, found.intervals)
+def _of_ratings(model: RecommenderModel, data: Interactions) -> Iterator[Baseline]:
+    """What knowing the mean, and the biases of users and items, gets."""
+    assert model.biases is not None
+    mean = np.broadcast_to(model.biases.mean, len(data))
+    for name, estimates in (
+        ("mean rating", mean), ("biases of user and item", model.biases.estimates(data.pairs))
+    ):  # fmt: skip
+        yield Baseline(name, evaluate_ratings(estimates, data.ratings).metrics)
+
+
+def _of_rankings(model: RecommenderModel, asked: Candidates) -> Iterator[Baseline]:
+    """What popularity and the neighbours of items get, by what the model's users have seen."""
+    for name, baseline in ranking_baselines.scorers(model.seen, len(model.items)):
+
+        def score_all(users: Array, baseline: Mapping[str, Array] = baseline) -> Array:
+            return ranking_baselines.scored(baseline, users.tolist(), model.seen)
+
+        yield Baseline(name, evaluate_ranking(score_all, asked).metrics)
 
 
 @dataclass(frozen=True)
@@ -370,6 +400,7 @@ class RecommenderModel(Model):
     """A loaded model with what its users have seen."""
 
     seen: Seen
+    biases: Biases | None
     is_product: bool
 
     @cached_property

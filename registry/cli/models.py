@@ -103,6 +103,13 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         out.print(f"{name:<16}{figure(value)}{sure}", markup=False)
     out.print(f"{'examples':<16}{evaluation.examples:,}")
     _print_targets(evaluation.targets)
+    if evaluation.baselines:
+        names = [name for name in evaluation.metrics if name in evaluation.baselines[0].metrics]
+        compared = [("this model", evaluation.metrics)]
+        compared += [(each.name, each.metrics) for each in evaluation.baselines]
+        out.print("")
+        rows = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
+        print_table(out, ("", *names), rows)
     if evaluation.classes:
         out.print("")
         print_table(
