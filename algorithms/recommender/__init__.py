@@ -153,6 +153,7 @@ class FactorRecommender(Recommender):
             hidden=options.hidden,
             spread=options.spread,
             dropout=options.dropout,
+            user_bias=options.feedback == "explicit" or options.ranking_loss == "logistic",
         )
 
     def load_pretrained(

@@ -22,6 +22,7 @@ class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
     A user's row ends in its bias and 1, an item's in 1 and its bias: so the product of the two
     holds both biases. What is known besides, ``sides`` (rows, F) of so many ``properties``, has
     factors and biases too, which are added; with ``pairs`` also the product of each two of a row.
+    Without ``bias`` the bias is 0.
     """
 
     def __init__(
@@ -33,25 +34,29 @@ class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
         *,
         of_items: bool,
         pairs: bool,
+        bias: bool,
         spread: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.of_items, self.pairs = of_items, pairs
+        self.of_items, self.pairs = of_items, pairs and bias
         self.rows, self.factors, self.properties = rows, factors, properties + 1
         self.sides = None if sides is None else sides.astype(np.float32)
         with self.name_scope():
             normal = mx.init.Normal(spread)
             self.factor_table = self.params.get("factor_table", shape=(rows, factors), init=normal)
-            self.bias_table = self.params.get("bias_table", shape=(rows, 1), init="zeros")
-            if self.sides is not None:
-                self.width = self.sides.shape[1]
-                self.of_each = self.params.get(
-                    "of_each", shape=(rows, self.width), grad_req="null", differentiable=False
-                )
-                self.factor_side_table = self.params.get(
-                    "factor_side_table", shape=(self.properties, factors), init=normal
-                )
+            if bias:
+                self.bias_table = self.params.get("bias_table", shape=(rows, 1), init="zeros")
+            if self.sides is None:
+                return
+            self.width = self.sides.shape[1]
+            self.of_each = self.params.get(
+                "of_each", shape=(rows, self.width), grad_req="null", differentiable=False
+            )
+            self.factor_side_table = self.params.get(
+                "factor_side_table", shape=(self.properties, factors), init=normal
+            )
+            if bias:
                 self.bias_side_table = self.params.get(
                     "bias_side_table", shape=(self.properties, 1), init="zeros"
                 )
@@ -66,25 +71,29 @@ class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
         ops: Any,
         ids: Any,
         factor_table: Any,
-        bias_table: Any,
+        bias_table: Any = None,
         of_each: Any = None,
         factor_side_table: Any = None,
         bias_side_table: Any = None,
     ) -> Any:
         factors = _rows(ops, ids, factor_table, self.rows, self.factors)
-        bias = _rows(ops, ids, bias_table, self.rows, 1)
+        sides = more = None
         if of_each is not None:
             sides = _rows(ops, ids, of_each, self.rows, self.width)  # (N, L, F)
             more = _rows(ops, sides, factor_side_table, self.properties, self.factors)
-            whole = factors + ops.sum(more, axis=2)
-            bias = bias + ops.sum(_rows(ops, sides, bias_side_table, self.properties, 1), axis=2)
-            if self.pairs:
-                squares = ops.square(factors) + ops.sum(ops.square(more), axis=2)
-                apart = ops.square(whole) - squares
-                bias = bias + 0.5 * ops.sum(apart, axis=2, keepdims=True)
-            factors = whole
-        ending = (ops.ones_like(bias), bias) if self.of_items else (bias, ops.ones_like(bias))
-        return ops.concat(factors, *ending, dim=2)
+        whole = factors if more is None else factors + ops.sum(more, axis=2)
+        one = ops.ones_like(ops.slice_axis(factors, axis=2, begin=0, end=1))
+        bias = 0 * one
+        if bias_table is not None:
+            bias = _rows(ops, ids, bias_table, self.rows, 1)
+        if bias_side_table is not None:
+            of_sides = _rows(ops, sides, bias_side_table, self.properties, 1)
+            bias = bias + ops.sum(of_sides, axis=2)
+        if self.pairs and more is not None:
+            squares = ops.square(factors) + ops.sum(ops.square(more), axis=2)
+            bias = bias + 0.5 * ops.sum(ops.square(whole) - squares, axis=2, keepdims=True)
+        ending = (one, bias) if self.of_items else (bias, one)
+        return ops.concat(whole, *ending, dim=2)
 
 
 def _rows(ops: Any, ids: Any, table: Any, rows: int, width: int) -> Any:
@@ -177,8 +186,13 @@ def make(
     hidden: int,
     spread: float,
     dropout: float,
+    user_bias: bool,
 ) -> HybridBlock:
-    """The network ``name`` for ``data``, not initialized."""
+    """The network ``name`` for ``data``, not initialized.
+
+    Where items are only compared with others for one user, ``user_bias`` has to be false: no
+    gradient would tell what it is, and what is left of rounding would move it.
+    """
 
     def towers(times: int) -> tuple[Tower, Tower]:
         return (
@@ -196,6 +210,7 @@ def make(
             len(data.encoding.get(kind, ())),
             of_items=of_items,
             pairs=name == "fm",
+            bias=of_items or user_bias,
             spread=spread,
         )
 

@@ -287,10 +287,13 @@ class Recommender(SupervisedAlgorithm[Any]):
         """
         held = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
         cluster, train = run.cluster, held[0]
-        pairs, ratings = (
-            np.concatenate(cluster.gather_arrays(np.concatenate(parts), "the interactions"))
-            for parts in ([each.pairs for each in held], [each.ratings for each in held])
-        )
+        pairs = np.concatenate([each.pairs for each in held])
+        ratings = np.concatenate([each.ratings for each in held])
+        if not cluster.agrees([each.digest() for each in held], "the interactions"):
+            pairs, ratings = (
+                np.concatenate(cluster.gather_arrays(each, "the interactions"))
+                for each in (pairs, ratings)
+            )
         users, items = len(train.users), len(train.items)
         seen = Seen.of(pairs, users)
         arrays = {"seen_items": seen.items, "seen_offsets": seen.offsets}
