@@ -87,7 +87,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``max_memory`` is how many bytes a network may take for one example besides its parameters,
     ``max_work`` how many multiplications; all may take WORK_PER_PARAMETER for each parameter.
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
-    an algorithm of texts: of such a table, requests are made of this column alone.
+    an algorithm of texts: of such a table, requests are made of this column alone. With
+    ``mixed_tables``, cells may be words and gaps as well as numbers, and files may be of any form
+    that ``data.sources`` reads.
     """
 
     name: ClassVar[str]
@@ -106,6 +108,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     max_memory: ClassVar[int] = 256 * 2**20  # the catalog's networks take up to 30 MiB
     max_work: ClassVar[int] = 2**33
     text_headings: ClassVar[tuple[str, ...]] = ()
+    mixed_tables: ClassVar[bool] = False
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:

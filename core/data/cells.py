@@ -20,6 +20,7 @@ _WITH_UNIT = re.compile(
     rf"[$€£¥]\s?{NUMBER.pattern}|{NUMBER.pattern}\s?(?:[%$€£¥°‰]|[A-Za-zµ°][A-Za-z/²³]{{0,5}})"
 )
 _MINUSES = "\u2212\u2012\u2013\u2014\ufe63\uff0d"
+_MINUSES_SET = frozenset(_MINUSES)
 _HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _NO_VALUE = frozenset(
     ("", "n/a", "na", "#n/a", "<na>", "nan", "null", "none", "nil", "nd", "-", "--", "?", ".",
@@ -30,6 +31,35 @@ _NO_VALUE = frozenset(
 def is_no_value(cell: str) -> bool:
     """Whether ``cell`` is empty, or one of the words for a value that is missing."""
     return cell.strip().lower() in _NO_VALUE
+
+
+# A number as people write it: a sign of money or of percent, marks between thousands.
+_WRITTEN = {
+    mark: re.compile(
+        rf"(?P<sign>[+-]?)[$€£¥]?\s?(?P<inner>[+-]?)(?P<digits>\d{{1,3}}(?:(?P<mark>[{between}])\d{{3}})"
+        rf"(?:(?P=mark)\d{{3}})*(?:{mark}\d*)?|\d+(?:{mark}\d*)?(?:[eE][+-]?\d+)?"
+        rf"|{mark}\d+(?:[eE][+-]?\d+)?)\s?[%$€£¥]?"
+    )
+    for mark, between in ((r"\.", ", \u00a0\u202f'\u2019"), (",", ". \u00a0\u202f'\u2019"))
+}
+
+
+def number_of(cell: str, decimal: str = ".") -> float | None:
+    """The number that ``cell`` writes, ``1,234.5``, ``$1,200``, ``12 %``, ``(3)`` for -3; with
+    ``decimal`` a comma, ``1.234,5``. None where it is none; infinite beyond what a float holds.
+    """
+    cell = cell.strip()
+    if cell[:1] == "(" and cell[-1:] == ")":
+        cell = f"-{cell[1:-1]}"
+    if cell[:1] in _MINUSES_SET:
+        cell = f"-{cell[1:]}"
+    found = _WRITTEN[r"\." if decimal == "." else ","].fullmatch(cell)
+    if found is None or (found["sign"] and found["inner"]):
+        return None
+    digits = found["digits"]
+    if found["mark"]:
+        digits = digits.replace(found["mark"], "")
+    return float(found["sign"] + found["inner"] + digits.replace(",", "."))
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:

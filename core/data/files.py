@@ -147,13 +147,13 @@ def read_numbers_csv(path: Path, *, columns: int, target_first: bool = False) ->
     return np.concatenate(blocks).astype(np.float32)
 
 
-def table_files(path: Path) -> list[Path]:
+def table_files(path: Path, suffixes: tuple[str, ...] = TABLE_SUFFIXES) -> list[Path]:
     """``path``, or all files in it that may be data: Spark's have an ending or none."""
     if not path.is_dir():
         return [path]
-    found = data_files(path, TABLE_SUFFIXES)
+    found = data_files(path, suffixes)
     if not found:
-        raise DataError(f"{path}: holds no tables, which end in {', '.join(TABLE_SUFFIXES)}")
+        raise DataError(f"{path}: holds no tables, which end in {', '.join(suffixes)}")
     return found
 
 
@@ -315,7 +315,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
                     f"{path}: holds no array {', '.join(map(repr, missing))}, "
                     f"only {', '.join(archive.files) or 'nothing'}"
                 )
-            _check_unpacked(
+            check_unpacked(
                 path, sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
             )
             return [archive[name] for name in names]
@@ -332,13 +332,13 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Array]:
         ) from None
 
 
-def _check_unpacked(path: Path, size: int) -> None:
-    """Raises DataError where arrays of ``size`` bytes are out of proportion to the file."""
+def check_unpacked(path: Path, size: int, what: str = "arrays", advice: str = "") -> None:
+    """Raises DataError where ``what`` of ``size`` bytes is out of proportion to the file."""
     most = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * path.stat().st_size)
     if size > most:
         raise DataError(
-            f"{path}: its arrays would take {size:,} bytes, but a file of this size may hold at "
-            f"most {most:,}: save them with numpy.savez, without compression"
+            f"{path}: its {what} would take {size:,} bytes, but a file of this size may hold at "
+            f"most {most:,}: {advice or 'save them with numpy.savez, without compression'}"
         )
 
 

@@ -65,8 +65,7 @@ def say_counted(layout: Table, rows: Rows) -> None:
 
 def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     """Why a column is hardly a measure; empty where it may well be one."""
-    name = layout.header[column].strip() if column < len(layout.header) else None
-    is_id = name is not None and (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
+    is_id = column < len(layout.header) and is_id_name(layout.header[column].strip())
     fewest = NAMED_ROWS if is_id else COUNTED_ROWS
     if len(cells) < fewest or not all(cell.strip().isdecimal() for cell in cells):
         return ""
@@ -79,6 +78,11 @@ def _counted(layout: Table, column: int, cells: Sequence[str]) -> str:
     if is_id and len(set(numbers)) == len(numbers):
         return "is another whole number in each row, as one that names the rows"
     return ""
+
+
+def is_id_name(name: str) -> bool:
+    """Whether ``name`` is a heading of columns that number or name the rows."""
+    return bool(_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name))
 
 
 def say_order(layout: Table) -> None:

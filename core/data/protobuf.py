@@ -37,9 +37,14 @@ _TENSOR_VALUES, _TENSOR_KEYS, _TENSOR_SHAPE = 1, 2, 3
 
 
 def read_blocks(
-    stream: IO[bytes], error: type[InputError] = MalformedPayloadError, source: str = ""
+    stream: IO[bytes],
+    error: type[InputError] = MalformedPayloadError,
+    source: str = "",
+    *,
+    labelled: bool = False,
 ) -> Iterator[Array]:
-    """The features of all records, in blocks (B, D) of about BLOCK_BYTES.
+    """The features of all records, in blocks (B, D) of about BLOCK_BYTES; where ``labelled``, with
+    the label before them, (B, 1 + D).
 
     They are float32 where the tensors are, otherwise float64, which int32 fits into.
 
@@ -54,10 +59,10 @@ def read_blocks(
             bounds.check_time()
         try:
             row = _row(body, columns)
+            columns = len(row)
+            rows.append(np.concatenate([_label(body), row]) if labelled else row)
         except WireError as fault:
             raise error(f"{source}record {number}: {fault}") from None
-        columns = len(row)
-        rows.append(row)
         if len(rows) * columns * 4 >= BLOCK_BYTES:
             yield np.stack(rows)
             rows = []
@@ -91,13 +96,30 @@ def encode_rows(rows: Array) -> bytes:
     return b"".join(encode({VALUES: row}) for row in rows)
 
 
-def _row(body: bytes, columns: int | None) -> Array:
-    features: dict[str, bytes] = {}
+def _map(body: bytes, wanted: int) -> dict[str, bytes]:
+    """The tensors of a record by name: its features, or its labels."""
+    found: dict[str, bytes] = {}
     for number, _, value in fields(body):
-        if number == _FEATURES:
+        if number == wanted:
             entry = {key: inner for key, _, inner in fields(_message(value))}
             name = _message(entry.get(_KEY, b"")).decode("utf-8", "replace")
-            features[name] = _message(entry.get(_VALUE, b""))
+            found[name] = _message(entry.get(_VALUE, b""))
+    return found
+
+
+def _label(body: bytes) -> Array:
+    """The one number of a record's label, (1,)."""
+    labels = _map(body, _LABEL)
+    if len(labels) != 1:
+        raise WireError(f"has {len(labels) or 'no'} label{'s' * (len(labels) > 1)}, expected one")
+    label = _tensor(labels.popitem()[1], 1)
+    if len(label) != 1 or not np.isfinite(label).all():
+        raise WireError(f"has {len(label)} numbers for a label, expected one that is finite")
+    return label
+
+
+def _row(body: bytes, columns: int | None) -> Array:
+    features = _map(body, _FEATURES)
     chosen = features.get(VALUES)
     if chosen is None and len(features) == 1:
         (chosen,) = features.values()

@@ -50,6 +50,7 @@ FLAGS = (
     ),
 )
 SHOWN = 8  # headings in a message
+TRAINED = "the model was trained on"
 _NUMBERS = re.compile(r"(\d{1,9})(?:(-)(\d{0,9}))?")
 _LOG = logging.getLogger(__name__)
 
@@ -252,6 +253,26 @@ def matched(
     )
 
 
+def placed(
+    path: Path, header: Sequence[str], wanted: Sequence[str], source: str = TRAINED
+) -> list[int]:
+    """Where the columns that are called ``wanted`` stand in ``header``.
+
+    Others are left out; that, and another order, is said. Raises DataError for one that is missing,
+    whose heading stands twice; ``source`` begins the sentence that says who wants them.
+    """
+    match = _Match(path, [name.strip() for name in header], Headings(columns=tuple(wanted)), None)
+    match.source = source
+    return match.found([], list(range(len(header))), False, False)[1]
+
+
+def keep(found: Headings) -> None:
+    """From now on, these are the headings that tables are held against."""
+    where = _CURRENT.get()
+    if where is not _USUAL:
+        where.headings = found
+
+
 def are_known(cells: Sequence[str], known: Headings | None) -> bool:
     """Whether all ``known`` headings of columns are among ``cells``, be they numbers."""
     return known is not None and {key_of(cell) for cell in cells} >= set(map(key_of, known.columns))
@@ -272,7 +293,7 @@ class _Match:
         self.names = names
         self.expected = expected
         self.first = first
-        self.source = "the model was trained on" if first is None else f"{first} has"
+        self.source = TRAINED if first is None else f"{first} has"
 
     def found(
         self, labels: list[int], features: list[int], label_is_decided: bool, label_is_read: bool

@@ -116,7 +116,7 @@ def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
         mapped = _mapped(files[0], memory)
         if mapped is not None:
             return mapped
-    collected = _Collected(memory)
+    collected = Collected(memory)
     empty = []
     for file in files:
         count = collected.count
@@ -128,7 +128,7 @@ def read_rows(path: Path, *, skipped: int = 0, memory: int = 2**30) -> Rows:
     return collected.rows()
 
 
-class _Collected:
+class Collected:
     """Blocks of rows that come one by one, moved from memory to disk when they are too many.
 
     ``dtype`` is what all of them are held in: float64 while they are few, then float32, then

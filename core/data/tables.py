@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import operator
 import re
 from collections import deque
 from dataclasses import dataclass, replace
@@ -26,7 +27,9 @@ from .cells import (
     THOUSANDS,
     has_thousands,
     is_like_number,
+    is_no_value,
     is_number,
+    number_of,
 )
 from .encoding import TextForm, form_of, lines, nul_error, open_utf8
 
@@ -42,10 +45,11 @@ _TABBED = (".tsv", ".tab", ".tsv.gz", ".tab.gz")
 _MARK = "\ufeff".encode()
 _PAIR = re.compile(r"[+-]?\d+,\d+")
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\d-])')
+LIBSVM = re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*(?:#.*)?\r?\n")
 _OTHER_FORMS = (
     (re.compile(r"\s*(?:%[^\n]*\n\s*)*@relation\s", re.IGNORECASE), "ARFF, as Weka writes it",
      "remove all lines up to @data"),
-    (re.compile(r"\s*[+-]?\d[\d.]*(?:[ \t]+\d+:[\d.eE+-]+)+[ \t]*\r?\n"), "in LIBSVM's form",
+    (LIBSVM, "in LIBSVM's form",
      "convert it: sklearn.datasets.load_svmlight_file, then numpy.save of x.toarray()"),
 )  # fmt: skip
 # What Excel reads of a first line: the character between cells.
@@ -118,6 +122,18 @@ class Layout:
         if self.has_header:
             next(found, None)
         return found
+
+    def batches(self, count: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+        """The rows that are not blank, ``count`` at a time, and the lines at which they begin."""
+        if self.form.is_usual and self.delimiter != "\t":
+            yield from _quick_batches(self, count)
+            return
+        rows = (row for row in self.rows() if row[1])
+        while True:
+            batch = list(itertools.islice(rows, count))
+            if not batch:
+                return
+            yield [line for line, _ in batch], [row for _, row in batch]
 
     def chosen(self, row: Sequence[str]) -> list[str]:
         """The meant cells of ``row``, numbers with a point; a row of another width whole."""
@@ -198,6 +214,75 @@ def numeric(path: Path, *, label: bool = False, skipped: int = 0, request: bool 
         if not headed and decided.header is None:
             notices.say_first_line(layout, body)
     return layout
+
+
+def mixed(path: Path) -> Layout:
+    """The layout of a table of numbers, words and gaps, told by its lines being of one width, and
+    by what stands above each column. Raises DataError.
+    """
+    form = form_of(path, whole=False)
+    decided = reading.current()
+    text, above, given = _begun(path, form)
+    _check_is_table(path, text)
+    delimiter, certain = decided.delimiter or given, True
+    if delimiter is None:
+        delimiter, certain = _mixed_delimiter(path, text)
+    rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+    first = rows[0] if rows else []
+    headed = are_names(rows) if decided.header is None else decided.header
+    header = tuple(first) if headed else ()
+    layout = Layout(path, form, delimiter, ".", header, bool(headed), len(first), above=above)
+    filled = any(cell.strip() for row in rows[bool(headed) :] for cell in row)
+    _say(layout, certain, decided)
+    return replace(layout, is_empty=not filled)
+
+
+def _mixed_delimiter(path: Path, text: str) -> tuple[str, bool]:
+    """The delimiter between which most lines are of one width, and most cells numbers; and whether
+    that was certain.
+    """
+    if path.name.lower().endswith(_TABBED):
+        return "\t", True
+    scores = {}
+    for delimiter in _NAMES:
+        if delimiter == " " or delimiter not in text:
+            continue
+        rows = [row for row in itertools.islice(_parsed(text, delimiter), HEAD_ROWS) if row]
+        widths = [len(row) for row in rows]
+        usual = max(set(widths), key=lambda width: (widths.count(width), width))
+        cells = [cell for row in rows[1:] or rows for cell in row]
+        numbers = sum(number_of(cell) is not None or is_number(cell, COMMA) for cell in cells)
+        if usual > 1:
+            scores[delimiter] = (widths.count(usual) / len(rows), numbers / max(1, len(cells)))
+    if not scores or set(scores) == {COMMA}:
+        return COMMA, True
+    best = max(scores.values())
+    found = [delimiter for delimiter, score in scores.items() if score == best]
+    if len(found) > 1:
+        raise DataError(_ambiguous(path, found))
+    return found[0], found[0] == COMMA
+
+
+def are_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds headings: no number, no two alike, none that stands below again
+    in its column; the first may be empty, as above an index.
+    """
+    if len(rows) < 2:
+        return bool(rows) and reading.are_known(rows[0], reading.headings())
+    names = [cell.strip() for cell in rows[0]]
+    if reading.are_known(names, reading.headings()):
+        return True
+    filled = [name for name in names if name]
+    words = [not is_like_number(name, ".") and not is_no_value(name) for name in filled]
+    if not filled or len(set(filled)) < len(filled) or not all(words):
+        return False
+    if any(not name for name in names[1:]):
+        return False
+    return not any(
+        name and i < len(row) and row[i].strip() == name
+        for row in rows[1:]
+        for i, name in enumerate(names)
+    )
 
 
 def _with_columns(layout: Layout, decided: reading.Reading, label: bool, skipped: int) -> Layout:
@@ -557,6 +642,48 @@ def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Ro
             f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
             "double quotes"
         ) from None
+
+
+def _quick_batches(layout: Layout, count: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+    """``Layout.batches`` of UTF-8, without a step of Python's for each line."""
+    csv.field_size_limit(MAX_CELL)
+    with open_utf8(layout.path, layout.form) as binary:
+        stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n")
+        plain = map(operator.methodcaller("replace", "\r\n", "\n"), stream)
+        text = itertools.islice(plain, layout.above, None)
+        reader = csv.reader(text, delimiter=layout.delimiter, strict=True)
+        line = layout.above + 1
+        try:
+            if layout.has_header:
+                next(reader, None)
+                line = layout.above + reader.line_num + 1
+            while True:
+                rows = list(itertools.islice(reader, count))
+                if not rows:
+                    break
+                end = layout.above + reader.line_num + 1
+                places = _places(rows, line, end)
+                if places is None:
+                    yield range(line, end), rows
+                else:
+                    yield [p for p, row in zip(places, rows) if row], [row for row in rows if row]
+                line = end
+        except (csv.Error, UnicodeDecodeError):
+            deque(layout.rows(), maxlen=0)  # which says what is wrong, and where
+            raise
+        finally:
+            stream.detach()
+
+
+def _places(rows: Sequence[Sequence[str]], line: int, end: int) -> list[int] | None:
+    """The lines at which ``rows`` begin; None where each is one line, and none is blank."""
+    if end - line == len(rows) and all(rows):
+        return None
+    places = []
+    for row in rows:
+        places.append(line)
+        line += 1 + sum(cell.count("\n") for cell in row)
+    return places
 
 
 def tabbed(numbered: Iterable[tuple[int, str]]) -> Iterator[Row]:

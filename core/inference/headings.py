@@ -12,7 +12,7 @@ from typing import NamedTuple, Sequence
 
 from .. import payload
 from ..data.cells import is_number
-from ..data.reading import Headings, Reading, are_known, matched, using
+from ..data.reading import Headings, Reading, are_known, key_of, matched, using
 from ..runtime.errors import DataError, MalformedPayloadError, UnfitPayloadError
 from .places import moved
 
@@ -36,14 +36,16 @@ class Taken(NamedTuple):
         return moved(fault, lines=self.lead, columns=self.columns)
 
 
-def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
+def taken(body: bytes, content_type: str, headings: Headings | None, mixed: bool = False) -> Taken:
     """What of ``body`` is asked about, by the ``headings`` that the model was trained on.
 
-    Raises UnfitPayloadError where it has others, MalformedPayloadError where it does not parse.
+    Where cells may be words (``mixed``), a first line is one of headings where most of its cells
+    are known ones; else where none is a number. Raises UnfitPayloadError where it has others,
+    MalformedPayloadError where it does not parse.
     """
     if headings is None or payload.media_type(content_type) != payload.CSV:
         return Taken(body)
-    if _ROW.match(body) and not any(map(is_number, headings.columns)):
+    if _ROW.match(body) and not any(_ROW.match(name.encode()) for name in headings.columns):
         return Taken(body)
     text = body[:HEAD_BYTES].decode("utf-8-sig", "replace")
     reader = csv.reader(io.StringIO(text, newline=""))
@@ -51,8 +53,12 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
         header = next(reader, [])
     except csv.Error:
         return Taken(body)
+    if mixed and not _are_mostly_known(header, headings):
+        return Taken(body)
     rows = _below(body, reader.line_num)
     filled = any(cell.strip() for cell in header) and rows and not rows.isspace()
+    if mixed and not filled:
+        raise UnfitPayloadError("the body holds a line of headings, and no row")
     if not filled or (any(map(is_number, header)) and not are_known(header, headings)):
         return Taken(body)
     try:
@@ -63,6 +69,12 @@ def taken(body: bytes, content_type: str, headings: Headings | None) -> Taken:
     if columns == list(range(len(header))):
         return Taken(rows, reader.line_num)
     return Taken(_rewritten(body, columns, len(header)), reader.line_num, columns)
+
+
+def _are_mostly_known(header: Sequence[str], headings: Headings) -> bool:
+    known = {key_of(name) for name in (*headings.columns, *headings.labels)}
+    filled = [key_of(cell) for cell in header if cell.strip()]
+    return bool(filled) and 2 * sum(cell in known for cell in filled) >= len(filled)
 
 
 def _below(body: bytes, lines: int) -> bytes:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Iterator, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..data import encoding, images, opening, reading, recordio, tables
+from ..data import encoding, images, opening, reading, recordio, sources, tables
 from ..data.encoding import TextForm
-from ..data.files import TABLE_ENDINGS
+from ..data.files import TABLE_ENDINGS, NoRowsError
 from ..data.tables import Layout
 from ..runtime.errors import DataError, InputError, UnsupportedContentTypeError
 
@@ -30,7 +30,8 @@ class Intake:
     """How the file at ``path`` becomes requests of ``content_type``.
 
     ``form`` is None for what is no text; ``layout`` for what is no table, or asked as it stands.
-    ``is_empty`` where it is a table without a row.
+    ``is_empty`` where it is a table without a row. ``table`` is one that is no text, such as a
+    sheet of Excel, asked as lines of CSV, and ``columns`` those of it that are meant.
     """
 
     path: Path
@@ -38,6 +39,8 @@ class Intake:
     form: TextForm | None = None
     layout: Layout | None = None
     is_empty: bool = False
+    table: sources.Table | None = None
+    columns: Sequence[int] = ()
 
     @property
     def lead(self) -> int:
@@ -58,19 +61,25 @@ class Intake:
         if self.layout is not None:
             columns = None if self.layout.columns is None else list(self.layout.columns)
             found["table"] = [self.layout.delimiter, self.layout.lead, columns]
+        if self.table is not None:
+            found["table"] = list(self.columns)
         return found
 
     @contextmanager
     def opened(self, offset: int = 0) -> Iterator[IO[bytes]]:
         """What is asked, from ``offset`` on: the file, or its text as UTF-8. Raises DataError."""
+        if self.table is not None:
+            with io.BufferedReader(_Written(self.table, self.columns), _SEEK_BYTES) as stream:
+                _skip(stream, offset)
+                yield stream
+            return
         if self.form is None or (self.form.is_usual and not opening.is_packed(self.path)):
             with self.path.open("rb", buffering=2**20) as stream:
                 stream.seek(offset)
                 yield stream
             return
         with encoding.open_utf8(self.path, self.form) as stream:
-            while offset:
-                offset -= len(stream.read(min(offset, _SEEK_BYTES))) or offset
+            _skip(stream, offset)
             yield stream
 
     def body(self, most: int) -> bytes:
@@ -111,8 +120,43 @@ class Intake:
         return self.written(row).encode()
 
 
+def _skip(stream: IO[bytes], count: int) -> None:
+    while count:
+        count -= len(stream.read(min(count, _SEEK_BYTES))) or count
+
+
+class _Written(io.RawIOBase):
+    """The chosen ``columns`` of a table as lines of CSV in UTF-8."""
+
+    def __init__(self, table: sources.Table, columns: Sequence[int]) -> None:
+        self.blocks = (block for _, block in table.blocks())
+        self.columns = columns
+        self.rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.rest:
+            block = next(self.blocks, None)
+            if block is None:
+                return 0
+            chosen = [sources.as_texts(block.columns[i]) for i in self.columns]
+            stream = io.StringIO()
+            # a line end in a cell would make two records of it
+            rows = ([cell.replace("\n", " ") for cell in row] for row in zip(*chosen))
+            csv.writer(stream, lineterminator="\n").writerows(rows)
+            self.rest = stream.getvalue().encode("utf-8", "replace")
+        count = min(len(buffer), len(self.rest))
+        buffer[:count] = self.rest[:count]
+        self.rest = self.rest[count:]
+        return count
+
+
 def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = None) -> Intake:
     """How ``path`` is asked about. Raises InputError for what is no input, and what it then is."""
+    if algorithm.mixed_tables and content_type in (None, payload.CSV) and sources.is_other(path):
+        return _table(path)
     kind = content_type or content_type_of(path, algorithm)
     media = payload.check_content_type(kind, algorithm.accepted_media_types())
     if media not in TEXTS:
@@ -121,10 +165,43 @@ def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = Non
         form = encoding.form_of(path, whole=True)
         encoding.say(path, form)
         return Intake(path, media, form)
+    if algorithm.mixed_tables:
+        layout = _mixed(path)
+        usual = layout.is_plain and not layout.lead
+        return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
     holds_texts = algorithm.text_headings or payload.TEXT in algorithm.accepted_media_types()
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
     usual = layout.is_plain and not layout.lead
     return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
+
+
+def _mixed(path: Path) -> Layout:
+    """A table of numbers, words and gaps; the columns that the model knows by their headings."""
+    layout = tables.mixed(path)
+    header, known, chosen = layout.header, reading.headings(), reading.current().columns
+    if chosen is not None and layout.width:
+        places = reading.places(chosen, layout.width, header, str(path), "--columns")
+        layout = replace(layout, columns=tuple(places))
+    elif layout.has_header and known is not None:
+        found = tuple(reading.placed(path, header, known.columns))
+        if found != tuple(range(layout.width)):
+            layout = replace(layout, columns=found)
+    return layout
+
+
+def _table(path: Path) -> Intake:
+    """A table that is no text, with the columns that the model knows by their headings."""
+    known = reading.headings()
+    try:
+        table = sources.read_table(path)
+    except NoRowsError:
+        return Intake(path, payload.CSV, TextForm(), None, True)
+    places: Sequence[int] = range(len(table.names))
+    if known is not None:
+        table = table.like(known.columns)
+        if table.has_names:
+            places = reading.placed(path, table.names, known.columns)
+    return Intake(path, payload.CSV, TextForm(), table=table, columns=tuple(places))
 
 
 def _texts(algorithm: Algorithm[Any], path: Path) -> Layout:

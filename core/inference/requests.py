@@ -171,7 +171,8 @@ class RequestBatcher:
         try:
             with cost:
                 headings = self._handlers.model.metadata.headings
-                body = headed.taken(body.body, request.content_type, headings)
+                mixed = self._handlers.algorithm.mixed_tables
+                body = headed.taken(body.body, request.content_type, headings, mixed)
                 asked.examples = self._handlers.decode(body.body, request.content_type)
             if _kind(asked.examples) is not None:
                 cost.check_examples(len(asked.examples))

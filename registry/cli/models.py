@@ -269,7 +269,8 @@ def _input(
             )
         kind, headings = content_type, artifact.metadata.headings
         read_all = sys.stdin.buffer.read
-        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings), kind)
+        mixed = algorithm.mixed_tables
+        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings, mixed), kind)
     try:
         status = os.stat(name)
     except (FileNotFoundError, NotADirectoryError):
