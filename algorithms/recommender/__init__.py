@@ -156,9 +156,7 @@ class FactorRecommender(Recommender):
             user_bias=options.feedback == "explicit" or options.ranking_loss == "logistic",
         )
 
-    def load_pretrained(
-        self, network: HybridBlock, data: Dataset, run: Run[FactorsHyperparameters]
-    ) -> None:
+    def settle(self, network: HybridBlock, data: Interactions) -> None:
         network.user.settle()
         network.item.settle()
 

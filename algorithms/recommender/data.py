@@ -16,7 +16,7 @@ from ...core.data.cells import is_number
 from ...core.data.encoding import TextForm
 from ...core.data.files import check_empty, data_files
 from ...core.data.interactions import UNKNOWN, Interactions
-from ...core.data.reading import current, places
+from ...core.data.reading import current, matched, places
 from ...core.data.tables import Row
 from ...core.runtime.faults import MAX_FAULTS
 
@@ -118,6 +118,8 @@ def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> N
             f"{path}: line {first[0]}: no column of ratings is found: --rating-column names it; "
             "--feedback implicit learns from who chose what"
         )
+    if header:  # by which later requests are taken
+        matched(path, header, [], [found.user, found.item], False, False)
     raw.note = _said(header, found, len(first[1]))
     width, faults = len(first[1]), 0
     told: list[str] = []

@@ -278,6 +278,11 @@ def are_names(rows: Sequence[Sequence[str]]) -> bool:
         return False
     if any(not name for name in names[1:]):
         return False
+    known = reading.headings()
+    below = [cell for row in rows[1:] for cell in row]
+    if known is not None and not any(is_like_number(cell, ".") for cell in below):
+        # a table of words alone shows no headings but by their being known
+        return bool(set(map(reading.key_of, names)) & set(map(reading.key_of, known.columns)))
     return not any(
         name and i < len(row) and row[i].strip() == name
         for row in rows[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
@@ -127,6 +127,7 @@ class Recommender(SupervisedAlgorithm[Any]):
         **MEASURED,
     }
     objective = Objective("validation:error", maximize=False)
+    mixed_tables = True
     accepts = (
         ContentType(
             payload.JSON,
@@ -256,22 +257,42 @@ class Recommender(SupervisedAlgorithm[Any]):
                 else:
                     values[np.setdiff1d(np.arange(len(values)), learned)] = 0
                 parameter.set_data(mx.nd.array(values))
-        penalty = run.hyperparameters.regularization
+        self.settle(network, data)
+        return self.learner(network, run.hyperparameters)
+
+    def settle(self, network: HybridBlock, data: Interactions) -> None:
+        """Lay into the initialized ``network`` what it knows of users and items that is not
+        learned, such as what each has chosen: before the first step by the ``data`` to learn from,
+        and once more after the last by all that is known. By default nothing.
+        """
+
+    def learner(self, network: HybridBlock, hyperparameters: Any) -> HybridBlock:
+        """What is trained: ``network`` itself, or a block over its parameters, which keeps it as
+        ``scored``. By default one that adds the penalty.
+        """
+        penalty = hyperparameters.regularization
         return _penalized(network, penalty) if penalty else network
+
+    def examples(self, data: Interactions, hyperparameters: Any) -> Dataset:
+        """What the learner learns of ``data``, whose ratings are standardized: by default each
+        pair, of implicit feedback with items that were not chosen.
+        """
+        return WithNegatives(data, hyperparameters.negatives) if data.scale is None else data
+
+    def complete(self, model: HybridBlock, given: Mapping[str, Dataset], run: Run[Any]) -> None:
+        self.settle(model.network, _joined(given))
 
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[Any]
     ) -> tuple[HybridBlock, Dataset]:
-        data = interactions_of(train)
+        data, options = interactions_of(train), run.hyperparameters
         inner = getattr(network, "scored", network)
         if data.scale is None:
-            return _answering(inner, run, None, 0.0, 1.0), WithNegatives(
-                data, run.hyperparameters.negatives
-            )
+            return _answering(inner, run, None, 0.0, 1.0), self.examples(data, options)
         found = moments(run.cluster, data.ratings[:, None])
         mean, scale = float(found.mean[0]), float(found.scale[0]) or 1.0
-        standardized = _Standardized(data, mean, scale)
-        return _answering(inner, run, data.scale, mean, scale), standardized
+        standardized = replace(data, ratings=((data.ratings - mean) / scale).astype(np.float32))
+        return _answering(inner, run, data.scale, mean, scale), self.examples(standardized, options)
 
     def loss(self, hyperparameters: Any) -> Any:
         """Of the scores (B, J) of explicit ratings half the squared error; of implicit feedback
@@ -285,19 +306,17 @@ class Recommender(SupervisedAlgorithm[Any]):
         """What each user has seen, by all that training and validation hold, on whichever host; of
         explicit ratings also their biases, which is what a model has to beat.
         """
-        held = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
-        cluster, train = run.cluster, held[0]
-        pairs = np.concatenate([each.pairs for each in held])
-        ratings = np.concatenate([each.ratings for each in held])
-        if not cluster.agrees([each.digest() for each in held], "the interactions"):
+        cluster, known = run.cluster, _joined(given)
+        pairs, ratings = known.pairs, known.ratings
+        if not cluster.agrees(known.digest(), "the interactions"):
             pairs, ratings = (
                 np.concatenate(cluster.gather_arrays(each, "the interactions"))
                 for each in (pairs, ratings)
             )
-        users, items = len(train.users), len(train.items)
+        users, items = len(known.users), len(known.items)
         seen = Seen.of(pairs, users)
         arrays = {"seen_items": seen.items, "seen_offsets": seen.offsets}
-        if train.scale is None:
+        if known.scale is None:
             return arrays
         biases = Biases.of(pairs, ratings, users, items)
         return {
@@ -549,33 +568,16 @@ def _highest(scores: Array, count: int) -> Array:
     return highest
 
 
-@dataclass(frozen=True)
-class _Standardized:
-    """Interactions with their ratings less ``mean``, by ``scale``: y (B,) float32."""
-
-    whole: Interactions
-    mean: float
-    scale: float
-
-    @property
-    def encoding(self) -> Mapping[str, Any]:
-        return self.whole.encoding
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    def take(self, indices: Array) -> tuple[Array, Array]:
-        return self.whole.pairs[indices], self._scaled(self.whole.ratings[indices])
-
-    def labels(self) -> Array:
-        return self._scaled(self.whole.ratings)
-
-    def digest(self) -> str:
-        return self.whole.digest()
-
-    def _scaled(self, ratings: Array) -> Array:
-        scaled: Array = (ratings - self.mean) / self.scale
-        return scaled.astype(np.float32)
+def _joined(given: Mapping[str, Dataset]) -> Interactions:
+    """All that is known of the users before the test: the training and the validation channel."""
+    parts = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
+    times = [each.times for each in parts if each.times is not None]
+    return replace(
+        parts[0],
+        pairs=np.concatenate([each.pairs for each in parts]),
+        ratings=np.concatenate([each.ratings for each in parts]),
+        times=np.concatenate(times) if len(times) == len(parts) else None,
+    )
 
 
 def _answering(

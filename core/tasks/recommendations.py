@@ -112,7 +112,8 @@ class Answer(NamedTuple):
 
     def to_cells(self) -> list[Any]:
         listed = [cell for pair in self.items for cell in pair]
-        return [*([self.score] if self.score is not None else listed), not self.unknown]
+        known = "false" if self.unknown else "true"
+        return [*(listed if self.score is None else [self.score]), known]
 
 
 @dataclass(frozen=True)

@@ -236,15 +236,3 @@ def test_a_killed_training_goes_on_to_the_same_bytes(feedback: str, algoshelf: A
     for name in ("algorithm.json", "model-0000.params", "model-symbol.json"):
         whole = (algoshelf.folder / "whole" / name).read_bytes()
         assert (algoshelf.folder / "part" / name).read_bytes() == whole, name
-
-
-def test_hosts_with_interactions_of_their_own_learn_of_all(algoshelf: Algoshelf) -> None:
-    header, *rows = (SAMPLE / "train.csv").read_text().splitlines()
-    for host in range(2):
-        text = "\n".join([header, *rows[host::2]])
-        (algoshelf.folder / f"part-{host}.csv").write_text(text + "\n")
-    result = algoshelf(
-        "train", "recommender", "--train", algoshelf.folder / "part-%h.csv", *QUICK
-    )
-    assert result.code == 2  # one machine gives all hosts the same path: see test_data
-    assert "part-%h.csv" in result.stderr
