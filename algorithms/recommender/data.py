@@ -10,13 +10,12 @@ from typing import Any, Collection, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ...core import Array, DataError
-from ...core.data import encoding, tables
+from ...core import Array, DataError, recordio_protobuf
+from ...core.data import encoding, opening, recordio, sources, tables
 from ...core.data.cells import is_number
-from ...core.data.encoding import TextForm
 from ...core.data.files import check_empty, data_files
 from ...core.data.interactions import UNKNOWN, Interactions
-from ...core.data.reading import current, matched, places
+from ...core.data.reading import current, headings, matched, places
 from ...core.data.tables import Row
 from ...core.runtime.faults import MAX_FAULTS
 
@@ -25,6 +24,9 @@ FORMATS = (
     "rating and a time",
     "u.data of MovieLens-100k; ratings.dat of MovieLens-1M (1::1193::5::978300760); ratings.csv of "
     "the others",
+    "Parquet, or an Excel workbook (.xlsx), of which the first sheet is read",
+    "RecordIO-protobuf or LibSVM as SageMaker's factorization machines take them, with two numbers "
+    "that are not 0 in each record: that of the user, then that of the item",
     "a folder of such files",
 )
 # By these headings columns are known.
@@ -51,7 +53,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 KINDS = tuple(NAMES)
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".base", ".test", ".train")
+SUFFIXES = (
+    *sources.SUFFIXES,
+    *(
+        f"{name}{gz}"
+        for name in (".data", ".dat", ".base", ".test", ".train")
+        for gz in ("", ".gz")
+    ),
+)
 LATEST_SECOND = 10**11  # a greater number is a time in milliseconds
 
 
@@ -92,7 +101,7 @@ def read(
     """
     files = [path]
     if path.is_dir():
-        files = data_files(path, (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES)))
+        files = data_files(path, SUFFIXES)
     if not files:
         raise DataError(f"{path}: holds no interactions: expected {'; or '.join(FORMATS)}")
     raw, empty = Raw(), []
@@ -108,8 +117,11 @@ def read(
 
 
 def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> None:
-    form = encoding.form_of(path, whole=True)
-    rows, header, first = rows_of(path, form, KINDS)
+    pairs = _sparse(path)
+    if pairs is not None:
+        _read_sparse(path, pairs, raw)
+        return
+    rows, header, first = rows_of(path, KINDS)
     if first is None:
         return
     found = _columns(path, header, first[1], columns)
@@ -118,7 +130,7 @@ def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> N
             f"{path}: line {first[0]}: no column of ratings is found: --rating-column names it; "
             "--feedback implicit learns from who chose what"
         )
-    if header:  # by which later requests are taken
+    if header and headings() is None:  # by which later requests are taken
         matched(path, header, [], [found.user, found.item], False, False)
     raw.note = _said(header, found, len(first[1]))
     width, faults = len(first[1]), 0
@@ -173,19 +185,76 @@ def _time(cell: str) -> int:
     return int(value)
 
 
-def rows_of(
-    path: Path, form: TextForm, kinds: Sequence[str]
-) -> tuple[Iterator[Row], Sequence[str], Row | None]:
+def _sparse(path: Path) -> Iterator[tuple[str, float, Sequence[int]]] | None:
+    """Of a file of sparse records where each stands, its label, and which numbers are not 0; None
+    for any other file.
+    """
+    with opening.open_bytes(path) as stream:
+        head = stream.read(opening.HEAD_BYTES)
+    if head.startswith(recordio.MAGIC):
+        return _records(path)
+    if not tables.LIBSVM.match(head.decode("latin-1")):
+        return None
+    form = encoding.form_of(path, whole=False)
+    return (
+        (f"line {number}", label, sorted(index for index, value in found if value))
+        for number, label, found in sources.libsvm_lines(path, form)
+    )
+
+
+def _records(path: Path) -> Iterator[tuple[str, float, Sequence[int]]]:
+    with opening.open_bytes(path) as stream:
+        found = recordio_protobuf.read_keys(stream, DataError, f"{path}: ")
+        for number, (label, keys) in enumerate(found, 1):
+            yield f"record {number}", label, keys.tolist()
+
+
+def _read_sparse(path: Path, records: Iterator[tuple[str, float, Sequence[int]]], raw: Raw) -> None:
+    """One-hot rows: the lower index is the user, the other one the item, by their numbers."""
+    faults = 0
+    told: list[str] = []
+    for place, label, keys in records:
+        if len(keys) != 2:
+            faults += 1
+            if len(told) < MAX_FAULTS:
+                told.append(
+                    f"{path}: {place}: {len(keys)} numbers are not 0, expected two: that of the "
+                    "user and that of the item"
+                )
+            continue
+        user, item = map(str, keys)
+        raw.user.append(raw.users.setdefault(user, len(raw.users)))
+        raw.item.append(raw.items.setdefault(item, len(raw.items)))
+        raw.rating.append(label)
+    if faults:
+        raise DataError(*told, *([f"and {faults - len(told):,} more"] * (faults > len(told))))
+    raw.note = (
+        "of the two numbers that are not 0 the first is the user's, the second the item's, and the "
+        "label is the rating"
+    )
+
+
+def rows_of(path: Path, kinds: Sequence[str]) -> tuple[Iterator[Row], Sequence[str], Row | None]:
     """The rows of a table with the numbers of their lines, the headings, and the first row.
 
     A first line is one of headings where it has one of those of ``kinds``, and of several kinds
     two.
     """
+    rows: Iterator[Row]
+    if sources.is_other(path):
+        table = sources.read_table(path)
+        rows = (
+            (place, list(cells))
+            for _, block in table.blocks()
+            for place, cells in zip(block.places, zip(*map(sources.as_texts, block.columns)))
+        )
+        first = next(rows, None)
+        header = table.names if table.has_names else ()
+        return itertools.chain([] if first is None else [first], rows), header, first
+    form = encoding.form_of(path, whole=True)
     start = next((line for _, line in encoding.lines(path, form) if line.strip()), "")
     if "::" in start and current().delimiter is None:  # as MovieLens-1M and -10M are written
-        rows: Iterator[Row] = (
-            (number, line.split("::")) for number, line in encoding.lines(path, form)
-        )
+        rows = ((number, line.split("::")) for number, line in encoding.lines(path, form))
     else:
         names = [name for kind in kinds for name in NAMES[kind]]
         rows = tables.textual(path, form, names=names).rows()
@@ -193,7 +262,7 @@ def rows_of(
     first = next(filled, None)
     if first is None or not _is_header(first[1], kinds):
         return itertools.chain([] if first is None else [first], filled), (), first
-    header = [cell.strip() for cell in first[1]]
+    header = tuple(cell.strip() for cell in first[1])
     first = next(filled, None)
     return itertools.chain([] if first is None else [first], filled), header, first
 

@@ -11,11 +11,12 @@ from typing import Sequence
 import numpy as np
 
 from ...core import Array, DataError
-from ...core.data import encoding
 from ...core.data.cells import is_no_value, is_number
 from . import data as files
 
-FORMATS = ("CSV or TSV, gz or not, with or without a header: a name, and what is known of it",)
+FORMATS = (
+    "CSV or TSV, gz or not, with or without a header, Parquet or Excel: a name, and what is known",
+)
 RANGES = 10  # of a column of numbers
 FEW = 20  # different numbers, which stand for themselves
 MOST_WORDS = 200  # different ones in a column whose cells hold several
@@ -46,8 +47,7 @@ def read(path: Path, kind: str, column: str = "") -> Sides:
     The name is in the ``column`` that is given, or that has a heading for it, or in the first.
     Raises DataError.
     """
-    form = encoding.form_of(path, whole=True)
-    rows, header, first = files.rows_of(path, form, (kind,))
+    rows, header, first = files.rows_of(path, (kind,))
     if first is None:
         raise DataError(f"{path}: holds no {kind}s: expected a row each, with a name and columns")
     place = files.place_of(path, kind, header, len(first[1]), column)
