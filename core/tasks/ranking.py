@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
@@ -256,8 +256,26 @@ class Recommender(SupervisedAlgorithm[Any]):
                 else:
                     values[np.setdiff1d(np.arange(len(values)), learned)] = 0
                 parameter.set_data(mx.nd.array(values))
-        penalty = run.hyperparameters.regularization
+        return self.learner(network, data, run.hyperparameters)
+
+    def learner(
+        self, network: HybridBlock, data: Interactions, hyperparameters: Any
+    ) -> HybridBlock:
+        """What gives the loss its scores in training: ``network``, or a block whose ``scored`` it
+        is. By default with a penalty, where there is one.
+        """
+        penalty = hyperparameters.regularization
         return _penalized(network, penalty) if penalty else network
+
+    def learned(self, data: Interactions, run: Run[Any]) -> Dataset:
+        """The examples that implicit feedback is learned from; by default with negatives."""
+        return WithNegatives(data, run.hyperparameters.negatives)
+
+    def inform(self, network: HybridBlock, data: Interactions, run: Run[Any]) -> None:
+        """Lay what its users have had into ``network``, where it keeps that; by default nothing.
+
+        After the training ``data`` are all that is known of them, validation too.
+        """
 
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[Any]
@@ -265,13 +283,22 @@ class Recommender(SupervisedAlgorithm[Any]):
         data = interactions_of(train)
         inner = getattr(network, "scored", network)
         if data.scale is None:
-            return _answering(inner, run, None, 0.0, 1.0), WithNegatives(
-                data, run.hyperparameters.negatives
-            )
+            return _answering(inner, run, None, 0.0, 1.0), self.learned(data, run)
         found = moments(run.cluster, data.ratings[:, None])
         mean, scale = float(found.mean[0]), float(found.scale[0]) or 1.0
         standardized = _Standardized(data, mean, scale)
         return _answering(inner, run, data.scale, mean, scale), standardized
+
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[Any]) -> None:
+        held = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
+        times = [each.times for each in held if each.times is not None]
+        whole = replace(
+            held[0],
+            pairs=np.concatenate([each.pairs for each in held]),
+            ratings=np.concatenate([each.ratings for each in held]),
+            times=np.concatenate(times) if len(times) == len(held) else None,
+        )
+        self.inform(getattr(network, "scored", network), whole, run)
 
     def loss(self, hyperparameters: Any) -> Any:
         """Of the scores (B, J) of explicit ratings half the squared error; of implicit feedback

@@ -134,6 +134,12 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
+        """Change what ``network`` holds beside its weights, before the test; by default nothing.
+
+        ``given`` are the channels as they were read. Every host calls it.
+        """
+
     def kept(self, given: Mapping[str, Dataset], run: Run[H]) -> Mapping[str, Array]:
         """Arrays that answers need beside the network, by name: the artifact keeps them.
 
@@ -181,6 +187,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             with run.interruptible(place):
                 figures = self._figures(run, model, validated)
             loop.validated(figures)
+        self.trained(network, given, run)
         if test is not None:
             with run.interruptible("before the test"):
                 found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
