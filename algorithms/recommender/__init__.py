@@ -26,8 +26,10 @@ from ...core import (
     Run,
     Search,
     hookimpl,
+    mx,
     supervised_channels,
 )
+from ...core.data.histories import Histories, NextItems, gathered
 from ...core.data.interactions import Interactions, interactions_of
 from . import data as files
 from . import sides
@@ -36,17 +38,25 @@ SAMPLE = Path(__file__).parent / "sample"
 
 
 class FactorsHyperparameters(RecommenderHyperparameters):
-    network: Literal["mf", "fm", "neumf"] = Field(
+    network: Literal["mf", "fm", "neumf", "history"] = Field(
         "mf",
         description="Network architecture: mf (biased matrix factorization), fm (factorization "
-        "machine: the same with the products of the columns of --users and --items) or neumf "
-        "(neural matrix factorization).",
+        "machine: the same with the products of the columns of --users and --items), neumf "
+        "(neural matrix factorization) or history (a user is also what it has had, by order; of "
+        "ratings, an item also who has rated it).",
     )
     factors: int = Field(
         64, ge=1, le=4096, description="Number of factors of each user and each item."
     )
     hidden: int = Field(
         64, ge=1, le=65_536, description="Number of units in the first hidden layer (neumf only)."
+    )
+    history: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Number of the latest interactions of each user, and of ratings each item, "
+        "that are known (history only).",
     )
     spread: float = Field(
         0.05,
@@ -154,11 +164,50 @@ class FactorRecommender(Recommender):
             spread=options.spread,
             dropout=options.dropout,
             user_bias=options.feedback == "explicit" or options.ranking_loss == "logistic",
+            history=options.history,
         )
 
-    def settle(self, network: HybridBlock, data: Interactions) -> None:
-        network.user.settle()
-        network.item.settle()
+    def load_pretrained(
+        self, network: HybridBlock, data: Dataset, run: Run[FactorsHyperparameters]
+    ) -> None:
+        for tower in (network.user, network.item):
+            tower.settle()
+        self.inform(network, interactions_of(data), run)
+
+    def inform(
+        self, network: HybridBlock, data: Interactions, run: Run[FactorsHyperparameters]
+    ) -> None:
+        if run.hyperparameters.network == "history":
+            from . import histories
+
+            histories.remember(network, gathered(data, run.cluster)[0])
+
+    def learner(
+        self, network: HybridBlock, data: Interactions, hyperparameters: FactorsHyperparameters
+    ) -> HybridBlock:
+        if not _learns_next(hyperparameters):
+            return super().learner(network, data, hyperparameters)
+        from . import histories
+
+        return histories.NextItem(network, len(data.items))
+
+    def learned(self, data: Interactions, run: Run[FactorsHyperparameters]) -> Dataset:
+        if not _learns_next(run.hyperparameters):
+            return super().learned(data, run)
+        whole, first = gathered(data, run.cluster)
+        user, item = whole.pairs[:, 0], whole.pairs[:, 1]
+        had = Histories.of(user, item, whole.ratings, whole.times, len(data.users) + 1)
+        return NextItems(data, had, run.hyperparameters.history, first)
+
+    def loss(self, hyperparameters: FactorsHyperparameters) -> Any:
+        if _learns_next(hyperparameters):
+            return mx.gluon.loss.SoftmaxCrossEntropyLoss()
+        return super().loss(hyperparameters)
+
+
+def _learns_next(hyperparameters: FactorsHyperparameters) -> bool:
+    """Whether each interaction is learned from as what came next, against all other items."""
+    return hyperparameters.network == "history" and hyperparameters.feedback == "implicit"
 
 
 @hookimpl

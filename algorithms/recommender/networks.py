@@ -12,8 +12,11 @@ import numpy as np
 
 from ...core import Array, HybridBlock, mx
 from ...core.data.interactions import Interactions
+from . import histories
 
 nn = mx.gluon.nn
+
+BIAS_DECAY = 0.1  # of weight_decay: a bias has more examples to learn from than a factor
 
 
 class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -46,7 +49,9 @@ class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
             normal = mx.init.Normal(spread)
             self.factor_table = self.params.get("factor_table", shape=(rows, factors), init=normal)
             if bias:
-                self.bias_table = self.params.get("bias_table", shape=(rows, 1), init="zeros")
+                self.bias_table = self.params.get(
+                    "bias_table", shape=(rows, 1), init="zeros", wd_mult=BIAS_DECAY
+                )
             if self.sides is None:
                 return
             self.width = self.sides.shape[1]
@@ -58,7 +63,10 @@ class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
             )
             if bias:
                 self.bias_side_table = self.params.get(
-                    "bias_side_table", shape=(self.properties, 1), init="zeros"
+                    "bias_side_table",
+                    shape=(self.properties, 1),
+                    init="zeros",
+                    wd_mult=BIAS_DECAY,
                 )
 
     def settle(self) -> None:
@@ -187,6 +195,7 @@ def make(
     spread: float,
     dropout: float,
     user_bias: bool,
+    history: int,
 ) -> HybridBlock:
     """The network ``name`` for ``data``, not initialized.
 
@@ -214,6 +223,10 @@ def make(
             spread=spread,
         )
 
+    if name == "history":
+        return histories.make(
+            data, towers(1), factors=factors, length=history, dropout=dropout, spread=spread
+        )
     if name == "neumf":
         return NeuralFactorization(towers, factors, hidden, dropout)
     return MatrixFactorization(towers, dropout)

@@ -257,42 +257,43 @@ class Recommender(SupervisedAlgorithm[Any]):
                 else:
                     values[np.setdiff1d(np.arange(len(values)), learned)] = 0
                 parameter.set_data(mx.nd.array(values))
-        self.settle(network, data)
-        return self.learner(network, run.hyperparameters)
+        return self.learner(network, data, run.hyperparameters)
 
-    def settle(self, network: HybridBlock, data: Interactions) -> None:
-        """Lay into the initialized ``network`` what it knows of users and items that is not
-        learned, such as what each has chosen: before the first step by the ``data`` to learn from,
-        and once more after the last by all that is known. By default nothing.
-        """
-
-    def learner(self, network: HybridBlock, hyperparameters: Any) -> HybridBlock:
-        """What is trained: ``network`` itself, or a block over its parameters, which keeps it as
-        ``scored``. By default one that adds the penalty.
+    def learner(
+        self, network: HybridBlock, data: Interactions, hyperparameters: Any
+    ) -> HybridBlock:
+        """What gives the loss its scores in training: ``network``, or a block whose ``scored`` it
+        is. By default with a penalty, where there is one.
         """
         penalty = hyperparameters.regularization
         return _penalized(network, penalty) if penalty else network
 
-    def examples(self, data: Interactions, hyperparameters: Any) -> Dataset:
-        """What the learner learns of ``data``, whose ratings are standardized: by default each
-        pair, of implicit feedback with items that were not chosen.
+    def learned(self, data: Interactions, run: Run[Any]) -> Dataset:
+        """The examples to learn from ``data``, whose ratings are standardized: by default each
+        pair, of implicit feedback with negatives.
         """
-        return WithNegatives(data, hyperparameters.negatives) if data.scale is None else data
+        return WithNegatives(data, run.hyperparameters.negatives) if data.scale is None else data
 
-    def complete(self, model: HybridBlock, given: Mapping[str, Dataset], run: Run[Any]) -> None:
-        self.settle(model.network, _joined(given))
+    def inform(self, network: HybridBlock, data: Interactions, run: Run[Any]) -> None:
+        """Lay what its users have had into ``network``, where it keeps that; by default nothing.
+
+        After the training ``data`` are all that is known of them, validation too.
+        """
 
     def scale_targets(
         self, network: HybridBlock, train: Dataset, run: Run[Any]
     ) -> tuple[HybridBlock, Dataset]:
-        data, options = interactions_of(train), run.hyperparameters
+        data = interactions_of(train)
         inner = getattr(network, "scored", network)
         if data.scale is None:
-            return _answering(inner, run, None, 0.0, 1.0), self.examples(data, options)
+            return _answering(inner, run, None, 0.0, 1.0), self.learned(data, run)
         found = moments(run.cluster, data.ratings[:, None])
         mean, scale = float(found.mean[0]), float(found.scale[0]) or 1.0
         standardized = replace(data, ratings=((data.ratings - mean) / scale).astype(np.float32))
-        return _answering(inner, run, data.scale, mean, scale), self.examples(standardized, options)
+        return _answering(inner, run, data.scale, mean, scale), self.learned(standardized, run)
+
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[Any]) -> None:
+        self.inform(getattr(network, "scored", network), _joined(given), run)
 
     def loss(self, hyperparameters: Any) -> Any:
         """Of the scores (B, J) of explicit ratings half the squared error; of implicit feedback

@@ -134,9 +134,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
-    def complete(self, model: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
-        """Change what no gradient moves in the ``model`` after the last epoch, before it is tested
-        and saved. ``given`` are the channels as they were read. By default it stays as it is.
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
+        """Change what ``network`` holds beside its weights, before the test; by default nothing.
+
+        ``given`` are the channels as they were read. Every host calls it.
         """
 
     def kept(self, given: Mapping[str, Dataset], run: Run[H]) -> Mapping[str, Array]:
@@ -186,7 +187,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             with run.interruptible(place):
                 figures = self._figures(run, model, validated)
             loop.validated(figures)
-        self.complete(model, given, run)
+        self.trained(network, given, run)
         if test is not None:
             with run.interruptible("before the test"):
                 found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
