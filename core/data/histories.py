@@ -1,4 +1,4 @@
-"""What each user has had, in order of time: the latest of it, and what was before an interaction."""
+"""What each user has had, in order of time: the latest, and what was before an interaction."""
 
 from __future__ import annotations
 

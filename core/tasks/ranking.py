@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 
 # Of what a tower gives for a user or an item, the last two are no properties: a bias and a 1.
 BIASES = 2
+MOST_KEPT = 500_000  # users whose factors are kept in memory, once they were computed
+STRIDES = 16  # by which the highest of many scores are looked for
+NEVER = np.finfo(np.float32).min  # the score of what is not to be recommended
 
 
 class RecommenderHyperparameters(TrainingHyperparameters):
@@ -465,6 +468,14 @@ class RecommenderModel(Model):
         numbers = np.arange(1, len(self.items) + 1, dtype=np.int32)
         return self.computed(np.stack([np.zeros_like(numbers), numbers], axis=1))[2]
 
+    def _factors_of(self, users: Array) -> Array:
+        return self.computed(np.stack([users, np.zeros_like(users)], axis=1))[1]
+
+    @cached_property
+    def user_factors(self) -> Array:
+        """What the network knows of each user, and in row 0 of one unknown, (U + 1, K + BIASES)."""
+        return self._factors_of(np.arange(len(self.users) + 1, dtype=np.int32))
+
     @cached_property
     def _directions(self) -> Array:
         """The properties of each item, of length 1, (I, K)."""
@@ -505,35 +516,37 @@ class RecommenderModel(Model):
         for part in chunks(len(chosen), max(1, SCORES_AT_ONCE // len(self.items))):
             some = chosen[part]
             users = np.array([self.users.get(each.user or "", UNKNOWN) for _, each in some])
-            found = self.best(users, max(each.most for _, each in some))
-            for (place, each), user, (items, scores) in zip(some, users.tolist(), found):
-                pairs = zip(self.item_names[items[: each.most]], payload.plain(scores[: each.most]))
-                yield place, Answer(None, tuple(pairs), self._unknown(each, user, 0))
+            places, scores, counts = self.best(users, max(each.most for _, each in some))
+            rows = zip(self.item_names[places].tolist(), payload.plain(scores), counts.tolist())
+            for (place, each), user, (names, values, count) in zip(some, users.tolist(), rows):
+                most = min(each.most, count)
+                pairs = tuple(zip(names[:most], values[:most]))
+                yield place, Answer(None, pairs, self._unknown(each, user, 0))
 
-    def best(self, users: Array, count: int) -> list[tuple[Array, Array]]:
-        """For each of ``users`` (B,) at most ``count`` items that it has not seen, as places in
-        ``item_names``, the best first, and their scores; of equal scores the earlier.
+    def best(self, users: Array, count: int) -> tuple[Array, Array, Array]:
+        """For each of ``users`` (B,) the ``count`` items that it has not seen with the highest
+        scores, as places in ``item_names`` (B, C), the best first; their scores (B, C); and how
+        many of them there are, (B,), the rest being none. Of equal scores the earlier is first.
         """
         scores = self.all_scores(users)
-        for row, user in enumerate(users.tolist()):
-            scores[row, self.seen.of_user(user) - 1] = -np.inf
+        seen = [self.seen.of_user(user) for user in users.tolist()]
+        rows = np.repeat(np.arange(len(seen)), [len(each) for each in seen])
+        scores[rows, np.concatenate(seen) - 1] = NEVER
         places = _highest(scores, count)
+        values = np.take_along_axis(scores, places, axis=1)
+        counts = (values > NEVER).sum(axis=1)
         scale = self.metadata.encoding.get("scale")
-        found = []
-        for row, items in enumerate(places):
-            values = scores[row, items]
-            left = values > -np.inf
-            values = values[left] if scale is None else np.clip(values[left], *scale)
-            found.append((items[left], values))
-        return found
+        return places, values if scale is None else np.clip(values, *scale), counts
 
     def all_scores(self, users: Array) -> Array:
         """The scores of all items for each of ``users`` (B,), (B, I) float32; of products, before
         they are brought within the scale of ratings, so that the best can be told apart.
         """
         if self.is_product:
-            one = np.full(len(users), UNKNOWN, np.int32)
-            factors = self.computed(np.stack([users.astype(np.int32), one], axis=1))[1]
+            if len(self.users) <= MOST_KEPT:
+                factors = self.user_factors[users]
+            else:
+                factors = self._factors_of(users.astype(np.int32))
             product: Array = factors @ self.item_factors.T
             return product
         items = np.arange(1, len(self.items) + 1, dtype=np.int32)
@@ -549,22 +562,29 @@ class RecommenderModel(Model):
                 yield place, Answer(None, (), ("item",))
                 continue
             alike = self._directions @ self._directions[number - 1]
-            alike[number - 1] = -np.inf
+            alike[number - 1] = NEVER
             items = _highest(alike[None], min(each.most, len(alike) - 1))[0]
             pairs = zip(self.item_names[items], payload.plain(alike[items]))
             yield place, Answer(None, tuple(pairs), ())
 
 
 def _highest(scores: Array, count: int) -> Array:
-    """The places of the ``count`` highest of each row (B, I), the highest first: (B, count)."""
-    count = min(count, scores.shape[1])
-    if count < scores.shape[1]:
-        places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    """The places of the ``count`` highest of each row (B, I), the highest first: (B, C)."""
+    rows, items = scores.shape
+    count = min(count, items)
+    width = items // STRIDES
+    if width > 4 * count:
+        # the highest are among the columns, of STRIDES numbers each, whose highest are the highest
+        whole = scores[:, : STRIDES * width].reshape(rows, STRIDES, width).max(axis=1)
+        columns = np.argpartition(whole, width - count, axis=1)[:, width - count :]
+        places = (columns[:, None] + width * np.arange(STRIDES)[:, None]).reshape(rows, -1)
+        rest = np.broadcast_to(np.arange(STRIDES * width, items), (rows, items % STRIDES))
+        places = np.concatenate([places, rest], axis=1)
         places.sort(axis=1)
+        values = np.take_along_axis(scores, places, axis=1)
     else:
-        places = np.broadcast_to(np.arange(count), scores.shape)
-    values = np.take_along_axis(scores, places, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
+        places, values = np.broadcast_to(np.arange(items), scores.shape), scores
+    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     highest: Array = np.take_along_axis(places, order, axis=1)
     return highest
 
