@@ -9,7 +9,7 @@ import numpy as np
 from ...core import HybridBlock, mx
 from ...core.data.histories import Histories
 from ...core.data.interactions import Interactions
-from ...core.tasks.ranking_baselines import Biases
+from ...core.tasks.ranking_baselines import usual
 
 nn = mx.gluon.nn
 
@@ -213,16 +213,17 @@ class NextItem(mx.gluon.HybridBlock):  # type: ignore[misc]
 def remember(network: HistoryFactorization, data: Interactions) -> None:
     """Lay into ``network`` what all users, and of ratings all items, of ``data`` have had.
 
-    How far a rating is from what the biases say is in units of their spread.
+    Of ratings with how far each is, in units of their spread, from what is usual for the other
+    side: the bias of the very user or item would tell of the rating that is to be estimated.
     """
     user, item = data.pairs[:, 0], data.pairs[:, 1]
-    users, items = len(data.users), len(data.items)
-    apart = np.zeros(len(data), np.float32)
-    if network.rated:
-        biases = Biases.of(data.pairs, data.ratings, users, items)
-        apart = (data.ratings - biases.estimates(data.pairs)) / (data.ratings.std() or 1.0)
-        network.item.remember(Histories.of(item, user, apart, data.times, items + 1))
-    network.user.remember(Histories.of(user, item, apart, data.times, users + 1))
+    for tower, numbers, others, rows in (
+        (network.user, user, item, len(data.users) + 1),
+        (network.item, item, user, len(data.items) + 1),
+    ):
+        if isinstance(tower, Remembering):
+            apart = (data.ratings - usual(others, data.ratings)) / (data.ratings.std() or 1.0)
+            tower.remember(Histories.of(numbers, others, apart, data.times, rows))
 
 
 def make(
