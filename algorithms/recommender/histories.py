@@ -9,7 +9,8 @@ import numpy as np
 from ...core import HybridBlock, mx
 from ...core.data.histories import Histories
 from ...core.data.interactions import Interactions
-from ...core.tasks.ranking_baselines import Biases
+from ...core.tasks.ranking_baselines import usual
+from .towers import parted, scored
 
 nn = mx.gluon.nn
 
@@ -18,7 +19,8 @@ SOON, LATE = 5.0, 50.0
 
 
 class Encoder(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """What the ``length`` latest of ``others`` (N, L, M) add: factors and a bias, (N, L, K + 1).
+    """What the ``length`` latest of ``others`` (N, L, M) add: factors (N, L, K), of ratings also a
+    bias (N, L, 1), else None.
 
     Two sums over the history, each of factors of its own, with weights by place that are learned:
     sum_m w_m f_m / sqrt(1 + sum_m w_m). Of ratings the second sum takes each by how far it is from
@@ -40,7 +42,7 @@ class Encoder(mx.gluon.HybridBlock):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.others, self.width, self.length = others, factors + 1, length
+        self.others, self.width, self.length = others, factors + rated, length
         self.rated, self.of_items = rated, of_items
         normal = mx.init.Normal(spread)
         with self.name_scope():
@@ -66,7 +68,7 @@ class Encoder(mx.gluon.HybridBlock):  # type: ignore[misc]
         first: Any,
         second: Any,
         by_place: Any,
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         there = ops.clip(others, 0, 1)
         taken = there
         if apart is not None:
@@ -85,7 +87,10 @@ class Encoder(mx.gluon.HybridBlock):  # type: ignore[misc]
                 each = ops.broadcast_mul(each, values)
             added = self._sum(ops, each, others, table)
             found = added if found is None else found + added
-        return found
+        if not self.rated:
+            return found, None
+        factors = ops.slice_axis(found, axis=2, begin=0, end=-1)
+        return factors, ops.slice_axis(found, axis=2, begin=-1, end=None)
 
     def _sum(self, ops: Any, weights: Any, others: Any, table: Any) -> Any:
         """The rows of ``table`` for ``others`` (N, L, M), by ``weights`` (N, L or J, M)."""
@@ -101,7 +106,7 @@ class Remembering(mx.gluon.HybridBlock):  # type: ignore[misc]
     """What is known of a user or an item by itself, ``tower``, and by what it has had.
 
     The model keeps what each of the ``rows`` has had: ``recent`` (rows, M), and of ratings how far
-    each was from what the biases say.
+    each was from what is usual.
     """
 
     def __init__(
@@ -134,27 +139,25 @@ class Remembering(mx.gluon.HybridBlock):  # type: ignore[misc]
 
     def hybrid_forward(
         self, ops: Any, ids: Any, but: Any = None, *, recent: Any, apart: Any = None
-    ) -> Any:
-        """(N, L, K + 2) for ``ids`` (N, L), of which each has not had its one of ``but`` (N, J)."""
+    ) -> tuple[Any, Any]:
+        """Factors and a bias for ``ids`` (N, L), of which each has not had its one of ``but``
+        (N, J).
+        """
 
         def of_each(table: Any) -> Any:
             return ops.Embedding(ids, table, input_dim=self.rows, output_dim=self.length)
 
         values = None if apart is None else of_each(apart)
-        added = self.ended(ops, self.encoder(of_each(recent), values, but))
-        return added if self.tower is None else ops.broadcast_add(added, self.tower(ids))
+        return self.added(ops, ids, self.encoder(of_each(recent), values, but))
 
-    def ended(self, ops: Any, added: Any) -> Any:
-        """What the encoder gives, (N, L, K + 1), as a tower does, (N, L, K + 2)."""
-        bias = ops.slice_axis(added, axis=2, begin=-1, end=None)
-        factors = ops.slice_axis(added, axis=2, begin=0, end=-1)
-        none = ops.zeros_like(bias)
-        if self.of_items:
-            return ops.concat(factors, none, bias, dim=2)
-        # a bias of the user changes nothing where items are compared for it
-        mine = bias if self.encoder.rated else none
-        one = none if self.tower is not None else ops.ones_like(bias)
-        return ops.concat(factors, mine, one, dim=2)
+    def added(self, ops: Any, ids: Any, had: tuple[Any, Any]) -> tuple[Any, Any]:
+        """What was had and what is known by itself."""
+        if self.tower is None:
+            return had
+        return tuple(
+            each if known is None else known if each is None else ops.broadcast_add(each, known)
+            for each, known in zip(had, self.tower(ids))
+        )
 
 
 class HistoryFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -165,20 +168,19 @@ class HistoryFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
     recommended the same.
     """
 
-    def __init__(self, user: HybridBlock, item: HybridBlock, **kwargs: Any) -> None:
+    def __init__(self, user: HybridBlock, item: HybridBlock, *, rated: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.user, self.item = user, item
-        self.rated = isinstance(item, Remembering)
+        self.rated = rated
 
     def hybrid_forward(self, ops: Any, ids: Any) -> Any:
-        user = ops.slice_axis(ids, axis=1, begin=0, end=1)
-        items = ops.slice_axis(ids, axis=1, begin=1, end=None)
-        if self.rated:
-            product = ops.broadcast_mul(self.user(user, items), self.item(items, user))
-        else:
-            product = ops.broadcast_mul(self.user(user), self.item(items))
-        return ops.sum(product, axis=2)
+        user, items = parted(ops, ids)
+        if not self.rated:
+            return scored(ops, self.user.known(user), self.item.known(items))
+        (p, of_user), (q, bias) = self.user.known(user, items), self.item.known(items, user)
+        product = ops.sum(ops.broadcast_mul(p, q), axis=2, keepdims=True)
+        return ops.squeeze(ops.broadcast_add(product, bias + of_user), axis=2)
 
 
 class NextItem(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -194,57 +196,34 @@ class NextItem(mx.gluon.HybridBlock):  # type: ignore[misc]
         """All but what the model keeps of users: here each example brings its own history."""
         every = super().collect_params(select)
         found = mx.gluon.ParameterDict(every.prefix)
-        kept = self.scored.user.recent.name
+        kept = self.scored.user.known.recent.name
         found.update({name: each for name, each in every.items() if name != kept})
         return found
 
     def hybrid_forward(self, ops: Any, x: Any) -> Any:
+        ids = ops.slice_axis(x, axis=1, begin=0, end=1)
         had = ops.slice_axis(x, axis=1, begin=2, end=None)
         had = ops.expand_dims(ops.cast(had, dtype="float32"), axis=1)
-        user = self.scored.user
-        found = user.ended(ops, user.encoder(had))
-        if user.tower is not None:
-            found = found + user.tower(ops.slice_axis(x, axis=1, begin=0, end=1))
+        known = self.scored.user.known
+        user, _ = known.added(ops, ids, known.encoder(had))
         every = ops.reshape(ops.arange(1, self.items + 1), shape=(1, -1))
-        items = ops.reshape(self.scored.item(every), shape=(-3, 0))
-        return ops.dot(ops.reshape(found, shape=(-3, 0)), items, transpose_b=True)
+        items, bias = self.scored.item.known(every)
+        items = ops.reshape(items, shape=(-3, 0))
+        product = ops.dot(ops.reshape(user, shape=(-3, 0)), items, transpose_b=True)
+        return ops.broadcast_add(product, ops.reshape(bias, shape=(1, -1)))
 
 
 def remember(network: HistoryFactorization, data: Interactions) -> None:
     """Lay into ``network`` what all users, and of ratings all items, of ``data`` have had.
 
-    How far a rating is from what the biases say is in units of their spread.
+    Of ratings with how far each is, in units of their spread, from what is usual for the other
+    side: the bias of the very user or item would tell of the rating that is to be estimated.
     """
     user, item = data.pairs[:, 0], data.pairs[:, 1]
-    users, items = len(data.users), len(data.items)
-    apart = np.zeros(len(data), np.float32)
-    if network.rated:
-        biases = Biases.of(data.pairs, data.ratings, users, items)
-        apart = (data.ratings - biases.estimates(data.pairs)) / (data.ratings.std() or 1.0)
-        network.item.remember(Histories.of(item, user, apart, data.times, items + 1))
-    network.user.remember(Histories.of(user, item, apart, data.times, users + 1))
-
-
-def make(
-    data: Interactions,
-    towers: tuple[HybridBlock, HybridBlock],
-    *,
-    factors: int,
-    length: int,
-    dropout: float,
-    spread: float,
-) -> HistoryFactorization:
-    """The network for ``data`` on the ``towers`` of users and of items, not initialized."""
-    user, item = towers
-    rated = data.scale is not None
-    users, items = len(data.users) + 1, len(data.items) + 1
-
-    def remembering(rows: int, others: int, tower: HybridBlock | None, of_items: bool) -> Any:
-        encoder = Encoder(
-            others, factors, length, rated=rated, of_items=of_items, dropout=dropout, spread=spread
-        )
-        return Remembering(rows, tower, encoder)
-
-    known = user if rated or data.user_sides is not None else None
-    of_user = remembering(users, items, known, False)
-    return HistoryFactorization(of_user, remembering(items, users, item, True) if rated else item)
+    for known, numbers, others, rows in (
+        (network.user.known, user, item, len(data.users) + 1),
+        (network.item.known, item, user, len(data.items) + 1),
+    ):
+        if isinstance(known, Remembering):
+            apart = (data.ratings - usual(others, data.ratings)) / (data.ratings.std() or 1.0)
+            known.remember(Histories.of(numbers, others, apart, data.times, rows))

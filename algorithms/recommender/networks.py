@@ -8,117 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence, Tuple
 
-import numpy as np
-
 from ...core import Array, HybridBlock, mx
 from ...core.data.interactions import Interactions
 from . import histories
+from .towers import Known, Tower, parted, scored
 
 nn = mx.gluon.nn
 
-BIAS_DECAY = 0.1  # of weight_decay: a bias has more examples to learn from than a factor
-
-
-class Tower(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """The factors of ``rows`` users or items and their biases, as they are multiplied.
-
-    A user's row ends in its bias and 1, an item's in 1 and its bias: so the product of the two
-    holds both biases. What is known besides, ``sides`` (rows, F) of so many ``properties``, has
-    factors and biases too, which are added; with ``pairs`` also the product of each two of a row.
-    Without ``bias`` the bias is 0.
-    """
-
-    def __init__(
-        self,
-        rows: int,
-        factors: int,
-        sides: Array | None,
-        properties: int,
-        *,
-        of_items: bool,
-        pairs: bool,
-        bias: bool,
-        spread: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.of_items, self.pairs = of_items, pairs and bias
-        self.rows, self.factors, self.properties = rows, factors, properties + 1
-        self.sides = None if sides is None else sides.astype(np.float32)
-        with self.name_scope():
-            normal = mx.init.Normal(spread)
-            self.factor_table = self.params.get("factor_table", shape=(rows, factors), init=normal)
-            if bias:
-                self.bias_table = self.params.get(
-                    "bias_table", shape=(rows, 1), init="zeros", wd_mult=BIAS_DECAY
-                )
-            if self.sides is None:
-                return
-            self.width = self.sides.shape[1]
-            self.of_each = self.params.get(
-                "of_each", shape=(rows, self.width), grad_req="null", differentiable=False
-            )
-            self.factor_side_table = self.params.get(
-                "factor_side_table", shape=(self.properties, factors), init=normal
-            )
-            if bias:
-                self.bias_side_table = self.params.get(
-                    "bias_side_table",
-                    shape=(self.properties, 1),
-                    init="zeros",
-                    wd_mult=BIAS_DECAY,
-                )
-
-    def settle(self) -> None:
-        """Lay what is known besides into the network, which is initialized."""
-        if self.sides is not None:
-            self.of_each.set_data(mx.nd.array(self.sides))
-
-    def hybrid_forward(
-        self,
-        ops: Any,
-        ids: Any,
-        factor_table: Any,
-        bias_table: Any = None,
-        of_each: Any = None,
-        factor_side_table: Any = None,
-        bias_side_table: Any = None,
-    ) -> Any:
-        factors = _rows(ops, ids, factor_table, self.rows, self.factors)
-        sides = more = None
-        if of_each is not None:
-            sides = _rows(ops, ids, of_each, self.rows, self.width)  # (N, L, F)
-            more = _rows(ops, sides, factor_side_table, self.properties, self.factors)
-        whole = factors if more is None else factors + ops.sum(more, axis=2)
-        one = ops.ones_like(ops.slice_axis(factors, axis=2, begin=0, end=1))
-        bias = 0 * one
-        if bias_table is not None:
-            bias = _rows(ops, ids, bias_table, self.rows, 1)
-        if bias_side_table is not None:
-            of_sides = _rows(ops, sides, bias_side_table, self.properties, 1)
-            bias = bias + ops.sum(of_sides, axis=2)
-        if self.pairs and more is not None:
-            squares = ops.square(factors) + ops.sum(ops.square(more), axis=2)
-            bias = bias + 0.5 * ops.sum(ops.square(whole) - squares, axis=2, keepdims=True)
-        ending = (one, bias) if self.of_items else (bias, one)
-        return ops.concat(whole, *ending, dim=2)
-
-
-def _rows(ops: Any, ids: Any, table: Any, rows: int, width: int) -> Any:
-    """The row (…, width) of ``table`` for each of ``ids`` (…)."""
-    return ops.Embedding(ids, table, input_dim=rows, output_dim=width)
-
-
 # The towers of users and of items, with so many times the usual factors.
 Towers = Callable[[int], Tuple[Tower, Tower]]
-
-
-def _parted(ops: Any, ids: Any) -> tuple[Any, Any]:
-    """The user (N, 1) and the items (N, J) of ids (N, 1 + J)."""
-    return (
-        ops.slice_axis(ids, axis=1, begin=0, end=1),
-        ops.slice_axis(ids, axis=1, begin=1, end=None),
-    )
 
 
 class MatrixFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -136,9 +34,9 @@ class MatrixFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
             self.dropout = nn.Dropout(dropout)
 
     def hybrid_forward(self, ops: Any, ids: Any) -> Any:
-        user, items = _parted(ops, ids)
-        product = ops.broadcast_mul(self.user(user), self.item(items))
-        return ops.sum(self.dropout(product), axis=2)
+        user, items = parted(ops, ids)
+        factors, bias = self.user.known(user)
+        return scored(ops, (self.dropout(factors), bias), self.item.known(items))
 
 
 class NeuralFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -163,7 +61,7 @@ class NeuralFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
             self.output = nn.Dense(1, flatten=False, use_bias=False)
 
     def hybrid_forward(self, ops: Any, ids: Any) -> Any:
-        user, items = _parted(ops, ids)
+        user, items = parted(ops, ids)
         p, q = self.user(user), self.item(items)
         half = self.half
 
@@ -212,21 +110,33 @@ def make(
     def tower(
         names: Sequence[str], times: int, sides: Array | None, kind: str, of_items: bool
     ) -> Tower:
-        return Tower(
+        known: HybridBlock = Known(
             len(names) + 1,
             times * factors,
             sides,
             len(data.encoding.get(kind, ())),
-            of_items=of_items,
             pairs=name == "fm",
             bias=of_items or user_bias,
             spread=spread,
         )
+        if name == "history":
+            known = remembering(known, of_items)
+        return Tower(known, of_items=of_items)
+
+    def remembering(known: HybridBlock, of_items: bool) -> HybridBlock:
+        rated = data.scale is not None
+        if of_items and not rated:
+            return known
+        rows, others = (len(data.users) + 1, len(data.items) + 1)[:: -1 if of_items else 1]
+        encoder = histories.Encoder(
+            others, factors, history, rated=rated, of_items=of_items, dropout=dropout,
+            spread=spread,
+        )  # fmt: skip
+        by_itself = rated or data.user_sides is not None
+        return histories.Remembering(rows, known if by_itself else None, encoder)
 
     if name == "history":
-        return histories.make(
-            data, towers(1), factors=factors, length=history, dropout=dropout, spread=spread
-        )
+        return histories.HistoryFactorization(*towers(1), rated=data.scale is not None)
     if name == "neumf":
         return NeuralFactorization(towers, factors, hidden, dropout)
     return MatrixFactorization(towers, dropout)

@@ -46,6 +46,13 @@ class Biases:
         return found
 
 
+def usual(numbers: Array, ratings: Array) -> Array:
+    """The mean rating (N,) of what ``numbers`` (N,) name, drawn to the mean of all ``ratings``."""
+    mean = float(ratings.mean(dtype=np.float64))
+    found: Array = mean + _damped(numbers, ratings - mean, numbers.max() + 1, ITEM_DAMPING)[numbers]
+    return found
+
+
 def _damped(numbers: Array, values: Array, size: int, damping: float) -> Array:
     """The mean of the ``values`` of each number, as if there were ``damping`` more of 0."""
     sums = np.bincount(numbers, values.astype(np.float64), minlength=size)
