@@ -149,7 +149,8 @@ class FactorRecommender(Recommender):
             encoding = {
                 **data.encoding, channel: names, f"{kind}_properties": list(found.properties)
             }  # fmt: skip
-            data = replace(data, encoding=encoding, **{f"{kind}_sides": table})
+            known: dict[str, Any] = {"encoding": encoding, f"{kind}_sides": table}
+            data = replace(data, **known)
         return data
 
     def network(self, hyperparameters: FactorsHyperparameters, data: Dataset) -> HybridBlock:

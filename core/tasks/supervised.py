@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     """
 
     metrics = {"train:loss": "Mean loss of the training batches, after augmentation.", **MEASURED}
-    response_types = (
+    response_types: ClassVar[tuple[ContentType, ...]] = (
         ContentType(
             payload.JSON,
             "for each example the network's outputs",

@@ -108,8 +108,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         compared = [("this model", evaluation.metrics)]
         compared += [(each.name, each.metrics) for each in evaluation.baselines]
         out.print("")
-        rows = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
-        print_table(out, ("", *names), rows)
+        told = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
+        print_table(out, ("", *names), told)
     if evaluation.classes:
         out.print("")
         print_table(
