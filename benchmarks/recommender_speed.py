@@ -1,12 +1,11 @@
-"""Speed of recommender's mf: python recommender_speed.py --movielens FOLDER [--torch PYTHON].
+"""Speed of recommender's mf: python recommender_speed.py --movielens FOLDER --torch PYTHON.
 
-``training``: rows a second of the last epoch, beside PyTorch, which learns the same biased matrix
-factorization by embedding bags, with the same number of factors, the same ratings of u1.base in
-the same batches by Adam. Ours also shuffles, schedules and measures its losses; its validation is
-not counted. ``top 10``: seconds that a loaded model takes for the best 10 of all items for 1,000
-users, what they have rated left out, beside bare numpy: the product of two matrices in memory, the
-same left out, and the 10 highest of each row in order. Sides are run in turn, in processes of
-their own with one thread each; what counts is the median of the ratios within a round.
+Rows a second of the last epoch, beside PyTorch, which learns the same biased matrix factorization
+by embedding bags: as many factors, the same ratings of u1.base in batches of the same size, Adam.
+Ours also shuffles, schedules and measures its losses; its validation is not counted. Each side is
+a process of its own with one thread, run in turn, ROUNDS times; what counts is the median of the
+ratios within a round. ``cpu`` are the same ratios by seconds of a processor for each row, which on
+a machine that others use too tell more: the time of EPOCHS epochs less that of one.
 """
 
 from __future__ import annotations
@@ -14,45 +13,50 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
 ROUNDS = 5
-FACTORS, BATCH, EPOCHS, RATE = 64, 1024, 3, 0.005
-USERS, BEST, REPEATS = 1000, 10, 20
+FACTORS, BATCH, RATE = 64, 1024, 0.005
+SHORT, LONG = 1, 21  # epochs
 OPTIONS = (
-    f"--network mf --factors {FACTORS} --batch-size {BATCH} --epochs {EPOCHS} "
-    f"--learning-rate {RATE} --holdout 0.01"
+    f"--network mf --factors {FACTORS} --batch-size {BATCH} --learning-rate {RATE} --holdout 0.01"
 )
 
 
-def main(folder: Path, torch: str | None) -> None:
+def main(folder: Path, torch: str) -> None:
     from environment import environment, results_file
 
+    rounds: list[dict[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        train, model = Path(scratch, "train.tsv"), Path(scratch, "model")
+        train = Path(scratch, "train.tsv")
         train.write_text("user\titem\trating\ttime\n" + (folder / "u1.base").read_text())
-        rounds: list[dict[str, float]] = []
+        rows = len(train.read_text().splitlines()) - 1
+        sides = {
+            "algoshelf": lambda epochs: _ours(train, epochs, Path(scratch, "model")),
+            "torch": lambda epochs: float(
+                _output([torch, __file__, "--side", str(epochs), str(folder / "u1.base")])
+            ),
+        }
         for _ in range(ROUNDS):
-            found = {"algoshelf rows/s": _ours(train, model)}
-            if torch:
-                found["torch rows/s"] = _side(torch, "torch", folder / "u1.base")
-            found.update(_side(sys.executable, "best", model))
-            rounds.append(found)
-            print(json.dumps(found), file=sys.stderr)
-    ratios = {"top 10, algoshelf / numpy": [each["model s"] / each["numpy s"] for each in rounds]}
-    if torch:
-        name = "training, algoshelf / torch"
-        ratios = {name: [e["algoshelf rows/s"] / e["torch rows/s"] for e in rounds], **ratios}
+            rounds.append({name: _measured(side, rows) for name, side in sides.items()})
+            print(json.dumps(rounds[-1]), file=sys.stderr)
+    ratios = {
+        f"algoshelf / torch, {told}": [r["algoshelf"][name] / r["torch"][name] for r in rounds]
+        for name, told in (("rows/s", "rows/s"), ("rows/cpu s", "rows a second of a processor"))
+    }
     document = {
-        "what": "MovieLens-100k, u1.base: " + OPTIONS + f"; the best {BEST} of {USERS:,} users",
+        "what": "Training recommender's mf, MovieLens-100k u1.base, 64 factors, batch 1,024",
+        "command": f"algoshelf train recommender {OPTIONS}",
         "median_ratios": {name: statistics.median(each) for name, each in ratios.items()},
         "ratios": ratios,
         "rounds": rounds,
@@ -63,21 +67,41 @@ def main(folder: Path, torch: str | None) -> None:
     print(f"{path}: {document['median_ratios']}")
 
 
-def _ours(train: Path, model: Path) -> float:
+def _measured(side: Callable[[int], float], rows: int) -> dict[str, float]:
+    """What a side takes for LONG epochs, and by the difference from SHORT, of a processor."""
+    spent = []
+    rate = 0.0
+    for epochs in (SHORT, LONG):
+        before = _spent()
+        rate = side(epochs)
+        spent.append(_spent() - before)
+    return {"rows/s": rate, "rows/cpu s": rows * (LONG - SHORT) / (spent[1] - spent[0])}
+
+
+def _spent() -> float:
+    """Seconds of a processor that processes begun here, and ended, have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _ours(train: Path, epochs: int, model: Path) -> float:
     """Rows a second of the last epoch, as the training reports it."""
-    from command import algoshelf
+    from command import ALGOSHELF
 
-    words = ("train", "recommender", "--train", train, *OPTIONS.split(), "--output", model)
-    return float(algoshelf(*words)["metrics"]["train:throughput"])
-
-
-def _side(python: str, name: str, path: Path) -> Any:
-    """What another process of this file finds."""
-    command = [python, __file__, "--side", name, str(path)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    words = ["--train", train, *OPTIONS.split(), "--epochs", epochs, "--output", model]
+    told = _output([ALGOSHELF, "train", "recommender", *map(str, words)])
+    return float(re.findall(r"train:throughput=([0-9.e+]+)", told)[-1])
 
 
-def torch_rows_per_second(path: Path) -> float:
+def _output(command: list[str]) -> str:
+    """What a process says."""
+    run = subprocess.run(
+        command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return run.stdout
+
+
+def torch_rows_per_second(path: Path, epochs: int) -> float:
     import torch
     from torch import nn
 
@@ -103,7 +127,7 @@ def torch_rows_per_second(path: Path) -> float:
     network = Factorization()
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     rate = 0.0
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         start, order = time.perf_counter(), torch.randperm(len(pairs))
         steps = len(order) // BATCH
         for step in range(steps):
@@ -116,46 +140,13 @@ def torch_rows_per_second(path: Path) -> float:
     return rate
 
 
-def seconds_of_best(folder: Path) -> dict[str, float]:
-    """Medians of the model's answers and of bare numpy's, in turn."""
-    from algoshelf.algorithms.recommender import FactorRecommender
-
-    model = FactorRecommender().model_fn(folder)
-    users = np.random.default_rng(0).integers(1, len(model.users) + 1, USERS)
-    product = model.computed(np.stack([users, np.zeros_like(users)], axis=1))[1]
-    items = model.item_factors.copy()
-    seen = [model.seen.of_user(user) - 1 for user in users.tolist()]
-
-    def bare() -> None:
-        scores = product @ items.T
-        for row, own in enumerate(seen):
-            scores[row, own] = -np.inf
-        places = np.argpartition(-scores, BEST - 1, axis=1)[:, :BEST]
-        values = np.take_along_axis(scores, places, axis=1)
-        np.take_along_axis(places, np.argsort(-values, axis=1), axis=1)
-
-    def ours() -> None:
-        model.best(users, BEST)
-
-    times: dict[str, list[float]] = {"model s": [], "numpy s": [], "product alone s": []}
-    for _ in range(REPEATS):
-        for name, call in (
-            ("model s", ours), ("numpy s", bare), ("product alone s", lambda: product @ items.T)
-        ):  # fmt: skip
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in times.items()}
-
-
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     if sys.argv[1:2] == ["--side"]:
-        side = {"torch": torch_rows_per_second, "best": seconds_of_best}[sys.argv[2]]
-        print(json.dumps(side(Path(sys.argv[3]))))
+        print(torch_rows_per_second(Path(sys.argv[3]), int(sys.argv[2])))
         sys.exit()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--movielens", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--torch", metavar="PYTHON")
+    parser.add_argument("--torch", required=True, metavar="PYTHON")
     given = parser.parse_args()
     main(given.movielens, given.torch)
