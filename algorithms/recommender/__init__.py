@@ -197,7 +197,7 @@ class FactorRecommender(Recommender):
             return super().learned(data, run)
         whole, first = gathered(data, run.cluster)
         user, item = whole.pairs[:, 0], whole.pairs[:, 1]
-        had = Histories.of(user, item, whole.ratings, whole.times, len(data.users) + 1)
+        had = Histories.of(user, item, whole.ratings, whole.when, len(data.users) + 1)
         return NextItems(data, had, run.hyperparameters.history, first)
 
     def loss(self, hyperparameters: FactorsHyperparameters) -> Any:
