@@ -25,9 +25,9 @@ from typing import Any, Callable
 
 import numpy as np
 
-ROUNDS = 5
+ROUNDS = 3
 FACTORS, BATCH, RATE = 64, 1024, 0.005
-SHORT, LONG = 1, 21  # epochs
+SHORT, LONG = 1, 11  # epochs
 OPTIONS = (
     f"--network mf --factors {FACTORS} --batch-size {BATCH} --learning-rate {RATE} --holdout 0.01"
 )
