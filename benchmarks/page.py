@@ -208,6 +208,18 @@ def tables(each: Kept) -> Iterator[Row]:
         yield f"{model} (scikit-learn)", metric, f"{figures[metric]:.4f}", "", ""
 
 
+def recommended(each: Kept) -> Iterator[Row]:
+    found = each.document
+    for name, network in found["networks"].items():
+        runs = network["runs"]
+        for metric, value in network["mean"].items():
+            span = _span([run[metric] for run in runs], ".4f")
+            yield found["data"], f"`{name}`", metric, f"{value:.4f}", f"{len(runs)}: {span}"
+    for name, metrics in found["baselines"].items():
+        for metric, value in metrics.items():
+            yield found["data"], name, metric, f"{value:.4f}", "needs no network"
+
+
 def speeds(each: Kept) -> Iterator[Row]:
     found = each.document
     for name, ratio in found["median_ratios"].items():
@@ -350,8 +362,15 @@ SECTIONS = (
         tables,
     ),
     Section(
+        "Accuracy of recommendations",
+        "recommender_accuracy.*",
+        "The epoch is chosen by a part of train; the test is asked once a run.",
+        ("data", "network", "of the test", "mean", "runs"),
+        recommended,
+    ),
+    Section(
         "Speed of training",
-        "(training_speed|kmeans_k|scaling).*",
+        "(training_speed|kmeans_k|scaling|recommender_speed).*",
         "Sides are run in turn; the median of the ratios within a round. Of images a second "
         "more is better, of seconds less.",
         ("what", "ratio of", "median", "rounds"),

@@ -69,6 +69,11 @@ MEASUREMENTS = {
         f"kmeans_k{k}": f"kmeans.py {{data}}/mnist --k {k} --peers {{peer:clustering}}"
         for k in (10, 256)
     },
+    **{
+        f"recommender_accuracy-{case}": f"recommender_accuracy.py {case} --movielens {{movielens}}"
+        for case in ("ratings", "choices")
+    },
+    "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",
@@ -110,6 +115,7 @@ def main() -> None:
         help="holds mnist/, sst2/, rt-polarity/ and tabular/",
     )
     parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
+    parser.add_argument("--movielens", metavar="FOLDER", help="holds u.data, u1.base, u1.test, …")
     parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")
     parser.add_argument("--foreign", metavar="FOLDER", help="public repositories: adopted.py")
     parser.add_argument("--weights", metavar="FILE", help="MobileNetV2's features on ImageNet")

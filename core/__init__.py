@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .tasks.imbalance import ImbalanceHyperparameters
     from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
     from .tasks.pictures import PictureClassifier
+    from .tasks.ranking import Recommender, RecommenderHyperparameters
     from .tasks.regression import Regressor, TargetValues
     from .tasks.supervised import SupervisedAlgorithm
     from .training.options import RunOptions
@@ -105,6 +106,8 @@ __all__ = [
     "PluginError",
     "PublishedResult",
     "Range",
+    "Recommender",
+    "RecommenderHyperparameters",
     "Reconstructions",
     "RecordImages",
     "Regressor",
@@ -163,6 +166,7 @@ lazy.offer(
         "tasks.imbalance": "ImbalanceHyperparameters",
         "tasks.multilabel": "LabelProbabilities MultiLabelClassifier",
         "tasks.pictures": "PictureClassifier",
+        "tasks.ranking": "Recommender RecommenderHyperparameters",
         "tasks.regression": "Regressor TargetValues",
         "tasks.supervised": "SupervisedAlgorithm",
         "training.options": "RunOptions",

@@ -112,6 +112,14 @@ class Importance:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a simpler method gets on the same examples: ``metrics`` by the names of the model's."""
+
+    name: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
@@ -122,7 +130,7 @@ class Evaluation:
     on an example is called so (None: the likelier class), and ``curves``. A regression has
     ``targets`` and ``fits``; of several labels an example there are ``labels``. What finds groups
     by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
-    important first.
+    important first. ``baselines`` are simpler methods beside it.
     """
 
     examples: int
@@ -138,6 +146,7 @@ class Evaluation:
     curves: tuple[Curve, ...] = ()
     labels: tuple[LabelFigures, ...] = ()
     importances: tuple[Importance, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Iterator
+from typing import Callable, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -37,14 +37,21 @@ from .metadata import (
 from .model import Model
 from .network import GluonNetwork, OnnxNetwork
 
+# What the names of those arrays begin with that are no parameters of the network.
+KEPT = "kept:"
+
 
 @dataclass(frozen=True)
 class Examined:
-    """An artifact whose files fit together: ``fit`` is what its network makes of one example."""
+    """An artifact whose files fit together: ``fit`` is what its network makes of one example.
+
+    ``kept`` are the arrays that stand beside the ``parameters`` of the network, by name.
+    """
 
     graph: Graph
     fit: Fit
     parameters: Parameters
+    kept: Mapping[str, Array]
 
 
 # What else an artifact has to be, of which it returns what is wrong, a sentence each.
@@ -134,6 +141,13 @@ class Artifact:
         arrays = self.check(numbers=True).parameters.arrays
         return {params.plain(name): values for name, values in arrays.items()}
 
+    def kept(self) -> Mapping[str, Array]:
+        """The arrays that the training kept beside the network's parameters, by name.
+
+        Raises ArtifactError.
+        """
+        return self.check(numbers=True).kept
+
     def check(self, faults: Faults = lambda found: (), *, numbers: bool = False) -> Examined:
         """What the files hold, without the parameters' ``numbers`` or with them.
 
@@ -157,7 +171,8 @@ class Artifact:
         except OSError as error:
             raise _unloadable(parameters, error.strerror or str(error)) from None
         self._check_digest(PARAMETERS, found.digest)
-        examined = Examined(graph, self._fitted(graph, found), found)
+        found, kept = _parted(found)
+        examined = Examined(graph, self._fitted(graph, found), found, kept)
         wrong = [*self._disagreements(examined.fit)]
         wrong += [f"{self.folder}: does not load: {fault}" for fault in faults(examined)]
         if wrong:
@@ -199,6 +214,14 @@ class Artifact:
             )
 
 
+def _parted(found: Parameters) -> tuple[Parameters, dict[str, Array]]:
+    """The parameters of the network, and the arrays that are none."""
+    kept = {name[len(KEPT) :]: a for name, a in found.arrays.items() if name.startswith(KEPT)}
+    arrays = {name: a for name, a in found.arrays.items() if not name.startswith(KEPT)}
+    headers = {name: h for name, h in found.headers.items() if not name.startswith(KEPT)}
+    return Parameters(headers, arrays, found.digest), kept
+
+
 def _unloadable(path: Path, *faults: str) -> ArtifactError:
     return ArtifactError(*(f"{path}: does not load: {fault}" for fault in faults))
 
@@ -220,14 +243,21 @@ def _document(path: Path) -> bytes:
     return content
 
 
-def write(folder: Path, block: HybridBlock, metadata: Metadata) -> None:
+def write(
+    folder: Path, block: HybridBlock, metadata: Metadata, kept: Mapping[str, Array] | None = None
+) -> None:
     """Write the artifact of a hybridized ``block`` that has run at least once into ``folder``.
 
-    Raises OutputError where the disk does not take it.
+    ``kept`` are arrays that are to be there beside its parameters. Raises OutputError where the
+    disk does not take it.
     """
     try:
         block.export(str(folder / "model"), epoch=0)
         _check_written(folder / PARAMETERS, block)
+        if kept:
+            arrays = params.read(folder / PARAMETERS).arrays
+            arrays.update((KEPT + name, array) for name, array in kept.items())
+            params.write(folder / PARAMETERS, arrays)
         complete(folder, metadata)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None

@@ -41,7 +41,10 @@ class Dataset(Protocol):
     no group is divided by a hold-out. One whose later examples are to be told from earlier ones
     offers ``times() -> (N,)``, numbers: what is held out is the latest. Any may offer ``note``, a
     sentence on how its files were understood, for the log, and ``counts``, the figures in it by
-    name (``inverted``, ``left_out``), for programs.
+    name (``inverted``, ``left_out``), for programs. One that draws a part of each example anew in
+    each epoch, such as what a user did not choose, offers ``drawn(rng) -> Dataset``: what it draws
+    for an example depends on ``rng`` and the example's index alone, be it in whichever batch, on
+    whichever host.
     """
 
     @property
@@ -324,6 +327,12 @@ def _offered(dataset: Dataset, name: str) -> Array | None:
         return _offered(dataset.whole, name)
     offered = getattr(dataset, name, None)
     return None if offered is None else offered()
+
+
+def drawn(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+    """``dataset`` as it is for one epoch, whose random numbers are those of ``rng``."""
+    offered = getattr(dataset, "drawn", None)
+    return dataset if offered is None else offered(rng)
 
 
 def shuffled_batches(

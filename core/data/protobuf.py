@@ -72,6 +72,19 @@ def read_blocks(
         yield np.stack(rows)
 
 
+def read_keys(
+    stream: IO[bytes], error: type[InputError], source: str = ""
+) -> Iterator[tuple[float, Array]]:
+    """Of each record its label, and which of its numbers are not 0, (K,) int64, ascending: a sparse
+    tensor stays so, be it as long as it may. Raises ``error``, as ``read_blocks``.
+    """
+    for number, body in enumerate(read_bodies(stream, error, source), 1):
+        try:
+            yield float(_label(body)[0]), _keys(_feature(body))
+        except WireError as fault:
+            raise error(f"{source}record {number}: {fault}") from None
+
+
 def decode(body: bytes) -> Array:
     """A request's rows (N, D), float32 or float64 as they are. Raises MalformedPayloadError."""
     rows = np.concatenate(list(read_blocks(io.BytesIO(body))))
@@ -118,7 +131,8 @@ def _label(body: bytes) -> Array:
     return label
 
 
-def _row(body: bytes, columns: int | None) -> Array:
+def _feature(body: bytes) -> bytes:
+    """The one feature of a record, or the one that is named VALUES."""
     features = _map(body, _FEATURES)
     chosen = features.get(VALUES)
     if chosen is None and len(features) == 1:
@@ -126,6 +140,24 @@ def _row(body: bytes, columns: int | None) -> Array:
     if chosen is None:
         named = ", ".join(sorted(features)[:10]) or "none"
         raise WireError(f"expected one feature, or one named {VALUES!r}; there is {named}")
+    return chosen
+
+
+def _keys(value: bytes) -> Array:
+    """Where in a message Value the numbers stand that are not 0."""
+    values, keys, _ = _parts(value)
+    if not len(keys):
+        return np.flatnonzero(values)
+    if len(keys) != len(values):
+        raise WireError(f"has {len(keys)} keys for {len(values)} values")
+    if keys.max() > np.iinfo(np.int64).max:
+        raise WireError(f"has the key {keys.max()}")
+    found: Array = np.sort(keys[values != 0].astype(np.int64))
+    return found
+
+
+def _row(body: bytes, columns: int | None) -> Array:
+    chosen = _feature(body)
     row = _tensor(chosen, columns)
     if columns is not None and len(row) != columns:
         raise WireError(f"has {len(row)} numbers, expected {columns} as in record 1")
@@ -137,8 +169,8 @@ def _row(body: bytes, columns: int | None) -> Array:
     return row
 
 
-def _tensor(value: bytes, columns: int | None) -> Array:
-    """The numbers (D,) in a message Value: float32, or float64 for what is not float32."""
+def _parts(value: bytes) -> tuple[Array, Array, Array]:
+    """The numbers, keys and shape in a message Value; float64 are numbers that are not float32."""
     tensors = [(number, inner) for number, _, inner in fields(value) if number in _TENSORS]
     if not tensors:
         raise WireError("its feature is not a tensor of numbers")
@@ -148,7 +180,12 @@ def _tensor(value: bytes, columns: int | None) -> Array:
         parts.setdefault(number, []).append(inner)
     values = _numbers(parts.get(_TENSOR_VALUES, []), _TENSORS[kind])
     keys = _numbers(parts.get(_TENSOR_KEYS, []), "uint64")
-    shape = _numbers(parts.get(_TENSOR_SHAPE, []), "uint64")
+    return values, keys, _numbers(parts.get(_TENSOR_SHAPE, []), "uint64")
+
+
+def _tensor(value: bytes, columns: int | None) -> Array:
+    """The numbers (D,) in a message Value."""
+    values, keys, shape = _parts(value)
     if not len(keys) and len(values):
         length = len(values)
     elif len(shape) > MAX_DIMENSIONS:

@@ -469,7 +469,7 @@ class SparsePart(Part):
 
     def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         width = len(self.names)
-        lines = _libsvm_lines(self.path, self.form)
+        lines = libsvm_lines(self.path, self.form)
         while True:
             batch = list(itertools.islice(lines, block_rows(width, BLOCK_NUMBERS)))
             if not batch:
@@ -485,7 +485,7 @@ class SparsePart(Part):
 def _libsvm(path: Path) -> Part:
     form = encoding.form_of(path, whole=False)
     first, end = 1, 1
-    for _, _, pairs in _libsvm_lines(path, form):
+    for _, _, pairs in libsvm_lines(path, form):
         for index, _ in pairs:
             first, end = min(first, index), max(end, index + 1)
     if end - first >= MAX_COLUMNS:
@@ -497,9 +497,10 @@ def _numbered(indices: Iterable[int]) -> tuple[str, ...]:
     return ("label", *(f"feature {i}" for i in indices))
 
 
-def _libsvm_lines(
+def libsvm_lines(
     path: Path, form: TextForm
 ) -> Iterator[tuple[int, float, list[tuple[int, float]]]]:
+    """Each line's number, its label, and its pairs of an index and a number. Raises DataError."""
     for number, line in encoding.lines(path, form):
         words = line.split("#", 1)[0].split()
         if not words:

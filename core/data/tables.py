@@ -288,6 +288,9 @@ def are_names(rows: Sequence[Sequence[str]]) -> bool:
         return reading.headings() is None
     if any(_are_numbers(cells) for cells in below):
         return True
+    known = reading.headings()
+    if known is not None:  # a table of words alone shows no headings but by their being known
+        return bool(set(map(reading.key_of, names)) & set(map(reading.key_of, known.columns)))
     return not any(name and name in cells for name, cells in zip(names, below))
 
 

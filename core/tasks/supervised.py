@@ -64,7 +64,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     """
 
     metrics = {"train:loss": "Mean loss of the training batches, after augmentation.", **MEASURED}
-    response_types = (
+    response_types: ClassVar[tuple[ContentType, ...]] = (
         ContentType(
             payload.JSON,
             "for each example the network's outputs",
@@ -152,6 +152,20 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
+        """Change what ``network`` holds beside its weights, before the test; by default nothing.
+
+        ``given`` are the channels as they were read. Every host calls it.
+        """
+
+    def kept(self, given: Mapping[str, Dataset], run: Run[H]) -> Mapping[str, Array]:
+        """Arrays that answers need beside the network, by name: the artifact keeps them.
+
+        ``given`` are the channels as they were read. Every host calls it; by default there are
+        none.
+        """
+        return {}
+
     def check_outputs(
         self, network: HybridBlock, train: Dataset, names: Sequence[str], what: str
     ) -> None:
@@ -210,7 +224,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def train(self, run: Run[H]) -> None:
         """Learn, validate after each epoch, measure on test where it is given, save."""
-        train, validation, test = self._divided(run, self._read_channels(run))
+        given = self._read_channels(run)
+        train, validation, test = self._divided(run, given)
         options = self.settled(train, run)
         example = self.example(validation)
         self._check_example(example)
@@ -241,6 +256,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             loop.validated(found.metrics if found else {})
         with run.interruptible("before the last validation"):
             decision = self.decided(decision, lambda: self._evaluation(run, model, validated), run)
+        self.trained(network, given, run)
         if test is not None:
             tested = training.together.Together(
                 run.cluster, encoded(test, decision), run.data[TEST]
@@ -257,6 +273,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             signature=signature,
             example=example,
             encoding={**train.encoding, **decision},
+            kept=self.kept(given, run),
         )
 
     def _network(self, run: Run[H], train: Dataset) -> HybridBlock:

@@ -20,7 +20,7 @@ import numpy as np
 from ..algorithm.channels import TRAIN
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.network import GluonNetwork, outputs
-from ..data.dataset import Dataset, lengths_of, prefetched, shuffled_batches
+from ..data.dataset import Dataset, drawn, lengths_of, prefetched, shuffled_batches
 from ..runtime import mx
 from ..runtime.deprecated import keep_old_names
 from ..runtime.devices import check_batch_splits, on_device
@@ -41,7 +41,7 @@ AHEAD_BYTES = 128 * 2**20
 # Seeding mxnet takes a core about 1 ms; a signal waits for at most so many steps.
 SEGMENT = 8
 # What random numbers are for, so that no two purposes share a stream.
-HOLD_OUT, ORDER, AUGMENT, NOISE = range(4)
+HOLD_OUT, ORDER, AUGMENT, NOISE, DRAW = range(5)
 # Among the arrays of a checkpoint, the parameters of the best epoch so far.
 BEST = "best"
 OVER = "the time of --max-runtime is over"
@@ -197,7 +197,9 @@ class Loop:
         epoch, done = divmod(position.step, self.per_epoch)
         order = self._order(epoch)
         started, waited = time.monotonic(), 0.0
-        stream = prefetched(self.train.take, order[done:])
+        own = () if self.shared else self._own
+        data = drawn(self.train, run.rng(DRAW, epoch, *own))
+        stream = prefetched(data.take, order[done:])
         try:
             for index in range(done, self.per_epoch):
                 if index % SEGMENT == 0:

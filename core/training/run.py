@@ -317,12 +317,16 @@ class Run(Generic[H]):
         signature: InputSignature,
         example: Example,
         encoding: Mapping[str, Any] | None = None,
+        kept: Mapping[str, Array] | None = None,
     ) -> None:
-        """Write the artifact of ``block``, hybridized and run at least once, on the chief."""
+        """Write the artifact of ``block``, hybridized and run at least once, on the chief.
+
+        ``kept`` are arrays that ``Artifact.kept`` gives back by name.
+        """
         metadata = self._metadata(signature, example, encoding)
         if not self.cluster.is_chief:
             return
-        artifact.write(self.folder, block, metadata)
+        artifact.write(self.folder, block, metadata, kept)
         try:
             self.algorithm.check(Artifact.open(self.folder))
         except ArtifactError as error:

@@ -124,6 +124,13 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         out.print(f"{'positive class':<{width}}{evaluation.positive}{sure}", markup=False)
     out.print(f"{'examples':<{width}}{evaluation.examples:,}")
     _print_targets(evaluation.targets)
+    if evaluation.baselines:
+        names = [name for name in evaluation.metrics if name in evaluation.baselines[0].metrics]
+        compared = [("this model", evaluation.metrics)]
+        compared += [(each.name, each.metrics) for each in evaluation.baselines]
+        out.print("")
+        told = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
+        print_table(out, ("", *names), told)
     if evaluation.labels:
         out.print("")
         _print_labels(evaluation.labels)

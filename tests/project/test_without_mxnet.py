@@ -23,6 +23,7 @@ KIND = {
     "text-sentiment": "jsonl",
     "tabular": "jsonl",
     "image-classification": "",
+    "recommender": "jsonl",
 }
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
@@ -30,6 +31,7 @@ TRAIN: dict[str, tuple[object, ...]] = {
     "text-sentiment": ("--epochs", 1, "--dimensions", 20, "--maps", 10),
     "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
+    "recommender": ("--epochs", 1, "--factors", 8),
 }
 
 
@@ -63,6 +65,12 @@ def _write_inputs(folder: Path) -> None:
     people = [{"age": 39, "education": "Bachelors"}, {"age": None, "sex": "Male"}, {"race": "?"}]
     lines = "".join(json.dumps(person) + "\n" for person in people)
     (folder / "tabular" / "in.jsonl").write_text(lines)
+    questions = [
+        {"user": "user-001", "item": "synthetic-002"}, {"user": "user-001", "top": 5},
+        {"item": "synthetic-002", "similar": 5}, {"user": "nobody", "item": "synthetic-002"},
+    ]  # fmt: skip
+    lines = "".join(json.dumps(question) + "\n" for question in questions)
+    (folder / "recommender" / "in.jsonl").write_text(lines)
     for number in range(3):
         picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
         picture.save(folder / "image-classification" / f"{number}.jpg")

@@ -12,7 +12,14 @@ from algoshelf.registry.cli.flags import MAX_UNGROUPED, SECTIONS
 
 from tests.conftest import InProcess
 
-BUILT_IN = ("image-classification", "kmeans", "mnist-cnn", "tabular", "text-sentiment")
+BUILT_IN = (
+    "image-classification",
+    "kmeans",
+    "mnist-cnn",
+    "recommender",
+    "tabular",
+    "text-sentiment",
+)
 ELSEWHERE = ("sagemaker", "benchmark")
 
 
