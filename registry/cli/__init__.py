@@ -26,24 +26,58 @@ from .output import DebugHint, SuggestingGroup, print_json
 __all__ = ["cli", "main"]
 
 
-# Each command by the module that has it, in the order of --help. A module is imported with its
-# command alone: `predict` and `serve` are to answer soon.
+# Each command, in the order of --help: the module that has it, and the first sentence of its help.
+# A module is imported with its command alone: `predict` and `serve` are to answer soon.
 COMMANDS = {
-    "list": "browse:list_",
-    "info": "browse:info",
-    "train": "training:train",
-    "tune": "tune:tune",
-    "evaluate": "models:evaluate",
-    "predict": "models:predict",
-    "serve": "serve:serve",
-    "transform": "transform:transform",
-    "adopt": "adopt:adopt",
-    "export": "export:export",
-    "benchmark": "benchmark:benchmark",
-    "check": "check:check",
-    "new": "new:new",
-    "package": "package:package",
-    "sagemaker": "sagemaker:sagemaker",
+    "list": ("browse:list_", "List the algorithms that are installed."),
+    "info": (
+        "browse:info",
+        "Show what the algorithm NAME does: hyperparameters, data formats, content types, metrics.",
+    ),
+    "train": ("training:train", "Train the algorithm NAME on your data."),
+    "tune": ("tune:tune", "Search for the best hyperparameters of the algorithm NAME."),
+    "evaluate": (
+        "models:evaluate",
+        "Measure MODEL, a folder written by `algoshelf train`, on test examples.",
+    ),
+    "predict": (
+        "models:predict",
+        "Print the predictions of MODEL for each INPUT, a file or - for standard input.",
+    ),
+    "serve": ("serve:serve", "Serve each MODEL, a folder written by `algoshelf train`, over HTTP."),
+    "transform": (
+        "transform:transform",
+        "Write the predictions of MODEL for every record of INPUT into the folder OUTPUT.",
+    ),
+    "adopt": (
+        "adopt:adopt",
+        "Make a model folder of a model that mxnet, Gluon or SageMaker's own algorithms trained.",
+    ),
+    "export": (
+        "export:export",
+        "Write the network of MODEL, a folder written by `algoshelf train`, as ONNX.",
+    ),
+    "benchmark": (
+        "benchmark:benchmark",
+        "Measure the training of the algorithm NAME, or compare two measurements.",
+    ),
+    "check": (
+        "check:check",
+        "Check that the algorithm NAME behaves as every algorithm must, and say what to change.",
+    ),
+    "new": (
+        "new:new",
+        "Create a package with a small working algorithm NAME, to change into your own.",
+    ),
+    "package": (
+        "package:package",
+        "Package the algorithm NAME, or MODEL, a folder written by `algoshelf train`, for "
+        "SageMaker.",
+    ),
+    "sagemaker": (
+        "sagemaker:sagemaker",
+        "Train, tune and deploy on Amazon SageMaker, see what it costs, and clean up.",
+    ),
 }
 
 
@@ -53,10 +87,13 @@ class Commands(SuggestingGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(name, text) for name, (_, text) in COMMANDS.items()]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
+        module, name = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(f".{module}", __name__), name)
         return command
 

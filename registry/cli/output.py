@@ -33,20 +33,24 @@ class DebugHint:
         return bool(os.environ.get(cls.variable))
 
 
+MAX_SUMMARY = 300  # characters
+
+
 class SuggestingGroup(click.Group):
     """A group that answers a mistyped command with the nearest one."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(self.summaries(ctx))
+
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Each command with the first sentence of its help, which click would cut."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, command.get_short_help_str(limit=formatter.width * 3))
-                    for name, command in commands
-                    if command is not None
-                ]
-            )
+        return [
+            (name, command.get_short_help_str(limit=MAX_SUMMARY))
+            for name, command in commands
+            if command is not None
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -76,3 +76,21 @@ def test_who_answers_does_not_import_what_trains() -> None:
             "algoshelf.core.training.together",
             "algoshelf.core.artifact.adoption.foreign",
         }
+
+
+def test_help_names_every_command_without_importing_it() -> None:
+    import click
+    from algoshelf.registry.cli import cli
+    from algoshelf.registry.cli.output import SuggestingGroup
+
+    assert isinstance(cli, SuggestingGroup)
+    context = click.Context(cli)
+    assert cli.summaries(context) == SuggestingGroup.summaries(cli, context)
+    code = """
+from algoshelf.registry.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+"""
+    assert not imported(code) & {"numpy", "pydantic"}
