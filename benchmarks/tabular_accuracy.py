@@ -183,10 +183,11 @@ def peers_of(name: str, data: Path) -> dict[str, Any]:
             if best is None or value > best[0]:
                 best = (value, model, {"learning_rate": rate, "max_leaf_nodes": leaves})
     each = OneHotEncoder(handle_unknown="ignore", min_frequency=2)
+    filled = SimpleImputer(strategy="median", add_indicator=True)
     linear = make_pipeline(
         ColumnTransformer(
             [
-                ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+                ("numbers", make_pipeline(filled, StandardScaler()), numbers),
                 ("words", each, words),
             ]
         ),

@@ -101,7 +101,7 @@ def most_bins(bins: int, rows: int) -> int:
 
 def batch_for(examples: int, devices: int) -> int:
     """A batch of about a 64th of the ``examples``, a power of 2 that ``devices`` can share."""
-    size = 2 ** round(math.log2(max(1, examples / STEPS)))
+    size = int(2 ** round(math.log2(max(1, examples / STEPS))))
     size = min(max(size, BATCHES[0]), BATCHES[1])
     return -(-size // devices) * devices
 

@@ -142,7 +142,8 @@ def _vectors(features: Sequence[Feature], length: int, init: Any) -> Vectors | N
     many = [
         (i, f.size) for i, f in enumerate(features) if f.kind != NUMBER and f.size > MOST_COLUMNS
     ]
-    return Vectors(*zip(*many), length, init) if many else None
+    places, sizes = [place for place, _ in many], [size for _, size in many]
+    return Vectors(places, sizes, length, init) if many else None
 
 
 class Linear(mx.gluon.HybridBlock):  # type: ignore[misc]
