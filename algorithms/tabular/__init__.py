@@ -6,9 +6,10 @@ or the other by its target. ``networks.py`` has the networks, ``data.py`` the bi
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Iterable, Mapping, Sequence, Union
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 from pydantic import Field
@@ -381,6 +382,12 @@ NUMBER_ANSWERS = {
 }
 
 
+def _of_either(of_classes: ContentType) -> ContentType:
+    """What is answered in the form of ``of_classes``, of either task."""
+    text = f"{of_classes.description} {NUMBER_ANSWERS[of_classes.name]}"
+    return ContentType(of_classes.name, text, of_classes.example)
+
+
 class Tabular(_OfTables):
     """Either task, by the target: what is known of that is in the encoding."""
 
@@ -390,10 +397,7 @@ class Tabular(_OfTables):
         "squared error by the target's variance.",
         **described(OF_NUMBERS),
     }
-    response_types: ClassVar[tuple[ContentType, ...]] = tuple(
-        ContentType(each.name, f"{each.description} {NUMBER_ANSWERS[each.name]}", each.example)
-        for each in Classifier.response_types
-    )
+    response_types = tuple(map(_of_either, Classifier.response_types))  # type: ignore[assignment]
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         task_of(data.encoding).check_labels(labels, data, path)
@@ -444,8 +448,34 @@ class Tabular(_OfTables):
         yield from tables.encoding_faults(metadata.encoding, metadata.input.shape[-1])
         yield from task_of(metadata.encoding).disagreements(metadata, outputs)
 
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
+        assert isinstance(model, TableModel)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, TEST, options, model.metadata.encoding)
+        chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(np.int64))
+        rows, truth = data.take(chosen)
+        answers = task_of(model.metadata.encoding).predict_fn(rows, model)
+        lines = []
+        for row, verdict in zip(rows, _verdicts(answers, truth)):
+            cells = tables.record_of(model.schema, row).items()
+            shown = ", ".join(f"{name} {cell}" for name, cell in cells if cell is not None)
+            lines.append(f"{verdict:<34}" + textwrap.shorten(shown, max(20, width - 36)))
+        return "\n".join(lines)
+
     def sample(self) -> dict[str, Path]:
         return {TRAIN: SAMPLE / "train.csv.gz", TEST: SAMPLE / "test.csv.gz"}
+
+
+def _verdicts(answers: Answers, truth: Array) -> Iterator[str]:
+    """What each answer says, and what is true where that is something else."""
+    if isinstance(answers, ClassProbabilities):
+        for (label, probability), code in zip(answers.best(), truth.tolist()):
+            known = answers.classes[code]
+            yield f"{label} ({probability:.1%})" + ("" if label == known else f", is {known}")
+        return
+    for named, values in zip(answers.by_name(), columns(truth).tolist()):
+        pairs = zip(named.items(), values)
+        yield ", ".join(f"{name} {value:,.7g}, is {known:,.7g}" for (name, value), known in pairs)
 
 
 @hookimpl

@@ -265,6 +265,7 @@ def _cell(column: Column, value: float) -> Any:
         return None
     exact = value * column.scale + column.centre
     if column.kind == NUMBER:
-        return _rounded(exact)
+        number = _rounded(exact)
+        return int(number) if number.is_integer() else number
     moment = np.datetime64(0, "s") + np.timedelta64(round(exact * 86_400), "s")
     return str(moment).replace("T00:00:00", "")

@@ -244,8 +244,9 @@ def _show(
     algorithm = entry.algorithm
     if test is not None:
         _preview(entry, output, test)
+    width = max(28, *(len(name) + 2 for name in metrics)) if metrics else 0
     for name, value in metrics.items():
-        click.echo(f"{name:<28}{figure(value)}")
+        click.echo(f"{name:<{width}}{figure(value)}")
     program, model = _program(), shlex.quote(str(output))
     own = test is not None and test not in algorithm.sample().values()
     data = f" --test {shlex.quote(str(test))}" if own else "" if test else " --test PATH"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ def test_a_model_of_onnx_answers_the_same(priced: Path, in_process: InProcess) -
     result = in_process("predict", priced, "ask.json", "--engine", "onnx")
     by_onnx = [json.loads(line)["price"] for line in result.text.splitlines()]
     assert by_onnx == pytest.approx(by_mxnet, rel=1e-5)
+
+
+def test_a_few_rows_are_shown(flats: Path, fresh: Path, in_process: InProcess) -> None:
+    options = ("--train", flats, "--test", fresh, "--ignore", "label", "--target", "price")
+    shown = in_process("train", "tabular", *QUICK, *options)
+    assert shown.code == 0, shown.stderr
+    line = r"^price [\d,.]+, is [\d,]+ +(size [\d.]+, )?place \w+, built \d{4}, noise"
+    assert re.search(line, shown.text, re.MULTILINE), shown.text
 
 
 def test_costs_choose_the_threshold(flats: Path, fresh: Path, in_process: InProcess) -> None:
