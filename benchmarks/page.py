@@ -293,6 +293,23 @@ def memory(each: Kept) -> Iterator[Row]:
         yield f"{run['rows_mb']:,} MiB", f"{run['peak_memory_mb']:,} MiB", f"{run['seconds']} s"
 
 
+def best_items(each: Kept) -> Iterator[Row]:
+    for run in each.document["runs"]:
+        took = run["ms"]
+        yield (
+            f"{run['items']:,}", run["engine"], f"{took['ours']:.0f} ms", f"{took['bare']:.0f} ms",
+            f"{run['ratio']:.2f}",
+        )  # fmt: skip
+
+
+def sparse_gradients(each: Kept) -> Iterator[Row]:
+    for run in each.document["runs"]:
+        took = run["ms_a_step"]
+        yield (
+            run["size"], run["contexts"], f"{took['dense']:.1f} ms", f"{took['row_sparse']:.1f} ms"
+        )  # fmt: skip
+
+
 def tuned(each: Kept) -> Iterator[Row]:
     found = each.document
     states = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
@@ -444,6 +461,22 @@ SECTIONS = (
         "",
         ("rows", "peak memory", "time"),
         memory,
+    ),
+    Section(
+        "The best items of a user",
+        "recommender_top",
+        "`recommender`: the best 10 of all items for 1,000 users with names, without what each has "
+        "seen, beside a product of the same factors in numpy and its 10 highest, in turn.",
+        ("items", "engine", "here", "numpy", "ratio"),
+        best_items,
+    ),
+    Section(
+        "Sparse gradients",
+        "recommender_sparse",
+        "A step of matrix factorization with adam, gradients of its tables dense or row_sparse; on "
+        "two contexts they are summed through KVStore.",
+        ("users and items", "contexts", "dense", "row_sparse"),
+        sparse_gradients,
     ),
     Section(
         "Tuning",

@@ -67,6 +67,8 @@ MEASUREMENTS = {
         for case in ("ratings", "choices")
     },
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
+    "recommender_top": "recommender_top.py",
+    "recommender_sparse": "recommender_sparse.py",
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",

@@ -40,7 +40,10 @@ from .runtime.errors import (
     UnsupportedContentTypeError,
 )
 from .runtime.types import Array, Context, HybridBlock, NDArray
+from .tasks.autoencoder import Autoencoder, Reconstructions
 from .tasks.classification import Classifier, ClassProbabilities
+from .tasks.imbalance import ImbalanceHyperparameters
+from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
 from .tasks.pictures import PictureClassifier
 from .tasks.ranking import Recommender, RecommenderHyperparameters
 from .tasks.regression import Regressor, TargetValues
@@ -57,6 +60,7 @@ __all__ = [
     "ArrayDataset",
     "Artifact",
     "ArtifactError",
+    "Autoencoder",
     "Channel",
     "ClassProbabilities",
     "Classifier",
@@ -71,12 +75,15 @@ __all__ = [
     "HyperparameterError",
     "Hyperparameters",
     "ImageFiles",
+    "ImbalanceHyperparameters",
     "InputError",
     "InputSignature",
+    "LabelProbabilities",
     "MalformedPayloadError",
     "Metadata",
     "MissingDependencyError",
     "Model",
+    "MultiLabelClassifier",
     "NDArray",
     "NetworkError",
     "NotAcceptableError",
@@ -90,6 +97,7 @@ __all__ = [
     "Range",
     "Recommender",
     "RecommenderHyperparameters",
+    "Reconstructions",
     "RecordImages",
     "Regressor",
     "Reporter",

@@ -149,7 +149,8 @@ class FactorRecommender(Recommender):
             encoding = {
                 **data.encoding, channel: names, f"{kind}_properties": list(found.properties)
             }  # fmt: skip
-            data = replace(data, encoding=encoding, **{f"{kind}_sides": table})
+            known: dict[str, Any] = {"encoding": encoding, f"{kind}_sides": table}
+            data = replace(data, **known)
         return data
 
     def network(self, hyperparameters: FactorsHyperparameters, data: Dataset) -> HybridBlock:
@@ -197,7 +198,7 @@ class FactorRecommender(Recommender):
             return super().learned(data, run)
         whole, first = gathered(data, run.cluster)
         user, item = whole.pairs[:, 0], whole.pairs[:, 1]
-        had = Histories.of(user, item, whole.ratings, whole.times, len(data.users) + 1)
+        had = Histories.of(user, item, whole.ratings, whole.when, len(data.users) + 1)
         return NextItems(data, had, run.hyperparameters.history, first)
 
     def loss(self, hyperparameters: FactorsHyperparameters) -> Any:

@@ -227,4 +227,4 @@ def remember(network: HistoryFactorization, data: Interactions) -> None:
     ):
         if isinstance(known, Remembering):
             apart = (data.ratings - usual(others, data.ratings)) / (data.ratings.std() or 1.0)
-            known.remember(Histories.of(numbers, others, apart, data.times, rows))
+            known.remember(Histories.of(numbers, others, apart, data.when, rows))

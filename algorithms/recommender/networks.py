@@ -65,7 +65,7 @@ class NeuralFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]
         p, q = self.user(user), self.item(items)
         half = self.half
 
-        def part(of: Any, begin: int, end: int) -> Any:
+        def part(of: Any, begin: int, end: int | None) -> Any:
             return ops.slice_axis(of, axis=2, begin=begin, end=end)
 
         product = ops.broadcast_mul(part(p, 0, half), part(q, 0, half))

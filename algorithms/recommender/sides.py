@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core import Array, DataError
 from ...core.data.cells import is_no_value, is_number
+from ...core.runtime.faults import MAX_FAULTS
 from . import data as files
 
 FORMATS = (
@@ -62,7 +63,7 @@ def read(path: Path, kind: str, column: str = "") -> Sides:
     if again:
         faults.append(f"{path}: {kind} {again[0]!r} has {names.count(again[0])} rows, expected one")
     if faults:
-        raise DataError(*faults[: files.MAX_FAULTS])
+        raise DataError(*faults[:MAX_FAULTS])
     lists: list[list[list[int]]] = []
     properties: list[str] = []
     said = []

@@ -37,7 +37,6 @@ from ...core import (
     mx,
     supervised_channels,
 )
-from ...core.tasks.classification import softmax
 from ...core.tasks.supervised import outputs
 from . import data as texts
 from . import vocabulary as words
@@ -291,8 +290,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         ids = [model.encoder(text) for text in input_data]
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
-        logits = outputs(model.network, data)
-        return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
+        return self.probabilities(outputs(model.network, data), model)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         found = texts.read(path, TEST, model.metadata.classes)

@@ -35,7 +35,7 @@ from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from ..training.run import Run
-    from .evaluation import Evaluation
+    from .evaluation import Evaluation, Importance
 
 H = TypeVar("H", bound=Hyperparameters)
 # The networks of the catalog take up to 380, or much less than ``max_work``.
@@ -205,6 +205,12 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
+
+    def importances(self, model: Model, path: Path) -> tuple[Importance, ...]:
+        """How much each column of the examples of ``path`` matters to ``model``, the most first."""
+        raise InputError(
+            f"{self.name} cannot tell which columns matter: it does not define importances()"
+        )
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
         """Batches (B, …) of the network's input, ``count`` training examples of ``path`` in all,

@@ -42,6 +42,21 @@ class TargetFigures:
 
 
 @dataclass(frozen=True)
+class LabelFigures:
+    """How one of several labels fares: ``support`` is how many examples have it.
+
+    ``average_precision`` is None where no example has it.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float | None
+    support: int
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """How one group of examples that a model has found fares: its size and its mean square."""
 
@@ -58,6 +73,17 @@ class Scatter:
     groups: Array
     centres: Array
     axes: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was estimated of one target: ``estimated`` (N,) of the examples whose values are
+    ``true`` (N,), evenly chosen ones where there are many.
+    """
+
+    name: str
+    true: Array
+    estimated: Array
 
 
 @dataclass(frozen=True)
@@ -100,10 +126,11 @@ class Evaluation:
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
     ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
     the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which on
-    an example is called so (None: the likelier class), and ``curves``. A regression has
-    ``targets``. What finds groups by itself has ``groups`` and ``scatter``. ``importances`` say
-    which columns matter, the most important first. ``baselines`` are simpler methods beside it.
+    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which
+    on an example is called so (None: the likelier class), and ``curves``. A regression has
+    ``targets`` and ``fits``; of several labels an example there are ``labels``. What finds groups
+    by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
+    important first. ``baselines`` are simpler methods beside it.
     """
 
     examples: int
@@ -115,18 +142,16 @@ class Evaluation:
     targets: tuple[TargetFigures, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     scatter: Scatter | None = None
+    fits: tuple[Fit, ...] = ()
     curves: tuple[Curve, ...] = ()
+    labels: tuple[LabelFigures, ...] = ()
     importances: tuple[Importance, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 
-    def extended(self, **parts: Any) -> Evaluation:
-        """The same with other ``parts``, by the names of its fields."""
-        return replace(self, **parts)
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, without the scatter, which is for pictures."""
-        plain = asdict(replace(self, scatter=None))
-        del plain["scatter"]
+        """Plain JSON types, without the scatter and the fits, which are for pictures."""
+        plain = asdict(replace(self, scatter=None, fits=()))
+        del plain["scatter"], plain["fits"]
         return plain

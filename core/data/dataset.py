@@ -25,7 +25,7 @@ from typing import (
 
 import numpy as np
 
-from ..runtime.errors import DataError
+from ..runtime.errors import DataError, PluginError
 from ..runtime.types import Array
 
 K = TypeVar("K")
@@ -36,7 +36,10 @@ class Dataset(Protocol):
     """Examples by index, in memory or read when asked for.
 
     One whose examples differ in length, such as texts, also offers ``lengths() -> (N,) int``, and
-    pads what it takes; examples of about one length then share a batch. Any may offer ``note``, a
+    pads what it takes; examples of about one length then share a batch. One whose examples belong
+    together, such as the visits of a patient, offers ``groups() -> (N,)``, any numbers or names:
+    no group is divided by a hold-out. One whose later examples are to be told from earlier ones
+    offers ``times() -> (N,)``, numbers: what is held out is the latest. Any may offer ``note``, a
     sentence on how its files were understood, for the log, and ``counts``, the figures in it by
     name (``inverted``, ``left_out``), for programs. One that draws a part of each example anew in
     each epoch, such as what a user did not choose, offers ``drawn(rng) -> Dataset``: what it draws
@@ -74,7 +77,8 @@ class ArrayDataset:
     """Examples in memory: ``x`` (N, …), and ``y`` (N, …), what is to be learned of each.
 
     ``classes`` are the names of classes, of which ``y`` (N,) int32 holds the indices; ``targets``
-    those of numbers to be estimated, ``y`` (N,) or (N, T) float32. float64 becomes float32.
+    those of numbers to be estimated, ``y`` (N,) or (N, T) float32. float64 becomes float32. The
+    ``group`` (N,), numbers or names, or the ``time`` (N,) of each example says how to hold out.
     """
 
     x: Array
@@ -83,6 +87,8 @@ class ArrayDataset:
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    group: Array | None = None
+    time: Array | None = None
 
     @property
     def encoding(self) -> Mapping[str, Any]:
@@ -103,9 +109,16 @@ class ArrayDataset:
     def labels(self) -> Array:
         return self.y
 
+    def groups(self) -> Array | None:
+        return self.group
+
+    def times(self) -> Array | None:
+        return self.time
+
     def digest(self) -> str:
         digest = hashlib.sha256()
-        for array in (self.x, self.y):
+        told = (np.asarray(each) for each in (self.group, self.time) if each is not None)
+        for array in (self.x, self.y, *told):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         return digest.hexdigest()
@@ -134,6 +147,35 @@ class Subset:
 
     def digest(self) -> str:
         return hashlib.sha256(self.whole.digest().encode() + self.indices.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The examples of ``whole``, whose encoding has ``more`` in it."""
+
+    whole: Dataset
+    more: Mapping[str, Any]
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return {**self.whole.encoding, **self.more}
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        return self.whole.take(indices)
+
+    def labels(self) -> Array:
+        return self.whole.labels()
+
+    def digest(self) -> str:
+        return self.whole.digest()
+
+
+def encoded(dataset: Dataset, more: Mapping[str, Any]) -> Dataset:
+    """``dataset`` with ``more`` in its encoding; itself where that is nothing."""
+    return Encoded(dataset, more) if more else dataset
 
 
 def classes_of(dataset: Dataset) -> Array | None:
@@ -166,9 +208,23 @@ def hold_out(
 ) -> tuple[Dataset, Dataset]:
     """``dataset`` without, and only, a random ``fraction`` of it: at least one, not all.
 
-    Where it has classes, this is so of each. Raises DataError where there are fewer than two
-    examples to divide, of a class or of all.
+    Where it has classes, this is so of each. Where it has ``times``, what is held out is later than
+    all that is not; where it has ``groups``, whole groups are. Raises DataError where there are
+    fewer than two examples to divide, of a class, of all, or at more than one time or of more than
+    one group.
     """
+    chosen = _latest if times_of(dataset) is not None else _random_of_each
+    if groups_of(dataset) is not None:
+        if times_of(dataset) is not None:
+            raise PluginError(
+                "a dataset offers groups() and times(): expected one, which says how to hold out"
+            )
+        chosen = _whole_groups
+    inside = chosen(dataset, fraction, rng)
+    return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+
+
+def _random_of_each(dataset: Dataset, fraction: float, rng: np.random.Generator) -> Array:
     held: list[Array] = []
     for members in _strata(dataset):
         if len(members) < 2:
@@ -180,7 +236,40 @@ def hold_out(
         held.append(rng.permutation(members)[:count])
     inside = np.zeros(len(dataset), dtype=bool)
     inside[np.concatenate(held)] = True
-    return Subset(dataset, np.flatnonzero(~inside)), Subset(dataset, np.flatnonzero(inside))
+    return inside
+
+
+def _latest(dataset: Dataset, fraction: float, rng: np.random.Generator) -> Array:
+    """Those after the time at which the rest is nearest to its part of all."""
+    times = np.asarray(times_of(dataset))
+    if not np.isfinite(times).all():
+        raise DataError("the times of examples are to be finite numbers" + how_read(dataset))
+    ends, counts = np.unique(times, return_counts=True)
+    if len(ends) < 2:
+        raise DataError(
+            "all examples are of one time, so that none is later than others: give a validation "
+            "channel" + how_read(dataset)
+        )
+    before = np.cumsum(counts)[:-1]
+    inside: Array = times > ends[np.argmin(np.abs(before - (1 - fraction) * len(times)))]
+    return inside
+
+
+def _whole_groups(dataset: Dataset, fraction: float, rng: np.random.Generator) -> Array:
+    """Groups in random order, as many as come nearest to the part of all."""
+    names, places, counts = np.unique(
+        np.asarray(groups_of(dataset)), return_inverse=True, return_counts=True
+    )
+    if len(names) < 2:
+        raise DataError(
+            "all examples are of one group, which is not divided: add groups, or give a validation "
+            "channel" + how_read(dataset)
+        )
+    order = rng.permutation(len(names))
+    taken = np.cumsum(counts[order])[:-1]
+    count = 1 + int(np.argmin(np.abs(taken - fraction * len(places))))
+    inside: Array = np.isin(places, order[:count])
+    return inside
 
 
 def how_read(dataset: Dataset) -> str:
@@ -217,10 +306,26 @@ def _stratum(dataset: Dataset, members: Array) -> str:
 
 def lengths_of(dataset: Dataset) -> Array | None:
     """How long each example is, (N,) int; None where they are all alike."""
+    return _offered(dataset, "lengths")
+
+
+def groups_of(dataset: Dataset) -> Array | None:
+    """The group of each example, (N,); None where each stands for itself."""
+    return _offered(dataset, "groups")
+
+
+def times_of(dataset: Dataset) -> Array | None:
+    """The time of each example, (N,); None where they have no order."""
+    return _offered(dataset, "times")
+
+
+def _offered(dataset: Dataset, name: str) -> Array | None:
     if isinstance(dataset, Subset):
-        whole = lengths_of(dataset.whole)
-        return None if whole is None else whole[dataset.indices]
-    offered = getattr(dataset, "lengths", None)
+        whole = _offered(dataset.whole, name)
+        return None if whole is None else np.asarray(whole)[dataset.indices]
+    if isinstance(dataset, Encoded):
+        return _offered(dataset.whole, name)
+    offered = getattr(dataset, name, None)
     return None if offered is None else offered()
 
 

@@ -105,12 +105,12 @@ def gathered(data: Interactions, cluster: Any) -> tuple[Interactions, int]:
     """The interactions of all hosts, and the index of this host's first among them."""
     if cluster.agrees(data.digest(), "the interactions"):
         return data, 0
-    times = np.zeros(0, np.int64) if data.times is None else data.times
+    times = np.zeros(0, np.int64) if data.when is None else data.when
     parts = [
         cluster.gather_arrays(each, "the interactions")
         for each in (data.pairs, data.ratings, times)
     ]
     pairs, ratings, times = (np.concatenate(each) for each in parts)
     first = sum(len(each) for each in parts[0][: cluster.rank])
-    whole = replace(data, pairs=pairs, ratings=ratings, times=times if len(times) else None)
+    whole = replace(data, pairs=pairs, ratings=ratings, when=times if len(times) else None)
     return whole, first

@@ -72,7 +72,7 @@ class Interactions:
 
     ``encoding`` has the names of the ``users`` and ``items``, of the numbers from 1, and as
     ``scale`` the least and the greatest rating of the training; without it ratings do not count,
-    and an interaction is a choice. ``times`` (N,) int64, where they are known, say when.
+    and an interaction is a choice. ``when`` (N,) int64, where it is known, says when.
 
     ``user_sides`` (U + 1, F) and ``item_sides`` (I + 1, F) int32 are the properties of each, 0 for
     none, by their places from 1 in ``user_properties`` and ``item_properties`` of the encoding.
@@ -81,7 +81,7 @@ class Interactions:
     pairs: Array
     ratings: Array
     encoding: Mapping[str, Any]
-    times: Array | None = None
+    when: Array | None = None
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     user_sides: Array | None = None
@@ -113,14 +113,14 @@ class Interactions:
 
     def digest(self) -> str:
         digest = hashlib.sha256(repr(sorted(self.encoding.items())).encode())
-        for array in (self.pairs, self.ratings, self.times, self.user_sides, self.item_sides):
+        for array in (self.pairs, self.ratings, self.when, self.user_sides, self.item_sides):
             digest.update(b"" if array is None else array.tobytes())
         return digest.hexdigest()
 
     def at(self, indices: Array) -> Interactions:
         """Those at ``indices``."""
-        times = None if self.times is None else self.times[indices]
-        return replace(self, pairs=self.pairs[indices], ratings=self.ratings[indices], times=times)
+        times = None if self.when is None else self.when[indices]
+        return replace(self, pairs=self.pairs[indices], ratings=self.ratings[indices], when=times)
 
     @cached_property
     def seen(self) -> Seen:
@@ -142,9 +142,9 @@ def one_of_each_user(data: Interactions, rng: np.random.Generator, *, last: bool
     """
     order = np.arange(len(data))
     if last:
-        if data.times is None:
+        if data.when is None:
             raise DataError("there are no times to tell which interaction of a user is the last")
-        rank = np.lexsort((order, data.times))
+        rank = np.lexsort((order, data.when))
     else:
         rank = rng.permutation(len(data))
     by_user = rank[np.argsort(data.pairs[rank, 0], kind="stable")]

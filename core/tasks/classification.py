@@ -4,22 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .. import payload
 from ..algorithm.base import ContentType, Objective
+from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
 from ..data.cells import COMMA, is_number
 from ..data.dataset import Dataset, how_read
 from ..runtime import mx
-from ..runtime.errors import DataError, PluginError, TrainingError
-from ..runtime.types import Array
+from ..runtime.errors import DataError, PluginError, TrainingError, did_you_mean
+from ..runtime.types import Array, HybridBlock
+from .binary_figures import called, evaluate_binary
 from .class_figures import evaluate_classes
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .imbalance import (
+    Decision,
+    ImbalanceHyperparameters,
+    balanced_weights,
+    decision_faults,
+    weighted,
+)
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
+
+if TYPE_CHECKING:
+    from ..training.run import Run
+
+OF_PROBABILITIES = {
+    "accuracy": "Fraction of the {} examples that are classified correctly.",
+    "cross_entropy": "Mean of -log(probability of the true class), in nats: the log loss.",
+}
+# One of them is the positive class, which is to be found.
+OF_TWO_CLASSES = {
+    "f1": "Of two classes: harmonic mean of precision and recall of the positive one.",
+    "roc_auc": "Of two classes: area under the ROC curve.",
+    "average_precision": "Of two classes: mean precision over the positive {} examples, each at "
+    "its own probability.",
+    "brier": "Of two classes: mean squared difference of probability and truth.",
+    "calibration_error": "Of two classes: mean difference of probability and frequency, in ten "
+    "bins of examples.",
+}
+OF_COSTS = {"cost": "Of two classes: mean cost of an example, where cost_fp and cost_fn are given."}
 
 
 @dataclass(frozen=True)
@@ -27,6 +55,8 @@ class ClassProbabilities:
     """A classifier's answers: ``values`` (N, C) float32, rows that sum to 1, over ``classes``.
 
     ``named`` is how many classes an answer names, the likeliest first; 0 are all, in their order.
+    Of two, one is ``positive``, by its index, where its probability reaches the ``threshold``;
+    without a threshold the answer is the likelier class.
     ``remarks`` are what is to be said of some answers, by their index: JSON holds it beside them.
     """
 
@@ -34,6 +64,8 @@ class ClassProbabilities:
     values: Array
     named: int = 0
     remarks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    threshold: float | None = None
+    positive: int = 1
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,9 +80,10 @@ class ClassProbabilities:
         return replace(self, values=self.values[part], remarks=remarks)
 
     def best(self) -> Iterator[tuple[str, float]]:
-        """The likeliest class of each answer and its probability."""
-        indices, values = self.values.argmax(axis=1).tolist(), self.values.max(axis=1)
-        for index, probability in zip(indices, payload.plain(values)):
+        """The class of each answer and its probability: the likeliest, or by ``threshold``."""
+        indices = called(self.values, self.threshold, self.positive)
+        values = np.take_along_axis(self.values, indices[:, None], axis=1)[:, 0]
+        for index, probability in zip(indices.tolist(), payload.plain(values)):
             yield self.classes[index], probability
 
     def by_class(self) -> Iterator[dict[str, float]]:
@@ -65,22 +98,32 @@ class ClassProbabilities:
             yield {self.classes[index]: value for index, value in zip(order, row)}
 
 
+def described(figures: Mapping[str, str]) -> dict[str, str]:
+    """The descriptions of ``figures`` of the channels validation and test, for ``metrics``."""
+    return {
+        f"{channel}:{name}": text.format(channel)
+        for channel in (VALIDATION, TEST)
+        for name, text in figures.items()
+    }
+
+
 class Classifier(SupervisedAlgorithm[H]):
-    """A supervised algorithm whose network ends in one logit a class."""
+    """A supervised algorithm whose network ends in one logit a class.
+
+    Where its hyperparameters are ImbalanceHyperparameters too, it weighs the classes and chooses
+    the threshold as these say.
+    """
 
     metrics = {
         "train:loss": "Mean cross-entropy of the training batches, after augmentation, in nats.",
-        "validation:accuracy": "Fraction of the validation examples that are classified correctly.",
-        "validation:cross_entropy": "Mean of -log(probability of the true class), in nats.",
-        "test:accuracy": "Fraction of the test examples that are classified correctly.",
-        "test:cross_entropy": "Mean of -log(probability of the true class), in nats.",
+        **described({**OF_PROBABILITIES, **OF_TWO_CLASSES, **OF_COSTS}),
         **MEASURED,
     }
     objective = Objective("validation:accuracy", maximize=True)
     response_types = (
         ContentType(
             payload.JSON,
-            "For each example, the most probable class, its probability, and those of all classes.",
+            "For each example, its class, the probability of that, and those of all classes.",
             '{"predictions": [{"label": "7", "probability": 0.98, "probabilities": {"0": …}}]}',
         ),
         ContentType(
@@ -90,7 +133,7 @@ class Classifier(SupervisedAlgorithm[H]):
         ),
         ContentType(
             payload.CSV,
-            "One answer per line: the most probable class and its probability.",
+            "One answer per line: the class and its probability.",
             "7,0.98",
         ),
         ContentType(payload.NPY, "The probabilities of all classes: an array (N, C) float32."),
@@ -122,15 +165,92 @@ class Classifier(SupervisedAlgorithm[H]):
     def loss(self, hyperparameters: H) -> Any:
         return mx.gluon.loss.SoftmaxCrossEntropyLoss()
 
-    def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        return evaluate_classes(
-            softmax(outputs), data.labels(), self._classes(outputs, data.encoding)
+    def weighted(self, loss: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        options = run.hyperparameters
+        if not isinstance(options, ImbalanceHyperparameters) or options.class_weights == "none":
+            return loss
+        weights = balanced_weights(_class_counts(train, run))
+        names = train.encoding["classes"]
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(names[:SHOWN], weights))
+        run.reporter.message(
+            f"weights of the classes in the loss: {shown}" + (", …" if len(names) > SHOWN else "")
         )
+        return weighted(loss, weights, run.devices)
+
+    def decision(self, train: Dataset, run: Run[H]) -> Mapping[str, Any]:
+        options = run.hyperparameters
+        if not isinstance(options, ImbalanceHyperparameters):
+            return {}
+        names = train.encoding["classes"]
+        if len(names) != 2:
+            given = options.of_two_classes()
+            if given:
+                raise DataError(
+                    f"{run.channels[TRAIN]}: {', '.join(given)}: only of two classes one can be "
+                    f"chosen by a threshold, but there are {len(names)} ({', '.join(names[:SHOWN])}"
+                    f"{', …' if len(names) > SHOWN else ''}): leave "
+                    f"{'these' if len(given) > 1 else 'it'} out"
+                )
+            return {}
+        if options.positive and options.positive not in names:
+            raise DataError(
+                f"{run.channels[TRAIN]}: no class is called {options.positive!r} (positive): "
+                f"expected {' or '.join(map(repr, names))}{did_you_mean(options.positive, names)}"
+            )
+        counts = _class_counts(train, run)
+        rarer = names[0] if counts[0] < counts[1] else names[1]
+        positive = options.positive or rarer
+        if not options.positive:
+            run.reporter.message(
+                f"the positive class is {positive}"
+                + (", the rarer one" if counts[0] != counts[1] else "")
+                + "; positive names another"
+            )
+        return Decision(positive, options.rule()).encoded()
+
+    def decided(
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
+    ) -> Mapping[str, Any]:
+        made = Decision.of(decision)
+        if made is None or made.rule is None:
+            return decision
+        validated = validate()
+        if validated is None or validated.threshold is None:  # on another host than the chief
+            return decision
+        (figures,) = (each for each in validated.classes if each.name == made.positive)
+        run.reporter.message(
+            f"an example is called {made.positive} from a probability of {validated.threshold:.4g} "
+            f"on: of the {figures.support:,} among the validation examples {figures.recall:.1%} "
+            f"are found, and {figures.precision:.1%} of those called so are so"
+        )
+        return replace(made, threshold=validated.threshold).encoded()
+
+    def score(self, outputs: Array, data: Dataset) -> Evaluation:
+        names, labels = self._classes(outputs, data.encoding), data.labels()
+        probabilities = softmax(outputs)
+        if len(names) != 2:
+            return evaluate_classes(probabilities, labels, names)
+        made = Decision.of(data.encoding) or Decision(names[1])
+        positive = names.index(made.positive)
+        if made.rule is not None and made.threshold is None and not (labels == positive).any():
+            raise DataError(
+                f"none of the {len(labels):,} validation examples is {made.positive!r}, so that "
+                "they choose no threshold: add such examples, or leave the threshold as it is"
+            )
+        return evaluate_binary(probabilities, labels, names, made.threshold, positive, made.rule)
 
     def predict_fn(self, input_data: Array, model: Model) -> ClassProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input; see ``compute``."""
-        logits = self.compute(input_data, model)
-        return ClassProbabilities(self._classes(logits, model.metadata.encoding), softmax(logits))
+        return self.probabilities(self.compute(input_data, model), model)
+
+    def probabilities(self, logits: Array, model: Model) -> ClassProbabilities:
+        """The answers of ``model`` by the ``logits`` (N, C) of its network."""
+        encoding = model.metadata.encoding
+        names, made = self._classes(logits, encoding), Decision.of(encoding)
+        found = ClassProbabilities(names, softmax(logits))
+        if made is None:
+            return found
+        return replace(found, threshold=made.threshold, positive=names.index(made.positive))
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
@@ -140,6 +260,7 @@ class Classifier(SupervisedAlgorithm[H]):
             yield (
                 f"the network gives {shown} outputs an example for {len(metadata.classes)} classes"
             )
+        yield from decision_faults(metadata.encoding)
 
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the classes, one for each of ``logits`` (N, C)."""
@@ -172,6 +293,12 @@ class Classifier(SupervisedAlgorithm[H]):
         if content_type == payload.JSONLINES:
             return payload.encode_jsonlines(rows)
         return payload.encode_json({"predictions": rows})
+
+
+def _class_counts(train: Dataset, run: Run[Any]) -> Array:
+    """How many examples of each class there are, on all hosts, (C,)."""
+    own = np.bincount(train.labels(), minlength=len(train.encoding["classes"]))
+    return run.cluster.sum_whole(own, "the numbers of each class")
 
 
 def _are_on_a_scale(names: Sequence[str]) -> bool:

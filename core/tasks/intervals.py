@@ -51,6 +51,14 @@ def of_positive(value: float, error: float) -> Interval | None:
     return value / factor, value * factor
 
 
+def of_mean(values: Array) -> Interval | None:
+    """That of the mean of positive ``values`` (N,), one an example; None of fewer than FEWEST."""
+    if len(values) < FEWEST:
+        return None
+    mean = float(values.mean())
+    return of_positive(mean, standard_error((values - mean) / len(values)))
+
+
 def of_part(value: float, error: float) -> Interval | None:
     """That of a ``value`` between 0 and 1 with the standard ``error``: symmetric in its log-odds,
     and so between 0 and 1 too.

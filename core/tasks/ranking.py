@@ -43,7 +43,7 @@ from .ranking_figures import (
     places_of,
 )
 from .recommendations import Answer, Answers, Question, questions
-from .regression import moments
+from .scaling import moments
 from .supervised import MEASURED, SupervisedAlgorithm
 
 if TYPE_CHECKING:
@@ -216,11 +216,11 @@ class Recommender(SupervisedAlgorithm[Any]):
         options, train = run.hyperparameters, interactions_of(given[TRAIN])
         implicit, by = train.scale is None, options.holdout_by
         if by == "auto":
-            by = "last" if implicit and train.times is not None else "random"
+            by = "last" if implicit and train.when is not None else "random"
         if VALIDATION in given or (by == "random" and not implicit):
             learn, held, _ = super()._divided(run, given)
         else:
-            if by == "last" and train.times is None:
+            if by == "last" and train.when is None:
                 raise DataError(
                     f"{run.channels[TRAIN]}: holdout_by last: no column of times is found: name "
                     "it by --time-column, or hold out at random"
@@ -290,7 +290,7 @@ class Recommender(SupervisedAlgorithm[Any]):
         inner = getattr(network, "scored", network)
         if data.scale is None:
             return _answering(inner, run, None, 0.0, 1.0), self.learned(data, run)
-        found = moments(run.cluster, data.ratings[:, None])
+        found = moments(run.cluster, data.ratings[:, None].astype(np.float64), "ratings")
         mean, scale = float(found.mean[0]), float(found.scale[0]) or 1.0
         standardized = replace(data, ratings=((data.ratings - mean) / scale).astype(np.float32))
         return _answering(inner, run, data.scale, mean, scale), self.learned(standardized, run)
@@ -349,11 +349,11 @@ class Recommender(SupervisedAlgorithm[Any]):
         data = interactions_of(self._read(path, TEST, options, model.metadata.encoding))
         if data.scale is not None:
             found = evaluate_ratings(model.scores(data.pairs), data.ratings)
-            return found.extended(baselines=tuple(_of_ratings(model, data)))
+            return replace(found, baselines=tuple(_of_ratings(model, data)))
         every = np.concatenate([model.seen_pairs(), data.pairs])
         asked = Candidates(data, Seen.of(every, len(data.users)))
         found = evaluate_ranking(model.all_scores, asked)
-        return found.extended(baselines=tuple(_of_rankings(model, asked)))
+        return replace(found, baselines=tuple(_of_rankings(model, asked)))
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
         model = super().model_fn(model_dir, device)
@@ -592,12 +592,12 @@ def _highest(scores: Array, count: int) -> Array:
 def _joined(given: Mapping[str, Dataset]) -> Interactions:
     """All that is known of the users before the test: the training and the validation channel."""
     parts = [interactions_of(given[name]) for name in (TRAIN, VALIDATION) if name in given]
-    times = [each.times for each in parts if each.times is not None]
+    times = [each.when for each in parts if each.when is not None]
     return replace(
         parts[0],
         pairs=np.concatenate([each.pairs for each in parts]),
         ratings=np.concatenate([each.ratings for each in parts]),
-        times=np.concatenate(times) if len(times) == len(parts) else None,
+        when=np.concatenate(times) if len(times) == len(parts) else None,
     )
 
 

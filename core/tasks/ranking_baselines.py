@@ -38,7 +38,8 @@ class Biases:
         mean = float(ratings.mean(dtype=np.float64))
         of_item = _damped(item, ratings - mean, items + 1, ITEM_DAMPING)
         of_user = _damped(user, ratings - mean - of_item[item], users + 1, USER_DAMPING)
-        return cls(*(np.float32(each) for each in (np.array([mean]), of_user, of_item)))
+        parts = (np.array([mean]), of_user, of_item)
+        return cls(*(part.astype(np.float32) for part in parts))
 
     def estimates(self, pairs: Array) -> Array:
         """The rating (N,) of ``pairs`` (N, 2), by biases alone."""

@@ -18,15 +18,13 @@ from ..data.dataset import Dataset, lengths_of
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
-from ..training.cluster import Cluster
 from ..training.together import differences, united
-from .supervised import MEASURED, H, SupervisedAlgorithm
+from .scaling import in_units, moments, set_moments
+from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 from .target_figures import evaluate_targets
 
 if TYPE_CHECKING:
     from ..training.run import Run
-
-SHOWN = 5  # targets in a message
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,8 @@ class Regressor(SupervisedAlgorithm[H]):
         """
         targets = columns(train.labels())
         names = target_names(train.encoding, targets.shape[1])
-        found = moments(run.cluster, targets)
+        self.check_outputs(network, train, names, "targets")
+        found = moments(run.cluster, targets, "targets")
         constant = [
             f"{name} ({low:g})"
             for name, low, high in zip(names, found.low, found.high)
@@ -131,34 +130,9 @@ class Regressor(SupervisedAlgorithm[H]):
             run.reporter.message(
                 f"targets that are the same in all examples: {', '.join(constant[:SHOWN])}"
             )
-        mean, scale = found.mean.astype(np.float32), found.scale.astype(np.float32)
-        scale[(scale == 0) | (found.low == found.high)] = 1.0
-        model = in_units(network, len(names))
-        self._check_outputs(model, train, names)
-        for parameter, value in ((model.mean, mean), (model.scale, scale)):
-            parameter.initialize(ctx=list(run.devices))
-            parameter.set_data(mx.nd.array(value.reshape(1, -1)))
-        return model, StandardizedTargets(train, mean, scale)
-
-    def _check_outputs(self, model: HybridBlock, train: Dataset, names: Sequence[str]) -> None:
-        """Raises PluginError where the network has another number of outputs than of targets."""
-        outputs = model.network(mx.sym.var("data"))
-        if isinstance(outputs, (list, tuple)):
-            raise PluginError(
-                f"the network of {self.name} gives {len(outputs)} outputs: expected one array, a "
-                "number a target"
-            )
-        x = train.take(np.zeros(1, np.int64))[0]
-        try:
-            _, shapes, _ = outputs.infer_shape(data=x.shape)
-        except mx.base.MXNetError:
-            return  # it does not fit its input: the first step says so
-        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
-            raise PluginError(
-                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
-                f"{len(names)} targets ({', '.join(names[:SHOWN])}): let it end in a layer of "
-                f"{len(names)}"
-            )
+        model = in_units(network, found)
+        set_moments(model, found, run.devices)
+        return model, StandardizedTargets(train, found.mean32, found.scale32)
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         truth = columns(data.labels())
@@ -245,59 +219,6 @@ def _target_faults(data: Dataset) -> Iterator[str]:
                 f"the target {name} of example {wrong[0] + 1} is {column[wrong[0]]:g}, no finite "
                 f"float32{more}: leave such examples out"
             )
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Of ``count`` examples: mean, standard deviation, least and greatest of each target, (T,)."""
-
-    count: int
-    mean: Array
-    scale: Array
-    low: Array
-    high: Array
-
-
-def moments(cluster: Cluster, targets: Array) -> Moments:
-    """Those of the ``targets`` (N, T) of all hosts, the same on each to the bit.
-
-    Raises DataError where the hosts have other numbers of targets.
-    """
-    cluster.check_alike("the number of targets", targets.shape[1])
-    parts = (targets.mean(axis=0), targets.var(axis=0), targets.min(axis=0), targets.max(axis=0))
-    own = [len(targets), *(part.tolist() for part in parts)]
-    everyone = cluster.exchange(own, "the means of the targets")
-    if all(each == own for each in everyone):  # such as hosts that hold the same data
-        everyone = [own]
-    counts = np.array([each[0] for each in everyone], np.float64)[:, None]
-    means, variances, lows, highs = (
-        np.array([each[place] for each in everyone]) for place in range(1, 5)
-    )
-    mean = means[0] if len(everyone) == 1 else (counts * means).sum(axis=0) / counts.sum()
-    variance = (counts * (variances + (means - mean) ** 2)).sum(axis=0) / counts.sum()
-    return Moments(int(counts.sum()), mean, np.sqrt(variance), lows.min(axis=0), highs.max(axis=0))
-
-
-def in_units(network: HybridBlock, targets: int) -> HybridBlock:
-    """``network``, whose outputs are (N,) or (N, T), times ``scale`` (1, T) plus ``mean`` (1, T).
-
-    These are parameters that no gradient moves. Gluon's own constants would not do: their
-    initializers are named after an address in memory, which goes into the graph's file.
-    """
-
-    class InUnits(mx.gluon.HybridBlock):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(prefix="units_")
-            self.network = network
-            kept = {"shape": (1, targets), "grad_req": "null", "differentiable": False}
-            self.mean = self.params.get("mean", init="zeros", **kept)
-            self.scale = self.params.get("scale", init="ones", **kept)
-
-        def hybrid_forward(self, F: Any, x: Any, mean: Any, scale: Any) -> Any:  # noqa: N803
-            outputs = F.reshape(self.network(x), shape=(0, -1))
-            return F.broadcast_add(F.broadcast_mul(outputs, scale), mean)
-
-    return InUnits()
 
 
 @dataclass(frozen=True)

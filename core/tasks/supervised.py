@@ -5,23 +5,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
 import numpy as np
 
 from .. import payload
 from ..algorithm.base import Algorithm, ContentType
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
-from ..algorithm.evaluation import Evaluation
+from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.metadata import Example, InputSignature, name_faults
+from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
-from ..data.dataset import Dataset, chunks, classes_of, hold_out, lengths_of, part_of, prefetched
+from ..data.dataset import (
+    Dataset,
+    chunks,
+    classes_of,
+    encoded,
+    groups_of,
+    hold_out,
+    lengths_of,
+    part_of,
+    prefetched,
+    times_of,
+)
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
-from ..runtime.errors import DataError, PayloadError, PluginError, UnfitPayloadError
+from ..runtime.errors import DataError, InputError, PayloadError, PluginError, UnfitPayloadError
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from ..training.loop import HOLD_OUT, Loop
 from ..training.together import (
@@ -34,6 +45,9 @@ from ..training.together import (
     take_from_chief,
     united,
 )
+from .imbalance import DECISION
+from .importance import by_heading, importances
+from .scaling import moments, of_standardized, set_moments
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -41,6 +55,9 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=TrainingHyperparameters)
 
 CALIBRATION_BATCH = 32
+SHOWN = 5  # names in a message
+# Keys of an artifact's encoding that no dataset writes: what was decided after the training.
+DECIDED = (DECISION,)
 # What training measures of the machine, whatever is learned.
 MEASURED = {
     "train:throughput": "Training examples processed per second, validation not counted.",
@@ -57,7 +74,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     """
 
     metrics = {"train:loss": "Mean loss of the training batches, after augmentation.", **MEASURED}
-    response_types = (
+    response_types: ClassVar[tuple[ContentType, ...]] = (
         ContentType(
             payload.JSON,
             "for each example the network's outputs",
@@ -67,6 +84,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         ContentType(payload.CSV, "a line an example: its outputs, row by row", "0.2,-1.5"),
         ContentType(payload.NPY, "the network's outputs, (N, …) float32"),
     )
+
+    # Whether the network's input (N, D) is less its mean, by its deviation, of the training: for
+    # tables whose columns have unlike units. The model does it; requests have the columns' units.
+    standardize_inputs: ClassVar[bool] = False
 
     old_attributes = OF_SUPERVISED
 
@@ -148,6 +169,49 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return {}
 
+    def check_outputs(
+        self, network: HybridBlock, train: Dataset, names: Sequence[str], what: str
+    ) -> None:
+        """Raises PluginError where ``network`` has another number of outputs than ``names``, of
+        ``what``.
+        """
+        found = network(mx.sym.var("data"))
+        if isinstance(found, (list, tuple)):
+            raise PluginError(
+                f"the network of {self.name} gives {len(found)} outputs: expected one array, a "
+                f"number for each of the {what}"
+            )
+        x = train.take(np.zeros(1, np.int64))[0]
+        try:
+            _, shapes, _ = found.infer_shape(data=x.shape)
+        except mx.base.MXNetError:
+            return  # it does not fit its input: the first step says so
+        if shapes and np.prod(shapes[0][1:], dtype=int) != len(names):
+            raise PluginError(
+                f"the network of {self.name} gives {shapes[0][1:]} outputs an example for "
+                f"{len(names)} {what} ({', '.join(names[:SHOWN])}): let it end in a layer of "
+                f"{len(names)}"
+            )
+
+    def weighted(self, loss: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        """``loss`` with a weight for each example of ``train``: by default as it is."""
+        return loss
+
+    def decision(self, train: Dataset, run: Run[H]) -> Mapping[str, Any]:
+        """What is to be decided by the validation examples once all is learned, in JSON types, by
+        keys of DECIDED: it is in the encoding of the data that ``score`` is given, and in the
+        artifact. By default nothing is, {}. Raises DataError.
+        """
+        return {}
+
+    def decided(
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
+    ) -> Mapping[str, Any]:
+        """``decision`` with what the model that is kept decides. ``validate`` measures that model
+        on the validation examples: all hosts call it, or none, and the chief is given the figures.
+        """
+        return decision
+
     def example(self, data: Dataset) -> Example:
         """A request that a model can answer, made of the first of ``data``."""
         first = data.take(np.zeros(1, np.int64))[0]
@@ -181,18 +245,27 @@ class SupervisedAlgorithm(Algorithm[H]):
         def augment(x: NDArray, y: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
             return self.augment(x, y, options, rng)
 
-        loop = Loop(run, network, self.loss(options), learned, augment)
-        validated = Together(run.cluster, validation, run.data.get(VALIDATION, run.data[TRAIN]))
+        loss = self.weighted(self.loss(options), train, run)
+        loop = Loop(run, network, loss, learned, augment)
+        decision = self.decision(train, run)
+        validated = Together(
+            run.cluster,
+            encoded(validation, decision),
+            run.data.get(VALIDATION, run.data[TRAIN]),
+        )
         for place in loop.epochs():
             with run.interruptible(place):
-                figures = self._figures(run, model, validated)
-            loop.validated(figures)
+                found = self._evaluation(run, model, validated)
+            loop.validated(found.metrics if found else {})
+        with run.interruptible("before the last validation"):
+            decision = self.decided(decision, lambda: self._evaluation(run, model, validated), run)
         self.trained(network, given, run)
         if test is not None:
+            tested = Together(run.cluster, encoded(test, decision), run.data[TEST])
             with run.interruptible("before the test"):
-                found = self._figures(run, model, Together(run.cluster, test, run.data[TEST]))
-            if run.cluster.is_chief:
-                final = {f"test:{name}": value for name, value in found.items()}
+                found = self._evaluation(run, model, tested)
+            if found is not None:
+                final = {f"test:{name}": value for name, value in found.metrics.items()}
                 run.report(final, epoch=loop.epochs_done, step=loop.position.step)
         # What was resumed at its end has not run yet.
         GluonNetwork(model, run.devices[0]).compute(x)
@@ -200,7 +273,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             model,
             signature=signature,
             example=example,
-            encoding=train.encoding,
+            encoding={**train.encoding, **decision},
             kept=self.kept(given, run),
         )
 
@@ -213,26 +286,38 @@ class SupervisedAlgorithm(Algorithm[H]):
             )
         network.initialize(self.initializer(run.hyperparameters), ctx=list(run.devices))
         self.load_pretrained(network, train, run)
-        return network
+        return self._of_standardized(network, train, run) if self.standardize_inputs else network
 
-    def _figures(self, run: Run[H], network: HybridBlock, data: Together) -> Mapping[str, float]:
+    def _of_standardized(self, network: HybridBlock, train: Dataset, run: Run[H]) -> HybridBlock:
+        x = train.take(np.arange(len(train)))[0]
+        if x.ndim != 2 or not np.isfinite(x).all():
+            raise PluginError(
+                f"{self.name}.standardize_inputs: expected inputs (N, D) that are finite numbers, "
+                f"got {x.shape}: standardize them in dataset(), or in the network"
+            )
+        found = moments(run.cluster, x.astype(np.float64), "inputs")
+        model = of_standardized(network, found)
+        set_moments(model, found, run.devices)
+        return model
+
+    def _evaluation(self, run: Run[H], network: HybridBlock, data: Together) -> Evaluation | None:
         """How well ``network`` does on ``data``, of which each host computes its part: the chief's.
 
-        Empty on the other hosts.
+        None on the other hosts.
         """
         device = run.devices[0]
         take_from_chief(run.cluster, statistics(network), [device], "the running statistics")
         found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
         if found is None:
-            return {}
+            return None
         try:
-            return self.score(found, data.whole).metrics
+            return self.score(found, data.whole)
         except ExampleElsewhereError:
             run.reporter.message(
                 f"{self.name} needs the examples themselves in score(): the metrics cover only "
                 f"the {len(data.own):,} of {len(data.whole):,} examples on this host"
             )
-            return self.score(found[: len(data.own)], data.own).metrics
+            return self.score(found[: len(data.own)], data.own)
 
     def _check_example(self, example: Example) -> None:
         """Before anything is trained: a server is going to prove a model by its example."""
@@ -247,6 +332,9 @@ class SupervisedAlgorithm(Algorithm[H]):
     def _read(
         self, path: Path, channel: str, hyperparameters: H, encoding: Mapping[str, Any] | None
     ) -> Dataset:
+        decision = {key: encoding[key] for key in DECIDED if key in encoding} if encoding else {}
+        if encoding is not None:
+            encoding = {key: value for key, value in encoding.items() if key not in decision}
         data = self.dataset(path, channel, hyperparameters, encoding)
         if len(data) == 0:
             raise DataError(f"{path}: holds no examples (channel {channel!r})")
@@ -257,7 +345,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             unlike = [f"{path}: {each}" for each in _unlike(data.encoding, encoding)]
             if unlike:
                 raise DataError(*unlike)
-        return data
+        return encoded(data, decision)
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
@@ -319,9 +407,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         part = run.hyperparameters.holdout
         learn, held = hold_out(train, part, run.rng(HOLD_OUT))
         run.reporter.message(
-            f"no validation channel: {len(held):,} examples of train, {part:.0%}"
-            + (" of each class" if classes_of(train) is not None else "")
-            + ", are held out"
+            f"no validation channel: {len(held):,} examples of train, {_which(train, part)}, are "
+            "held out"
         )
         return learn, held, test
 
@@ -372,12 +459,42 @@ class SupervisedAlgorithm(Algorithm[H]):
         data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
         return self.score(outputs(model.network, data), data)
 
+    def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
+        """The columns of a table by name, and where each stands in the network's input (N, D): one
+        may stand in several places. By default each for itself, by its heading in the training
+        table, or by number; none where the input is no table.
+        """
+        if len(metadata.input.shape) != 2 or metadata.input.is_ragged:
+            return {}
+        headings = metadata.headings.columns if metadata.headings else ()
+        return by_heading(headings, metadata.input.shape[1])
+
+    def importances(self, model: Model, path: Path) -> tuple[Importance, ...]:
+        columns = self.columns(model.metadata)
+        if not columns:
+            raise InputError(
+                f"{self.name} learns from no columns of a table, of which it could be told which "
+                "matter"
+            )
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        return importances(model.outputs, self.score, data, columns, self.objective)
+
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         data = self._read(path, TRAIN, options, model.metadata.encoding)  # type: ignore[arg-type]
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]
+
+
+def _which(train: Dataset, part: float) -> str:
+    """What ``part`` of ``train`` is held out."""
+    if times_of(train) is not None:
+        return f"the latest {part:.0%}"
+    if groups_of(train) is not None:
+        return f"about {part:.0%} in whole groups"
+    return f"{part:.0%}" + (" of each class" if classes_of(train) is not None else "")
 
 
 def _signature(name: str, shape: tuple[int, ...], dtype: str) -> InputSignature:

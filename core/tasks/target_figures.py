@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Sequence
 
 import numpy as np
 
-from ..algorithm.evaluation import Evaluation, TargetFigures
+from ..algorithm.evaluation import Evaluation, Fit, TargetFigures
 from ..runtime.types import Array
+from . import intervals
+from .intervals import FEWEST, Interval
 
-# From so few examples, no interval of an error is honest: of fewer, none is given.
-FEWEST_FOR_INTERVAL = 100
+MAX_DRAWN = 2000  # examples of a plot
 
 
 def evaluate_targets(values: Array, truth: Array, names: Sequence[str]) -> Evaluation:
@@ -42,20 +42,31 @@ def evaluate_targets(values: Array, truth: Array, names: Sequence[str]) -> Evalu
         metrics["r2"] = float(r2[varies].mean())
     # How much each example moves the mean of the roots, and the mean of the means.
     moves = (squares - rmse**2) / np.maximum(2 * rmse, np.finfo(np.float64).tiny)
-    intervals = {
-        name: interval
+    bounds = {
+        name: _interval(metrics[name], parts.mean(axis=1))
         for name, parts in (("rmse", moves), ("mae", absolute - mae))
-        for interval in [_interval(metrics[name], parts.mean(axis=1))]
-        if interval is not None
     }
-    return Evaluation(len(truth), metrics, intervals, targets=figures)
+    if varies.any():
+        bounds["r2"] = _of_r2(squares[:, varies], (truth - truth.mean(axis=0))[:, varies] ** 2)
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    drawn = np.unique(np.linspace(0, len(truth) - 1, MAX_DRAWN).round().astype(np.int64))
+    fits = tuple(Fit(name, truth[drawn, i], values[drawn, i]) for i, name in enumerate(names))
+    return Evaluation(len(truth), metrics, known, targets=figures, fits=fits)
 
 
-def _interval(value: float, moves: Array, z: float = 1.959964) -> tuple[float, float] | None:
-    """The 95 % confidence interval of a positive ``value``, which the examples move by ``moves``
-    (N,) over their number; None where there are too few, or nothing is left to chance.
-    """
-    if len(moves) < FEWEST_FOR_INTERVAL or value == 0:
+def _interval(value: float, moves: Array) -> Interval | None:
+    """That of an error, which the examples move by ``moves`` (N,) over their number."""
+    if len(moves) < FEWEST:
         return None
-    factor = math.exp(z * float(moves.std(ddof=1)) / math.sqrt(len(moves)) / value)
-    return value / factor, value * factor
+    return intervals.of_positive(value, intervals.standard_error(moves / len(moves)))
+
+
+def _of_r2(squares: Array, deviations: Array) -> Interval | None:
+    """That of the mean of 1 - R², turned round: R² has no lower end. (N, T) squares of the errors
+    and of the distances from the mean.
+    """
+    mean, variance = squares.mean(axis=0), deviations.mean(axis=0)
+    left = mean / variance
+    moves = (squares - left * deviations) / variance
+    found = _interval(float(left.mean()), moves.mean(axis=1))
+    return None if found is None else (1 - found[1], 1 - found[0])

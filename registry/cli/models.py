@@ -7,6 +7,7 @@ import re
 import shlex
 import stat
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
@@ -16,7 +17,12 @@ import click
 from ...core import codecs
 from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
-from ...core.algorithm.evaluation import ClassFigures, Evaluation, TargetFigures
+from ...core.algorithm.evaluation import (
+    ClassFigures,
+    Evaluation,
+    LabelFigures,
+    TargetFigures,
+)
 from ...core.artifact.folder import Artifact
 from ...core.data import images
 from ...core.data.files import absent, exists
@@ -52,7 +58,13 @@ _EXAMPLE = re.compile(r"example (\d+)")
     "--plot",
     type=PATH,
     metavar="FILE.png",
-    help="Also draw the confusion matrix, or the clusters, into this PNG file.",
+    help="Also draw what was measured into this PNG file: confusion matrix, curves, residuals, "
+    "clusters, which columns matter.",
+)
+@click.option(
+    "--importances",
+    is_flag=True,
+    help="Also measure which columns of the table matter, by permuting each.",
 )
 @engine_option
 @reading_options
@@ -61,6 +73,7 @@ def evaluate(
     model: Path,
     test: Path | None,
     plot: Path | None,
+    importances: bool,
     engine: str,
     as_json: bool,
     **given: str | None,
@@ -84,7 +97,10 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     with using(decided, say, artifact.metadata.headings):
-        evaluation = algorithm.evaluate(algorithm.model_fn(model, resolved(engine, model)), path)
+        loaded = algorithm.model_fn(model, resolved(engine, model))
+        evaluation = algorithm.evaluate(loaded, path)
+        if importances:
+            evaluation = replace(evaluation, importances=algorithm.importances(loaded, path))
     if plot is not None:
         save_plot(evaluation, plot)
         click.echo(f"the plot is in {plot}", err=True)
@@ -96,20 +112,28 @@ def evaluate(
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     out = console()
+    width = max([16, *(len(name) + 2 for name in evaluation.metrics)])
     for name, value in evaluation.metrics.items():
         interval = evaluation.intervals.get(name)
         bounds = " to ".join(map(figure, interval)) if interval else ""
         sure = f"  (95 % confidence: {bounds})" if interval else ""
-        out.print(f"{name:<16}{figure(value)}{sure}", markup=False)
-    out.print(f"{'examples':<16}{evaluation.examples:,}")
+        out.print(f"{name:<{width}}{figure(value)}{sure}", markup=False)
+    if evaluation.positive is not None:
+        at = evaluation.threshold
+        sure = "" if at is None else f", from a probability of {figure(at)} on"
+        out.print(f"{'positive class':<{width}}{evaluation.positive}{sure}", markup=False)
+    out.print(f"{'examples':<{width}}{evaluation.examples:,}")
     _print_targets(evaluation.targets)
     if evaluation.baselines:
         names = [name for name in evaluation.metrics if name in evaluation.baselines[0].metrics]
         compared = [("this model", evaluation.metrics)]
         compared += [(each.name, each.metrics) for each in evaluation.baselines]
         out.print("")
-        rows = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
-        print_table(out, ("", *names), rows)
+        told = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
+        print_table(out, ("", *names), told)
+    if evaluation.labels:
+        out.print("")
+        _print_labels(evaluation.labels)
     if evaluation.classes:
         out.print("")
         print_table(
@@ -139,6 +163,46 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         )
         rows = [[p.true, p.predicted, p.examples] for p in evaluation.confused[:LOWEST]]
         print_table(out, ("true class", "predicted", "examples"), rows)
+    if evaluation.importances:
+        metric = evaluation.importances[0].metric
+        out.print(f"\nWhich columns matter: {metric} lost where a column is permuted")
+        shown = evaluation.importances[:LOWEST]
+        print_table(
+            out,
+            ("column", "lost", "spread"),
+            [[each.name, figure(each.loss), figure(each.spread)] for each in shown],
+        )
+        more = len(evaluation.importances) - len(shown)
+        if more:
+            out.print(f"{more:,} more matter less; --json gives all.")
+
+
+def _print_labels(labels: Sequence[LabelFigures]) -> None:
+    """All of a few labels, of many those that fare worst."""
+    out = console()
+    shown = labels
+    if len(labels) > MAX_IN_MATRIX:
+        shown = sorted((each for each in labels if each.support), key=lambda each: each.f1)[:LOWEST]
+    print_table(
+        out,
+        ("label", "precision", "recall", "f1", "average precision", "examples"),
+        [
+            [
+                each.name,
+                f"{each.precision:.4f}",
+                f"{each.recall:.4f}",
+                f"{each.f1:.4f}",
+                "–" if each.average_precision is None else f"{each.average_precision:.4f}",
+                each.support,
+            ]
+            for each in shown
+        ],
+    )
+    if len(labels) > MAX_IN_MATRIX:
+        out.print(
+            f"These are the {LOWEST} of {len(labels):,} labels with the lowest f1 among those that "
+            "occur; --json gives all."
+        )
 
 
 def _print_targets(targets: Sequence[TargetFigures]) -> None:

@@ -21,6 +21,8 @@ SCAFFOLDS = Path(__file__).parent / "scaffold"
 OF_TASKS = {
     "classification": ("my-algorithm",),
     "regression": ("my-algorithm", "regression"),
+    "multilabel": ("my-algorithm", "multilabel"),
+    "autoencoder": ("my-algorithm", "autoencoder"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MAX_CHARACTERS = 60
@@ -34,7 +36,8 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     type=click.Choice(list(OF_TASKS)),
     default="classification",
     show_default=True,
-    help="What it learns of an example: one of several classes, or a number.",
+    help="What it learns of an example: one of several classes, numbers, several labels, or to "
+    "give it back.",
 )
 @click.option(
     "--output",

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
-from ...core.algorithm.evaluation import Evaluation, Scatter
+from ...core.algorithm.evaluation import Curve, Evaluation, Fit, Scatter
 from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 
 DRAWN_PAIRS = 20
+DRAWN_ROWS = 30  # labels, and columns
+DRAWN_TARGETS = 6
+BLUE, ORANGE = "#0072b2", "#d55e00"
+# The figure that tells a curve in one number.
+OF_CURVES = {
+    "ROC": "roc_auc",
+    "precision-recall": "average_precision",
+    "calibration": "calibration_error",
+}
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 
 def check_plot(path: Path) -> None:
@@ -26,34 +38,71 @@ def check_plot(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written: no such folder")
 
 
-def save_plot(evaluation: Evaluation, path: Path) -> None:
-    """Draw what ``evaluation`` holds: a confusion matrix, the most confused, or groups in a plane.
+@dataclass(frozen=True)
+class Panel:
+    """One plot of a picture: what draws it, and its size in inches."""
 
-    Raises InputError where it holds neither, OutputError where ``path`` cannot be written.
+    draw: Callable[[Axes], None]
+    width: float = 4.6
+    height: float = 4.2
+
+
+def save_plot(evaluation: Evaluation, path: Path) -> None:
+    """Draw what ``evaluation`` holds, a panel for each: a confusion matrix or the most confused,
+    curves, labels, what was estimated, groups in a plane, which columns matter.
+
+    Raises InputError where it holds nothing of it, OutputError where ``path`` cannot be written.
     """
-    if evaluation.confusion is not None:
-        figure = _confusion(evaluation, evaluation.confusion)
-    elif evaluation.classes:
-        figure = _confused(evaluation)
-    elif evaluation.scatter is not None:
-        figure = _scatter(evaluation, evaluation.scatter)
-    else:
-        raise InputError("there is nothing to draw: this algorithm has neither classes nor groups")
+    from matplotlib.figure import Figure
+
+    panels = list(_panels(evaluation))
+    if not panels:
+        raise InputError(
+            "there is nothing to draw: this algorithm has neither classes nor targets nor groups"
+        )
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
+    rows = -(-len(panels) // columns)
+    width, height = max(each.width for each in panels), max(each.height for each in panels)
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, axes in zip_longest(panels, every):
+        if panel is None:
+            axes.set_axis_off()
+        else:
+            panel.draw(axes)
     try:
         figure.savefig(path, format="png", dpi=150)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]]) -> Figure:
-    """Colour is the share of the true class: a small class is as readable as a large one."""
-    from matplotlib.figure import Figure
+def _panels(evaluation: Evaluation) -> Iterator[Panel]:
+    if evaluation.confusion is not None:
+        side = max(4.2, 0.45 * len(evaluation.classes) + 2)
+        yield Panel(partial(_confusion, evaluation, evaluation.confusion), side, side)
+    elif evaluation.classes:
+        height = max(2.5, 0.3 * min(DRAWN_PAIRS, len(evaluation.confused)) + 1.5)
+        yield Panel(partial(_confused, evaluation), 8, height)
+    for curve in evaluation.curves:
+        yield Panel(partial(_curve, evaluation, curve))
+    if evaluation.labels:
+        shown = min(DRAWN_ROWS, len(evaluation.labels))
+        yield Panel(partial(_labels, evaluation), height=max(4.2, 0.25 * shown + 1.5))
+    for fit in evaluation.fits[:DRAWN_TARGETS]:
+        yield Panel(partial(_fit, evaluation, fit))
+    if len(evaluation.fits) == 1:
+        yield Panel(partial(_residuals, evaluation.fits[0]))
+    if evaluation.scatter is not None:
+        yield Panel(partial(_scatter, evaluation, evaluation.scatter), 7, 5.5)
+    if evaluation.importances:
+        shown = min(DRAWN_ROWS, len(evaluation.importances))
+        yield Panel(partial(_importances, evaluation), height=max(4.2, 0.25 * shown + 1.5))
 
+
+def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]], axes: Axes) -> None:
+    """Colour is the share of the true class: a small class is as readable as a large one."""
     names = [figures.name for figures in evaluation.classes]
     shares = [[n / max(1, sum(row)) for n in row] for row in confusion]
-    side = max(4.0, 0.45 * len(names) + 2)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(
         xticks=range(len(names)),
@@ -69,16 +118,11 @@ def _confusion(evaluation: Evaluation, confusion: Sequence[Sequence[int]]) -> Fi
             if count:
                 colour = "white" if shares[i][j] > 0.5 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
-    return figure
 
 
-def _confused(evaluation: Evaluation) -> Figure:
+def _confused(evaluation: Evaluation, axes: Axes) -> None:
     """Of too many classes for a matrix, the pairs that were confused the most, and how often."""
-    from matplotlib.figure import Figure
-
     pairs = evaluation.confused[:DRAWN_PAIRS]
-    figure = Figure(figsize=(8, max(2.5, 0.3 * len(pairs) + 1.5)), layout="constrained")
-    axes = figure.subplots()
     axes.barh(range(len(pairs)), [pair.examples for pair in pairs])
     axes.invert_yaxis()
     axes.set(
@@ -88,15 +132,110 @@ def _confused(evaluation: Evaluation) -> Figure:
         title=f"accuracy {evaluation.metrics['accuracy']:.4f} on {evaluation.examples:,} examples; "
         f"most confused of {len(evaluation.classes):,} classes",
     )
-    return figure
 
 
-def _scatter(evaluation: Evaluation, scatter: Scatter) -> Figure:
+def _curve(evaluation: Evaluation, curve: Curve, axes: Axes) -> None:
+    """With what knowing nothing would give (dashed), and the threshold's place on it (a dot)."""
+    x, y = zip(*curve.points)
+    if curve.spread:
+        ends = [[abs(v - end[side]) for v, end in zip(y, curve.spread)] for side in (0, 1)]
+        axes.errorbar(x, y, yerr=ends, color=BLUE, marker="o", markersize=4, linewidth=1, capsize=2)
+    else:
+        axes.plot(x, y, color=BLUE, linewidth=1.6)
+    axes.plot(*zip(*curve.guide), color="0.5", linestyle="--", linewidth=1)
+    place = _decided(evaluation, curve)
+    if place is not None:
+        how = "likelier class" if evaluation.threshold is None else "threshold"
+        label = f"at the {how}" + (f" {evaluation.threshold:.3g}" if evaluation.threshold else "")
+        axes.plot(*place, "o", color=ORANGE, label=label)
+        axes.legend(loc="best", frameon=False)
+    metric = OF_CURVES[curve.name]
+    value = evaluation.metrics.get(metric)
+    figures = "" if value is None else f": {metric} {value:.4f}"
+    axes.set(xlabel=curve.axes[0], ylabel=curve.axes[1], title=f"{curve.name}{figures}")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+
+def _decided(evaluation: Evaluation, curve: Curve) -> tuple[float, float] | None:
+    """Where on ``curve`` the answers lie, by the figures of the positive class."""
+    found = [each for each in evaluation.classes if each.name == evaluation.positive]
+    if not found or curve.name not in ("ROC", "precision-recall"):
+        return None
+    (positive,) = found
+    if curve.name == "precision-recall":
+        return positive.recall, positive.precision
+    (other,) = (each for each in evaluation.classes if each is not positive)
+    return 1 - other.recall, positive.recall
+
+
+def _labels(evaluation: Evaluation, axes: Axes) -> None:
+    """Each label's F1 as a bar, and its average precision as a dot; the worst of many."""
+    shown = sorted(evaluation.labels, key=lambda each: each.f1)[:DRAWN_ROWS]
+    axes.barh(range(len(shown)), [each.f1 for each in shown], color=BLUE, label="F1")
+    known = [
+        (each.average_precision, i)
+        for i, each in enumerate(shown)
+        if each.average_precision is not None
+    ]
+    if known:
+        axes.plot(*zip(*known), "o", color=ORANGE, label="average precision")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncol=2, frameon=False)
+    title = f"micro F1 {evaluation.metrics['micro_f1']:.4f} on {evaluation.examples:,} examples"
+    if len(shown) < len(evaluation.labels):
+        title += f"; the worst of {len(evaluation.labels):,} labels"
+    axes.set(
+        yticks=range(len(shown)),
+        yticklabels=[_short(each.name) for each in shown],
+        xlim=(0, 1.02),
+        title=title,
+    )
+
+
+def _fit(evaluation: Evaluation, fit: Fit, axes: Axes) -> None:
+    """What was estimated over what is true; on the dashed line they are the same."""
+    axes.scatter(fit.true, fit.estimated, s=10, alpha=0.5, color=BLUE, linewidths=0)
+    ends = [min(fit.true.min(), fit.estimated.min()), max(fit.true.max(), fit.estimated.max())]
+    axes.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
+    (found,) = (each for each in evaluation.targets if each.name == fit.name)
+    figures = f"rmse {found.rmse:.4g}" + ("" if found.r2 is None else f", R² {found.r2:.3f}")
+    axes.set(xlabel="true", ylabel="estimated", title=f"{_short(fit.name)}: {figures}")
+
+
+def _residuals(fit: Fit, axes: Axes) -> None:
+    """How far off, over what was estimated: a slope or a funnel shows what was not learned."""
+    axes.scatter(fit.estimated, fit.true - fit.estimated, s=10, alpha=0.5, color=BLUE, linewidths=0)
+    axes.axhline(0, color="0.5", linestyle="--", linewidth=1)
+    axes.set(xlabel="estimated", ylabel="true - estimated", title=f"{_short(fit.name)}: residuals")
+
+
+def _importances(evaluation: Evaluation, axes: Axes) -> None:
+    """The most important columns, the spread over permutations as a line."""
+    shown = evaluation.importances[:DRAWN_ROWS]
+    axes.barh(
+        range(len(shown)),
+        [each.loss for each in shown],
+        xerr=[each.spread for each in shown],
+        color=BLUE,
+        ecolor="0.3",
+        capsize=2,
+    )
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    more = len(evaluation.importances) - len(shown)
+    axes.set(
+        yticks=range(len(shown)),
+        yticklabels=[_short(each.name) for each in shown],
+        xlabel=f"{shown[0].metric} lost where the column is permuted",
+        title="which columns matter" + (f" ({more:,} more matter less)" if more else ""),
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 30 else f"{name[:29]}…"
+
+
+def _scatter(evaluation: Evaluation, scatter: Scatter, axes: Axes) -> None:
     """Each group in its colour, its centre a cross."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
-    axes = figure.subplots()
     colours = "tab10" if len(scatter.centres) <= 10 else "turbo"
     x, y = scatter.points.T
     axes.scatter(x, y, c=scatter.groups, cmap=colours, s=14, alpha=0.7, linewidths=0)
@@ -104,4 +243,3 @@ def _scatter(evaluation: Evaluation, scatter: Scatter) -> Figure:
     figures = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
     title = f"{len(scatter.centres)} groups of {evaluation.examples:,} examples: {figures}"
     axes.set(xlabel=scatter.axes[0], ylabel=scatter.axes[1], title=title)
-    return figure

@@ -17,12 +17,16 @@ from tests.conftest import Algoshelf, free_port, made_once
 from tests.project.test_installed import environment, interpreter_of, wheel  # noqa: F401
 
 TOLERANCE = 1e-5
-KIND = {"mnist-cnn": "csv", "kmeans": "csv", "text-sentiment": "jsonl", "image-classification": ""}
+KIND = {
+    "mnist-cnn": "csv", "kmeans": "csv", "text-sentiment": "jsonl", "image-classification": "",
+    "recommender": "jsonl",
+}  # fmt: skip
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
     "kmeans": ("--k", 3),
     "text-sentiment": ("--epochs", 1, "--dimensions", 20, "--maps", 10),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
+    "recommender": ("--epochs", 1, "--factors", 8),
 }
 
 
@@ -53,6 +57,12 @@ def _write_inputs(folder: Path) -> None:
     texts = ["a good film", "bad , bad !", "", "it isn't what one would call unforgettable", "ça"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (folder / "text-sentiment" / "in.jsonl").write_text(lines)
+    questions = [
+        {"user": "user-001", "item": "synthetic-002"}, {"user": "user-001", "top": 5},
+        {"item": "synthetic-002", "similar": 5}, {"user": "nobody", "item": "synthetic-002"},
+    ]  # fmt: skip
+    lines = "".join(json.dumps(question) + "\n" for question in questions)
+    (folder / "recommender" / "in.jsonl").write_text(lines)
     for number in range(3):
         picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
         picture.save(folder / "image-classification" / f"{number}.jpg")

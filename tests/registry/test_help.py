@@ -12,7 +12,7 @@ from algoshelf.registry.cli.flags import MAX_UNGROUPED, SECTIONS
 
 from tests.conftest import InProcess
 
-BUILT_IN = ("image-classification", "kmeans", "mnist-cnn", "text-sentiment")
+BUILT_IN = ("image-classification", "kmeans", "mnist-cnn", "recommender", "text-sentiment")
 ELSEWHERE = ("sagemaker", "benchmark")
 
 

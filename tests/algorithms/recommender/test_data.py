@@ -51,8 +51,8 @@ def test_common_forms_are_read_alike(
     decided = {"user": "1"} if header.startswith("User-ID") else {}
     found = read(written(tmp_path / name, separator, header), **decided)
     assert named(found) == [row[:3] for row in ROWS]
-    assert found.times is not None
-    assert found.times.tolist() == [100, 300, 200]
+    assert found.when is not None
+    assert found.when.tolist() == [100, 300, 200]
     assert found.scale == (2.5, 5.0)
 
 
@@ -85,9 +85,9 @@ def test_clicks_need_no_rating_and_repeat(tmp_path: Path) -> None:
     assert found.scale is None
     assert sorted(named(found)) == [("a", "x", 1.0), ("a", "y", 1.0), ("b", "x", 1.0)]
     assert found.counts["repeated"] == 1
-    assert found.times is not None
+    assert found.when is not None
     day = np.datetime64("2024-01-03", "s").astype(int)
-    assert found.times.max() == day
+    assert found.when.max() == day
     with pytest.raises(DataError, match="--feedback implicit learns from who chose what"):
         read(path)
 

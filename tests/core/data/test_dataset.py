@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from algoshelf.core import ArrayDataset, DataError
+from algoshelf.core import ArrayDataset, DataError, PluginError
 from algoshelf.core.data.dataset import Subset, hold_out, lengths_of, prefetched, shuffled_batches
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +136,49 @@ def test_prefetched_ends_its_thread_when_the_consumer_leaves() -> None:
     next(stream)
     stream.close()
     assert not [t for t in threading.enumerate() if t.name == "algoshelf-prefetch"]
+
+
+@given(
+    st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=60).filter(lambda g: len(set(g)) > 1),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+)
+def test_hold_out_divides_no_group(names: list[str], fraction: float, seed: int) -> None:
+    count = len(names)
+    data = ArrayDataset(np.arange(count), np.arange(count) % 2, ("a", "b"), group=np.array(names))
+    kept, held = hold_out(data, fraction, np.random.default_rng(seed))
+    assert sorted([*kept.take(np.arange(len(kept)))[0], *held.take(np.arange(len(held)))[0]]) == [
+        *range(count)
+    ]
+    groups = [{names[int(i)] for i in part.take(np.arange(len(part)))[0]} for part in (kept, held)]
+    assert all(groups)
+    assert groups[0].isdisjoint(groups[1])
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=2, max_size=60).filter(lambda t: len(set(t)) > 1),
+    st.floats(0.01, 0.99),
+)
+def test_hold_out_takes_the_latest(times: list[int], fraction: float) -> None:
+    data = ArrayDataset(np.arange(len(times)), np.zeros(len(times)), time=np.array(times))
+    part = Subset(data, np.arange(len(times))[::-1])  # as of `--examples`: whose part is held out
+    kept, held = hold_out(part, fraction, np.random.default_rng(0))
+    earlier, later = (
+        [times[int(i)] for i in each.take(np.arange(len(each)))[0]] for each in (kept, held)
+    )
+    assert earlier
+    assert later
+    assert max(earlier) < min(later)
+    most = max(times.count(each) for each in times)
+    assert abs(len(later) - fraction * len(times)) <= most
+
+
+def test_what_cannot_be_held_out_is_said() -> None:
+    x, y, one = np.zeros((4, 1)), np.zeros(4), np.zeros(4)
+    rng = np.random.default_rng(0)
+    with pytest.raises(DataError, match="all examples are of one group"):
+        hold_out(ArrayDataset(x, y, group=one), 0.1, rng)
+    with pytest.raises(DataError, match="all examples are of one time"):
+        hold_out(ArrayDataset(x, y, time=one), 0.1, rng)
+    with pytest.raises(PluginError, match=r"groups\(\) and times\(\): expected one"):
+        hold_out(ArrayDataset(x, y, group=one, time=one), 0.1, rng)

@@ -24,6 +24,16 @@ MAX_LINES = 60
 DATA, *COMMANDS = blocks(PAGE, "sh")
 PLUGINS = {re.search(r'name = "(.+)"', code)[1]: code for code in blocks(PAGE, "python")}  # type: ignore[index]
 OF_PLUGINS = dict(zip(PLUGINS, COMMANDS))
+# The battery trains it with all that there is for two classes.
+WEIGHED = (
+    PLUGINS["wide-petals"]
+    .replace('"wide-petals"', '"weighed-petals"')
+    .replace(
+        "    standardize_inputs",
+        '    check_hyperparameters = {"threshold": "f1", "class_weights": "balanced"}\n'
+        "    standardize_inputs",
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +42,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     site = tmp_path_factory.mktemp("site")
     for name, code in PLUGINS.items():
         install(site, name, code)
+    install(site, "weighed-petals", WEIGHED)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": programs, "PYTHONPATH": str(site), "COLUMNS": "100"}
 
@@ -62,23 +73,102 @@ def shown(flowers: Path, environment: dict[str, str]) -> str:
     return run(OF_PLUGINS["petal-width"], flowers, environment)
 
 
-def test_the_page_has_three_short_plugins() -> None:
-    assert list(PLUGINS) == ["petal-width", "petal-labels", "flower-autoencoder"]
+def test_the_page_has_four_short_plugins() -> None:
+    assert list(PLUGINS) == ["wide-petals", "petal-width", "petal-labels", "flower-autoencoder"]
     assert len(COMMANDS) == len(PLUGINS)
     assert all(code.count("\n") < MAX_LINES for code in PLUGINS.values())
 
 
-@pytest.mark.parametrize("name", ["petal-labels", "flower-autoencoder"])
-def test_a_plugin_of_the_page_passes(name: str, flowers: Path, environment: dict[str, str]) -> None:
-    shown = run(OF_PLUGINS[name], flowers, environment)
-    assert f"{name}: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+def passes(name: str, shown: str) -> bool:
+    return f"{name}: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+
+
+def test_the_two_classes_of_the_page_are_told_apart_by_what_a_mistake_costs(
+    flowers: Path, environment: dict[str, str]
+) -> None:
+    shown = run(OF_PLUGINS["wide-petals"], flowers, environment)
+    assert passes("wide-petals", shown)
+    assert re.search(
+        r"^positive class +wide, from a probability of 0\.\d+ on$", shown, re.MULTILINE
+    )
+    asked = "algoshelf evaluate models/{} --test others.csv --json"
+    by_cost, balanced = (
+        json.loads(run(asked.format(name), flowers, environment))
+        for name in ("wide-petals", "balanced")
+    )
+    assert by_cost["positive"] == balanced["positive"] == "wide"
+    assert 0 < by_cost["threshold"] < 0.5
+    (_, alarms), (missed, _) = by_cost["confusion"]  # narrow, wide
+    assert by_cost["metrics"]["cost"] == pytest.approx((alarms + 5 * missed) / 30)
+    assert [each["name"] for each in by_cost["curves"]] == [
+        "ROC",
+        "precision-recall",
+        "calibration",
+    ]
+    assert by_cost["metrics"]["roc_auc"] > 0.8
+    assert "cost" not in balanced["metrics"]
+    assert (flowers / "wide.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_threshold_and_weights_pass_too(flowers: Path, environment: dict[str, str]) -> None:
+    """Resumed and in a new process to the byte, on two devices, in ONNX."""
+    command = "algoshelf check weighed-petals --channel train=flowers.csv"
+    assert passes("weighed-petals", run(command, flowers, environment))
+
+
+def test_hosts_choose_one_threshold(flowers: Path, environment: dict[str, str]) -> None:
+    asked = "algoshelf train weighed-petals --train flowers.csv --epochs 5 --batch-size 16"
+    asked += " --holdout 0.4 --class-weights balanced --threshold f1"
+    found = []
+    for hosts in (1, 2):
+        run(f"{asked} --hosts {hosts} --output models/on{hosts}", flowers, environment)
+        document = json.loads((flowers / "models" / f"on{hosts}" / "algorithm.json").read_text())
+        found.append((document["encoding"]["decision"], document["metrics"]))
+    (one, metrics), (other, of_two) = found
+    assert one["threshold"] == pytest.approx(other["threshold"], abs=1e-4)
+    assert one["positive"] == other["positive"] == "wide"
+    assert metrics["validation:f1"] == pytest.approx(of_two["validation:f1"], abs=1e-4)
+
+
+def test_the_labels_of_the_page_are_told(flowers: Path, environment: dict[str, str]) -> None:
+    shown = run(OF_PLUGINS["petal-labels"], flowers, environment)
+    assert passes("petal-labels", shown)
+    answer = json.loads(shown.splitlines()[-1])
+    assert list(answer) == ["labels", "probabilities"]
+    given = [name for name, value in answer["probabilities"].items() if value >= 0.5]
+    assert answer["labels"] == given
+    asked = "algoshelf evaluate models/petal-labels --test others.csv --json"
+    found = json.loads(run(asked, flowers, environment))
+    assert found["metrics"]["micro_f1"] > 0.7
+    assert [each["name"] for each in found["labels"]] == ["wide_petal", "long_petal"]
+    assert re.search(r"long_petal +[01]\.\d{4}", shown)
+    assert (flowers / "labels.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_autoencoder_of_the_page_tells_what_is_unusual(
+    flowers: Path, environment: dict[str, str]
+) -> None:
+    shown = run(OF_PLUGINS["flower-autoencoder"], flowers, environment)
+    assert passes("flower-autoencoder", shown)
+    usual = json.loads(shown.splitlines()[-1])
+    assert list(usual["reconstruction"]) == [
+        "petal_width", "sepal_length", "sepal_width", "petal_length"
+    ]  # fmt: skip
+    (flowers / "odd.csv").write_text("2.5,4.3,4.4,1.0\n")
+    odd = json.loads(
+        run("algoshelf predict models/flower-autoencoder odd.csv", flowers, environment)
+    )
+    assert odd["error"] > 3 * usual["error"]
+    assert re.search(r"^r2 +0\.9", shown, re.MULTILINE)
 
 
 def test_the_regression_of_the_page_passes_and_has_two_fifths_of_the_means_error(
     shown: str, flowers: Path, environment: dict[str, str]
 ) -> None:
     """On 30 real flowers that it never saw."""
-    assert f"petal-width: {len(CHECKS)} of {len(CHECKS)} checks passed" in shown
+    assert passes("petal-width", shown)
+    assert re.search(r"^Which columns matter: rmse lost where a column is permuted$", shown, re.M)
+    assert (flowers / "widths.png").read_bytes().startswith(b"\x89PNG")
     learned, others = (
         np.loadtxt(flowers / name, delimiter=",")[:, 0] for name in ("flowers.csv", "others.csv")
     )

@@ -183,11 +183,11 @@ def test_figures_are_those_of_the_book_and_hold_in_nineteen_of_twenty_cases() ->
     assert found.metrics["rmse"] == pytest.approx((2**0.5 + 3**0.5) / 2)
     assert found.metrics["r2"] == a.r2
     assert found.intervals == {}  # of so few, none is honest
-    rng, hits = np.random.default_rng(0), np.zeros(2)
+    rng, hits = np.random.default_rng(0), np.zeros(3)
     for _ in range(1000):
         truth = rng.normal(size=(100, 1))
         bounds = evaluate_targets(truth + rng.normal(size=(100, 1)), truth, ("a",)).intervals
-        true = {"rmse": 1.0, "mae": (2 / np.pi) ** 0.5}
+        true = {"rmse": 1.0, "mae": (2 / np.pi) ** 0.5, "r2": 0.0}
         hits += [bounds[name][0] <= value <= bounds[name][1] for name, value in true.items()]
     assert (hits >= 930).all()
     assert (hits <= 970).all()

@@ -142,6 +142,30 @@ def test_it_learns_and_a_tenth_is_held_out(
     np.testing.assert_allclose(array, answer, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        ("group", "40 examples of train, about 10% in whole groups, are held out"),
+        ("time", "40 examples of train, the latest 10%, are held out"),
+    ],
+)
+def test_a_training_holds_out_as_its_dataset_says(tmp_path: Path, by: str, said: str) -> None:
+    """Twenty examples a group, or a time."""
+
+    class Grouped(Estimator):
+        def dataset(
+            self, path: Path, channel: str, hyperparameters: Any, encoding: Any = None
+        ) -> Dataset:
+            rows = np.load(path)
+            return ArrayDataset(rows[:, :2], rows[:, 2], **{by: np.arange(400) // 20})
+
+    log = Log()
+    options = TrainingHyperparameters(epochs=1, batch_size=20)
+    path = table(tmp_path, twice=False)
+    train(Grouped(), {"train": path}, options, tmp_path / "m", reporter=log)
+    assert f"no validation channel: {said}" in log.messages
+
+
 @pytest.mark.parametrize("algorithm", [Estimator, Targets, Autoencoder])
 def test_a_trial_on_a_part_takes_as_many_as_asked(
     tmp_path: Path, algorithm: type[Estimator]

@@ -94,7 +94,13 @@ def test_wrong_usage_is_told_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("name", "task"),
-    [("leaf-shapes", "classification"), ("path", "classification"), ("leaf-sizes", "regression")],
+    [
+        ("leaf-shapes", "classification"),
+        ("path", "classification"),
+        ("leaf-sizes", "regression"),
+        ("leaf-marks", "multilabel"),
+        ("leaf-codes", "autoencoder"),
+    ],
 )
 def test_a_new_distribution_passes_by_whatever_name(
     name: str, task: str, algoshelf: Algoshelf, tmp_path: Path

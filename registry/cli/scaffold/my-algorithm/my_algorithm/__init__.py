@@ -43,6 +43,7 @@ class MyAlgorithm(Classifier[MyAlgorithmHyperparameters]):
     task = "tabular-classification"
     summary = "Classifies three species of iris by the sizes of their flowers."
     Hyperparameters = MyAlgorithmHyperparameters
+    standardize_inputs = True  # of columns in unlike units
     channels = supervised_channels("CSV: the class (0, 1 or 2) first, then four sizes in cm")
     accepts = (
         ContentType(codecs.CSV, "One flower per line: four sizes in cm.", "5.1,3.5,1.4,0.2"),

@@ -43,6 +43,7 @@ class MyAlgorithm(Regressor[MyAlgorithmHyperparameters]):
     task = "tabular-regression"
     summary = "Estimates the width of an iris's petal, in cm, from three other sizes."
     Hyperparameters = MyAlgorithmHyperparameters
+    standardize_inputs = True  # of columns in unlike units
     channels = supervised_channels("CSV: the width of the petal first, then three sizes, in cm")
     accepts = (
         ContentType(codecs.CSV, "a line a flower: three sizes in cm", "5.1,3.5,1.4"),
