@@ -164,7 +164,8 @@ class FactorRecommender(Recommender):
             hidden=options.hidden,
             spread=options.spread,
             dropout=options.dropout,
-            user_bias=options.feedback == "explicit" or options.ranking_loss == "logistic",
+            user_bias=options.feedback == "explicit"
+            or (options.ranking_loss == "logistic" and options.network != "history"),
             history=options.history,
         )
 

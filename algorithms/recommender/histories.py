@@ -154,10 +154,11 @@ class Remembering(mx.gluon.HybridBlock):  # type: ignore[misc]
         """What was had and what is known by itself."""
         if self.tower is None:
             return had
-        return tuple(
-            each if known is None else known if each is None else ops.broadcast_add(each, known)
-            for each, known in zip(had, self.tower(ids))
-        )
+        factors, bias = had
+        known, of_known = self.tower(ids)
+        if bias is not None:
+            bias = ops.broadcast_add(bias, of_known)
+        return ops.broadcast_add(factors, known), bias
 
 
 class HistoryFactorization(mx.gluon.HybridBlock):  # type: ignore[misc]

@@ -197,12 +197,17 @@ def assert_close(one: Any, other: Any) -> None:
     assert one["known"] is other["known"]
 
 
-@pytest.mark.parametrize("network", ["mf", "fm", "neumf"])
-@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+@pytest.mark.parametrize(
+    ("network", "feedback"),
+    [
+        ("mf", "explicit"), ("mf", "implicit"), ("fm", "explicit"), ("neumf", "implicit"),
+        ("history", "explicit"), ("history", "implicit"),
+    ],
+)  # fmt: skip
 def test_devices_and_hosts_learn_what_one_learns(
     network: str, feedback: str, algoshelf: Algoshelf
 ) -> None:
-    settings = ("--network", network, "--feedback", feedback, *DATA, *QUICK)
+    settings = ("--network", network, "--feedback", feedback, "--history", 20, *DATA, *QUICK)
     found = {}
     for how in ((), ("--devices", "cpu:2"), ("--devices", "cpu:4"), ("--hosts", 2)):
         output = "-".join(("m", *map(str, how)))

@@ -82,7 +82,7 @@ def test_a_rating_changes_other_estimates_and_not_its_own() -> None:
 def test_training_scores_every_item_by_what_was_before() -> None:
     data = interactions(rated=False)
     made = network(data)
-    had = Histories.of(data.pairs[:, 0], data.pairs[:, 1], data.ratings, data.times, USERS + 1)
+    had = Histories.of(data.pairs[:, 0], data.pairs[:, 1], data.ratings, data.when, USERS + 1)
     x, y = NextItems(data, had, 3).take(np.array([2]))
     found = histories.NextItem(made, ITEMS)(mx.nd.array(x, dtype="int32")).asnumpy()
     assert found.shape == (1, ITEMS)
