@@ -245,7 +245,7 @@ def rows_of(path: Path, kinds: Sequence[str]) -> tuple[Iterator[Row], Sequence[s
         table = sources.read_table(path)
         rows = (
             (place, list(cells))
-            for _, block in table.blocks()
+            for _, block in table.blocks(range(len(table.names)))
             for place, cells in zip(block.places, zip(*map(sources.as_texts, block.columns)))
         )
         first = next(rows, None)
