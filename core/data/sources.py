@@ -112,11 +112,13 @@ class Table:
         parts = tuple(part.of(min(indices), max(indices) + 1) for part in sparse)
         return Table(self.path, parts, tuple(range(len(parts[0].names))))
 
-    def blocks(self, wanted: Sequence[int]) -> Iterator[tuple[Part, Block]]:
+    def blocks(self, wanted: Sequence[int] | None = None) -> Iterator[tuple[Part, Block]]:
         """All rows in blocks, of ``names`` the columns ``wanted``, and the part where they are."""
         for part in self.parts:
             places = self._places(part)
-            for block in part.blocks([places[i] for i in wanted]):
+            if wanted is not None:
+                places = [places[i] for i in wanted]
+            for block in part.blocks(places):
                 yield part, block
 
     def _places(self, part: Part) -> Sequence[int]:
