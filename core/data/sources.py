@@ -112,11 +112,13 @@ class Table:
         parts = tuple(part.of(min(indices), max(indices) + 1) for part in sparse)
         return Table(self.path, parts, tuple(range(len(parts[0].names))))
 
-    def blocks(self, wanted: Sequence[int]) -> Iterator[tuple[Part, Block]]:
+    def blocks(self, wanted: Sequence[int] | None = None) -> Iterator[tuple[Part, Block]]:
         """All rows in blocks, of ``names`` the columns ``wanted``, and the part where they are."""
         for part in self.parts:
             places = self._places(part)
-            for block in part.blocks([places[i] for i in wanted]):
+            if wanted is not None:
+                places = [places[i] for i in wanted]
+            for block in part.blocks(places):
                 yield part, block
 
     def _places(self, part: Part) -> Sequence[int]:
@@ -469,7 +471,7 @@ class SparsePart(Part):
 
     def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
         width = len(self.names)
-        lines = _libsvm_lines(self.path, self.form)
+        lines = libsvm_lines(self.path, self.form)
         while True:
             batch = list(itertools.islice(lines, block_rows(width, BLOCK_NUMBERS)))
             if not batch:
@@ -485,7 +487,7 @@ class SparsePart(Part):
 def _libsvm(path: Path) -> Part:
     form = encoding.form_of(path, whole=False)
     first, end = 1, 1
-    for _, _, pairs in _libsvm_lines(path, form):
+    for _, _, pairs in libsvm_lines(path, form):
         for index, _ in pairs:
             first, end = min(first, index), max(end, index + 1)
     if end - first >= MAX_COLUMNS:
@@ -497,9 +499,10 @@ def _numbered(indices: Iterable[int]) -> tuple[str, ...]:
     return ("label", *(f"feature {i}" for i in indices))
 
 
-def _libsvm_lines(
+def libsvm_lines(
     path: Path, form: TextForm
 ) -> Iterator[tuple[int, float, list[tuple[int, float]]]]:
+    """Each line's number, its label, and its pairs of an index and a number. Raises DataError."""
     for number, line in encoding.lines(path, form):
         words = line.split("#", 1)[0].split()
         if not words:

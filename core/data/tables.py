@@ -282,10 +282,12 @@ def are_names(rows: Sequence[Sequence[str]]) -> bool:
     below = [[row[i].strip() for row in rows[1:] if i < len(row)] for i in range(len(names))]
     if any(not name and any(cells) for name, cells in zip(names[1:], below[1:])):
         return False
-    if len(rows) == 1:  # a row alone has a number or a gap somewhere, or is one of a known table
-        return reading.headings() is None
     if any(_are_numbers(cells) for cells in below):
         return True
+    known = reading.headings()
+    if known is not None:
+        # a table of words alone shows no headings but by their being known
+        return bool(set(map(reading.key_of, names)) & set(map(reading.key_of, known.columns)))
     return not any(name and name in cells for name, cells in zip(names, below))
 
 

@@ -236,6 +236,19 @@ def test_a_row_of_words_is_no_line_of_headings(of_words: Handlers) -> None:
     assert asked(of_words, "shape,colour\nflat,red\n") == (200, answers)
 
 
+def test_a_file_of_words_alone_has_headings_where_they_are_known(
+    of_words: Handlers, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    for content, count in (("red,flat\nblue,round\n", 2), ("shape,colour\nflat,red\n", 1)):
+        path.write_text(content)
+        with using(TransformOptions().reading, print, of_words.model.metadata.headings):
+            read = intake(Tables(), path)
+            body = read.body(2**20).decode()
+        assert len(body.splitlines()) == count
+        assert body.splitlines()[0] == "red,flat"
+
+
 # Files
 
 
