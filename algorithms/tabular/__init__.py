@@ -433,9 +433,8 @@ class Tabular(_OfTables):
     def predict_fn(self, input_data: Sequence[Any], model: Model) -> Answers:
         """The answers to rows as ``input_fn`` gives them."""
         assert isinstance(model, TableModel)
-        answers: Answers = task_of(model.metadata.encoding).predict_fn(
-            model.schema.encode(input_data), model
-        )
+        task = task_of(model.metadata.encoding)
+        answers: Answers = task.predict_fn(model.schema.encode(input_data), model)
         return answers
 
     def output_fn(self, prediction: Answers, accept: str) -> bytes:
@@ -454,7 +453,8 @@ class Tabular(_OfTables):
         data = self._read(path, TEST, options, model.metadata.encoding)
         chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(np.int64))
         rows, truth = data.take(chosen)
-        answers = task_of(model.metadata.encoding).predict_fn(rows, model)
+        task = task_of(model.metadata.encoding)
+        answers: Answers = task.predict_fn(rows, model)
         lines = []
         for row, verdict in zip(rows, _verdicts(answers, truth)):
             cells = tables.record_of(model.schema, row).items()
