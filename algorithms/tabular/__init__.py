@@ -397,7 +397,7 @@ class Tabular(_OfTables):
         "squared error by the target's variance.",
         **described(OF_NUMBERS),
     }
-    response_types = tuple(map(_of_either, Classifier.response_types))  # type: ignore[assignment]
+    response_types = tuple(map(_of_either, Classifier.response_types))
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         task_of(data.encoding).check_labels(labels, data, path)

@@ -179,6 +179,13 @@ def test_each_sdk_of_aws_is_imported_in_one_module(path: Path) -> None:
         assert root not in {"botocore", "s3transfer"} or path.parent == ROOT / "registry/aws"
 
 
+@pytest.mark.parametrize("path", REGISTRY, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_command_imports_the_sagemaker_sdk(path: Path) -> None:
+    """The module of the SDK's own objects is for callers of ``registry.estimator`` and its like."""
+    found = "algoshelf.registry.aws.sdk" in imported_modules(path)
+    assert found == (path == ROOT / "registry" / "__init__.py")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_mxnet_is_imported_in_one_module(path: Path) -> None:
     assert not [name for name in imports(path) if name.split(".")[0] == "mxnet"] or (
