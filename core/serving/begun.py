@@ -72,7 +72,7 @@ def begin(threads: int, ledger: int) -> Begun:
             env={"OMP_NUM_THREADS": str(threads), **os.environ},
             pass_fds=(theirs.fileno(), ledger),
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdout=2,  # standard error, whatever stands for it in Python
             start_new_session=True,  # a terminal's Ctrl-C is the server's affair
         )
     return Begun(process, ours, ledger, threads)

@@ -17,8 +17,10 @@ NEIGHBOURS = 50
 # Beyond so many items, or products of what users have seen, neighbours take too long to find.
 MOST_ITEMS = 20_000
 MOST_PRODUCTS = 10**9
-# How strongly a bias of few ratings is drawn to 0: Y. Koren, "Factor in the neighbors", 2010.
-ITEM_DAMPING, USER_DAMPING = 25.0, 10.0
+# How strongly a bias of few ratings is drawn to 0 (Y. Koren, "Factor in the neighbors", 2010, has 25
+# and 10): chosen on a tenth of the training ratings of MovieLens-100k, 0.9407 for 0.9523.
+ITEM_DAMPING, USER_DAMPING = 2.0, 5.0
+USUAL_DAMPING = 25.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Biases:
 def usual(numbers: Array, ratings: Array) -> Array:
     """The mean rating (N,) of what ``numbers`` (N,) name, drawn to the mean of all ``ratings``."""
     mean = float(ratings.mean(dtype=np.float64))
-    found: Array = mean + _damped(numbers, ratings - mean, numbers.max() + 1, ITEM_DAMPING)[numbers]
+    found: Array = (
+        mean + _damped(numbers, ratings - mean, numbers.max() + 1, USUAL_DAMPING)[numbers]
+    )
     return found
 
 

@@ -67,8 +67,8 @@ def test_biases_are_damped_means() -> None:
     pairs = np.array([(1, 1), (1, 2), (2, 1)], np.int32)
     found = Biases.of(pairs, np.float32([5, 3, 4]), 2, 2)
     assert found.mean[0] == 4
-    assert found.item[1] == pytest.approx(1 / 27)
-    assert found.user[1] == pytest.approx((1 - 1 / 27 - 1 + 1 / 26) / 12, abs=1e-6)
+    assert found.item[1] == pytest.approx(1 / 4)
+    assert found.user[1] == pytest.approx((1 - 1 / 4 - 1 + 1 / 3) / 7, abs=1e-6)
     assert found.estimates(np.array([[0, 0]]))[0] == 4
 
 
