@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -397,7 +398,7 @@ class Recommender(SupervisedAlgorithm[Any]):
             f"{name}: " + ", ".join(f"{item} ({score:.2f})" for item, score in answer.items)
             for name, answer in zip(names, answers)
         )
-        return "\n".join(line[:width] for line in lines)
+        return "\n".join(textwrap.shorten(line, width) for line in lines)
 
 
 def _of_ratings(model: RecommenderModel, data: Interactions) -> Iterator[Baseline]:
