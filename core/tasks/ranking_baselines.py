@@ -17,8 +17,8 @@ NEIGHBOURS = 50
 # Beyond so many items, or products of what users have seen, neighbours take too long to find.
 MOST_ITEMS = 20_000
 MOST_PRODUCTS = 10**9
-# How strongly a bias of few ratings is drawn to 0 (Y. Koren, "Factor in the neighbors", 2010, has 25
-# and 10): chosen on a tenth of the training ratings of MovieLens-100k, 0.9407 for 0.9523.
+# How strongly a bias of few ratings is drawn to 0, chosen on a tenth of MovieLens-100k's training:
+# RMSE 0.9407, for 0.9523 with the 25 and 10 of Y. Koren, "Factor in the neighbors", 2010.
 ITEM_DAMPING, USER_DAMPING = 2.0, 5.0
 USUAL_DAMPING = 25.0
 
