@@ -165,6 +165,33 @@ def _rows(rng: np.random.Generator, most: int) -> bytes:
     return "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in rows).encode()
 
 
+def _people(rng: np.random.Generator, most: int) -> bytes:
+    """Rows of the test part of Adult, as JSON objects, each without one of its columns."""
+    lines = _sample("tabular/sample/test.csv.gz").decode().splitlines()
+    names = lines[0].split(",")[:-1]
+
+    def person() -> dict[str, str]:
+        row = dict(zip(names, lines[int(rng.integers(1, len(lines)))].split(",")))
+        del row[names[int(rng.integers(len(names)))]]
+        return row
+
+    return json.dumps({"instances": [person() for _ in range(rng.integers(1, most + 1))]}).encode()
+
+
+def _questions(rng: np.random.Generator, most: int) -> bytes:
+    """Scores, best items and similar items of the bundled sample, as JSON."""
+
+    def question() -> dict[str, Any]:
+        user, item = f"user-{rng.integers(1, 250):03}", f"synthetic-{rng.integers(1, 125):03}"
+        kinds: tuple[dict[str, Any], ...] = (
+            {"user": user, "item": item}, {"user": user, "top": 5}, {"item": item, "similar": 5}
+        )  # fmt: skip
+        return kinds[int(rng.integers(3))]
+
+    asked = [question() for _ in range(rng.integers(1, most + 1))]
+    return json.dumps({"instances": asked}).encode()
+
+
 JSON = "application/json"
 NPY = "application/x-npy"
 WORKLOADS = {
@@ -177,5 +204,7 @@ WORKLOADS = {
         ),
         Workload("text-sentiment", JSON, JSON, ("--epochs", "1"), "handlers", _texts),
         Workload("kmeans", "text/csv", JSON, ("--k", "3"), "handlers", _rows),
+        Workload("tabular", JSON, JSON, ("--epochs", "1"), "handlers", _people),
+        Workload("recommender", JSON, JSON, ("--epochs", "1"), "handlers", _questions),
     )
 }  # fmt: skip
