@@ -295,9 +295,7 @@ class KMeans(Algorithm[KMeansHyperparameters]):
         if content_type == codecs.CSV:
             return codecs.encode_csv(zip(*map(codecs.plain, columns)))
         answers = [dict(zip(FIELDS, pair)) for pair in zip(*map(codecs.plain, columns))]
-        if content_type == codecs.JSONLINES:
-            return codecs.encode_jsonlines(answers)
-        return codecs.encode_json({"predictions": answers})
+        return codecs.encode_answers(answers, content_type)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         rows = self._rows(model, path)

@@ -24,7 +24,14 @@ from .content_types import (
     parameter,
 )
 from .decode import decode_array, decode_image, decode_records, half_character, lines_of_records
-from .encode import encode_csv, encode_json, encode_jsonlines, encode_npy, plain
+from .encode import (
+    encode_answers,
+    encode_csv,
+    encode_json,
+    encode_jsonlines,
+    encode_npy,
+    plain,
+)
 from .negotiate import negotiate
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "decode_image",
     "decode_records",
     "either",
+    "encode_answers",
     "encode_csv",
     "encode_json",
     "encode_jsonlines",

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 import numpy
+
+from .content_types import JSONLINES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +31,15 @@ def encode_json(value: Any) -> bytes:
 def encode_jsonlines(rows: Iterable[Any]) -> bytes:
     """``encode_json`` of each row, each followed by a line feed."""
     return b"".join(encode_json(row) + b"\n" for row in rows)
+
+
+def encode_answers(rows: Sequence[Any], content_type: str) -> bytes:
+    """``rows``, one an answer, as JSON lines where ``content_type`` says so; else as JSON,
+    ``{"predictions": rows}``.
+    """
+    if content_type == JSONLINES:
+        return encode_jsonlines(rows)
+    return encode_json({"predictions": rows})
 
 
 def encode_csv(rows: Iterable[Any]) -> bytes:

@@ -77,6 +77,4 @@ class Autoencoder(Regressor[H]):
         if content_type == payload.CSV:
             columns = (prediction.errors[:, None], prediction.values)
             return payload.encode_csv(np.concatenate(columns, axis=1))
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(prediction.rows())
-        return payload.encode_json({"predictions": list(prediction.rows())})
+        return payload.encode_answers(list(prediction.rows()), content_type)

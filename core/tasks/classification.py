@@ -17,7 +17,7 @@ from ..artifact.model import Model
 from ..data.cells import COMMA, is_number
 from ..data.dataset import Dataset, how_read
 from ..runtime import mx
-from ..runtime.errors import DataError, PluginError, TrainingError, did_you_mean
+from ..runtime.errors import DataError, PluginError, did_you_mean
 from ..runtime.types import Array, HybridBlock
 from .binary_figures import called, evaluate_binary
 from .class_figures import evaluate_classes
@@ -265,8 +265,7 @@ class Classifier(SupervisedAlgorithm[H]):
     def _classes(self, logits: Array, encoding: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the classes, one for each of ``logits`` (N, C)."""
         names = tuple(encoding.get("classes", ()))
-        if not np.isfinite(logits).all():
-            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
+        self.check_finite(logits)
         if logits.ndim != 2 or logits.shape[1] != len(names):
             raise PluginError(
                 f"the network of {self.name} gives {logits.shape[1:]} outputs an example for "
@@ -290,9 +289,7 @@ class Classifier(SupervisedAlgorithm[H]):
         ]
         for index, remark in prediction.remarks.items():
             rows[index].update(remark)
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(rows)
-        return payload.encode_json({"predictions": rows})
+        return payload.encode_answers(rows, content_type)
 
 
 def _class_counts(train: Dataset, run: Run[Any]) -> Array:

@@ -15,7 +15,7 @@ from ..artifact.metadata import Metadata
 from ..artifact.model import Model
 from ..data.dataset import Dataset, how_read
 from ..runtime import mx
-from ..runtime.errors import DataError, PluginError, TrainingError
+from ..runtime.errors import DataError, PluginError
 from ..runtime.types import Array, HybridBlock
 from .classification import described
 from .label_figures import HALF, evaluate_labels
@@ -125,8 +125,7 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
 
     def _probabilities(self, logits: Array, encoding: Mapping[str, Any]) -> LabelProbabilities:
         names = tuple(encoding.get("classes", ()))
-        if not np.isfinite(logits).all():
-            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
+        self.check_finite(logits)
         if logits.ndim != 2 or logits.shape[1] != len(names):
             raise PluginError(
                 f"the network of {self.name} gives {logits.shape[1:]} outputs an example for "
@@ -152,9 +151,7 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
             {"labels": labels, "probabilities": probabilities}
             for labels, probabilities in zip(prediction.given(), prediction.by_name())
         ]
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(rows)
-        return payload.encode_json({"predictions": rows})
+        return payload.encode_answers(rows, content_type)
 
 
 def _label_faults(data: Dataset) -> Iterator[str]:

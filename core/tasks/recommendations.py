@@ -136,6 +136,4 @@ class Answers:
         if content_type == payload.CSV:
             return payload.encode_csv(answer.to_cells() for answer in self.answers)
         rows = [answer.to_json() for answer in self.answers]
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(rows)
-        return payload.encode_json({"predictions": rows})
+        return payload.encode_answers(rows, content_type)

@@ -16,7 +16,7 @@ from ..artifact.metadata import Metadata
 from ..artifact.model import Model
 from ..data.dataset import Dataset, lengths_of
 from ..runtime import mx
-from ..runtime.errors import DataError, PluginError, TrainingError
+from ..runtime.errors import DataError, PluginError
 from ..runtime.types import Array, HybridBlock
 from .scaling import in_units, moments, set_moments
 from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
@@ -136,8 +136,7 @@ class Regressor(SupervisedAlgorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         truth = columns(data.labels())
         found = self._values(outputs, data.encoding)
-        if not np.isfinite(found.values).all():
-            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
+        self.check_finite(found.values)
         if truth.shape[1] != len(found.names):
             raise DataError(
                 f"the examples have {truth.shape[1]} targets each, but the model estimates "
@@ -175,9 +174,7 @@ class Regressor(SupervisedAlgorithm[H]):
             return payload.encode_npy(prediction.values)
         if content_type == payload.CSV:
             return payload.encode_csv(prediction.values)
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(prediction.by_name())
-        return payload.encode_json({"predictions": list(prediction.by_name())})
+        return payload.encode_answers(list(prediction.by_name()), content_type)
 
 
 def target_names(encoding: Mapping[str, Any], count: int) -> tuple[str, ...]:

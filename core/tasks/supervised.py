@@ -32,7 +32,14 @@ from ..data.dataset import (
 )
 from ..runtime import mx
 from ..runtime.deprecated import OF_SUPERVISED
-from ..runtime.errors import DataError, InputError, PayloadError, PluginError, UnfitPayloadError
+from ..runtime.errors import (
+    DataError,
+    InputError,
+    PayloadError,
+    PluginError,
+    TrainingError,
+    UnfitPayloadError,
+)
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .imbalance import DECISION
 from .importance import by_heading, importances
@@ -165,6 +172,11 @@ class SupervisedAlgorithm(Algorithm[H]):
         none.
         """
         return {}
+
+    def check_finite(self, outputs: Array) -> None:
+        """Raises TrainingError where the network's ``outputs`` are not all finite numbers."""
+        if not np.isfinite(outputs).all():
+            raise TrainingError(f"the network of {self.name} gives outputs that are no numbers")
 
     def check_outputs(
         self, network: HybridBlock, train: Dataset, names: Sequence[str], what: str
@@ -453,9 +465,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             return payload.encode_npy(prediction)
         if content_type == payload.CSV:
             return payload.encode_csv(prediction.reshape(len(prediction), -1))
-        if content_type == payload.JSONLINES:
-            return payload.encode_jsonlines(prediction)
-        return payload.encode_json({"predictions": prediction})
+        return payload.encode_answers(prediction, content_type)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
