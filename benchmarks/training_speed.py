@@ -66,7 +66,8 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 def mnist_cnn() -> Any:
     from algoshelf.algorithms.mnist_cnn import MnistCnn
 
-    return MnistCnn().network(MnistCnn.Hyperparameters.parse({}), None)  # type: ignore[arg-type]
+    options = MnistCnn.Hyperparameters.parse({"network": "large"})
+    return MnistCnn().network(options, None)  # type: ignore[arg-type]
 
 
 def resnet20() -> Any:

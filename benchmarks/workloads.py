@@ -197,7 +197,9 @@ NPY = "application/x-npy"
 WORKLOADS = {
     work.algorithm: work
     for work in (
-        Workload("mnist-cnn", NPY, NPY, ("--epochs", "1"), "gluon", _digits),
+        Workload(
+            "mnist-cnn", NPY, NPY, ("--network", "large", "--epochs", "1"), "gluon", _digits,
+        ),
         Workload(
             "image-classification", "image/jpeg", JSON,
             ("--network", "cifar_resnet20_v1", "--epochs", "8"), "handlers", _picture,

@@ -50,7 +50,18 @@ PARAMETERS = (
 )
 
 
+# Of each network: between two poolings, each convolution's width, side of its kernel and stride.
+CONVOLUTIONS = {
+    "small": [[(16, 5, 2), (32, 3, 1)], [(64, 3, 1), (64, 3, 1)]],
+    "large": [[(32, 3, 1)], [(64, 3, 1), (64, 3, 1)], [(128, 3, 1), (128, 3, 1)]],
+}
+
+
 class MnistHyperparameters(TrainingHyperparameters):
+    network: Literal["small", "large"] = Field(
+        "small",
+        description="Network: small takes a fifth of the time to train, large makes fewer errors.",
+    )
     epochs: int = Field(12, ge=1, le=1000, description="Number of passes over the training data.")
     batch_size: int = Field(
         100,
@@ -186,14 +197,14 @@ class MnistCnn(PictureClassifier[MnistHyperparameters]):
         return digits.read(path, channel, hyperparameters.invert, hyperparameters.on_damaged)
 
     def network(self, hyperparameters: MnistHyperparameters, data: Dataset) -> HybridBlock:
-        """Logits (N, 10), from five convolutions of 3 x 3 in three resolutions."""
+        """Logits (N, 10), from convolutions in two resolutions (small) or three (large)."""
         nn = mx.gluon.nn
         net = nn.HybridSequential()
-        for stage, widths in enumerate(((32,), (64, 64), (128, 128))):
-            if stage > 0:
+        for number, convolutions in enumerate(CONVOLUTIONS[hyperparameters.network]):
+            if number > 0:
                 net.add(nn.MaxPool2D(2))
-            for width in widths:
-                net.add(nn.Conv2D(width, 3, padding=1, use_bias=False))
+            for width, kernel, stride in convolutions:
+                net.add(nn.Conv2D(width, kernel, stride, padding=kernel // 2, use_bias=False))
                 net.add(nn.BatchNorm(), nn.Activation("relu"))
         net.add(nn.GlobalAvgPool2D(), nn.Dropout(hyperparameters.dropout))
         net.add(nn.Dense(len(digits.CLASSES)))

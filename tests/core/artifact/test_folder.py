@@ -184,7 +184,7 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path, model: Path) -> 
 
 def test_a_full_disk_is_an_output_error(tmp_path: Path, in_process: InProcess, few: Path) -> None:
     (tmp_path / "small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(tmp_path / "small")]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "none", str(tmp_path / "small")]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting needs root")
     try:
