@@ -46,7 +46,8 @@ toolkits: $(VENV)/developing $(TOOLKITS)/image/installed $(TOOLKITS)/sdk/install
 	$(BIN)/python benchmarks/toolkits.py $(TOOLKITS)
 
 bench: $(VENV)/developing
-	$(BIN)/python benchmarks/mnist_accuracy.py
+	$(BIN)/python benchmarks/mnist_accuracy.py small
+	$(BIN)/python benchmarks/mnist_accuracy.py large
 	$(BIN)/python benchmarks/training_speed.py mnist-cnn
 
 clean:
