@@ -91,6 +91,11 @@ def call(action: str, commands: str, why: str, implied: str = "") -> Call:
     return Call(action, tuple(commands.split()), why, implied)
 
 
+def calls(service: str, *rows: tuple[str, ...]) -> tuple[Call, ...]:
+    """Of one service; each row is a right's name, then as ``call``."""
+    return tuple(call(f"{service}:{name}", *rest) for name, *rest in rows)
+
+
 def _one_or_all(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
@@ -122,8 +127,10 @@ CREATING = {
 }
 TAGGING = " ".join(dict.fromkeys(" ".join(CREATING.values()).split()))
 UNDONE = "deploy update transform"  # what undoes what it made when it fails
+WITH_TAGS = "AWS asks for it wherever something is created with tags"
 BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
 BY_TRANSFERS = "boto3's transfers of files send it"
+STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -142,7 +149,7 @@ STATEMENTS: tuple[Statement, ...] = (
         USER,
         (
             call("sagemaker:AddTags", TAGGING, "what is created bears its tags from the beginning",
-                 "AWS asks for it wherever something is created with tags"),
+                 WITH_TAGS),
         ),
         ALL_OF_SAGEMAKER,
         {"StringEquals": {"sagemaker:TaggingAction": sorted(CREATING)}},
@@ -179,28 +186,27 @@ STATEMENTS: tuple[Statement, ...] = (
                  "Application Auto Scaling looks for them in your name"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep",
-                 "whether a name is free, waiting, and what there is to remove"),
-            call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep",
-                 "what an endpoint runs on, and what there is to remove"),
-            call("sagemaker:DescribeHyperParameterTuningJob", "tune status delete logs list",
-                 "whether a name is free, waiting"),
-            call("sagemaker:DescribeModel", f"{UNDONE} delete sweep", "what there is to remove"),
+            call("sagemaker:DescribeEndpoint", f"deploy update status {STOCK}",
+                 "whether a name is free, waiting, and what there is"),
+            call("sagemaker:DescribeEndpointConfig", f"deploy update {STOCK}",
+                 "what an endpoint runs on, and uses"),
+            call("sagemaker:DescribeHyperParameterTuningJob", f"tune status logs {STOCK}",
+                 "whether a name is free, waiting, and what there is"),
+            call("sagemaker:DescribeModel", f"{UNDONE} {STOCK}", "what there is to remove"),
             call("sagemaker:DescribeTrainingJob",
-                 "train tune transform deploy update status logs list delete benchmark",
+                 f"train tune transform deploy update status logs benchmark {STOCK}",
                  "whether a name is free, waiting, and where the model is"),
-            call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
-                 "whether a name is free, waiting"),
-            call("sagemaker:ListEndpointConfigs", "delete sweep update deploy",
-                 "what there is to remove"),
-            call("sagemaker:ListEndpoints", "list delete sweep update deploy",
+            call("sagemaker:DescribeTransformJob", f"transform status logs update {STOCK}",
+                 "whether a name is free, waiting, and what uses a model"),
+            call("sagemaker:ListEndpointConfigs", f"update deploy {STOCK}", "what uses a model"),
+            call("sagemaker:ListEndpoints", f"update deploy {STOCK}",
                  "what is billed, and what uses a model"),
-            call("sagemaker:ListHyperParameterTuningJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListModels", "delete sweep", "what there is to remove"),
-            call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
+            call("sagemaker:ListHyperParameterTuningJobs", STOCK, "what is billed"),
+            call("sagemaker:ListModels", f"update {STOCK}", "what there is to remove"),
+            call("sagemaker:ListTags", f"train tune benchmark {UNDONE} {STOCK}",
                  "whether it is algoshelf's, and this run's"),
-            call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListTransformJobs", "list delete sweep update",
+            call("sagemaker:ListTrainingJobs", STOCK, "what is billed"),
+            call("sagemaker:ListTransformJobs", f"update {STOCK}",
                  "what is billed, and what uses a model"),
             call("servicequotas:ListServiceQuotas", CHECKED,
                  "a quota that is too small is reported before anything is created"),
@@ -296,6 +302,97 @@ STATEMENTS: tuple[Statement, ...] = (
                  BY_TRANSFERS),
             call("s3:GetObject", "deploy update transform benchmark", "a model, a measurement"),
             call("s3:PutObject", CHECKED, "data, code and models", BY_TRANSFERS),
+        ),
+        OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "MakeRole",
+        SETUP,
+        calls(
+            "iam",
+            ("CreateRole", "setup", "the execution role"),
+            ("DeleteRole", "teardown", "the execution role"),
+            ("DeleteRolePolicy", "teardown", "its policies"),
+            ("DetachRolePolicy", "teardown", "what others have attached to it"),
+            ("GetRole", "setup teardown", "whether it is there, and is setup's"),
+            ("GetRolePolicy", "setup", "whether it says what it has to"),
+            ("ListAttachedRolePolicies", "teardown", "what others have attached to it"),
+            ("ListRolePolicies", "teardown", "its policies"),
+            ("PutRolePolicy", "setup", "what containers may do"),
+            ("TagRole", "setup teardown", "the record of what setup made"),
+            ("UpdateAssumeRolePolicy", "setup", "SageMaker alone, for this account"),
+        ),
+        ROLE,
+    ),
+    Statement(
+        "MakePolicy",
+        SETUP,
+        calls(
+            "iam",
+            ("CreatePolicy", "setup", "what people may do"),
+            ("CreatePolicyVersion", "setup", "a later version of algoshelf asks for more"),
+            ("DeletePolicy", "teardown", "what people may do"),
+            ("DeletePolicyVersion", "setup teardown", "AWS keeps five"),
+            ("GetPolicy", "setup teardown", "whether it is there, and is setup's"),
+            ("GetPolicyVersion", "setup", "whether it says what it has to"),
+            ("ListEntitiesForPolicy", "setup teardown", "who has it"),
+            ("ListPolicyVersions", "setup teardown", "AWS keeps five"),
+            ("TagPolicy", "setup", "by which teardown knows it", WITH_TAGS),
+        ),
+        POLICY,
+    ),
+    Statement(
+        "GivePolicy",
+        SETUP,
+        tuple(
+            call(f"iam:{verb}{kind}Policy", command, "setup --for, and back")
+            for verb, command in (("Attach", "setup"), ("Detach", "teardown"))
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+        {"ArnEquals": {"iam:PolicyARN": POLICY[0]}},
+    ),
+    Statement(
+        "FindPeople",
+        SETUP,
+        tuple(
+            call(f"iam:Get{kind}", "setup", "whether whom setup --for names is there")
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+    ),
+    Statement(
+        "MakeBucket",
+        SETUP,
+        calls(
+            "s3",
+            ("CreateBucket", "setup", "the account's bucket for SageMaker, once"),
+            ("DeleteBucket", "teardown", "once it is empty"),
+            ("GetBucketOwnershipControls", "setup", "what it lacks"),
+            ("GetBucketPolicy", "setup", "what it lacks"),
+            ("GetBucketPublicAccessBlock", "setup", "what it lacks"),
+            ("GetBucketTagging", "setup teardown", "whether setup made it"),
+            ("GetEncryptionConfiguration", "setup", "what it lacks"),
+            ("GetLifecycleConfiguration", "setup", "what it lacks"),
+            ("ListBucket", "setup teardown", "whether it is there"),
+            ("ListBucketMultipartUploads", "teardown", "what lies in it"),
+            ("ListBucketVersions", "teardown", "what lies in it"),
+            ("PutBucketOwnershipControls", "setup", "objects are the account's"),
+            ("PutBucketPolicy", "setup", "TLS alone"),
+            ("PutBucketPublicAccessBlock", "setup", "private"),
+            ("PutBucketTagging", "setup", "by which teardown knows it"),
+            ("PutEncryptionConfiguration", "setup", "encrypted"),
+            ("PutLifecycleConfiguration", "setup", "old uploads and checkpoints go"),
+        ),
+        BUCKET,
+    ),
+    Statement(
+        "EmptyBucket",
+        SETUP,
+        tuple(
+            call(f"s3:{name}", "teardown", "what lies in it, if that is wanted")
+            for name in ("AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion")
         ),
         OBJECTS,
         OWN_ACCOUNT,

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -23,6 +24,8 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.registry.aws import iam
@@ -46,18 +49,24 @@ def trusting(service: str) -> str:
 class Aws:
     """The account, the requests that reached it, and ``answers`` that are changed on the way.
 
-    ``before`` is what happens just before a request arrives.
+    ``before`` is what happens just before a request arrives, once, ``on_change`` before any that
+    is not only reading.
     """
 
     quotas: dict[str, float]
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_change: Callable[[str], None] | None = None
     command: str = ""
-    unasked: list[str] = field(default_factory=list)
+    unasked: dict[str, None] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        return boto3.client("sagemaker")
 
     def role(self, name: str = "algoshelf", service: str = "sagemaker.amazonaws.com") -> str:
         """The ARN of a new role."""
@@ -92,10 +101,10 @@ class Aws:
             return
 
         def tags(arn: str) -> dict[str, str]:
-            if not arn.startswith("arn:aws:sagemaker:"):
+            if operation.startswith(READING) or not arn.startswith("arn:aws:sagemaker:"):
                 return {}
             try:
-                found = call(boto3.client("sagemaker"), "ListTags", {"ResourceArn": arn})["Tags"]
+                found = call(self.sagemaker, "ListTags", {"ResourceArn": arn})["Tags"]
             except (ClientError, AttributeError):  # there is none, for which moto has no answer
                 return {}
             return {each["Key"]: each["Value"] for each in found}
@@ -106,7 +115,7 @@ class Aws:
         named = set().union(*granted.values())
         for each in iam.asked(service, operation, parameters, account=ACCOUNT, tags=tags):
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
-                self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
+                self.unasked[f"{self.command}: {each.action} on {each.resource}"] = None
 
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
@@ -174,7 +183,9 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and Service Quotas, which moto 5.2 lacks."""
+    """An empty account, and Service Quotas and conditions of buckets' policies, which moto 5.2
+    lacks.
+    """
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
     def listed(_: Any) -> ActionResult:
@@ -187,6 +198,8 @@ def aws(
         return ActionResult({"Quotas": found})
 
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
+    # A bucket's policy is read without its conditions, so one that is for TLS alone denies all.
+    monkeypatch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -199,6 +212,8 @@ def aws(
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         account.requests.append((operation, parameters))
         account.hold(call, client, operation, parameters)
+        if account.on_change is not None and not operation.startswith(READING):
+            account.on_change(operation)
         if operation in account.before:
             account.before.pop(operation)()
         answer = call(client, operation, parameters)
