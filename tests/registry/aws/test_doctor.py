@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from algoshelf.registry.aws import rights
 from botocore.exceptions import NoCredentialsError
-from moto.core.exceptions import ServiceException
+from moto.core.exceptions import AccessDeniedError
 from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
 from moto.sts.responses import TokenResponse
@@ -137,7 +137,7 @@ def test_where_nobody_may_look_that_is_said(
     aws.requests.clear()
 
     def refuse(_: Any) -> Any:
-        raise ServiceException("AccessDenied", "not authorized")
+        raise AccessDeniedError("you", "this")
 
     monkeypatch.setattr(IamResponse, "simulate_principal_policy", refuse)
     checks = told(aws)
