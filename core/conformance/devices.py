@@ -92,7 +92,7 @@ def compare(
 def networks(algorithm: Algorithm[Any]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each network that the algorithm has, with the hyperparameters to compare it by."""
     known = {info.name: info for info in algorithm.Hyperparameters.describe()}
-    given = {name: value for name, value in ALIKE.items() if name in known}
+    given = dict(ALIKE) if ALIKE.keys() <= known.keys() else {}  # of networks that take steps
     given.update(dict.fromkeys((name for name in known if "dropout" in name), "0"))
     choices = known["network"].choices if "network" in known else ()
     if not choices:
