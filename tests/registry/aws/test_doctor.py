@@ -9,7 +9,6 @@ import pytest
 from algoshelf.registry.aws import rights
 from botocore.exceptions import NoCredentialsError
 from moto.core.exceptions import AccessDeniedError
-from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
 from moto.sts.responses import TokenResponse
 
@@ -18,40 +17,6 @@ from tests.registry.aws.conftest import ACCOUNT, BUCKET, INSTANCE, PLACE, Aws, t
 
 ROLE = "algoshelf-execution"
 DOCTOR = ("doctor", "--instance", INSTANCE)
-
-
-@pytest.fixture
-def simulated(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
-    """The policies of who signs in and of roles."""
-    policies: dict[str, list[dict[str, Any]]] = {
-        f"user/{iam.USER}": [rights.policy(rights.USER, PLACE)],
-        f"role/{ROLE}": [rights.policy(rights.EXECUTION, PLACE)],
-    }
-
-    def simulate(response: Any) -> ActionResult:
-        parameters = {name: response._get_param(name) for name in ("PolicySourceArn",)}
-        asked = response._get_params()
-        context = {
-            each["ContextKeyName"]: each["ContextKeyValues"][0]
-            for each in asked.get("ContextEntries", [])
-        }
-        context.setdefault("aws:PrincipalAccount", ACCOUNT)
-        context.setdefault("aws:username", iam.USER)
-        source = parameters["PolicySourceArn"].split(":")[5]
-        results = [
-            {
-                "EvalActionName": action,
-                "EvalDecision": "allowed"
-                if iam.allows(policies[source], iam.Asked(action, resource, context))
-                else "implicitDeny",
-            }
-            for action in asked["ActionNames"]
-            for resource in asked["ResourceArns"]
-        ]
-        return ActionResult({"EvaluationResults": results, "IsTruncated": False})
-
-    monkeypatch.setattr(IamResponse, "simulate_principal_policy", simulate, raising=False)
-    return policies
 
 
 def told(aws: Aws, *words: object) -> dict[str, dict[str, str]]:
@@ -69,7 +34,7 @@ def told(aws: Aws, *words: object) -> dict[str, dict[str, str]]:
 
 
 def test_an_account_that_was_set_up_is_well(
-    aws: Aws, simulated: dict[str, list[dict[str, Any]]]
+    aws: Aws,
 ) -> None:
     aws("setup", "--yes")
     aws.requests.clear()
@@ -82,9 +47,9 @@ def test_an_account_that_was_set_up_is_well(
 
 
 def test_an_empty_account_is_told_what_makes_it_well(
-    aws: Aws, simulated: dict[str, list[dict[str, Any]]]
+    aws: Aws,
 ) -> None:
-    simulated[f"user/{iam.USER}"] = []
+    aws.policies[f"user/{iam.USER}"] = []
     checks = told(aws)
     assert checks["role"]["status"] == "failed"
     assert checks["role"]["fix"] == "algoshelf sagemaker setup"
@@ -95,7 +60,7 @@ def test_an_empty_account_is_told_what_makes_it_well(
 
 
 def test_each_thing_that_is_lacking_is_named_with_its_cure(
-    aws: Aws, simulated: dict[str, list[dict[str, Any]]]
+    aws: Aws,
 ) -> None:
     aws("setup", "--yes")
     aws.requests.clear()
@@ -103,8 +68,8 @@ def test_each_thing_that_is_lacking_is_named_with_its_cure(
     for statement in lesser["Statement"]:
         if statement["Sid"] == "CreateTaggedOnly":
             statement["Action"].remove("sagemaker:CreateTransformJob")
-    simulated[f"user/{iam.USER}"] = [lesser]
-    simulated[f"role/{ROLE}"] = []
+    aws.policies[f"user/{iam.USER}"] = [lesser]
+    aws.policies[f"role/{ROLE}"] = []
     aws.quotas[f"{INSTANCE} for endpoint usage"] = 0.0
     client = aws.client("s3")
     client.delete_bucket_policy(Bucket=BUCKET)
@@ -130,9 +95,7 @@ def test_each_thing_that_is_lacking_is_named_with_its_cure(
     assert told(aws)["trust"]["status"] == "failed"
 
 
-def test_where_nobody_may_look_that_is_said(
-    aws: Aws, simulated: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nobody_may_look_that_is_said(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     aws("setup", "--yes")
     aws.requests.clear()
 
@@ -150,7 +113,7 @@ def test_where_nobody_may_look_that_is_said(
 
 
 def test_without_credentials_or_region_the_first_step_is_said(
-    aws: Aws, simulated: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TokenResponse, "get_caller_identity", lambda _: _raise())
     checks = told(aws)
