@@ -14,8 +14,10 @@ from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
 from .rollback import Report, Rollback
+from .settings import Settings
 from .sources import Source
 
+NO_SETTINGS = Settings()
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
@@ -125,6 +127,7 @@ class Deployment:
     capture: str = ""
     capture_percent: int = 100
     expires: datetime | None = None
+    settings: Settings = NO_SETTINGS
 
     def check(self) -> None:
         """Raise InputError with all that AWS would refuse, or leave undone without a word."""
@@ -147,6 +150,8 @@ class Deployment:
             taken = {
                 "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
                 "several models": len(self.variants) > 1,
+                "--vpc-subnets": self.settings.vpc_subnets,
+                "--network-isolation": self.settings.network_isolation,
             }  # fmt: skip
             faults += [
                 f"--serverless: AWS allows no {what} there"
@@ -190,6 +195,7 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
                     wanted.hosting.instance,
                     wanted.role,
                     for_endpoint(wanted.name, labels),
+                    **wanted.settings.of_model(),
                 ),
                 "InitialVariantWeight": variant.weight,
                 **wanted.hosting.parameters(),
@@ -197,13 +203,18 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
             for variant in wanted.variants
         ]
         request: dict[str, Any] = {"ProductionVariants": variants}
+        if not wanted.hosting.memory:  # a serverless endpoint has no disks of yours
+            request.update(wanted.settings.of_disks("KmsKeyId"))
+        encrypted = wanted.settings.of_output()
         if wanted.outputs:
-            request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
+            place = {"S3OutputPath": wanted.outputs, **encrypted}
+            request["AsyncInferenceConfig"] = {"OutputConfig": place}
         if wanted.capture:
             request["DataCaptureConfig"] = {
                 "EnableCapture": True,
                 "InitialSamplingPercentage": wanted.capture_percent,
                 "DestinationS3Uri": wanted.capture,
+                **encrypted,
                 **CAPTURED,
             }
         configuration = create_configuration(account, rollback, wanted.name, request, labels)

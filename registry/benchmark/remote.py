@@ -15,6 +15,7 @@ from ...core.runtime.errors import AlgoshelfError, DataError
 from ..aws import data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
+from ..aws.settings import Settings
 from ..aws.training import PreparedJob, Uploads
 from . import results_file
 
@@ -41,7 +42,7 @@ class RemoteRequest:
     max_run: float
     parallel: int
     prices: Mapping[str, float]
-    role: str | None
+    settings: Settings
 
 
 @dataclass

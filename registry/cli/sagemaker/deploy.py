@@ -15,6 +15,7 @@ from ...aws import checks, endpoints, instances, sources
 from ...aws.account import ROLE_VARIABLE, Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
+from ...aws.settings import Settings, with_wheels
 from ..flags import (
     Parsed,
     SectionedCommand,
@@ -25,7 +26,8 @@ from ..flags import (
 )
 from ..output import json_option, print_json, say
 from .common import account, confirm
-from .endpoints import image_option, iso, role_option, say_price
+from .company import company_options
+from .endpoints import image_option, iso, say_price
 
 MIN_TTL, MAX_TTL = 60, 10 * 365 * 24 * 3600
 
@@ -84,7 +86,6 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     metavar="TIME",
     help="Let `algoshelf sagemaker sweep` delete the endpoint after this time, such as 30m or 2h.",
 )  # fmt: skip
-@role_option
 @image_option
 @click.option(
     "--async", "outputs", type=ADDRESS, metavar="S3",
@@ -99,6 +100,7 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     "--capture-percent", type=whole(1, 100), default=100, show_default=True,
     help="With --capture: the percentage of requests that are kept.",
 )  # fmt: skip
+@company_options("deploy")
 @bucket_option
 @account_options
 @acting_options
@@ -114,7 +116,7 @@ def deploy(
     capture: str | None,
     capture_percent: int,
     ttl: float | None,
-    role: str | None,
+    settings: Settings,
     image: str,
     bucket_owner: str,
     region: str | None,
@@ -131,10 +133,12 @@ def deploy(
     """
     hosting = _hosting(instance, count, scaling, serverless)
     weighted = [_weighted(text) for text in what]
-    with account(region, profile, dry_run, bucket_owner) as acting:
+    with account(region, profile, dry_run, bucket_owner, settings) as acting:
         models = [sources.checked(acting, model, image) for model, _ in weighted]
         labels = [model.algorithm for model in models]
-        given = role or next((model.role for model in models if model.role), None)
+        given = settings.role or next((model.role for model in models if model.role), None)
+        if given is None and acting.is_unsigned:
+            given = checks.NO_ROLE
         if given is None:
             raise InputError(
                 "no IAM role is given that SageMaker may use: give --role ROLE, or set "
@@ -152,6 +156,7 @@ def deploy(
             outputs=outputs or "",
             capture=capture or "",
             capture_percent=capture_percent,
+            settings=settings,
         )
         wanted.check()
         endpoints.check_free(acting, wanted.name)
@@ -161,10 +166,11 @@ def deploy(
         price = _announce(acting, wanted, ttl)
         if not dry_run:
             confirm(f"Deploy {wanted.name}?", yes)
+        offline = not image and with_wheels(settings, acting, say)
         wanted = replace(
             wanted,
             variants=[
-                replace(variant, source=sources.found(acting, model, image))
+                replace(variant, source=sources.found(acting, model, image, offline=offline))
                 for variant, (model, _) in zip(wanted.variants, weighted)
             ],
             expires=None if ttl is None else datetime.now(timezone.utc) + timedelta(seconds=ttl),
