@@ -38,8 +38,7 @@ FIXES = {
     "NoCredentialsError": "sign in, as with `aws configure`",
     "PartialCredentialsError": "sign in, as with `aws configure`",
     "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
-    "ReadTimeoutError": "the model takes longer than a request may: give less at once, or deploy it "
-    "with --async",
+    "ReadTimeoutError": "the model takes too long: send less at once, or deploy it with --async",
     "ResourceInUse": "somebody has made one of this name: choose another --name",
     "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
     "EndpointConnectionError": "is there a network, and is the region spelt right?",

@@ -102,7 +102,9 @@ class Endpoint:
         return f"{uri.rstrip('/')}/{self.target_model}" if uri and self.target_model else uri
 
     def ask(self, body: bytes, kind: str, accept: str, report: Report) -> bytes:
-        """The answer to ``body``, in as many requests as it takes. Raises AwsError, PayloadError."""
+        """The answer to ``body``, by as many requests as it takes. Raises AwsError,
+        PayloadError.
+        """
         send = self._send_later if self.is_async else self._send
         if len(body) <= self.max_bytes:
             return send(body, kind, accept, report)

@@ -207,8 +207,9 @@ class PreparedJob:
         found = [_channel(*each) for each in uploads.channels.items()]
         if self._has_code_channel:
             code = _channel(CODE, uploads.code)
-            # of few bytes, unpacked at once
-            found.append({**code, "InputMode": INPUT_MODES[FILE]})
+            if self.request.settings.input_mode != FILE:  # which is for the data
+                code["InputMode"] = INPUT_MODES[FILE]
+            found.append(code)
         return found
 
     def _hyperparameters(self, uploads: Uploads) -> dict[str, str]:

@@ -76,7 +76,7 @@ def invoke(
     profile: str | None,
     **given: str | None,
 ) -> None:
-    """Print what the endpoint NAME answers to each INPUT: a file, a folder, or - for standard input.
+    """Print what the endpoint NAME answers to each INPUT, a file, a folder or - for stdin.
 
     Inputs are read as `algoshelf predict` reads them, and answers are printed as it prints them.
     What is more than one request may hold is sent in several. Without INPUT, the model answers
