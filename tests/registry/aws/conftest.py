@@ -187,7 +187,8 @@ def _faults(shape: Shape, value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {value!r} is beyond {bounds}"
     if isinstance(value, str):
         pattern = bounds.get("pattern", "").replace(r"\p{Alpha}", "A-Za-z")
-        if pattern and "\\p" not in pattern and not re.fullmatch(pattern, value):
+        readable = pattern and "\\p" not in pattern and "\\uD800" not in pattern  # Java's, not re's
+        if readable and not re.fullmatch(pattern, value):
             yield f"{where}: {value!r} is not {pattern}"
         if bounds.get("enum") and value not in bounds["enum"]:
             yield f"{where}: {value!r} is none of {bounds['enum'][:5]}…"
