@@ -30,6 +30,7 @@ UNSIGNED = (
     "with ACCOUNT, REGION and ROLE for what only an account knows. Its role, quotas, names and "
     "data in S3 are not checked."
 )
+REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 FIXES = {
     "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
     "AccessDeniedException": "the credentials lack a right; docs/sagemaker.md has the policy",

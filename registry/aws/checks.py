@@ -20,7 +20,7 @@ from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
 from ..discovery import AnyAlgorithm
 from . import data, instances
-from .account import NO_ACCOUNT, ROLE_VARIABLE, Account, AwsError, explained
+from .account import NO_ACCOUNT, REFUSED, ROLE_VARIABLE, Account, AwsError, explained
 from .instances import ENDPOINT, TRAINING, TRANSFORM, Instance
 
 TRUSTED = "sagemaker.amazonaws.com"
@@ -34,7 +34,6 @@ ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASC
 ASSUMED_ROLE = re.compile(r"arn:([a-z-]+):sts::([0-9]+):assumed-role/([^/]+)/.*")
 CONSOLE_ROLE = "AmazonSageMaker-ExecutionRole"
 NO_ROLE = f"arn:aws:iam::{NO_ACCOUNT}:role/ROLE"  # in a dry run without credentials
-REFUSED = ("AccessDenied", "AccessDeniedException")
 CHECKED_EXAMPLES = 2_000
 
 Tell = Callable[[str], None]
