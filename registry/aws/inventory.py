@@ -15,6 +15,7 @@ from .account import REFUSED, Account, AwsError
 from .rollback import Report
 from .stock import ORPHAN_AGE, Item, Kind, Part, Wanted
 from .stock.hosting import ALARMS, COMPONENTS, CONFIGURATIONS, ENDPOINTS, MODELS
+from .stock.registered import GROUPS, PACKAGES
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
 
 # What uses comes before what is used: so `sweep` ends it.
@@ -27,6 +28,8 @@ KINDS: tuple[Kind, ...] = (
     CONFIGURATIONS,
     MODELS,
     ALARMS,
+    PACKAGES,
+    GROUPS,
 )
 REMAINS = "remains of an endpoint"
 

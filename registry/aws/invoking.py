@@ -26,7 +26,7 @@ from ...core.runtime.errors import (
     PayloadError,
     PayloadTooLargeError,
 )
-from . import data, removal, tags
+from . import components, data, removal, tags
 from .account import Account, AwsError, explained
 from .rollback import Report
 
@@ -45,7 +45,7 @@ class Endpoint:
     """An endpoint that answers; ``algorithm`` is "" where its tags do not say.
 
     ``described`` is AWS's description, empty where the credentials may not look; ``variant`` and
-    ``target_model`` are "" where AWS chooses.
+    ``target_model`` are "" where AWS chooses, ``component`` where the endpoint has none.
     """
 
     account: Account
@@ -54,6 +54,7 @@ class Endpoint:
     algorithm: str
     variant: str = ""
     target_model: str = ""
+    component: str = ""
 
     @property
     def is_async(self) -> bool:
@@ -83,14 +84,16 @@ class Endpoint:
 
     def _model_uri(self) -> str:
         """Where the archive lies of the model that answers, of several the first; "" if nowhere."""
-        configuration = removal.configuration(
-            self.account, str(self.described.get("EndpointConfigName", ""))
-        )
-        variants = (configuration or {}).get("ProductionVariants", ())
-        named = [one for one in variants if self.variant in ("", one["VariantName"])]
-        if not named or "ModelName" not in named[0]:
+        if self.component:
+            found = components.described(self.account, self.component) or {}
+            name = found.get("Specification", {}).get("ModelName", "")
+        else:
+            variants = _variants(self.account, self.described)
+            named = [one for one in variants if self.variant in ("", one["VariantName"])]
+            name = named[0].get("ModelName", "") if named else ""
+        if not name:
             return ""
-        model = removal.model(self.account, named[0]["ModelName"]) or {}
+        model = removal.model(self.account, name) or {}
         container = model.get("PrimaryContainer") or {}
         if "ModelPackageName" in container:
             with explained():
@@ -128,7 +131,11 @@ class Endpoint:
         return {**found, "Accept": accept} if accept else found
 
     def _send(self, body: bytes, kind: str, accept: str, report: Report) -> bytes:
-        more = {"TargetModel": self.target_model, "TargetVariant": self.variant}
+        more = {
+            "TargetModel": self.target_model,
+            "TargetVariant": self.variant,
+            "InferenceComponentName": self.component,
+        }
         request = {**self._where(kind, accept), **{k: v for k, v in more.items() if v}}
         client = self.account.client("sagemaker-runtime")
         for number in range(1, LOADING_TRIES + 1):
@@ -236,14 +243,42 @@ def found(account: Account, name: str, variant: str, target_model: str) -> Endpo
         raise InputError(
             f"{name}: is {status}, and answers when it is InService" + f": {reason}" * bool(reason)
         )
-    names = [one["VariantName"] for one in described.get("ProductionVariants", ())]
-    if variant and names and variant not in names:
-        raise InputError(f"--variant: {name} has no {variant!r}; there are {', '.join(names)}")
     labels = tags.of(account, described["EndpointArn"])
     algorithm = labels.get(tags.ALGORITHM, "")
     if "+" in algorithm:  # of several models
         algorithm = ""
+    if not any("ModelName" in one for one in _variants(account, described)):
+        held = [each["InferenceComponentName"] for each in _components(account, name)]
+        if held:
+            component = _component(name, held, variant)
+            return Endpoint(account, name, described, algorithm, "", target_model, component)
+    names = [one["VariantName"] for one in described.get("ProductionVariants", ())]
+    if variant and names and variant not in names:
+        raise InputError(f"--variant: {name} has no {variant!r}; there are {', '.join(names)}")
     return Endpoint(account, name, described, algorithm, variant, target_model)
+
+
+def _variants(account: Account, described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the configuration that the endpoint has."""
+    configuration = removal.configuration(account, str(described["EndpointConfigName"]))
+    return list((configuration or {}).get("ProductionVariants", ()))
+
+
+def _components(account: Account, name: str) -> list[dict[str, Any]]:
+    return list(components.listed(account, EndpointNameEquals=name))
+
+
+def _component(name: str, held: Sequence[str], variant: str) -> str:
+    """The component that is asked for by its name or the end of it. Raises InputError."""
+    chosen = [each for each in held if each == variant or each.endswith(f"-{variant}")]
+    if not variant and len(held) == 1:
+        chosen = list(held)
+    if len(chosen) != 1:
+        raise InputError(
+            f"--variant: {name} holds the components {', '.join(held)}: name the one that is to "
+            "answer"
+        )
+    return chosen[0]
 
 
 class Part(NamedTuple):

@@ -112,19 +112,24 @@ BUCKET = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT",)
 OBJECTS = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/*",)
 ROLE = (f"arn:PARTITION:iam::ACCOUNT:role/{EXECUTION_ROLE}",)
 POLICY = (f"arn:PARTITION:iam::ACCOUNT:policy/{USER_POLICY}",)
+REGISTERED = tuple(
+    f"arn:PARTITION:sagemaker:*:ACCOUNT:{kind}/*"
+    for kind in ("model-package", "model-package-group")
+)
 CREATING = {
     "CreateEndpoint": "deploy",
     "CreateEndpointConfig": "deploy update",
     "CreateHyperParameterTuningJob": "tune",
     "CreateModel": "deploy update transform",
+    "CreateModelPackageGroup": "register",
     "CreateTrainingJob": "train benchmark",
     "CreateTransformJob": "transform",
 }
 TAGGING = " ".join(dict.fromkeys(" ".join(CREATING.values()).split()))
 UNDONE = "deploy update transform"  # what undoes what it made when it fails
-BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
 BY_TRANSFERS = "boto3's transfers of files send it"
 CHECKED = "train tune transform deploy update benchmark"
+WRITING = f"{CHECKED} register invoke"
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -155,8 +160,11 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:DeleteEndpoint", "delete sweep deploy", "ends what is billed"),
             call("sagemaker:DeleteEndpointConfig", f"delete sweep {UNDONE}", "leaves nothing"),
             call("sagemaker:DeleteModel", f"delete sweep {UNDONE}", "leaves nothing"),
-            call("sagemaker:InvokeEndpoint", "deploy", "asks for predictions", BY_AWS_CLI),
-            call("sagemaker:InvokeEndpointAsync", "deploy", "asks for predictions", BY_AWS_CLI),
+            call("sagemaker:DeleteModelPackage", "delete register",
+                 "a version that is not wanted; it counts as tagged as its group"),
+            call("sagemaker:DeleteModelPackageGroup", "delete sweep register", "leaves nothing"),
+            call("sagemaker:InvokeEndpoint", "invoke", "asks for predictions"),
+            call("sagemaker:InvokeEndpointAsync", "invoke", "asks for predictions"),
             call("sagemaker:StopHyperParameterTuningJob", "delete tune", "ends what is billed"),
             call("sagemaker:StopTrainingJob", "delete train benchmark", "ends what is billed"),
             call("sagemaker:StopTransformJob", "delete transform", "ends what is billed"),
@@ -166,6 +174,16 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         ALL_OF_SAGEMAKER,
         OURS_ALREADY,
+    ),
+    Statement(
+        "Register",
+        USER,
+        (
+            call("sagemaker:CreateModelPackage", "register", "a version of a model; AWS takes no "
+                 "tags of it, so it is known by a property"),
+        ),
+        REGISTERED,
+        {"Null": {"sagemaker:CustomerMetadataProperties/algoshelf": "false"}},
     ),
     Statement(
         "Look",
@@ -179,15 +197,24 @@ STATEMENTS: tuple[Statement, ...] = (
                  "Application Auto Scaling looks for them in your name"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep",
+            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep invoke",
                  "whether a name is free, waiting, and what there is to remove"),
-            call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep",
+            call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep invoke",
                  "what an endpoint runs on, and what there is to remove"),
             call("sagemaker:DescribeHyperParameterTuningJob", "tune status delete logs list",
                  "whether a name is free, waiting"),
-            call("sagemaker:DescribeModel", f"{UNDONE} delete sweep", "what there is to remove"),
+            call("sagemaker:DescribeModel", f"{UNDONE} delete sweep invoke",
+                 "what there is to remove, and what answers"),
+            call("sagemaker:DescribeModelPackage", "register deploy invoke list delete",
+                 "whether a registered model may be deployed, and what it was made of"),
+            call("sagemaker:DescribeModelPackageGroup", "register deploy list delete",
+                 "whether there is the group"),
+            call("sagemaker:ListModelPackageGroups", "list delete sweep update deploy",
+                 "what is registered"),
+            call("sagemaker:ListModelPackages", "register list delete sweep update deploy",
+                 "what is registered, and the latest that is approved"),
             call("sagemaker:DescribeTrainingJob",
-                 "train tune transform deploy update status logs list delete benchmark",
+                 "train tune transform deploy update register status logs list delete benchmark",
                  "whether a name is free, waiting, and where the model is"),
             call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
                  "whether a name is free, waiting"),
@@ -197,7 +224,7 @@ STATEMENTS: tuple[Statement, ...] = (
                  "what is billed, and what uses a model"),
             call("sagemaker:ListHyperParameterTuningJobs", "list delete sweep", "what is billed"),
             call("sagemaker:ListModels", "delete sweep", "what there is to remove"),
-            call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
+            call("sagemaker:ListTags", f"list delete sweep {WRITING}",
                  "whether it is algoshelf's, and this run's"),
             call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
             call("sagemaker:ListTransformJobs", "list delete sweep update",
@@ -275,7 +302,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "MakeBucket",
         USER,
         (
-            call("s3:CreateBucket", CHECKED, "the account's bucket for SageMaker, once"),
+            call("s3:CreateBucket", WRITING, "the account's bucket for SageMaker, once"),
         ),
         BUCKET,
     ),
@@ -283,7 +310,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", CHECKED, "what is there already"),
+            call("s3:ListBucket", WRITING, "what is there already"),
         ),
         BUCKET,
         OWN_ACCOUNT,
@@ -292,10 +319,11 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnObjects",
         USER,
         (
-            call("s3:AbortMultipartUpload", CHECKED, "an upload that fails leaves no parts",
+            call("s3:AbortMultipartUpload", WRITING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy update transform benchmark", "a model, a measurement"),
-            call("s3:PutObject", CHECKED, "data, code and models", BY_TRANSFERS),
+            call("s3:GetObject", "deploy update transform benchmark register invoke",
+                 "a model, a measurement, an answer"),
+            call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
         ),
         OBJECTS,
         OWN_ACCOUNT,

@@ -43,15 +43,19 @@ class Source:
     """A model archive that an endpoint can answer with.
 
     ``image`` is "" where AWS's MXNet image serves it; ``role`` is that of its training job, or "".
+    ``package`` is the ARN of the registered model that it is, which has all else; or "".
     """
 
     algorithm: str
     uri: str
     image: str = ""
     role: str = ""
+    package: str = ""
 
     def container(self, region: str, instance: str) -> dict[str, Any]:
         """As CreateModel takes it, for ``instance``. Raises InputError where AWS has no image."""
+        if self.package:
+            return {"ModelPackageName": self.package}
         if self.image:
             return {"Image": self.image, "ModelDataUrl": self.uri}
         return {
@@ -102,8 +106,8 @@ def checked(account: Account, what: str, image: str = "") -> Source:
     if data.is_uri(what):
         _check_uri(account, what)
         return Source(what.rsplit("/", 2)[-2], "", image)
-    if not _is_local(what):
-        job = _job(account, what)
+    if not is_local(what):
+        job = completed_job(account, what)
         _check_uri(account, job["ModelArtifacts"]["S3ModelArtifacts"])
         return Source(what, "", image or _own_image(job), role=job["RoleArn"])
     with _artifact(Path(what)) as (folder, _):
@@ -117,8 +121,8 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
     where it had one. ``offline`` adds the wheels. Raises as ``model`` does, and OutputError.
     """
     role, uri, algorithm = "", what, UNKNOWN
-    if not data.is_uri(what) and not _is_local(what):
-        job = _job(account, what)
+    if not data.is_uri(what) and not is_local(what):
+        job = completed_job(account, what)
         role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
         algorithm = tags.of(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
         image = image or _own_image(job)
@@ -140,8 +144,8 @@ def model(
     Raises ArtifactError, AwsError, DataError, InputError, PluginError, UnknownNameError.
     """
     place = str(what)
-    if not data.is_uri(place) and not _is_local(place):
-        place = str(_job(account, place)["ModelArtifacts"]["S3ModelArtifacts"])
+    if not data.is_uri(place) and not is_local(place):
+        place = str(completed_job(account, place)["ModelArtifacts"]["S3ModelArtifacts"])
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         path, uri = Path(place), ""
         if data.is_uri(place):
@@ -161,7 +165,7 @@ def model(
             yield FoundModel(account, entry, artifact, path if packed else None, uri, own_image)
 
 
-def _is_local(what: str) -> bool:
+def is_local(what: str) -> bool:
     """Whether it is, or was meant as, a file or folder here."""
     return Path(what).exists() or "/" in what
 
@@ -201,7 +205,7 @@ def _own_image(job: Mapping[str, Any]) -> str:
     return "" if AWS_TRAINING_IMAGE in image else image
 
 
-def _job(account: Account, name: str) -> dict[str, Any]:
+def completed_job(account: Account, name: str) -> dict[str, Any]:
     """The training job ``name``. Raises InputError where it has no model."""
     if not is_name(name):
         raise InputError(f"{name}: is no folder here, and no name of a training job")

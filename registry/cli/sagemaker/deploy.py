@@ -11,7 +11,7 @@ import click
 
 from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
-from ...aws import checks, endpoints, instances, sources
+from ...aws import checks, endpoints, instances, packages, sources
 from ...aws.account import ROLE_VARIABLE, Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
@@ -64,7 +64,12 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("what", nargs=-1, required=True, metavar="MODEL[=WEIGHT]...")
+@click.argument("what", nargs=-1, metavar="[MODEL[=WEIGHT]]...")
+@click.option(
+    "--package", metavar="ARN|GROUP[:VERSION]",
+    help="Deploy this registered model in place of MODEL: the latest approved version of GROUP, or "
+    "that VERSION, which has to be approved.",
+)  # fmt: skip
 @click.option("--name", help="The name of the endpoint. [default: made from the algorithm's name]")
 @click.option("--instance", metavar="TYPE", help=f"The instance type. [default: {instances.CPU}]")
 @click.option("--count", type=whole(1), help="The number of instances of each model. [default: 1]")
@@ -108,6 +113,7 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
 @json_option
 def deploy(
     what: tuple[str, ...],
+    package: str | None,
     name: str | None,
     instance: str | None,
     count: int | None,
@@ -132,10 +138,17 @@ def deploy(
     training job. Several models share the requests according to their weights. If anything fails,
     or on Ctrl-C, everything that was created is removed.
     """
+    if bool(what) == bool(package):
+        raise InputError("expected either a MODEL, or --package with a registered one")
+    if package and image:
+        raise InputError("--image: a package has its image: leave it out")
     hosting = _hosting(instance, count, scaling, serverless)
     weighted = [_weighted(text) for text in what]
     with account(region, profile, dry_run, bucket_owner, settings) as acting:
         models = [sources.checked(acting, model, image) for model, _ in weighted]
+        if package:
+            models = [_registered(acting, package, hosting, settings)]
+            weighted = [(package, 1.0)]
         labels = [model.algorithm for model in models]
         given = settings.role or next((model.role for model in models if model.role), None)
         if given is None and acting.is_unsigned:
@@ -167,11 +180,13 @@ def deploy(
         price = _announce(acting, wanted, ttl)
         if not dry_run:
             confirm(f"Deploy {wanted.name}?", yes)
-        offline = not image and with_wheels(settings, acting, say)
+        offline = not (image or package) and with_wheels(settings, acting, say)
         wanted = replace(
             wanted,
             variants=[
-                replace(variant, source=sources.found(acting, model, image, offline=offline))
+                variant
+                if variant.source.package
+                else replace(variant, source=sources.found(acting, model, image, offline=offline))
                 for variant, (model, _) in zip(wanted.variants, weighted)
             ],
             expires=None if ttl is None else datetime.now(timezone.utc) + timedelta(seconds=ttl),
@@ -206,6 +221,16 @@ def _hosting(
     if faults:
         raise InputError(*faults)
     return serverless
+
+
+def _registered(
+    acting: Account, reference: str, hosting: Hosting, settings: Settings
+) -> sources.Source:
+    """The package, which may be deployed on ``hosting``. Raises InputError."""
+    package = packages.found(acting, reference)
+    package.check("" if hosting.memory else hosting.instance, settings)
+    say(f"{package.name} of {package.algorithm}: conformance {package.conformance}.")
+    return sources.Source(package.algorithm, "", package.own_image, package=package.arn)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -266,14 +291,7 @@ def _shares(wanted: Deployment) -> str:
 def _next(wanted: Deployment, region: str) -> str:
     """What is done with it, in a line or two."""
     name = shlex.quote(wanted.name)
-    ask = (
-        f"aws sagemaker-runtime invoke-endpoint-async --endpoint-name {name} "
-        "--input-location s3://… --content-type …"
-        if wanted.outputs
-        else f"aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --body fileb://… "
-        "--content-type … answer"
-    )
-    if wanted.idles:
-        component = shlex.quote(wanted.component(wanted.variants[0]))
-        ask += f" --inference-component-name {component}"
+    ask = f"algoshelf sagemaker invoke {name} FILE" + " --async" * bool(wanted.outputs)
+    if wanted.idles and len(wanted.variants) > 1:
+        ask += f" --variant {shlex.quote(wanted.component(wanted.variants[0]))}"
     return f"  {ask} --region {region}\n  algoshelf sagemaker delete {name} --region {region}"

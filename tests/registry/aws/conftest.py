@@ -94,6 +94,8 @@ class Aws:
         def tags(arn: str) -> dict[str, str]:
             if not arn.startswith("arn:aws:sagemaker:"):
                 return {}
+            # a version counts as tagged as its group is
+            arn = re.sub(r":model-package/([^/]+)/\d+$", r":model-package-group/\1", arn)
             try:
                 found = call(boto3.client("sagemaker"), "ListTags", {"ResourceArn": arn})["Tags"]
             except (ClientError, AttributeError):  # there is none, for which moto has no answer
