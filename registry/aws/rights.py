@@ -27,6 +27,7 @@ MAX_INLINE = 10_240  # of a role's inline policies together
 
 # The documents: for people, for whoever sets up and tears down, for the containers.
 USER, SETUP, EXECUTION = "iam-policy", "iam-setup", "iam-execution-role"
+COMPANY, COMPANY_ROLE = "iam-company", "iam-company-role"  # for KMS keys, and a VPC
 TRUST = "iam-execution-trust"
 # In place of a command: the container of a job or an endpoint, which SageMaker itself acts for.
 CONTAINER = "container"
@@ -116,6 +117,9 @@ REGISTERED = tuple(
     f"arn:PARTITION:sagemaker:*:ACCOUNT:{kind}/*"
     for kind in ("model-package", "model-package-group")
 )
+KEYS = ("arn:PARTITION:kms:*:ACCOUNT:key/*",)
+BY_S3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+S3_ASKS = "S3 asks for it in the name of whoever writes or reads"
 CREATING = {
     "CreateEndpoint": "deploy",
     "CreateEndpointConfig": "deploy update",
@@ -379,6 +383,67 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         _image_repositories,
     ),
+    Statement(
+        "EncryptUploads",
+        COMPANY,
+        (
+            call("kms:Decrypt", WRITING, "--kms-key: uploads in parts, what is read", S3_ASKS),
+            call("kms:GenerateDataKey", WRITING, "--kms-key: what is uploaded", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EncryptDisks",
+        COMPANY,
+        (
+            call("kms:CreateGrant", CHECKED, "--volume-kms-key: the disks of the instances",
+                 "SageMaker asks for it in your name"),
+        ),
+        KEYS,
+        {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringLike": {"kms:ViaService": "sagemaker.*.amazonaws.com"},
+        },
+    ),
+    Statement(
+        "EncryptData",
+        COMPANY_ROLE,
+        (
+            call("kms:Decrypt", CONTAINER, "--kms-key: data, code and models", S3_ASKS),
+            call("kms:GenerateDataKey", CONTAINER, "--kms-key: models and answers", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EnterVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: the instances' places in your network")
+            for name in (
+                "CreateNetworkInterface", "CreateNetworkInterfacePermission",
+                "DeleteNetworkInterface", "DeleteNetworkInterfacePermission",
+            )
+        ),
+        tuple(
+            f"arn:PARTITION:ec2:*:ACCOUNT:{kind}/*"
+            for kind in ("network-interface", "security-group", "subnet")
+        ),
+    ),
+    Statement(
+        "LookAtVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: what there is in your network")
+            for name in (
+                "DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups",
+                "DescribeSubnets", "DescribeVpcs",
+            )
+        ),
+        ("*",),
+        wildcard="AWS knows no narrower right to list what a network has",
+    ),
 )  # fmt: skip
 
 
@@ -440,6 +505,8 @@ TITLES = {
     USER: "for whoever uses `algoshelf sagemaker`",
     SETUP: "for whoever runs `algoshelf sagemaker setup` and `teardown`, beside the first",
     EXECUTION: "for the containers of jobs and endpoints",
+    COMPANY: "for whoever gives `--kms-key` or `--volume-kms-key`, beside the first",
+    COMPANY_ROLE: "for the containers, where a KMS key or a VPC is given, beside the one before",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 
