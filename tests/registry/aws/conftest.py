@@ -108,6 +108,13 @@ class Aws:
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
                 self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
 
+    def check(self) -> None:
+        """Fail where ``hold`` has noted something."""
+        assert not self.unasked, (
+            "registry/aws/rights.py does not grant what a command asked for; add a Call there, "
+            "then `python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(self.unasked)
+        )
+
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
         words = ["sagemaker", *map(str, arguments)]
@@ -211,10 +218,7 @@ def aws(
         boto3.DEFAULT_SESSION = None
         yield account
     boto3.DEFAULT_SESSION = None
-    assert not account.unasked, (
-        "registry/aws/rights.py does not grant what a command asked for; add a Call there, then "
-        "`python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(account.unasked)
-    )
+    account.check()
 
 
 def check_request(operation: str, parameters: dict[str, Any], service: str = "sagemaker") -> None:
