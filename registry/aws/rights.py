@@ -209,6 +209,8 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
                  "whether it is algoshelf's, and this run's"),
             call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
+            call("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "status tune",
+                 "what a search has cost"),
             call("sagemaker:ListTransformJobs", "list delete sweep update",
                  "what is billed, and what uses a model"),
             call("servicequotas:ListServiceQuotas", CHECKED,

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -23,6 +24,7 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.registry.aws import iam
@@ -181,7 +183,7 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and Service Quotas, which moto 5.2 lacks."""
+    """An empty account, and what moto 5.2 lacks: Service Quotas, and the trainings of a search."""
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
     def listed(_: Any) -> ActionResult:
@@ -193,6 +195,23 @@ def aws(
         ]
         return ActionResult({"Quotas": found})
 
+    def trainings(response: Any) -> ActionResult:
+        search = response._get_param("HyperParameterTuningJobName")
+        names = [name for name in response.sagemaker_backend.training_jobs if search in name]
+        found = [
+            {
+                "TrainingJobName": name,
+                "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/{name}",
+                "CreationTime": datetime.now(timezone.utc),
+                "TrainingJobStatus": "Completed",
+                "TunedHyperParameters": {},
+            }
+            for name in names
+        ]
+        return ActionResult({"TrainingJobSummaries": found})
+
+    search = "list_training_jobs_for_hyper_parameter_tuning_job"
+    monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
