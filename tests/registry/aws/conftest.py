@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -23,6 +24,7 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.registry.aws import iam
@@ -110,6 +112,13 @@ class Aws:
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
                 self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
 
+    def check(self) -> None:
+        """Fail where ``hold`` has noted something."""
+        assert not self.unasked, (
+            "registry/aws/rights.py does not grant what a command asked for; add a Call there, "
+            "then `python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(self.unasked)
+        )
+
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
         words = ["sagemaker", *map(str, arguments)]
@@ -176,7 +185,7 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and Service Quotas, which moto 5.2 lacks."""
+    """An empty account, and what moto 5.2 lacks: Service Quotas, and the trainings of a search."""
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
     def listed(_: Any) -> ActionResult:
@@ -188,6 +197,23 @@ def aws(
         ]
         return ActionResult({"Quotas": found})
 
+    def trainings(response: Any) -> ActionResult:
+        search = response._get_param("HyperParameterTuningJobName")
+        names = [name for name in response.sagemaker_backend.training_jobs if search in name]
+        found = [
+            {
+                "TrainingJobName": name,
+                "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/{name}",
+                "CreationTime": datetime.now(timezone.utc),
+                "TrainingJobStatus": "Completed",
+                "TunedHyperParameters": {},
+            }
+            for name in names
+        ]
+        return ActionResult({"TrainingJobSummaries": found})
+
+    search = "list_training_jobs_for_hyper_parameter_tuning_job"
+    monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -213,10 +239,7 @@ def aws(
         boto3.DEFAULT_SESSION = None
         yield account
     boto3.DEFAULT_SESSION = None
-    assert not account.unasked, (
-        "registry/aws/rights.py does not grant what a command asked for; add a Call there, then "
-        "`python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(account.unasked)
-    )
+    account.check()
 
 
 def check_request(operation: str, parameters: dict[str, Any], service: str = "sagemaker") -> None:

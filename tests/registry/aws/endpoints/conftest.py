@@ -16,6 +16,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 from algoshelf.registry.cli import main
+from botocore.client import BaseClient
 from moto import mock_aws
 from moto.applicationautoscaling.models import ScalableDimensionValueSet
 from moto.core.responses import ActionResult
@@ -23,6 +24,8 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
+
+from tests.registry.aws.conftest import Aws
 
 INSTANCE, PRICE = "ml.m5.large", 0.115
 COPIES = "sagemaker:inference-component:DesiredCopyCount"
@@ -107,7 +110,19 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="models")
         s3.put_object(Bucket="models", Key="one/model.tar.gz", Body=b"an archive")
+        asking = Aws({})
+        call = BaseClient._make_api_call
+
+        def held(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+            if operation != "PutMetricData":  # a test's own, in the middle of a command
+                asking.hold(call, client, operation, parameters)
+            return call(client, operation, parameters)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", held)
         yield sagemaker_backends[ACCOUNT][REGION]
+    # The policy is for what is tagged: --foreign needs other rights.
+    asking.unasked = [each for each in asking.unasked if not each.endswith("/theirs")]
+    asking.check()
 
 
 def _write_prices(cache: Path) -> None:
