@@ -22,8 +22,9 @@ from ..discovery import AnyAlgorithm
 from . import data, instances
 from .account import NO_ACCOUNT, REFUSED, ROLE_VARIABLE, Account, AwsError, explained
 from .instances import ENDPOINT, TRAINING, TRANSFORM, Instance
+from .rights import EXECUTION_ROLE, SAGEMAKER
 
-TRUSTED = "sagemaker.amazonaws.com"
+TRUSTED = SAGEMAKER
 QUOTA_NAMES = {
     TRAINING: "{} for training job usage",
     ENDPOINT: "{} for endpoint usage",
@@ -146,19 +147,23 @@ class _UpToTheFirstStep(Reporter):
 
 
 def execution_role(account: Account, given: str | None) -> str:
-    """The ARN of the role that a job acts in: ``given``, that of ALGOSHELF_ROLE, or one's own.
+    """The ARN of the role that a job acts in: ``given``, that of ALGOSHELF_ROLE, one's own in a
+    notebook of SageMaker, or the one that ``sagemaker setup`` makes.
 
     Raises InputError where there is none, or SageMaker may not assume it.
     """
     found = given or os.environ.get(ROLE_VARIABLE) or _own_role(account)
     if not found and account.is_unsigned:
         found = NO_ROLE
-    if not found:
+    if found:
+        return role(account, found)
+    try:
+        return role(account, EXECUTION_ROLE)
+    except InputError as error:
         raise InputError(
-            f"no role for the job to act in: give --role, or set {ROLE_VARIABLE}, to one that "
-            f"{TRUSTED} may assume; docs/sagemaker.md shows how to create it"
-        )
-    return role(account, found)
+            f"no role for the job to act in: `algoshelf sagemaker setup` makes one, and --role or "
+            f"{ROLE_VARIABLE} names another that {TRUSTED} may assume; {error}"
+        ) from None
 
 
 def role(account: Account, given: str, tell: Tell = say) -> str:

@@ -92,6 +92,11 @@ def call(action: str, commands: str, why: str, implied: str = "") -> Call:
     return Call(action, tuple(commands.split()), why, implied)
 
 
+def calls(service: str, *rows: tuple[str, ...]) -> tuple[Call, ...]:
+    """Of one service; each row is a right's name, then as ``call``."""
+    return tuple(call(f"{service}:{name}", *rest) for name, *rest in rows)
+
+
 def _one_or_all(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
@@ -132,7 +137,9 @@ CREATING = {
 }
 TAGGING = " ".join(dict.fromkeys(" ".join(CREATING.values()).split()))
 UNDONE = "deploy update transform"  # what undoes what it made when it fails
+WITH_TAGS = "AWS asks for it wherever something is created with tags"
 BY_TRANSFERS = "boto3's transfers of files send it"
+STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
 WRITING = f"{CHECKED} register invoke"
 
@@ -152,7 +159,7 @@ STATEMENTS: tuple[Statement, ...] = (
         USER,
         (
             call("sagemaker:AddTags", TAGGING, "what is created bears its tags from the beginning",
-                 "AWS asks for it wherever something is created with tags"),
+                 WITH_TAGS),
         ),
         ALL_OF_SAGEMAKER,
         {"StringEquals": {"sagemaker:TaggingAction": sorted(CREATING)}},
@@ -200,49 +207,49 @@ STATEMENTS: tuple[Statement, ...] = (
                  "scaling that has to be kept, or removed"),
             call("application-autoscaling:DescribeScalingPolicies", "update delete deploy sweep",
                  "scaling that has to be kept, or removed"),
-            call("cloudwatch:DescribeAlarms", "deploy update list delete sweep",
+            call("cloudwatch:DescribeAlarms", f"deploy update {STOCK}",
                  "the alarms that wake an endpoint from zero"),
-            call("cloudwatch:ListTagsForResource", "list delete sweep",
+            call("cloudwatch:ListTagsForResource", STOCK,
                  "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep invoke",
+            call("sagemaker:DescribeEndpoint", f"deploy update status invoke {STOCK}",
                  "whether a name is free, waiting, and what there is to remove"),
-            call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep invoke",
+            call("sagemaker:DescribeEndpointConfig", f"deploy update invoke {STOCK}",
                  "what an endpoint runs on, and what there is to remove"),
-            call("sagemaker:DescribeHyperParameterTuningJob", "tune status delete logs list",
+            call("sagemaker:DescribeHyperParameterTuningJob", f"tune status logs {STOCK}",
                  "whether a name is free, waiting"),
             call("sagemaker:DescribeInferenceComponent",
-                 "deploy list delete sweep update invoke", "waiting, and which model it uses"),
-            call("sagemaker:DescribeModel", f"{UNDONE} delete sweep invoke",
+                 f"deploy update invoke {STOCK}", "waiting, and which model it uses"),
+            call("sagemaker:DescribeModel", f"{UNDONE} invoke {STOCK}",
                  "what there is to remove, and what answers"),
-            call("sagemaker:DescribeModelPackage", "register deploy invoke list delete",
+            call("sagemaker:DescribeModelPackage", f"register deploy invoke {STOCK}",
                  "whether a registered model may be deployed, and what it was made of"),
-            call("sagemaker:DescribeModelPackageGroup", "register deploy list delete",
+            call("sagemaker:DescribeModelPackageGroup", f"register deploy {STOCK}",
                  "whether there is the group"),
-            call("sagemaker:ListModelPackageGroups", "list delete sweep update deploy",
+            call("sagemaker:ListModelPackageGroups", f"update deploy {STOCK}",
                  "what is registered"),
-            call("sagemaker:ListModelPackages", "register list delete sweep update deploy",
+            call("sagemaker:ListModelPackages", f"register update deploy {STOCK}",
                  "what is registered, and the latest that is approved"),
             call("sagemaker:DescribeTrainingJob",
-                 "train tune transform deploy update register status logs list delete benchmark",
+                 f"train tune transform deploy update register status logs benchmark {STOCK}",
                  "whether a name is free, waiting, and where the model is"),
-            call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
+            call("sagemaker:DescribeTransformJob", f"transform status logs update {STOCK}",
                  "whether a name is free, waiting"),
-            call("sagemaker:ListEndpointConfigs", "list delete sweep update deploy",
+            call("sagemaker:ListEndpointConfigs", f"update deploy {STOCK}",
                  "what there is to remove"),
-            call("sagemaker:ListEndpoints", "list delete sweep update deploy",
+            call("sagemaker:ListEndpoints", f"update deploy {STOCK}",
                  "what is billed, and what uses a model"),
-            call("sagemaker:ListHyperParameterTuningJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListInferenceComponents", "list delete sweep update invoke",
+            call("sagemaker:ListHyperParameterTuningJobs", STOCK, "what is billed"),
+            call("sagemaker:ListInferenceComponents", f"update invoke {STOCK}",
                  "what shares an endpoint, what uses a model, and which one is to answer"),
-            call("sagemaker:ListModels", "list delete sweep update", "what there is to remove"),
-            call("sagemaker:ListTags", f"list delete sweep {WRITING}",
+            call("sagemaker:ListModels", f"update {STOCK}", "what there is to remove"),
+            call("sagemaker:ListTags", f"{WRITING} {STOCK}",
                  "whether it is algoshelf's, and this run's"),
-            call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
+            call("sagemaker:ListTrainingJobs", STOCK, "what is billed"),
             call("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "status tune",
                  "what a search has cost"),
-            call("sagemaker:ListTransformJobs", "list delete sweep update",
+            call("sagemaker:ListTransformJobs", f"update {STOCK}",
                  "what is billed, and what uses a model"),
             call("servicequotas:ListServiceQuotas", CHECKED,
                  "a quota that is too small is reported before anything is created"),
@@ -350,6 +357,97 @@ STATEMENTS: tuple[Statement, ...] = (
             call("s3:GetObject", "deploy update transform benchmark register invoke",
                  "a model, a measurement, an answer"),
             call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
+        ),
+        OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "MakeRole",
+        SETUP,
+        calls(
+            "iam",
+            ("CreateRole", "setup", "the execution role"),
+            ("DeleteRole", "teardown", "the execution role"),
+            ("DeleteRolePolicy", "teardown", "its policies"),
+            ("DetachRolePolicy", "teardown", "what others have attached to it"),
+            ("GetRole", "setup teardown", "whether it is there, and is setup's"),
+            ("GetRolePolicy", "setup", "whether it says what it has to"),
+            ("ListAttachedRolePolicies", "teardown", "what others have attached to it"),
+            ("ListRolePolicies", "teardown", "its policies"),
+            ("PutRolePolicy", "setup", "what containers may do"),
+            ("TagRole", "setup teardown", "the record of what setup made"),
+            ("UpdateAssumeRolePolicy", "setup", "SageMaker alone, for this account"),
+        ),
+        ROLE,
+    ),
+    Statement(
+        "MakePolicy",
+        SETUP,
+        calls(
+            "iam",
+            ("CreatePolicy", "setup", "what people may do"),
+            ("CreatePolicyVersion", "setup", "a later version of algoshelf asks for more"),
+            ("DeletePolicy", "teardown", "what people may do"),
+            ("DeletePolicyVersion", "setup teardown", "AWS keeps five"),
+            ("GetPolicy", "setup teardown", "whether it is there, and is setup's"),
+            ("GetPolicyVersion", "setup", "whether it says what it has to"),
+            ("ListEntitiesForPolicy", "setup teardown", "who has it"),
+            ("ListPolicyVersions", "setup teardown", "AWS keeps five"),
+            ("TagPolicy", "setup", "by which teardown knows it", WITH_TAGS),
+        ),
+        POLICY,
+    ),
+    Statement(
+        "GivePolicy",
+        SETUP,
+        tuple(
+            call(f"iam:{verb}{kind}Policy", command, "setup --for, and back")
+            for verb, command in (("Attach", "setup"), ("Detach", "teardown"))
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+        {"ArnEquals": {"iam:PolicyARN": POLICY[0]}},
+    ),
+    Statement(
+        "FindPeople",
+        SETUP,
+        tuple(
+            call(f"iam:Get{kind}", "setup", "whether whom setup --for names is there")
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+    ),
+    Statement(
+        "MakeBucket",
+        SETUP,
+        calls(
+            "s3",
+            ("CreateBucket", "setup", "the account's bucket for SageMaker, once"),
+            ("DeleteBucket", "teardown", "once it is empty"),
+            ("GetBucketOwnershipControls", "setup", "what it lacks"),
+            ("GetBucketPolicy", "setup", "what it lacks"),
+            ("GetBucketPublicAccessBlock", "setup", "what it lacks"),
+            ("GetBucketTagging", "setup teardown", "whether setup made it"),
+            ("GetEncryptionConfiguration", "setup", "what it lacks"),
+            ("GetLifecycleConfiguration", "setup", "what it lacks"),
+            ("ListBucket", "setup teardown", "whether it is there"),
+            ("ListBucketMultipartUploads", "teardown", "what lies in it"),
+            ("ListBucketVersions", "teardown", "what lies in it"),
+            ("PutBucketOwnershipControls", "setup", "objects are the account's"),
+            ("PutBucketPolicy", "setup", "TLS alone"),
+            ("PutBucketPublicAccessBlock", "setup", "private"),
+            ("PutBucketTagging", "setup", "by which teardown knows it"),
+            ("PutEncryptionConfiguration", "setup", "encrypted"),
+            ("PutLifecycleConfiguration", "setup", "old uploads and checkpoints go"),
+        ),
+        BUCKET,
+    ),
+    Statement(
+        "EmptyBucket",
+        SETUP,
+        tuple(
+            call(f"s3:{name}", "teardown", "what lies in it, if that is wanted")
+            for name in ("AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion")
         ),
         OBJECTS,
         OWN_ACCOUNT,

@@ -12,11 +12,12 @@ import click
 from ..output import SuggestingGroup
 
 COMMANDS = (
+    "setup", "doctor", "teardown",
     "train", "transform", "tune", "status", "logs",
     "deploy", "update", "invoke", "register", "list", "delete", "sweep", "cost",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
-MODULES = {"list": "listing", "sweep": "delete"}
+MODULES = {"list": "listing", "sweep": "delete", "teardown": "setup"}
 
 
 class LazyGroup(SuggestingGroup):
