@@ -12,7 +12,7 @@ import click
 from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
 from ...aws import checks, endpoints, instances, packages, sources
-from ...aws.account import ROLE_VARIABLE, Account
+from ...aws.account import Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
 from ...aws.settings import Settings, with_wheels
@@ -151,13 +151,6 @@ def deploy(
             weighted = [(package, 1.0)]
         labels = [model.algorithm for model in models]
         given = settings.role or next((model.role for model in models if model.role), None)
-        if given is None and acting.is_unsigned:
-            given = checks.NO_ROLE
-        if given is None:
-            raise InputError(
-                "no IAM role is given that SageMaker may use: give --role ROLE, or set "
-                f"{ROLE_VARIABLE}; docs/sagemaker.md shows how to create one"
-            )
         wanted = Deployment(
             name=named(labels[0]) if name is None else name,
             variants=[
@@ -165,7 +158,7 @@ def deploy(
                 for variant, model, (_, weight) in zip(_distinct(labels), models, weighted)
             ],
             hosting=hosting,
-            role=checks.role(acting, given, say),
+            role=checks.execution_role(acting, given),
             scaling=scaling,
             outputs=outputs or "",
             capture=capture or "",
