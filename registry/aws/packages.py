@@ -21,7 +21,7 @@ from ...core.training.provenance import sources as files_of
 from ..discovery import Entry
 from ..flags import reserved
 from . import data, instances, names, removal, sources, tags
-from .account import Account, explained
+from .account import NO_ACCOUNT, Account, explained
 from .instances import ENDPOINT, TRANSFORM
 from .rollback import Report, Rollback
 from .settings import Settings, with_wheels
@@ -212,16 +212,16 @@ def found(account: Account, reference: str) -> Package:
     """
     group, colon, version = reference.partition(":")
     if ARN.fullmatch(reference):
+        if account.is_unsigned:
+            return _unseen(reference)
         return _described(account, reference, reference)
     if not names.is_name(group) or (colon and not re.fullmatch(r"[1-9]\d{0,8}", version)):
         raise InputError(
             f"--package: expected an ARN, GROUP or GROUP:VERSION, got {reference[:80]!r}"
         )
     if account.is_unsigned:
-        raise InputError(
-            f"--package: what is in {group} only the account knows: sign in, as with `aws "
-            "configure`"
-        )
+        place = f"arn:aws:sagemaker:{account.region}:{NO_ACCOUNT}:model-package"
+        return _unseen(f"{place}/{group}/{version or 'VERSION'}")
     if not group_arn(account, group):
         raise InputError(
             f"--package: there is no group {group!r} in {account.region}; `algoshelf sagemaker "
@@ -278,6 +278,11 @@ def remove(account: Account, arn: str) -> None:
 
 def remove_group(account: Account, group: str) -> None:
     removal.removed(account, "delete_model_package_group", ModelPackageGroupName=group)
+
+
+def _unseen(arn: str) -> Package:
+    """The package in a dry run without credentials, taken as one that may be deployed."""
+    return Package({"ModelPackageArn": arn, "ModelApprovalStatus": APPROVED})
 
 
 def _described(account: Account, arn: str, reference: str) -> Package:

@@ -57,10 +57,10 @@ class Settings:
         """What does not go together."""
         if bool(self.vpc_subnets) == bool(self.security_groups):
             return []
-        there, lacking = "--vpc-subnets", "--security-groups"
+        there, lacking = "vpc_subnets", "--security-groups"
         if self.security_groups:
-            there, lacking = lacking, there
-        return [f"{there}: AWS wants {lacking} too: give both, or neither"]
+            there, lacking = "security_groups", "--vpc-subnets"
+        return [f"{self.origins[there]}: AWS wants {lacking} too: give both, or neither"]
 
     def of_model(self) -> dict[str, Any]:
         """Of CreateModel."""

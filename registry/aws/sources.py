@@ -152,7 +152,7 @@ def model(
             _check_uri(account, place)
             if account.is_unsigned:
                 raise InputError(
-                    f"{what}: lies in S3, where a dry run without credentials cannot look into it: "
+                    f"{what}: its model is in S3, where a dry run without credentials cannot look: "
                     "give the model's folder here, or sign in, as with `aws configure`"
                 )
             path, uri = Path(scratch, MODEL_ARCHIVE), place
