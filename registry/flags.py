@@ -169,7 +169,7 @@ COMPANY_FLAGS: Sequence[tuple[Row, Sequence[str]]] = (
     (("--warm-pool", "TIME",
       "Keep the instances for the next training for this time, such as 10m, at most 1h. They are "
       "billed meanwhile."),
-     ("train", "benchmark")),
+     ("train",)),  # a benchmark keeps to its --max-cost, in which no pool is counted
     (("--input-mode", "MODE",
       "How the data reaches the instances: file copies it before the training, fastfile reads it "
       "while the training runs; pipe is refused, since training reads its data more than once. "

@@ -212,9 +212,12 @@ def _of_nothing(model: Any) -> Any:
     from botocore.awsrequest import AWSResponse
 
     if model.name.startswith(("List", "Search")):
-        members = model.output_shape.members.items()
-        lists = {name: [] for name, member in members if member.type_name == "list"}
-        return AWSResponse("", 200, {}, None), lists
+        found: dict[str, list[Any]] = {
+            name: []
+            for name, member in model.output_shape.members.items()
+            if member.type_name == "list"
+        }
+        return AWSResponse("", 200, {}, None), found
     fault = {"Code": "404" if model.name.startswith("Head") else "ResourceNotFound"}
     if model.service_model.service_name == "iam":
         fault["Code"] = "NoSuchEntity"

@@ -177,9 +177,11 @@ def _announce(job: PreparedJob, tuning: bool, yes: bool) -> None:
         say(f"  {flag(each.name)}: {each}")
     cost = say_price(job.price, request.instance, region)
     if job.price is not None:
-        cost = f"at most {job.price.worst_case(request.max_run, job.runs):,.2f} USD"
+        pool = request.settings.warm_pool
+        cost = f"at most {job.price.worst_case(request.max_run + pool, job.runs):,.2f} USD"
+        kept = f", and is kept for {pool / 60:g} min" if pool else ""
         trainings = f" in {request.trainings} trainings" if tuning else ""
-        say(f"That is {cost}{trainings}, if each runs for {request.max_run / 3600:g} h.")
+        say(f"That is {cost}{trainings}, if each runs for {request.max_run / 3600:g} h{kept}.")
     if request.spot:
         say(prices.SPOT)
     if not job.account.dry:
