@@ -101,6 +101,11 @@ class Endpoint:
                     ModelPackageName=container["ModelPackageName"]
                 )
             container = package["InferenceSpecification"]["Containers"][0]
+        if container.get("Mode") == "MultiModel" and not self.target_model:
+            raise InputError(
+                f"{self.name}: holds several models: give --target-model, the name of its archive "
+                "such as iris.tar.gz"
+            )
         uri = str(container.get("ModelDataUrl", ""))
         return f"{uri.rstrip('/')}/{self.target_model}" if uri and self.target_model else uri
 

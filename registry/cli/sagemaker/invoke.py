@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -97,8 +98,11 @@ def invoke(
         decodes = codecs.PNG in algorithm.accepted_media_types()
 
         def ask(body: bytes, content_type: str) -> Answer:
-            answer = endpoint.ask(body, content_type, kind, say)
-            return Answer(answer, algorithm.input_fn(body, content_type) if decodes else None)
+            answer, examples = endpoint.ask(body, content_type, kind, say), None
+            if decodes:
+                with suppress(PayloadError):  # it was answered: whoever did knows better
+                    examples = algorithm.input_fn(body, content_type)
+            return Answer(answer, examples)
 
         with using(reading, say, metadata.headings):
             asked = asked_of(metadata, algorithm, files, content_type, lambda folder: "is empty")

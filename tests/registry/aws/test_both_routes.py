@@ -237,8 +237,17 @@ class _SentError(Exception):
             ("--split-type", "recordio", "--accept", "text/csv"),
             {"split_type": "RecordIO", "strategy": "MultiRecord", "accept": "text/csv"},
         ),
+        (
+            (*COMPANY[0][:8], "--network-isolation", "--split-type", "none"),
+            {
+                "strategy": "SingleRecord",
+                "output_kms_key": "alias/data",
+                "volume_kms_key": "alias/disks",
+                "network": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
+            },
+        ),
     ],
-    ids=["lines", "files", "RecordIO"],
+    ids=["lines", "files", "RecordIO", "a company's"],
 )
 def test_a_transform(
     aws: Aws,
@@ -257,8 +266,10 @@ def test_a_transform(
     session = sdk.Session(Account())
     made = registry.model(
         iris_model, role=role, image_uri=IMAGE if own else None, name=model["ModelName"],
-        session=session,
+        session=session, offline="network" in settings and not own,
     )  # fmt: skip
+    if "network" in settings:
+        made.vpc_config, made._enable_network_isolation = settings["network"], True
     aws.client("sagemaker").delete_model(ModelName=model["ModelName"])
     transformer = made.transformer(
         settings.get("count", 1),
@@ -269,6 +280,8 @@ def test_a_transform(
         accept=settings.get("accept", "application/jsonlines"),
         max_payload=settings.get("max_payload", 6),
         tags=tags.tags("kmeans"),
+        output_kms_key=settings.get("output_kms_key"),
+        volume_kms_key=settings.get("volume_kms_key"),
     )
     _ask(aws, transformer, settings)
     alike(aws, "CreateTransformJob")
