@@ -27,6 +27,7 @@ MAX_INLINE = 10_240  # of a role's inline policies together
 
 # The documents: for people, for whoever sets up and tears down, for the containers.
 USER, SETUP, EXECUTION = "iam-policy", "iam-setup", "iam-execution-role"
+COMPANY, COMPANY_ROLE = "iam-company", "iam-company-role"  # for KMS keys, and a VPC
 TRUST = "iam-execution-trust"
 # In place of a command: the container of a job or an endpoint, which SageMaker itself acts for.
 CONTAINER = "container"
@@ -117,21 +118,30 @@ BUCKET = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT",)
 OBJECTS = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/*",)
 ROLE = (f"arn:PARTITION:iam::ACCOUNT:role/{EXECUTION_ROLE}",)
 POLICY = (f"arn:PARTITION:iam::ACCOUNT:policy/{USER_POLICY}",)
+REGISTERED = tuple(
+    f"arn:PARTITION:sagemaker:*:ACCOUNT:{kind}/*"
+    for kind in ("model-package", "model-package-group")
+)
+KEYS = ("arn:PARTITION:kms:*:ACCOUNT:key/*",)
+BY_S3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+S3_ASKS = "S3 asks for it in the name of whoever writes or reads"
 CREATING = {
     "CreateEndpoint": "deploy",
     "CreateEndpointConfig": "deploy update",
     "CreateHyperParameterTuningJob": "tune",
+    "CreateInferenceComponent": "deploy",
     "CreateModel": "deploy update transform",
+    "CreateModelPackageGroup": "register",
     "CreateTrainingJob": "train benchmark",
     "CreateTransformJob": "transform",
 }
 TAGGING = " ".join(dict.fromkeys(" ".join(CREATING.values()).split()))
 UNDONE = "deploy update transform"  # what undoes what it made when it fails
 WITH_TAGS = "AWS asks for it wherever something is created with tags"
-BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
 BY_TRANSFERS = "boto3's transfers of files send it"
 STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
+WRITING = f"{CHECKED} register invoke"
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -161,9 +171,14 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:AddTags", "update", "the endpoint is of another algorithm then"),
             call("sagemaker:DeleteEndpoint", "delete sweep deploy", "ends what is billed"),
             call("sagemaker:DeleteEndpointConfig", f"delete sweep {UNDONE}", "leaves nothing"),
+            call("sagemaker:DeleteInferenceComponent", "delete sweep deploy",
+                 "ends what is billed"),
             call("sagemaker:DeleteModel", f"delete sweep {UNDONE}", "leaves nothing"),
-            call("sagemaker:InvokeEndpoint", "deploy", "asks for predictions", BY_AWS_CLI),
-            call("sagemaker:InvokeEndpointAsync", "deploy", "asks for predictions", BY_AWS_CLI),
+            call("sagemaker:DeleteModelPackage", "delete register",
+                 "a version that is not wanted; it counts as tagged as its group"),
+            call("sagemaker:DeleteModelPackageGroup", "delete sweep register", "leaves nothing"),
+            call("sagemaker:InvokeEndpoint", "invoke", "asks for predictions"),
+            call("sagemaker:InvokeEndpointAsync", "invoke", "asks for predictions"),
             call("sagemaker:StopHyperParameterTuningJob", "delete tune", "ends what is billed"),
             call("sagemaker:StopTrainingJob", "delete train benchmark", "ends what is billed"),
             call("sagemaker:StopTransformJob", "delete transform", "ends what is billed"),
@@ -175,6 +190,16 @@ STATEMENTS: tuple[Statement, ...] = (
         OURS_ALREADY,
     ),
     Statement(
+        "Register",
+        USER,
+        (
+            call("sagemaker:CreateModelPackage", "register", "a version of a model; AWS takes no "
+                 "tags of it, so it is known by a property"),
+        ),
+        REGISTERED,
+        {"Null": {"sagemaker:CustomerMetadataProperties/algoshelf": "false"}},
+    ),
+    Statement(
         "Look",
         USER,
         (
@@ -182,30 +207,48 @@ STATEMENTS: tuple[Statement, ...] = (
                  "scaling that has to be kept, or removed"),
             call("application-autoscaling:DescribeScalingPolicies", "update delete deploy sweep",
                  "scaling that has to be kept, or removed"),
-            call("cloudwatch:DescribeAlarms", "deploy", "the alarms of scaling",
-                 "Application Auto Scaling looks for them in your name"),
+            call("cloudwatch:DescribeAlarms", f"deploy update {STOCK}",
+                 "the alarms that wake an endpoint from zero"),
+            call("cloudwatch:ListTagsForResource", STOCK,
+                 "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", f"deploy update status {STOCK}",
-                 "whether a name is free, waiting, and what there is"),
-            call("sagemaker:DescribeEndpointConfig", f"deploy update {STOCK}",
-                 "what an endpoint runs on, and uses"),
+            call("sagemaker:DescribeEndpoint", f"deploy update status invoke {STOCK}",
+                 "whether a name is free, waiting, and what there is to remove"),
+            call("sagemaker:DescribeEndpointConfig", f"deploy update invoke {STOCK}",
+                 "what an endpoint runs on, and what there is to remove"),
             call("sagemaker:DescribeHyperParameterTuningJob", f"tune status logs {STOCK}",
-                 "whether a name is free, waiting, and what there is"),
-            call("sagemaker:DescribeModel", f"{UNDONE} {STOCK}", "what there is to remove"),
+                 "whether a name is free, waiting"),
+            call("sagemaker:DescribeInferenceComponent",
+                 f"deploy update invoke {STOCK}", "waiting, and which model it uses"),
+            call("sagemaker:DescribeModel", f"{UNDONE} invoke {STOCK}",
+                 "what there is to remove, and what answers"),
+            call("sagemaker:DescribeModelPackage", f"register deploy invoke {STOCK}",
+                 "whether a registered model may be deployed, and what it was made of"),
+            call("sagemaker:DescribeModelPackageGroup", f"register deploy {STOCK}",
+                 "whether there is the group"),
+            call("sagemaker:ListModelPackageGroups", f"update deploy {STOCK}",
+                 "what is registered"),
+            call("sagemaker:ListModelPackages", f"register update deploy {STOCK}",
+                 "what is registered, and the latest that is approved"),
             call("sagemaker:DescribeTrainingJob",
-                 f"train tune transform deploy update status logs benchmark {STOCK}",
+                 f"train tune transform deploy update register status logs benchmark {STOCK}",
                  "whether a name is free, waiting, and where the model is"),
             call("sagemaker:DescribeTransformJob", f"transform status logs update {STOCK}",
-                 "whether a name is free, waiting, and what uses a model"),
-            call("sagemaker:ListEndpointConfigs", f"update deploy {STOCK}", "what uses a model"),
+                 "whether a name is free, waiting"),
+            call("sagemaker:ListEndpointConfigs", f"update deploy {STOCK}",
+                 "what there is to remove"),
             call("sagemaker:ListEndpoints", f"update deploy {STOCK}",
                  "what is billed, and what uses a model"),
             call("sagemaker:ListHyperParameterTuningJobs", STOCK, "what is billed"),
+            call("sagemaker:ListInferenceComponents", f"update invoke {STOCK}",
+                 "what shares an endpoint, what uses a model, and which one is to answer"),
             call("sagemaker:ListModels", f"update {STOCK}", "what there is to remove"),
-            call("sagemaker:ListTags", f"train tune benchmark {UNDONE} {STOCK}",
+            call("sagemaker:ListTags", f"{WRITING} {STOCK}",
                  "whether it is algoshelf's, and this run's"),
             call("sagemaker:ListTrainingJobs", STOCK, "what is billed"),
+            call("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "status tune",
+                 "what a search has cost"),
             call("sagemaker:ListTransformJobs", f"update {STOCK}",
                  "what is billed, and what uses a model"),
             call("servicequotas:ListServiceQuotas", f"{CHECKED} doctor",
@@ -250,6 +293,17 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:TargetTracking*",),
     ),
     Statement(
+        "AlarmsThatWake",
+        USER,
+        (
+            call("cloudwatch:DeleteAlarms", "deploy update delete sweep", "leaves nothing"),
+            call("cloudwatch:PutMetricAlarm", "deploy update", "wakes an endpoint from zero"),
+            call("cloudwatch:TagResource", "deploy update", "the alarm bears its tags",
+                 "AWS asks for it where an alarm is made with tags"),
+        ),
+        ("arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:algoshelf-wakes-*",),
+    ),
+    Statement(
         "RoleOfScaling",
         USER,
         (
@@ -289,7 +343,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "MakeBucket",
         USER,
         (
-            call("s3:CreateBucket", CHECKED, "the account's bucket for SageMaker, once"),
+            call("s3:CreateBucket", WRITING, "the account's bucket for SageMaker, once"),
         ),
         BUCKET,
     ),
@@ -297,7 +351,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", f"{CHECKED} doctor", "what is there already"),
+            call("s3:ListBucket", f"{WRITING} doctor", "what is there already"),
             *calls(
                 "s3",
                 *(
@@ -320,10 +374,11 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnObjects",
         USER,
         (
-            call("s3:AbortMultipartUpload", CHECKED, "an upload that fails leaves no parts",
+            call("s3:AbortMultipartUpload", WRITING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy update transform benchmark", "a model, a measurement"),
-            call("s3:PutObject", CHECKED, "data, code and models", BY_TRANSFERS),
+            call("s3:GetObject", "deploy update transform benchmark register invoke",
+                 "a model, a measurement, an answer"),
+            call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
         ),
         OBJECTS,
         OWN_ACCOUNT,
@@ -470,6 +525,67 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         _image_repositories,
     ),
+    Statement(
+        "EncryptUploads",
+        COMPANY,
+        (
+            call("kms:Decrypt", WRITING, "--kms-key: uploads in parts, what is read", S3_ASKS),
+            call("kms:GenerateDataKey", WRITING, "--kms-key: what is uploaded", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EncryptDisks",
+        COMPANY,
+        (
+            call("kms:CreateGrant", CHECKED, "--volume-kms-key: the disks of the instances",
+                 "SageMaker asks for it in your name"),
+        ),
+        KEYS,
+        {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringLike": {"kms:ViaService": "sagemaker.*.amazonaws.com"},
+        },
+    ),
+    Statement(
+        "EncryptData",
+        COMPANY_ROLE,
+        (
+            call("kms:Decrypt", CONTAINER, "--kms-key: data, code and models", S3_ASKS),
+            call("kms:GenerateDataKey", CONTAINER, "--kms-key: models and answers", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EnterVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: the instances' places in your network")
+            for name in (
+                "CreateNetworkInterface", "CreateNetworkInterfacePermission",
+                "DeleteNetworkInterface", "DeleteNetworkInterfacePermission",
+            )
+        ),
+        tuple(
+            f"arn:PARTITION:ec2:*:ACCOUNT:{kind}/*"
+            for kind in ("network-interface", "security-group", "subnet")
+        ),
+    ),
+    Statement(
+        "LookAtVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: what there is in your network")
+            for name in (
+                "DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups",
+                "DescribeSubnets", "DescribeVpcs",
+            )
+        ),
+        ("*",),
+        wildcard="AWS knows no narrower right to list what a network has",
+    ),
 )  # fmt: skip
 
 
@@ -531,6 +647,8 @@ TITLES = {
     USER: "for whoever uses `algoshelf sagemaker`",
     SETUP: "for whoever runs `algoshelf sagemaker setup` and `teardown`, beside the first",
     EXECUTION: "for the containers of jobs and endpoints",
+    COMPANY: "for whoever gives `--kms-key` or `--volume-kms-key`, beside the first",
+    COMPANY_ROLE: "for the containers, where a KMS key or a VPC is given, beside the one before",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 

@@ -14,7 +14,7 @@ from ..output import SuggestingGroup
 COMMANDS = (
     "setup", "doctor", "teardown",
     "train", "transform", "tune", "status", "logs",
-    "deploy", "update", "list", "delete", "sweep", "cost",
+    "deploy", "update", "invoke", "register", "list", "delete", "sweep", "cost",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
 MODULES = {"list": "listing", "sweep": "delete", "teardown": "setup"}

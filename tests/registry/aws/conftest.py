@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -27,6 +28,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.iam.responses import IamResponse
 from moto.s3.models import FakeBucket
+from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.registry.aws import iam
@@ -110,6 +112,8 @@ class Aws:
         def tags(arn: str) -> dict[str, str]:
             if operation.startswith(READING) or not arn.startswith("arn:aws:sagemaker:"):
                 return {}
+            # a version counts as tagged as its group is
+            arn = re.sub(r":model-package/([^/]+)/\d+$", r":model-package-group/\1", arn)
             try:
                 found = call(self.sagemaker, "ListTags", {"ResourceArn": arn})["Tags"]
             except (ClientError, AttributeError):  # there is none, for which moto has no answer
@@ -138,6 +142,13 @@ class Aws:
             decision = "allowed" if allowed else "implicitDeny"
             results.append({"EvalActionName": action, "EvalDecision": decision})
         return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+    def check(self) -> None:
+        """Fail where ``hold`` has noted something."""
+        assert not self.unasked, (
+            "registry/aws/rights.py does not grant what a command asked for; add a Call there, "
+            "then `python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(self.unasked)
+        )
 
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
@@ -205,8 +216,8 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and what moto 5.2 lacks: Service Quotas, IAM's simulation, and conditions
-    of buckets' policies.
+    """An empty account, and what moto 5.2 lacks: Service Quotas, IAM's simulation, the trainings of
+    a search, and the conditions of buckets' policies.
     """
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
@@ -219,6 +230,23 @@ def aws(
         ]
         return ActionResult({"Quotas": found})
 
+    def trainings(response: Any) -> ActionResult:
+        search = response._get_param("HyperParameterTuningJobName")
+        names = [name for name in response.sagemaker_backend.training_jobs if search in name]
+        found = [
+            {
+                "TrainingJobName": name,
+                "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/{name}",
+                "CreationTime": datetime.now(timezone.utc),
+                "TrainingJobStatus": "Completed",
+                "TunedHyperParameters": {},
+            }
+            for name in names
+        ]
+        return ActionResult({"TrainingJobSummaries": found})
+
+    search = "list_training_jobs_for_hyper_parameter_tuning_job"
+    monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
     # A bucket's policy is read without its conditions, so one that is for TLS alone denies all.
     monkeypatch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
@@ -254,10 +282,7 @@ def aws(
         boto3.DEFAULT_SESSION = None
         yield account
     boto3.DEFAULT_SESSION = None
-    assert not account.unasked, (
-        "registry/aws/rights.py does not grant what a command asked for; add a Call there, then "
-        "`python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(account.unasked)
-    )
+    account.check()
 
 
 def check_request(operation: str, parameters: dict[str, Any], service: str = "sagemaker") -> None:
@@ -293,7 +318,8 @@ def _faults(shape: Shape, value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {value!r} is beyond {bounds}"
     if isinstance(value, str):
         pattern = bounds.get("pattern", "").replace(r"\p{Alpha}", "A-Za-z")
-        if pattern and "\\p" not in pattern and not re.fullmatch(pattern, value):
+        readable = pattern and "\\p" not in pattern and "\\uD800" not in pattern  # Java's, not re's
+        if readable and not re.fullmatch(pattern, value):
             yield f"{where}: {value!r} is not {pattern}"
         if bounds.get("enum") and value not in bounds["enum"]:
             yield f"{where}: {value!r} is none of {bounds['enum'][:5]}…"

@@ -53,6 +53,7 @@ RESOURCES = {
         "TransformJobName": "transform-job/{}",
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
+    "cloudwatch": {"AlarmName": "alarm:{}", "AlarmNames": "alarm:{}"},
     "logs": {"logGroupName": "log-group:{}"},
     "iam": {
         "GroupName": "group/{}",
@@ -99,6 +100,8 @@ def asked(
     context |= {f"aws:RequestTag/{key}": value for key, value in _tags(parameters).items()}
     if prefix == "application-autoscaling":
         context["application-autoscaling:service-namespace"] = parameters["ServiceNamespace"]
+    told = parameters.get("CustomerMetadataProperties", {})
+    context |= {f"sagemaker:CustomerMetadataProperties/{k}": v for k, v in told.items()}
     if "PolicyArn" in parameters and prefix == "iam":
         context["iam:PolicyARN"] = parameters["PolicyArn"]
     found = []
@@ -153,11 +156,11 @@ def _resources(
     where = "" if prefix == "iam" else region
     found = []
     for parameter, form in RESOURCES.get(prefix, {}).items():
-        value = parameters.get(parameter)
-        if not isinstance(value, str) or (prefix, parameter) in _inline(name):
-            continue
-        own = value.startswith("arn:")
-        found.append(value if own else f"arn:aws:{prefix}:{where}:{account}:{form.format(value)}")
+        for value in _listed(parameters.get(parameter)):
+            if not isinstance(value, str) or (prefix, parameter) in _inline(name):
+                continue
+            own = f"arn:aws:{prefix}:{where}:{account}:{form.format(value)}"
+            found.append(value if value.startswith("arn:") else own)
     if prefix == "iam" and name.startswith(("Attach", "Detach")):  # the policy is a condition
         found = [each for each in found if ":policy/" not in each]
     return found or ["*"]

@@ -37,12 +37,12 @@ ELSEWHERE = {
     "algoshelf package mnist-cnn --as container": "tests/registry/packaging/test_package.py",
     "algoshelf package models/iris --as container": "tests/toolkits/test_onnx_image.py",
     "algoshelf package models/iris --as lambda": "tests/registry/packaging/test_answering.py",
-    "algoshelf sagemaker deploy packed/onnx": "tests/registry/aws/test_endpoints.py",
+    "algoshelf sagemaker deploy packed/onnx": "tests/registry/aws/endpoints/test_endpoints.py",
     "aws s3 cp": "copies a file of which tests/registry/packaging/test_answering.py makes one",
     "DIGEST=": "asks a registry of images",
     "docker": "tests/toolkits/test_own_image.py",
 }
-ASKING = ("setup", "train", "deploy", "delete", "teardown")
+ASKING = ("setup", "train", "deploy", "register", "delete", "teardown")
 
 
 def filled(text: str) -> str:
