@@ -7,13 +7,13 @@ for there (docs/decisions/0031-idle.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import components, instances, names, removal, scaling, tags
+from . import components, instances, multi, names, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
@@ -121,7 +121,8 @@ class Variant:
 class Deployment:
     """What is asked for; ``outputs`` and ``capture`` are s3:// addresses, "" for none.
 
-    With ``outputs`` the endpoint is asynchronous and leaves its answers there.
+    With ``outputs`` the endpoint is asynchronous and leaves its answers there. With ``multi`` one
+    container answers with all models, and loads each when it is asked for.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Deployment:
     capture: str = ""
     capture_percent: int = 100
     expires: datetime | None = None
+    multi: bool = False
 
     @property
     def idles(self) -> bool:
@@ -150,7 +152,7 @@ class Deployment:
         faults = self._misfits()
         if fault := names.fault(self.name):
             faults.append(fault)
-        if not 1 <= len(self.variants) <= MAX_VARIANTS:
+        if not self.multi and not 1 <= len(self.variants) <= MAX_VARIANTS:
             faults.append(f"expected 1 to {MAX_VARIANTS} models, got {len(self.variants)}")
         weights = [variant.weight for variant in self.variants]
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
@@ -162,6 +164,18 @@ class Deployment:
     def _misfits(self) -> list[str]:
         """The options that do not go together."""
         faults = []
+        if self.multi:
+            taken = {
+                "--serverless": self.hosting.memory, "--async": self.outputs,
+                "--autoscale 0:…": self.idles,
+            }  # fmt: skip
+            faults += [
+                f"--multi-model: AWS has no {what} for it" for what, given in taken.items() if given
+            ]
+            if not self.hosting.memory and instances.find(self.hosting.instance).gpus:
+                faults.append("--multi-model: AWS offers it on a GPU for Triton alone")
+            if len({variant.source.image for variant in self.variants}) > 1:
+                faults.append("--multi-model: one image answers with all models: give --image")
         if self.hosting.memory:
             taken = {
                 "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
@@ -205,6 +219,8 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     """
     labels = wanted.tags(account.run)
     with Rollback(account, report) as rollback:
+        if wanted.multi:
+            wanted, labels = _gathered(account, rollback, wanted, labels)
         made = [
             create_model(
                 account,
@@ -241,6 +257,24 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
         else [],
         "expires": wanted.expires,
     }
+
+
+def _gathered(
+    account: Account, rollback: Rollback, wanted: Deployment, labels: list[dict[str, str]]
+) -> tuple[Deployment, list[dict[str, str]]]:
+    """With one variant, whose models are in a folder of its own in S3; its tag says where."""
+    place = multi.folder(account, wanted.name)
+    rollback.creating(
+        f"the folder {place}",
+        partial(multi.clear, account, place),
+        f"aws s3 rm --recursive {place}",
+    )
+    for variant in wanted.variants:
+        multi.put(account, place, variant.name, variant.source.uri)
+    first = wanted.variants[0].source
+    one = replace(first, algorithm="models", uri=place, mode=multi.MODE)
+    label = {"Key": tags.MODELS, "Value": place}
+    return replace(wanted, variants=[Variant("models", one)]), [*labels, label]
 
 
 def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:

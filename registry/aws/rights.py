@@ -126,6 +126,7 @@ UNDONE = "deploy update transform"  # what undoes what it made when it fails
 BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
 BY_TRANSFERS = "boto3's transfers of files send it"
 CHECKED = "train tune transform deploy update benchmark"
+UPLOADING = f"{CHECKED} models"
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -184,7 +185,7 @@ STATEMENTS: tuple[Statement, ...] = (
                  "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep",
+            call("sagemaker:DescribeEndpoint", "deploy update models status list delete sweep",
                  "whether a name is free, waiting, and what there is to remove"),
             call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep",
                  "what an endpoint runs on, and what there is to remove"),
@@ -194,7 +195,7 @@ STATEMENTS: tuple[Statement, ...] = (
                  "waiting, and which model it uses"),
             call("sagemaker:DescribeModel", f"{UNDONE} delete sweep", "what there is to remove"),
             call("sagemaker:DescribeTrainingJob",
-                 "train tune transform deploy update status logs list delete benchmark",
+                 "train tune transform deploy models update status logs list delete benchmark",
                  "whether a name is free, waiting, and where the model is"),
             call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
                  "whether a name is free, waiting"),
@@ -206,7 +207,7 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:ListInferenceComponents", "list delete sweep update",
                  "what shares an endpoint, and what uses a model"),
             call("sagemaker:ListModels", "list delete sweep update", "what there is to remove"),
-            call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
+            call("sagemaker:ListTags", f"list delete sweep models train tune benchmark {UNDONE}",
                  "whether it is algoshelf's, and this run's"),
             call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
             call("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "status tune",
@@ -297,7 +298,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "MakeBucket",
         USER,
         (
-            call("s3:CreateBucket", CHECKED, "the account's bucket for SageMaker, once"),
+            call("s3:CreateBucket", UPLOADING, "the account's bucket for SageMaker, once"),
         ),
         BUCKET,
     ),
@@ -305,7 +306,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", CHECKED, "what is there already"),
+            call("s3:ListBucket", f"{CHECKED} models list delete sweep", "what is there already"),
         ),
         BUCKET,
         OWN_ACCOUNT,
@@ -314,12 +315,23 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnObjects",
         USER,
         (
-            call("s3:AbortMultipartUpload", CHECKED, "an upload that fails leaves no parts",
+            call("s3:AbortMultipartUpload", UPLOADING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy update transform benchmark", "a model, a measurement"),
-            call("s3:PutObject", CHECKED, "data, code and models", BY_TRANSFERS),
+            call("s3:GetObject", "deploy models update transform benchmark",
+                 "a model, a measurement"),
+            call("s3:PutObject", UPLOADING, "data, code and models", BY_TRANSFERS),
         ),
         OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "ModelsOfEndpoints",
+        USER,
+        (
+            call("s3:DeleteObject", "deploy delete sweep models",
+                 "a multi-model endpoint's own copies of its models"),
+        ),
+        ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/endpoints/*",),
         OWN_ACCOUNT,
     ),
     Statement(

@@ -41,20 +41,23 @@ class Source:
     """A model archive that an endpoint can answer with.
 
     ``image`` is "" where AWS's MXNet image serves it; ``role`` is that of its training job, or "".
+    With a ``mode`` the ``uri`` is that of a folder of archives.
     """
 
     algorithm: str
     uri: str
     image: str = ""
     role: str = ""
+    mode: str = ""
 
     def container(self, region: str, instance: str) -> dict[str, Any]:
         """As CreateModel takes it, for ``instance``. Raises InputError where AWS has no image."""
+        model = {"ModelDataUrl": self.uri, **({"Mode": self.mode} if self.mode else {})}
         if self.image:
-            return {"Image": self.image, "ModelDataUrl": self.uri}
+            return {"Image": self.image, **model}
         return {
             "Image": images.image(region, instance, images.INFERENCE),
-            "ModelDataUrl": self.uri,
+            **model,
             "Environment": {
                 **HANDLERS,
                 "SAGEMAKER_CONTAINER_LOG_LEVEL": str(logging.INFO),

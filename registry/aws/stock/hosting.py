@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Collection, Iterable, Iterator
 
-from .. import components, instances, prices, removal, scaling, tags
+from .. import components, instances, multi, prices, removal, scaling, tags
 from ..account import Account, explained
 from ..names import STEM, slug
 from ..rollback import Report
@@ -88,6 +88,8 @@ def _end_endpoint(account: Account, item: Item, report: Report) -> None:
         target = scaling.of_variant(item.name, variant["VariantName"])
         scaling.given_up(account, target, report)
     removal.remove_endpoint(account, item.name, report)
+    if multi.is_own(place := item.tags.get(tags.MODELS, ""), item.name):
+        multi.clear(account, place)
 
 
 def _parts_of_endpoint(account: Account, name: str) -> list[Part]:

@@ -13,7 +13,7 @@ from ..output import SuggestingGroup
 
 COMMANDS = (
     "train", "transform", "tune", "status", "logs",
-    "deploy", "update", "list", "delete", "sweep", "cost", "recommend",
+    "deploy", "update", "models", "list", "delete", "sweep", "cost", "recommend",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
 MODULES = {"list": "listing", "sweep": "delete"}

@@ -18,6 +18,7 @@ FREE = {("sts", "GetCallerIdentity")}  # needs no right, and cannot be forbidden
 # Requests whose right has another name; without an entry it is the request's own.
 RENAMED = {
     "s3": {
+        "CopyObject": ("PutObject",),
         "CompleteMultipartUpload": ("PutObject",),
         "CreateMultipartUpload": ("PutObject",),
         "DeleteObjects": ("DeleteObject", "DeleteObjectVersion"),
