@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import components, instances, multi, names, removal, scaling, tags
+from . import components, instances, logs, multi, names, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
@@ -235,6 +235,8 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
         ]
         request = _idle_request(wanted) if wanted.idles else _request(wanted, made)
         configuration = create_configuration(account, rollback, wanted.name, request, labels)
+        for group in _log_groups(wanted):
+            logs.prepare(account, group, for_endpoint(wanted.name, labels), report)
         _create_endpoint(account, rollback, wanted.name, configuration, labels, report)
         if wanted.idles:
             held = components.needs(wanted.hosting.instance, len(made))
@@ -300,6 +302,12 @@ def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
             **CAPTURED,
         }
     return request
+
+
+def _log_groups(wanted: Deployment) -> list[str]:
+    if wanted.idles:
+        return [logs.of_component(wanted.component(variant)) for variant in wanted.variants]
+    return [logs.of_endpoint(wanted.name)]
 
 
 def _idle_request(wanted: Deployment) -> dict[str, Any]:

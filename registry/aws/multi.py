@@ -59,23 +59,17 @@ def put(account: Account, place: str, name: str, uri: str) -> None:
 
 def listed(account: Account, place: str) -> Iterator[dict[str, Any]]:
     """Name, bytes and time of each model in the folder."""
-    bucket, prefix = _parts(place)
-    client = account.client("s3")
+    _, prefix = _parts(place)
     with explained():
-        try:
-            for page in client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix
-            ):
-                for each in page.get("Contents", ()):
-                    name = each["Key"][len(prefix) :]
-                    yield {
-                        "name": name[: -len(ENDING)] if name.endswith(ENDING) else name,
-                        "target_model": name,
-                        "bytes": each["Size"],
-                        "changed": each["LastModified"],
-                    }
-        except client.exceptions.NoSuchBucket:
-            return
+        found = list(data.objects(account, place))
+    for each in found:
+        name = each["Key"][len(prefix) :]
+        yield {
+            "name": name[: -len(ENDING)] if name.endswith(ENDING) else name,
+            "target_model": name,
+            "bytes": each["Size"],
+            "changed": each["LastModified"],
+        }
 
 
 def remove(account: Account, place: str, name: str) -> None:

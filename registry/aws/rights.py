@@ -184,6 +184,7 @@ STATEMENTS: tuple[Statement, ...] = (
             call("cloudwatch:ListTagsForResource", "list delete sweep",
                  "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
+            call("logs:DescribeLogGroups", "list delete sweep", "what logs are stored"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
             call("sagemaker:DescribeEndpoint", "deploy update models status list delete sweep",
                  "whether a name is free, waiting, and what there is to remove"),
@@ -227,8 +228,24 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             call("logs:DescribeLogStreams", "logs train tune transform", "what containers print"),
             call("logs:GetLogEvents", "logs train tune transform", "what containers print"),
+            call("logs:ListTagsForResource", "list delete sweep", "whether a log is algoshelf's"),
         ),
         ("arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/*",),
+    ),
+    Statement(
+        "LogsOfEndpoints",
+        USER,
+        (
+            call("logs:CreateLogGroup", "deploy", "an endpoint's log bears its tags"),
+            call("logs:TagResource", "deploy", "an endpoint's log bears its tags",
+                 "AWS asks for it where a log group is made with tags"),
+            call("logs:DeleteLogGroup", "delete sweep", "a log that is empty"),
+            call("logs:PutRetentionPolicy", "deploy", "an endpoint's log is kept for 30 days"),
+        ),
+        (
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/Endpoints/*",
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/InferenceComponents/*",
+        ),
     ),
     Statement(
         "ScaleEndpoints",

@@ -1,4 +1,4 @@
-"""``sagemaker models ENDPOINT``: the models behind a multi-model endpoint, more or fewer of them."""
+"""``sagemaker models ENDPOINT``: the models behind a multi-model endpoint, more or fewer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .endpoints import image_option, iso
 @click.argument("endpoint")
 @click.option(
     "--add", "added", multiple=True, metavar="MODEL[=NAME]",
-    help="Add MODEL, or put it in place of the one of that NAME. May be repeated. [default of NAME: "
-    "the algorithm's]",
+    help="Add MODEL, or put it in place of the one of that NAME. May be repeated. [default of "
+    "NAME: the algorithm's]",
 )  # fmt: skip
 @click.option(
     "--remove", "removed", multiple=True, metavar="NAME",

@@ -54,7 +54,7 @@ RESOURCES = {
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
     "cloudwatch": {"AlarmName": "alarm:{}", "AlarmNames": "alarm:{}"},
-    "logs": {"logGroupName": "log-group:{}"},
+    "logs": {"logGroupName": "log-group:{}", "resourceArn": "{}"},
     "iam": {
         "GroupName": "group/{}",
         "PolicyArn": "{}",
@@ -67,6 +67,7 @@ RESOURCES = {
 UNSCOPED = ("List", "DescribeScal", "DescribeAlarms", "GetMetricData", "GetProducts")
 WITH_RESOURCE = {"ListTags", "ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"}
 WITH_RESOURCE |= {"ListTrainingJobsForHyperParameterTuningJob", "ListRolePolicies"}
+WITH_RESOURCE |= {"ListTagsForResource"}
 WITH_RESOURCE |= {"ListAttachedRolePolicies", "ListPolicyVersions", "ListEntitiesForPolicy"}
 
 
