@@ -66,8 +66,9 @@ def recommend(
 ) -> None:
     """Name the cheapest instances that answer --rps requests a second with MODEL within --latency.
 
-    MODEL, a folder written by `algoshelf train`, is served and put under load on this machine.
-    What that measures is scaled to the instance types with a known price; each step is shown.
+    MODEL, a folder written by `algoshelf train`, is served and put under load on this machine,
+    where nothing else should run meanwhile. What that measures is scaled to the instance types with
+    a known price; each step is shown.
     """
     region = region or os.environ.get(REGION_VARIABLE) or DEFAULT_REGION
     if measured is None:
@@ -101,7 +102,7 @@ def recommend(
     _print_choices(answer, wanted)
     best = answer.choices[0]
     click.echo(
-        f"\nalgoshelf sagemaker deploy {model} --instance {best.instance.name} --count {best.count}"
+        f"\nalgoshelf sagemaker deploy {model} --image YOUR-IMAGE --instance {best.instance.name} --count {best.count}"
         f" --region {region}"
     )
 

@@ -93,7 +93,7 @@ def test_each_step_is_shown(in_process: InProcess, tmp_path: Path) -> None:
         "300 requests/s / 140.0 -> 3 × ml.c5.large",
         "3 × 0.09 USD an hour (a table of this test, 2099-01-01) in us-east-1 = 0.2700 USD an hour",
         "Assumed, not measured:",
-        "deploy models/iris --instance ml.c5.large --count 3 --region us-east-1",
+        "deploy models/iris --image YOUR-IMAGE --instance ml.c5.large --count 3",
     ):
         assert step in shown.text
     file.write_text('{"measured": {"cores": 2}}')
