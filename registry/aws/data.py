@@ -53,7 +53,7 @@ def upload(account: Account, path: Path, kind: str, place: str = "") -> str:
     bucket, *folders = (place or root(account))[len(SCHEME) :].split("/", 1)
     if bucket == account.bucket:
         ensured_bucket(account)
-    prefix = "/".join([*folders, kind, _digest(files), ""])
+    prefix = "/".join([*folders, kind, _digest(files, account.kms_key), ""])
     with explained():
         there = dict(_listed(account, bucket, prefix))
         missing = {
@@ -83,6 +83,8 @@ def check_uri(account: Account, uri: str) -> None:
     bucket, _, prefix = uri[len(SCHEME) :].partition("/")
     if not bucket:
         raise DataError(f"{uri}: names no bucket; expected s3://BUCKET/KEY")
+    if account.is_unsigned:
+        return
     try:
         with explained():
             answer = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
@@ -154,9 +156,11 @@ def _told(account: Account, uri: str, error: AwsError) -> AwsError:
     return AwsError(text, error.aws_code)
 
 
-def _digest(files: dict[str, Path]) -> str:
-    """The SHA-256 of all names and contents, in hexadecimal."""
-    digest = hashlib.sha256()
+def _digest(files: dict[str, Path], key: str) -> str:
+    """The SHA-256 of all names and contents, in hexadecimal; another one by each ``key``, for what
+    lies there already may be encrypted otherwise.
+    """
+    digest = hashlib.sha256(key.encode())
     for name in sorted(files):
         try:
             written = quote(name)

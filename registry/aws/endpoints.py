@@ -18,8 +18,10 @@ from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
 from .rollback import Report, Rollback
+from .settings import Settings
 from .sources import Source
 
+NO_SETTINGS = Settings()
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
@@ -135,6 +137,7 @@ class Deployment:
     capture_percent: int = 100
     expires: datetime | None = None
     multi: bool = False
+    settings: Settings = NO_SETTINGS
 
     @property
     def idles(self) -> bool:
@@ -180,6 +183,8 @@ class Deployment:
             taken = {
                 "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
                 "several models": len(self.variants) > 1,
+                "--vpc-subnets": self.settings.vpc_subnets,
+                "--network-isolation": self.settings.network_isolation,
             }  # fmt: skip
             faults += [
                 f"--serverless: AWS allows no {what} there"
@@ -230,6 +235,7 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
                 wanted.hosting.instance,
                 wanted.role,
                 for_endpoint(wanted.name, labels),
+                **({} if wanted.idles else wanted.settings.of_model()),
             )
             for variant in wanted.variants
         ]
@@ -292,13 +298,18 @@ def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
             for variant, model in zip(wanted.variants, models)
         ]
     }
+    if not wanted.hosting.memory:  # a serverless endpoint has no disks of yours
+        request.update(wanted.settings.of_disks("KmsKeyId"))
+    encrypted = wanted.settings.of_output()
     if wanted.outputs:
-        request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
+        place = {"S3OutputPath": wanted.outputs, **encrypted}
+        request["AsyncInferenceConfig"] = {"OutputConfig": place}
     if wanted.capture:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,
             "InitialSamplingPercentage": wanted.capture_percent,
             "DestinationS3Uri": wanted.capture,
+            **encrypted,
             **CAPTURED,
         }
     return request
@@ -320,7 +331,12 @@ def _idle_request(wanted: Deployment) -> dict[str, Any]:
         "ManagedInstanceScaling": managed,
         "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
     }
-    return {"ProductionVariants": [host], "ExecutionRoleArn": wanted.role}
+    return {
+        "ProductionVariants": [host],
+        "ExecutionRoleArn": wanted.role,
+        **wanted.settings.of_model(),  # of all components; they do not take their model's
+        **wanted.settings.of_disks("KmsKeyId"),
+    }
 
 
 def create_model(

@@ -15,6 +15,7 @@ from .account import REFUSED, Account, AwsError
 from .rollback import Report
 from .stock import Item, Kind, Part, Wanted
 from .stock.hosting import ALARMS, COMPONENTS, CONFIGURATIONS, ENDPOINTS, MODELS
+from .stock.registered import GROUPS, PACKAGES
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
 from .stock.stored import BUCKETS, LOG_GROUPS
 
@@ -28,6 +29,8 @@ KINDS: tuple[Kind, ...] = (
     CONFIGURATIONS,
     MODELS,
     ALARMS,
+    PACKAGES,
+    GROUPS,
     LOG_GROUPS,
     BUCKETS,
 )

@@ -33,6 +33,11 @@ def tags(algorithm: str, run: str = "", expires: datetime | None = None) -> list
     return [{"Key": key, "Value": value} for key, value in found.items()]
 
 
+def setup(run: str) -> list[dict[str, str]]:
+    """On what ``algoshelf sagemaker setup`` makes."""
+    return [{"Key": VERSION, "Value": metadata.version("algoshelf")}, {"Key": RUN, "Value": run}]
+
+
 def read(listed: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Values by key; algoshelf's own things have ``VERSION`` among them."""
     return {tag["Key"]: tag["Value"] for tag in listed}

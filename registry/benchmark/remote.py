@@ -14,6 +14,7 @@ from ...core.runtime.errors import AlgoshelfError, DataError
 from ..aws import bills, data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
+from ..aws.settings import Settings
 from ..aws.training import PreparedJob, Uploads
 from . import results_file
 
@@ -40,7 +41,7 @@ class RemoteRequest:
     max_run: float
     parallel: int
     prices: Mapping[str, float]
-    role: str | None
+    settings: Settings
 
 
 @dataclass

@@ -11,10 +11,11 @@ import click
 
 from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
-from ...aws import checks, endpoints, instances, sources
-from ...aws.account import ROLE_VARIABLE, Account
+from ...aws import checks, endpoints, instances, packages, sources
+from ...aws.account import Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
+from ...aws.settings import Settings, with_wheels
 from ..flags import (
     Parsed,
     SectionedCommand,
@@ -25,7 +26,8 @@ from ..flags import (
 )
 from ..output import json_option, print_json, say
 from .common import account, confirm
-from .endpoints import image_option, iso, role_option, say_price
+from .company import company_options
+from .endpoints import image_option, iso, say_price
 
 MIN_TTL, MAX_TTL = 60, 10 * 365 * 24 * 3600
 
@@ -62,7 +64,12 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("what", nargs=-1, required=True, metavar="MODEL[=WEIGHT]...")
+@click.argument("what", nargs=-1, metavar="[MODEL[=WEIGHT]]...")
+@click.option(
+    "--package", metavar="ARN|GROUP[:VERSION]",
+    help="Deploy this registered model in place of MODEL: the latest approved version of GROUP, or "
+    "that VERSION, which has to be approved.",
+)  # fmt: skip
 @click.option("--name", help="The name of the endpoint. [default: made from the algorithm's name]")
 @click.option("--instance", metavar="TYPE", help=f"The instance type. [default: {instances.CPU}]")
 @click.option("--count", type=whole(1), help="The number of instances of each model. [default: 1]")
@@ -91,7 +98,6 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     metavar="TIME",
     help="Let `algoshelf sagemaker sweep` delete the endpoint after this time, such as 30m or 2h.",
 )  # fmt: skip
-@role_option
 @image_option
 @click.option(
     "--async", "outputs", type=ADDRESS, metavar="S3",
@@ -106,12 +112,14 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     "--capture-percent", type=whole(1, 100), default=100, show_default=True,
     help="With --capture: the percentage of requests that are kept.",
 )  # fmt: skip
+@company_options("deploy")
 @bucket_option
 @account_options
 @acting_options
 @json_option
 def deploy(
     what: tuple[str, ...],
+    package: str | None,
     name: str | None,
     instance: str | None,
     count: int | None,
@@ -122,7 +130,7 @@ def deploy(
     capture: str | None,
     capture_percent: int,
     ttl: float | None,
-    role: str | None,
+    settings: Settings,
     image: str,
     bucket_owner: str,
     region: str | None,
@@ -137,35 +145,40 @@ def deploy(
     training job. Several models share the requests according to their weights. If anything fails,
     or on Ctrl-C, everything that was created is removed.
     """
+    if bool(what) == bool(package):
+        raise InputError("expected either a MODEL, or --package with a registered one")
+    if package and image:
+        raise InputError("--image: a package has its image: leave it out")
+    if package and multi:
+        raise InputError("--multi-model: AWS loads archives, and no packages: give MODELs")
     hosting = _hosting(instance, count, scaling, serverless)
     called = [named_model(text) if multi else (text, "") for text in what]
     weighted = [(text, 1.0) if multi else _weighted(text) for text, _ in called]
-    with account(region, profile, dry_run, bucket_owner) as acting:
+    with account(region, profile, dry_run, bucket_owner, settings) as acting:
         models = [sources.checked(acting, model, image) for model, _ in weighted]
+        if package:
+            models = [_registered(acting, package, hosting, settings)]
+            weighted, called = [(package, 1.0)], [(package, "")]
         labels = [model.algorithm for model in models]
-        given = role or next((model.role for model in models if model.role), None)
-        if given is None:
-            raise InputError(
-                "no IAM role is given that SageMaker may use: give --role ROLE, or set "
-                f"{ROLE_VARIABLE}; docs/sagemaker.md shows how to create one"
-            )
+        given = settings.role or next((model.role for model in models if model.role), None)
         wanted = Deployment(
             name=named(labels[0]) if name is None else name,
             variants=[
                 Variant(variant, model, weight)
                 for variant, model, (_, weight) in zip(
-                    _distinct([name or label for (_, name), label in zip(called, labels)]),
+                    _distinct([own or label for (_, own), label in zip(called, labels)]),
                     models,
                     weighted,
                 )
             ],
             hosting=hosting,
-            role=checks.role(acting, given, say),
+            role=checks.execution_role(acting, given),
             scaling=scaling,
             outputs=outputs or "",
             capture=capture or "",
             capture_percent=capture_percent,
             multi=multi,
+            settings=settings,
         )
         wanted.check()
         endpoints.check_free(acting, wanted.name)
@@ -176,10 +189,13 @@ def deploy(
         price = _announce(acting, wanted, ttl)
         if not dry_run:
             confirm(f"Deploy {wanted.name}?", yes)
+        offline = not (image or package) and with_wheels(settings, acting, say)
         wanted = replace(
             wanted,
             variants=[
-                replace(variant, source=sources.found(acting, model, image))
+                variant
+                if variant.source.package
+                else replace(variant, source=sources.found(acting, model, image, offline=offline))
                 for variant, (model, _) in zip(wanted.variants, weighted)
             ],
             expires=None if ttl is None else datetime.now(timezone.utc) + timedelta(seconds=ttl),
@@ -220,6 +236,16 @@ def named_model(text: str) -> tuple[str, str]:
     """MODEL and NAME of ``MODEL=NAME``; "" for a MODEL alone."""
     model, equals, name = text.rpartition("=")
     return (model, name) if equals and model and "/" not in name else (text, "")
+
+
+def _registered(
+    acting: Account, reference: str, hosting: Hosting, settings: Settings
+) -> sources.Source:
+    """The package, which may be deployed on ``hosting``. Raises InputError."""
+    package = packages.found(acting, reference)
+    package.check("" if hosting.memory else hosting.instance, settings)
+    say(f"{package.name} of {package.algorithm}: conformance {package.conformance}.")
+    return sources.Source(package.algorithm, "", package.own_image, package=package.arn)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -280,16 +306,9 @@ def _shares(wanted: Deployment) -> str:
 def _next(wanted: Deployment, region: str) -> str:
     """What is done with it, in a line or two."""
     name = shlex.quote(wanted.name)
-    ask = (
-        f"aws sagemaker-runtime invoke-endpoint-async --endpoint-name {name} "
-        "--input-location s3://… --content-type …"
-        if wanted.outputs
-        else f"aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --body fileb://… "
-        "--content-type … answer"
-    )
-    if wanted.idles:
-        component = shlex.quote(wanted.component(wanted.variants[0]))
-        ask += f" --inference-component-name {component}"
+    ask = f"algoshelf sagemaker invoke {name} FILE" + " --async" * bool(wanted.outputs)
+    if wanted.idles and len(wanted.variants) > 1:
+        ask += f" --variant {shlex.quote(wanted.component(wanted.variants[0]))}"
     if wanted.multi:
         ask += f" --target-model {shlex.quote(wanted.variants[0].name)}.tar.gz"
     return f"  {ask} --region {region}\n  algoshelf sagemaker delete {name} --region {region}"

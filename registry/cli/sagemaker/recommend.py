@@ -102,8 +102,8 @@ def recommend(
     _print_choices(answer, wanted)
     best = answer.choices[0]
     click.echo(
-        f"\nalgoshelf sagemaker deploy {model} --image YOUR-IMAGE --instance {best.instance.name} --count {best.count}"
-        f" --region {region}"
+        f"\nalgoshelf sagemaker deploy {model} --image YOUR-IMAGE --instance {best.instance.name} "
+        f"--count {best.count} --region {region}"
     )
 
 

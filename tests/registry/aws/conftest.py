@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -24,6 +25,8 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
@@ -48,18 +51,24 @@ def trusting(service: str) -> str:
 class Aws:
     """The account, the requests that reached it, and ``answers`` that are changed on the way.
 
-    ``before`` is what happens just before a request arrives.
+    ``before`` is what happens just before a request arrives, once, ``on_change`` before any that
+    is not only reading.
     """
 
     quotas: dict[str, float]
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_change: Callable[[str], None] | None = None
     command: str = ""
-    unasked: list[str] = field(default_factory=list)
+    unasked: dict[str, None] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        return boto3.client("sagemaker")
 
     def role(self, name: str = "algoshelf", service: str = "sagemaker.amazonaws.com") -> str:
         """The ARN of a new role."""
@@ -94,10 +103,12 @@ class Aws:
             return
 
         def tags(arn: str) -> dict[str, str]:
-            if not arn.startswith("arn:aws:sagemaker:"):
+            if operation.startswith(READING) or not arn.startswith("arn:aws:sagemaker:"):
                 return {}
+            # a version counts as tagged as its group is
+            arn = re.sub(r":model-package/([^/]+)/\d+$", r":model-package-group/\1", arn)
             try:
-                found = call(boto3.client("sagemaker"), "ListTags", {"ResourceArn": arn})["Tags"]
+                found = call(self.sagemaker, "ListTags", {"ResourceArn": arn})["Tags"]
             except (ClientError, AttributeError):  # there is none, for which moto has no answer
                 return {}
             return {each["Key"]: each["Value"] for each in found}
@@ -108,7 +119,7 @@ class Aws:
         named = set().union(*granted.values())
         for each in iam.asked(service, operation, parameters, account=ACCOUNT, tags=tags):
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
-                self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
+                self.unasked[f"{self.command}: {each.action} on {each.resource}"] = None
 
     def check(self) -> None:
         """Fail where ``hold`` has noted something."""
@@ -183,7 +194,9 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and what moto 5.2 lacks: Service Quotas, and the trainings of a search."""
+    """An empty account, and what moto 5.2 lacks: Service Quotas, the trainings of a search, and the
+    conditions of buckets' policies.
+    """
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
     def listed(_: Any) -> ActionResult:
@@ -213,6 +226,8 @@ def aws(
     search = "list_training_jobs_for_hyper_parameter_tuning_job"
     monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
+    # A bucket's policy is read without its conditions, so one that is for TLS alone denies all.
+    monkeypatch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -225,6 +240,8 @@ def aws(
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         account.requests.append((operation, parameters))
         account.hold(call, client, operation, parameters)
+        if account.on_change is not None and not operation.startswith(READING):
+            account.on_change(operation)
         if operation in account.before:
             account.before.pop(operation)()
         answer = call(client, operation, parameters)

@@ -97,6 +97,8 @@ def asked(
     context |= {f"aws:RequestTag/{key}": value for key, value in _tags(parameters).items()}
     if prefix == "application-autoscaling":
         context["application-autoscaling:service-namespace"] = parameters["ServiceNamespace"]
+    told = parameters.get("CustomerMetadataProperties", {})
+    context |= {f"sagemaker:CustomerMetadataProperties/{k}": v for k, v in told.items()}
     if "PolicyArn" in parameters and prefix == "iam":
         context["iam:PolicyARN"] = parameters["PolicyArn"]
     found = []

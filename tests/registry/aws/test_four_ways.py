@@ -43,7 +43,7 @@ ELSEWHERE = {
     "DIGEST=": "asks a registry of images",
     "docker": "tests/toolkits/test_own_image.py",
 }
-ASKING = ("train", "deploy", "delete")
+ASKING = ("train", "deploy", "register", "delete")
 # Requests that need a right of another name, or none.
 RIGHTS = {"HeadObject": "GetObject", "HeadBucket": "ListBucket", "ListObjectsV2": "ListBucket"}
 FREE = {"GetCallerIdentity"}
