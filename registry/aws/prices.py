@@ -21,6 +21,7 @@ from typing_extensions import Annotated
 
 from ...core.runtime.errors import InputError
 from ..files import write_text
+from .account import NO_REGION
 from .instances import ENDPOINT, TRAINING, TRANSFORM
 
 BUNDLED = Path(__file__).with_name("prices.json")
@@ -59,6 +60,8 @@ class Price:
 
 def unknown(instance: str, region: str) -> str:
     """A sentence for where the price of ``instance`` is unknown."""
+    if region == NO_REGION:
+        return f"The price of {instance} depends on the region: give --region."
     return (
         f"The price of {instance} in {region} is unknown: see "
         "https://aws.amazon.com/sagemaker/pricing, or ask AWS by "

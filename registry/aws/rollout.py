@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Collection
 
 from ...core.runtime.errors import InputError
-from . import inventory, removal, tags
+from . import inventory, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .endpoints import create_configuration, create_model, for_endpoint, in_service, tags_of
 from .names import slug
@@ -19,12 +19,12 @@ from .sources import Source
 from .standing import (
     AT_ONCE,
     Standing,
+    changed_configuration,
     existing,
     kept_of_configuration,
-    kept_of_model,
     pause_scaling,
-    restore_scaling,
 )
+from .stock.hosting import CONFIGURATION, ENDPOINT, MODEL
 from .watch import FULL, Update, Watch
 
 ANEW = {"ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}]}
@@ -65,7 +65,7 @@ def only(
         _switch(account, name, alone, report, **RETAINED, **ANEW)
     for other in names:
         if other != variant:
-            removal.remove_scaling(account, name, other)
+            scaling.remove(account, scaling.of_variant(name, other))
     return {
         "endpoint": name,
         "variant": variant,
@@ -95,10 +95,10 @@ def update(
             before.hosting.instance,
             role,
             for_endpoint(name, labels),
-            **kept_of_model(before),
+            **before.changed_model(wanted.settings),
         )
         new = {**old, "VariantName": _fresh(old["VariantName"], wanted.source), "ModelName": model}
-        more = kept_of_configuration(account, before.configuration)
+        more = changed_configuration(account, before, wanted.settings)
         alone = create_configuration(
             account, rollback, name, {"ProductionVariants": [new], **more}, labels
         )
@@ -131,12 +131,13 @@ def update(
         if shared:
             _switch(account, name, alone, report)
         if before.scaling:
+            moved = scaling.of_variant(name, new["VariantName"])
             rollback.creating(
                 f"scaling of {name}, {new['VariantName']}",
-                partial(removal.remove_scaling, account, name, new["VariantName"]),
+                partial(scaling.remove, account, moved),
                 f"algoshelf sagemaker delete {name}",
             )
-            restore_scaling(account, name, new["VariantName"], before.scaling)
+            scaling.restore(account, moved, before.scaling, name, labels)
     if before.algorithm != wanted.source.algorithm:
         with explained():
             account.client("sagemaker").add_tags(
@@ -236,15 +237,11 @@ def _tidied(
     account: Account, endpoint: str, configuration: dict[str, Any], *more: str, keep: str
 ) -> list[str]:
     """Remove what the endpoint used before, as far as it is algoshelf's; what is gone."""
-    parts = [
-        (inventory.CONFIGURATION, name)
-        for name in (configuration["EndpointConfigName"], *more)
-        if name
-    ]
+    parts = [(CONFIGURATION, name) for name in (configuration["EndpointConfigName"], *more) if name]
     parts += [
-        (inventory.MODEL, variant["ModelName"])
+        (MODEL, variant["ModelName"])
         for variant in configuration["ProductionVariants"]
         if variant["ModelName"] != keep
     ]
-    gone = inventory.discard(account, parts, without=endpoint)
+    gone = inventory.discard(account, parts, without=(ENDPOINT, endpoint))
     return [f"{kind} {name}" for kind, name in gone]

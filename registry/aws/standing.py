@@ -7,14 +7,15 @@ from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import removal, tags
+from . import removal, scaling, tags
 from .account import Account
 from .endpoints import Hosting
 from .rollback import Rollback
+from .settings import Settings
 from .watch import FULL
 
 AT_ONCE = (FULL,)
-TRACKING = "TargetTrackingScaling"
+NO_SERVERLESS = ("--vpc-subnets", "--network-isolation")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Standing:
         return self.tags.get(tags.ALGORITHM, "")
 
     @property
+    def labels(self) -> list[dict[str, str]]:
+        """Its tags, without AWS's own, as AWS takes them."""
+        own = {key: value for key, value in self.tags.items() if not key.startswith("aws:")}
+        return [{"Key": key, "Value": value} for key, value in own.items()]
+
+    @property
     def hosting(self) -> Hosting:
         variant = self.variant
         if "ServerlessConfig" in variant:
@@ -66,6 +73,19 @@ class Standing:
         if self.configuration.get("AsyncInferenceConfig"):
             return "an asynchronous endpoint"
         return ""
+
+    def changed_model(self, settings: Settings) -> dict[str, Any]:
+        """What the new model has: the old one's network, but for what ``settings`` give."""
+        fields = ("VpcConfig", "EnableNetworkIsolation")
+        kept = {field: self.model[field] for field in fields if self.model.get(field)}
+        return settings.of_changed_model(kept)
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raise InputError for what a serverless endpoint cannot have."""
+        if self.hosting.memory and settings.of_model():
+            raise InputError(
+                f"{self.name}: is serverless, where AWS allows no {' and no '.join(NO_SERVERLESS)}"
+            )
 
     def check_steps(self, steps: Sequence[int]) -> None:
         """Raise InputError for steps that do not rise to 100, or cannot be taken here."""
@@ -94,15 +114,16 @@ def standing(account: Account, name: str, *, foreign: bool = False) -> Standing:
         )
     if "ModelName" not in variants[0]:
         raise InputError(f"{name}: holds inference components, which update does not move")
-    scaling = removal.scaling(account, name, variants[0]["VariantName"])
-    others = [one for one in (scaling or {}).get("Policies", ()) if one["PolicyType"] != TRACKING]
+    scaled = scaling.found(account, scaling.of_variant(name, variants[0]["VariantName"]))
+    others = scaling.foreign((scaled or {}).get("Policies", ()))
     if others:
         raise InputError(
             f"{name}: its scaling policy {others[0]['PolicyName']!r} is a "
-            f"{others[0]['PolicyType']}, and only {TRACKING} is moved along: delete it first"
+            f"{others[0]['PolicyType']}, and only {scaling.TRACKING} is moved along: delete it "
+            "first"
         )
     model = removal.model(account, variants[0]["ModelName"]) or {}
-    return Standing(described, configuration, model, scaling, labels)
+    return Standing(described, configuration, model, scaled, labels)
 
 
 def existing(
@@ -127,12 +148,6 @@ def existing(
     return described, configuration, labels
 
 
-def kept_of_model(before: Standing) -> dict[str, Any]:
-    """What the new model has of the old one: its network."""
-    fields = ("VpcConfig", "EnableNetworkIsolation")
-    return {field: before.model[field] for field in fields if before.model.get(field)}
-
-
 def kept_of_configuration(account: Account, old: dict[str, Any]) -> dict[str, Any]:
     """What a new configuration has of the old one: all but name, tags and variants."""
     operation = account.client("sagemaker").meta.service_model.operation_model(
@@ -143,25 +158,32 @@ def kept_of_configuration(account: Account, old: dict[str, Any]) -> dict[str, An
     return {field: old[field] for field in sorted(fields) if old.get(field)}
 
 
+def changed_configuration(account: Account, before: Standing, settings: Settings) -> dict[str, Any]:
+    """What a new configuration has of the old one, with the keys that ``settings`` give."""
+    found = kept_of_configuration(account, before.configuration)
+    if not before.hosting.memory:
+        found.update(settings.of_disks("KmsKeyId"))
+    encrypted = settings.of_output()
+    if "DataCaptureConfig" in found:
+        found["DataCaptureConfig"] = {**found["DataCaptureConfig"], **encrypted}
+    if "AsyncInferenceConfig" in found:
+        old = found["AsyncInferenceConfig"]
+        place = {**old["OutputConfig"], **encrypted}
+        found["AsyncInferenceConfig"] = {**old, "OutputConfig": place}
+    return found
+
+
 def pause_scaling(account: Account, rollback: Rollback, before: Standing) -> None:
     """Stop scaling the endpoint: AWS wants that during an update."""
     if before.scaling is None:
         return
-    variant = before.variant["VariantName"]
+    target = scaling.of_variant(before.name, before.variant["VariantName"])
     rollback.creating(
         f"the pause of the scaling of {before.name}",
-        partial(restore_scaling, account, before.name, variant, before.scaling),
+        partial(scaling.restore, account, target, before.scaling, before.name, before.labels),
         "aws application-autoscaling register-scalable-target --service-namespace sagemaker "
-        f"--scalable-dimension {removal.DIMENSION} "
-        f"--resource-id endpoint/{before.name}/variant/{variant} "
+        f"--scalable-dimension {scaling.INSTANCES} --resource-id {target['ResourceId']} "
         f"--min-capacity {before.scaling['MinCapacity']} "
         f"--max-capacity {before.scaling['MaxCapacity']}",
     )
-    removal.remove_scaling(account, before.name, variant)
-
-
-def restore_scaling(account: Account, name: str, variant: str, scaling: dict[str, Any]) -> None:
-    removal.put_scaling(account, name, variant, scaling["MinCapacity"], scaling["MaxCapacity"])
-    for policy in scaling["Policies"]:
-        tracking = policy["TargetTrackingScalingPolicyConfiguration"]
-        removal.put_policy(account, name, variant, policy["PolicyName"], tracking)
+    scaling.remove(account, target)
