@@ -170,13 +170,20 @@ def _digest(files: dict[str, Path], key: str) -> str:
     return digest.hexdigest()
 
 
+def objects(account: Account, uri: str) -> Iterator[dict[str, Any]]:
+    """What lies below ``uri``, as ListObjectsV2 says it. botocore's errors pass."""
+    bucket, _, prefix = uri[len(SCHEME) :].partition("/")
+    for page in (
+        account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    ):
+        yield from page.get("Contents", ())
+
+
 def _listed(account: Account, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Key and size of each object; nothing of a bucket that a dry run only would make."""
-    pages = account.client("s3").get_paginator("list_objects_v2")
     try:
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
-            for found in page.get("Contents", ()):
-                yield found["Key"], found["Size"]
+        for found in objects(account, f"{SCHEME}{bucket}/{prefix}"):
+            yield found["Key"], found["Size"]
     except account.client("s3").exceptions.NoSuchBucket:
         if not account.dry:
             raise

@@ -7,13 +7,13 @@ for there (docs/decisions/0031-idle.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import components, instances, names, removal, scaling, tags
+from . import components, instances, logs, multi, names, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
@@ -123,7 +123,8 @@ class Variant:
 class Deployment:
     """What is asked for; ``outputs`` and ``capture`` are s3:// addresses, "" for none.
 
-    With ``outputs`` the endpoint is asynchronous and leaves its answers there.
+    With ``outputs`` the endpoint is asynchronous and leaves its answers there. With ``multi`` one
+    container answers with all models, and loads each when it is asked for.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Deployment:
     capture: str = ""
     capture_percent: int = 100
     expires: datetime | None = None
+    multi: bool = False
     settings: Settings = NO_SETTINGS
 
     @property
@@ -153,7 +155,7 @@ class Deployment:
         faults = self._misfits()
         if fault := names.fault(self.name):
             faults.append(fault)
-        if not 1 <= len(self.variants) <= MAX_VARIANTS:
+        if not self.multi and not 1 <= len(self.variants) <= MAX_VARIANTS:
             faults.append(f"expected 1 to {MAX_VARIANTS} models, got {len(self.variants)}")
         weights = [variant.weight for variant in self.variants]
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
@@ -165,6 +167,18 @@ class Deployment:
     def _misfits(self) -> list[str]:
         """The options that do not go together."""
         faults = []
+        if self.multi:
+            taken = {
+                "--serverless": self.hosting.memory, "--async": self.outputs,
+                "--autoscale 0:…": self.idles,
+            }  # fmt: skip
+            faults += [
+                f"--multi-model: AWS has no {what} for it" for what, given in taken.items() if given
+            ]
+            if not self.hosting.memory and instances.find(self.hosting.instance).gpus:
+                faults.append("--multi-model: AWS offers it on a GPU for Triton alone")
+            if len({variant.source.image for variant in self.variants}) > 1:
+                faults.append("--multi-model: one image answers with all models: give --image")
         if self.hosting.memory:
             taken = {
                 "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
@@ -210,6 +224,8 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     """
     labels = wanted.tags(account.run)
     with Rollback(account, report) as rollback:
+        if wanted.multi:
+            wanted, labels = _gathered(account, rollback, wanted, labels)
         made = [
             create_model(
                 account,
@@ -225,6 +241,8 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
         ]
         request = _idle_request(wanted) if wanted.idles else _request(wanted, made)
         configuration = create_configuration(account, rollback, wanted.name, request, labels)
+        for group in _log_groups(wanted):
+            logs.prepare(account, group, for_endpoint(wanted.name, labels), report)
         _create_endpoint(account, rollback, wanted.name, configuration, labels, report)
         if wanted.idles:
             held = components.needs(wanted.hosting.instance, len(made))
@@ -247,6 +265,24 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
         else [],
         "expires": wanted.expires,
     }
+
+
+def _gathered(
+    account: Account, rollback: Rollback, wanted: Deployment, labels: list[dict[str, str]]
+) -> tuple[Deployment, list[dict[str, str]]]:
+    """With one variant, whose models are in a folder of its own in S3; its tag says where."""
+    place = multi.folder(account, wanted.name)
+    rollback.creating(
+        f"the folder {place}",
+        partial(multi.clear, account, place),
+        f"aws s3 rm --recursive {place}",
+    )
+    for variant in wanted.variants:
+        multi.put(account, place, variant.name, variant.source.uri)
+    first = wanted.variants[0].source
+    one = replace(first, algorithm="models", uri=place, mode=multi.MODE)
+    label = {"Key": tags.MODELS, "Value": place}
+    return replace(wanted, variants=[Variant("models", one)]), [*labels, label]
 
 
 def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
@@ -277,6 +313,12 @@ def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
             **CAPTURED,
         }
     return request
+
+
+def _log_groups(wanted: Deployment) -> list[str]:
+    if wanted.idles:
+        return [logs.of_component(wanted.component(variant)) for variant in wanted.variants]
+    return [logs.of_endpoint(wanted.name)]
 
 
 def _idle_request(wanted: Deployment) -> dict[str, Any]:

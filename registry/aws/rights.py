@@ -141,7 +141,7 @@ WITH_TAGS = "AWS asks for it wherever something is created with tags"
 BY_TRANSFERS = "boto3's transfers of files send it"
 STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
-WRITING = f"{CHECKED} register invoke"
+WRITING = f"{CHECKED} register invoke models"
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -212,8 +212,9 @@ STATEMENTS: tuple[Statement, ...] = (
             call("cloudwatch:ListTagsForResource", STOCK,
                  "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
+            call("logs:DescribeLogGroups", STOCK, "what logs are stored"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", f"deploy update status invoke {STOCK}",
+            call("sagemaker:DescribeEndpoint", f"deploy update models status invoke {STOCK}",
                  "whether a name is free, waiting, and what there is to remove"),
             call("sagemaker:DescribeEndpointConfig", f"deploy update invoke {STOCK}",
                  "what an endpoint runs on, and what there is to remove"),
@@ -232,7 +233,8 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:ListModelPackages", f"register update deploy {STOCK}",
                  "what is registered, and the latest that is approved"),
             call("sagemaker:DescribeTrainingJob",
-                 f"train tune transform deploy update register status logs benchmark {STOCK}",
+                 "train tune transform deploy models update register status logs benchmark "
+                 f"{STOCK}",
                  "whether a name is free, waiting, and where the model is"),
             call("sagemaker:DescribeTransformJob", f"transform status logs update {STOCK}",
                  "whether a name is free, waiting"),
@@ -264,8 +266,24 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             call("logs:DescribeLogStreams", "logs train tune transform", "what containers print"),
             call("logs:GetLogEvents", "logs train tune transform", "what containers print"),
+            call("logs:ListTagsForResource", STOCK, "whether a log is algoshelf's"),
         ),
         ("arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/*",),
+    ),
+    Statement(
+        "LogsOfEndpoints",
+        USER,
+        (
+            call("logs:CreateLogGroup", "deploy", "an endpoint's log bears its tags"),
+            call("logs:TagResource", "deploy", "an endpoint's log bears its tags",
+                 "AWS asks for it where a log group is made with tags"),
+            call("logs:DeleteLogGroup", "delete sweep", "a log that is empty"),
+            call("logs:PutRetentionPolicy", "deploy", "an endpoint's log is kept for 30 days"),
+        ),
+        (
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/Endpoints/*",
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/InferenceComponents/*",
+        ),
     ),
     Statement(
         "ScaleEndpoints",
@@ -343,7 +361,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", WRITING, "what is there already"),
+            call("s3:ListBucket", f"{WRITING} {STOCK}", "what is there already"),
         ),
         BUCKET,
         OWN_ACCOUNT,
@@ -354,7 +372,7 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             call("s3:AbortMultipartUpload", WRITING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy update transform benchmark register invoke",
+            call("s3:GetObject", "deploy models update transform benchmark register invoke",
                  "a model, a measurement, an answer"),
             call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
         ),
@@ -450,6 +468,16 @@ STATEMENTS: tuple[Statement, ...] = (
             for name in ("AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion")
         ),
         OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "ModelsOfEndpoints",
+        USER,
+        (
+            call("s3:DeleteObject", "deploy delete sweep models",
+                 "a multi-model endpoint's own copies of its models"),
+        ),
+        ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/endpoints/*",),
         OWN_ACCOUNT,
     ),
     Statement(

@@ -43,6 +43,7 @@ class Source:
     """A model archive that an endpoint can answer with.
 
     ``image`` is "" where AWS's MXNet image serves it; ``role`` is that of its training job, or "".
+    With a ``mode`` the ``uri`` is that of a folder of archives.
     ``package`` is the ARN of the registered model that it is, which has all else; or "".
     """
 
@@ -50,17 +51,19 @@ class Source:
     uri: str
     image: str = ""
     role: str = ""
+    mode: str = ""
     package: str = ""
 
     def container(self, region: str, instance: str) -> dict[str, Any]:
         """As CreateModel takes it, for ``instance``. Raises InputError where AWS has no image."""
         if self.package:
             return {"ModelPackageName": self.package}
+        model = {"ModelDataUrl": self.uri, **({"Mode": self.mode} if self.mode else {})}
         if self.image:
-            return {"Image": self.image, "ModelDataUrl": self.uri}
+            return {"Image": self.image, **model}
         return {
             "Image": images.image(region, instance, images.INFERENCE),
-            "ModelDataUrl": self.uri,
+            **model,
             "Environment": {
                 **HANDLERS,
                 "SAGEMAKER_CONTAINER_LOG_LEVEL": str(logging.INFO),

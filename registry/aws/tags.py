@@ -13,6 +13,7 @@ VERSION, ALGORITHM, EXPIRES = "algoshelf", "algoshelf:algorithm", "algoshelf:exp
 ENDPOINT = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 # Of which run of a command it is: names can be anybody's, and what fails undoes its own alone.
 RUN = "algoshelf:run"
+MODELS = "algoshelf:models"  # on a multi-model endpoint: the folder in S3 of its models
 CREATOR = "algoshelf:creator"  # on jobs: whose they are, for nobody else to stop them
 # Sessions of a role that programs name anew each time: they tell nobody apart.
 NAMELESS = re.compile(r"botocore-session-[0-9]+|i-[0-9a-f]+|[0-9a-f-]{20,}|aws-[a-z-]*-?[0-9]{8,}")

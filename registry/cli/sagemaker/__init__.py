@@ -14,7 +14,8 @@ from ..output import SuggestingGroup
 COMMANDS = (
     "setup", "doctor", "teardown",
     "train", "transform", "tune", "status", "logs",
-    "deploy", "update", "invoke", "register", "list", "delete", "sweep", "cost",
+    "deploy", "update", "models", "invoke", "register", "list", "delete", "sweep", "cost",
+    "recommend",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
 MODULES = {"list": "listing", "sweep": "delete", "teardown": "setup"}

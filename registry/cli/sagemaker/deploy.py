@@ -88,6 +88,12 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     "answered at the same time. [default of N: 5]",
 )  # fmt: skip
 @click.option(
+    "--multi-model", "multi", is_flag=True,
+    help="Answer with all MODELs in one container, which loads each when it is asked for. A "
+    "request names its model, the algorithm's name or the NAME of MODEL=NAME; `algoshelf sagemaker "
+    "models` adds and removes models.",
+)  # fmt: skip
+@click.option(
     "--ttl", type=Parsed("ttl", _parse_ttl, "a time of a minute or more, as 30m or 2h"),
     metavar="TIME",
     help="Let `algoshelf sagemaker sweep` delete the endpoint after this time, such as 30m or 2h.",
@@ -119,6 +125,7 @@ def deploy(
     count: int | None,
     scaling: Scaling | None,
     serverless: Hosting | None,
+    multi: bool,
     outputs: str | None,
     capture: str | None,
     capture_percent: int,
@@ -142,20 +149,27 @@ def deploy(
         raise InputError("expected either a MODEL, or --package with a registered one")
     if package and image:
         raise InputError("--image: a package has its image: leave it out")
+    if package and multi:
+        raise InputError("--multi-model: AWS loads archives, and no packages: give MODELs")
     hosting = _hosting(instance, count, scaling, serverless)
-    weighted = [_weighted(text) for text in what]
+    called = [named_model(text) if multi else (text, "") for text in what]
+    weighted = [(text, 1.0) if multi else _weighted(text) for text, _ in called]
     with account(region, profile, dry_run, bucket_owner, settings) as acting:
         models = [sources.checked(acting, model, image) for model, _ in weighted]
         if package:
             models = [_registered(acting, package, hosting, settings)]
-            weighted = [(package, 1.0)]
+            weighted, called = [(package, 1.0)], [(package, "")]
         labels = [model.algorithm for model in models]
         given = settings.role or next((model.role for model in models if model.role), None)
         wanted = Deployment(
             name=named(labels[0]) if name is None else name,
             variants=[
                 Variant(variant, model, weight)
-                for variant, model, (_, weight) in zip(_distinct(labels), models, weighted)
+                for variant, model, (_, weight) in zip(
+                    _distinct([own or label for (_, own), label in zip(called, labels)]),
+                    models,
+                    weighted,
+                )
             ],
             hosting=hosting,
             role=checks.execution_role(acting, given),
@@ -163,12 +177,14 @@ def deploy(
             outputs=outputs or "",
             capture=capture or "",
             capture_percent=capture_percent,
+            multi=multi,
             settings=settings,
         )
         wanted.check()
         endpoints.check_free(acting, wanted.name)
         if not hosting.memory:
-            instances_at_first = hosting.count * len(weighted)
+            fleets = 1 if multi or wanted.idles else len(weighted)
+            instances_at_first = hosting.count * fleets
             checks.quota(acting, hosting.instance, instances.ENDPOINT, instances_at_first, tell=say)
         price = _announce(acting, wanted, ttl)
         if not dry_run:
@@ -216,6 +232,12 @@ def _hosting(
     return serverless
 
 
+def named_model(text: str) -> tuple[str, str]:
+    """MODEL and NAME of ``MODEL=NAME``; "" for a MODEL alone."""
+    model, equals, name = text.rpartition("=")
+    return (model, name) if equals and model and "/" not in name else (text, "")
+
+
 def _registered(
     acting: Account, reference: str, hosting: Hosting, settings: Settings
 ) -> sources.Source:
@@ -252,7 +274,7 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
     if wanted.hosting.memory:
         say("It costs nothing while it has no requests; each request is billed by its duration.")
         return 0.0
-    fleets = 1 if wanted.idles else len(wanted.variants)
+    fleets = 1 if wanted.idles or wanted.multi else len(wanted.variants)
     usd = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
     if wanted.scaling:
         say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
@@ -274,7 +296,7 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
 
 def _shares(wanted: Deployment) -> str:
     """Which models answer what."""
-    if wanted.idles:
+    if wanted.idles or wanted.multi:
         return f"{', '.join(variant.name for variant in wanted.variants)}, together"
     total = sum(variant.weight for variant in wanted.variants)
     shares = (f"{variant.name} {variant.weight / total:.0%}" for variant in wanted.variants)
@@ -287,4 +309,6 @@ def _next(wanted: Deployment, region: str) -> str:
     ask = f"algoshelf sagemaker invoke {name} FILE" + " --async" * bool(wanted.outputs)
     if wanted.idles and len(wanted.variants) > 1:
         ask += f" --variant {shlex.quote(wanted.component(wanted.variants[0]))}"
+    if wanted.multi:
+        ask += f" --target-model {shlex.quote(wanted.variants[0].name)}.tar.gz"
     return f"  {ask} --region {region}\n  algoshelf sagemaker delete {name} --region {region}"

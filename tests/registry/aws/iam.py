@@ -18,6 +18,7 @@ FREE = {("sts", "GetCallerIdentity")}  # needs no right, and cannot be forbidden
 # Requests whose right has another name; without an entry it is the request's own.
 RENAMED = {
     "s3": {
+        "CopyObject": ("PutObject",),
         "CompleteMultipartUpload": ("PutObject",),
         "CreateMultipartUpload": ("PutObject",),
         "DeleteObjects": ("DeleteObject", "DeleteObjectVersion"),
@@ -53,7 +54,7 @@ RESOURCES = {
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
     "cloudwatch": {"AlarmName": "alarm:{}", "AlarmNames": "alarm:{}"},
-    "logs": {"logGroupName": "log-group:{}"},
+    "logs": {"logGroupName": "log-group:{}", "resourceArn": "{}"},
     "iam": {
         "GroupName": "group/{}",
         "PolicyArn": "{}",
@@ -66,6 +67,7 @@ RESOURCES = {
 UNSCOPED = ("List", "DescribeScal", "DescribeAlarms", "GetMetricData", "GetProducts")
 WITH_RESOURCE = {"ListTags", "ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"}
 WITH_RESOURCE |= {"ListTrainingJobsForHyperParameterTuningJob", "ListRolePolicies"}
+WITH_RESOURCE |= {"ListTagsForResource"}
 WITH_RESOURCE |= {"ListAttachedRolePolicies", "ListPolicyVersions", "ListEntitiesForPolicy"}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import signal
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator
@@ -15,6 +15,7 @@ import boto3
 import botocore.loaders
 import botocore.session
 import pytest
+from algoshelf.registry.aws import inventory
 from algoshelf.registry.cli import main
 from botocore.client import BaseClient
 from moto import mock_aws
@@ -279,3 +280,9 @@ def left(aws: Any) -> list[str]:
 def listed_components() -> list[Any]:
     """Every inference component."""
     return list(boto3.client("sagemaker").list_inference_components()["InferenceComponents"])
+
+
+def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all that is there had been made long ago: moto's alarms cannot be made older."""
+    kinds = tuple(replace(each, age=timedelta(minutes=-1)) for each in inventory.KINDS)
+    monkeypatch.setattr(inventory, "KINDS", kinds)

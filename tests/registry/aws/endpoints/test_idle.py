@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -23,6 +22,7 @@ from tests.registry.aws.endpoints.conftest import (
     deployed,
     left,
     listed_components,
+    long_ago,
 )
 
 TO_ZERO = ("--autoscale", "0:2:100")
@@ -86,7 +86,8 @@ def test_down_to_zero_and_woken_by_the_first_request(
     listed = run("list", "--json").json
     assert listed["price_per_hour"] == 0
     assert {item["kind"] for item in listed["items"]} == {"endpoint", "component"}
-    assert {item["kind"] for item in listed["resting"]} == {"configuration", "model", "alarm"}
+    resting = {item["kind"] for item in listed["resting"]}
+    assert resting == {"configuration", "model", "alarm", "log group"}
     assert f"0 × {INSTANCE}" in run("list").out
     assert run("delete", "demo", "--yes").code == 0
     assert left(aws) == []
@@ -187,9 +188,11 @@ def test_sweep_ends_an_alarm_without_its_endpoint_and_no_model_of_a_component(
     for stock in (aws.endpoints, aws.endpoint_configs, aws._models):
         for name in [name for name in stock if name.startswith("gone")]:
             del stock[name]
-    # as if all had been made long ago: moto's alarms cannot be made older
-    monkeypatch.setattr("algoshelf.registry.aws.inventory.ORPHAN_AGE", timedelta(minutes=-1))
+    long_ago(monkeypatch)
     ended = run("sweep", "--json").json["ended"]
-    assert ended == [{"kind": "alarm", "name": "algoshelf-wakes-endpoint-gone-variant-one"}]
+    assert ended == [
+        {"kind": "alarm", "name": "algoshelf-wakes-endpoint-gone-variant-one"},
+        {"kind": "log group", "name": "/aws/sagemaker/Endpoints/gone"},
+    ]
     assert len(aws._models) == 1
     assert run("delete", next(iter(aws._models)), "--kind", "model", "--yes").code == 2
