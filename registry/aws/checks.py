@@ -152,7 +152,7 @@ def execution_role(account: Account, given: str | None) -> str:
 
     Raises InputError where there is none, or SageMaker may not assume it.
     """
-    found = given or os.environ.get(ROLE_VARIABLE) or _own_role(account)
+    found = given or os.environ.get(ROLE_VARIABLE) or own_role(account)
     if not found and account.is_unsigned:
         found = NO_ROLE
     if found:
@@ -201,7 +201,7 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
         tell(f"{given}: the credentials may not look at it (iam:GetRole), so it is not checked")
         partition, number = account.partition, account.identity["Account"]
         return given if arn else f"arn:{partition}:iam::{number}:role/{given}"
-    if not _trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
+    if not trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
         raise InputError(
             f"{found['Arn']}: {TRUSTED} may not assume it for account "
             f"{account.identity['Account']}: see its trust policy (docs/sagemaker.md), or give "
@@ -223,7 +223,7 @@ def quota(
     try:
         with explained():
             found = next(
-                (each for each in _quotas(account) if each["QuotaName"] == quota_name), None
+                (each for each in quotas(account) if each["QuotaName"] == quota_name), None
             )
     except AwsError as error:
         tell(f"the quota of {name} is not checked: {error}")
@@ -240,7 +240,7 @@ def quota(
         )
 
 
-def _own_role(account: Account) -> str:
+def own_role(account: Account) -> str:
     """The role whose credentials these are, as in SageMaker's notebooks; "" where they are none's.
 
     Its path is not in its credentials: SageMaker's own console puts its roles under one.
@@ -253,13 +253,13 @@ def _own_role(account: Account) -> str:
     return f"arn:{partition}:iam::{number}:role/{path}{name}"
 
 
-def _quotas(account: Account) -> Iterator[Mapping[str, Any]]:
+def quotas(account: Account) -> Iterator[Mapping[str, Any]]:
     pages = account.client("service-quotas").get_paginator("list_service_quotas")
     for page in pages.paginate(ServiceCode="sagemaker"):
         yield from page["Quotas"]
 
 
-def _trusts(policy: Any, number: str) -> bool:
+def trusts(policy: Any, number: str) -> bool:
     """Whether the trust policy lets SageMaker in for the account of this ``number``.
 
     Another condition than that on ``aws:SourceAccount`` is taken to hold.
@@ -277,6 +277,13 @@ def _trusts(policy: Any, number: str) -> bool:
         ):
             return True
     return False
+
+
+def is_bound(policy: Any) -> bool:
+    """Whether SageMaker may assume it for certain accounts or resources alone."""
+    policy = json.loads(policy) if isinstance(policy, str) else policy
+    conditions = json.dumps([each.get("Condition") for each in _listed(policy.get("Statement"))])
+    return any(key in conditions.lower() for key in ("aws:sourceaccount", "aws:sourcearn"))
 
 
 def _is_for(condition: Mapping[str, Any], number: str) -> bool:

@@ -253,7 +253,7 @@ STATEMENTS: tuple[Statement, ...] = (
                  "what a search has cost"),
             call("sagemaker:ListTransformJobs", f"update {STOCK}",
                  "what is billed, and what uses a model"),
-            call("servicequotas:ListServiceQuotas", CHECKED,
+            call("servicequotas:ListServiceQuotas", f"{CHECKED} doctor",
                  "a quota that is too small is reported before anything is created"),
         ),
         ("*",),
@@ -334,10 +334,18 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "LookAtOneRole",
         USER,
-        (
-            call("iam:GetRole", CHECKED, "it exists and trusts SageMaker"),
+        calls(
+            "iam",
+            ("GetRole", f"{CHECKED} doctor", "it exists and trusts SageMaker"),
+            ("GetRolePolicy", "doctor", "whether it suffices, where nobody may simulate"),
         ),
         ROLE,
+    ),
+    Statement(
+        "Simulate",
+        USER,
+        (call("iam:SimulatePrincipalPolicy", "doctor", "what you and the role may do"),),
+        (*ROLE, "arn:PARTITION:iam::ACCOUNT:user/${aws:username}"),
     ),
     Statement(
         "HandOverOneRole",
@@ -361,7 +369,21 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", f"{WRITING} {STOCK}", "what is there already"),
+            call("s3:ListBucket", f"{WRITING} doctor {STOCK}", "what is there already"),
+            *calls(
+                "s3",
+                *(
+                    (name, "doctor", "whether it is kept well")
+                    for name in (
+                        "GetBucketOwnershipControls",
+                        "GetBucketPolicy",
+                        "GetBucketPublicAccessBlock",
+                        "GetBucketTagging",
+                        "GetEncryptionConfiguration",
+                        "GetLifecycleConfiguration",
+                    )
+                ),
+            ),
         ),
         BUCKET,
         OWN_ACCOUNT,

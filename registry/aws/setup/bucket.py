@@ -250,12 +250,16 @@ class Bucket:
         head = f"{self.name}: is used, and left as it is: setup did not make it"
         if not lacks:
             return [head]
-        return [
-            "\n".join([f"{head}. It lacks:", *lacks]),
-            f"setup mends that once the bucket is handed over to it: aws s3api put-bucket-tagging "
-            f"--bucket {self.name} --tagging 'TagSet=[{{Key={tags.VERSION},Value=setup}}]' (with "
-            "the tags that it has)",
-        ]
+        return ["\n".join([f"{head}. It lacks:", *lacks]), f"To mend that, {self.handing_over()}"]
+
+    def handing_over(self) -> str:
+        """What has ``setup`` see to a bucket that it did not make."""
+        own = [{"Key": key, "Value": value} for key, value in self.labels.items()]
+        listed = json.dumps({"TagSet": [*own, {"Key": tags.VERSION, "Value": "setup"}]})
+        return (
+            f"hand it over to `algoshelf sagemaker setup`: aws s3api put-bucket-tagging --bucket "
+            f"{self.name} --tagging '{listed}'"
+        )
 
     def steps(self, key: str = "") -> list[Step]:
         """What makes it what it has to be."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Sequence
+from functools import partial
+from typing import Any, Mapping, Sequence
 
 from .. import rights, tags
 from ..account import Account, explained
@@ -11,8 +12,18 @@ from .steps import Step, found, gone, place, step
 
 NAME = rights.USER_POLICY
 MAX_VERSIONS = 5
-# How an entity is written, what boto3 calls it, and how AWS lists those that have the policy.
-ENTITIES = {"user": "User", "group": "Group", "role": "Role"}
+ENTITIES = {"user": "User", "group": "Group", "role": "Role"}  # as written, and as AWS has it
+FIND = {"user": "get_user", "group": "get_group", "role": "get_role"}
+ATTACH = {
+    "user": "attach_user_policy",
+    "group": "attach_group_policy",
+    "role": "attach_role_policy",
+}
+DETACH = {
+    "user": "detach_user_policy",
+    "group": "detach_group_policy",
+    "role": "detach_role_policy",
+}
 
 
 class Policy:
@@ -50,7 +61,7 @@ class Policy:
         faults = []
         for entity in people:
             kind, _, name = entity.partition("/")
-            get = getattr(self._client, f"get_{kind}")
+            get = getattr(self._client, FIND[kind])
             if found(get, **{f"{ENTITIES[kind]}Name": name}) is None:
                 faults.append(f"--for {entity}: there is no such {kind} in the account")
         return faults
@@ -75,7 +86,8 @@ class Policy:
         has = self.entities() if self.exists else []
         for entity in dict.fromkeys(people):
             if entity not in has:
-                steps.append(self._attaching("attach", entity, f"give the policy to {entity}"))
+                what = f"give the policy {NAME} to {entity}"
+                steps.append(step(what, self._request(ATTACH, entity)))
         return steps
 
     def entities(self) -> list[str]:
@@ -96,7 +108,7 @@ class Policy:
         if not self.is_ours:
             return []
         steps = [
-            self._attaching("detach", entity, f"take the policy {NAME} from {entity}")
+            gone(f"take the policy {NAME} from {entity}", self._request(DETACH, entity))
             for entity in self.entities()
         ]
         steps += [
@@ -136,11 +148,10 @@ class Policy:
         )
         return steps
 
-    def _attaching(self, verb: str, entity: str, what: str) -> Step:
+    def _request(self, operations: Mapping[str, str], entity: str) -> Any:
         kind, _, name = entity.partition("/")
-        request = getattr(self._client, f"{verb}_{kind}_policy")
-        make = step if verb == "attach" else gone
-        return make(what, request, **{f"{ENTITIES[kind]}Name": name}, PolicyArn=self.arn)
+        request = getattr(self._client, operations[kind])
+        return partial(request, **{f"{ENTITIES[kind]}Name": name}, PolicyArn=self.arn)
 
     def _text(self) -> dict[str, Any]:
         with explained():

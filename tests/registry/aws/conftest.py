@@ -26,6 +26,7 @@ from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
+from moto.iam.responses import IamResponse
 from moto.s3.models import FakeBucket
 from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
@@ -52,13 +53,19 @@ class Aws:
     """The account, the requests that reached it, and ``answers`` that are changed on the way.
 
     ``before`` is what happens just before a request arrives, once, ``on_change`` before any that
-    is not only reading.
+    is not only reading. ``policies`` are those of who signs in and of roles, as IAM simulates them.
     """
 
     quotas: dict[str, float]
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    policies: dict[str, list[iam.Policy]] = field(
+        default_factory=lambda: {
+            f"user/{iam.USER}": [rights.policy(rights.USER, PLACE)],
+            f"role/{rights.EXECUTION_ROLE}": [rights.policy(rights.EXECUTION, PLACE)],
+        }
+    )
     on_change: Callable[[str], None] | None = None
     command: str = ""
     unasked: dict[str, None] = field(default_factory=dict)
@@ -120,6 +127,21 @@ class Aws:
         for each in iam.asked(service, operation, parameters, account=ACCOUNT, tags=tags):
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
                 self.unasked[f"{self.command}: {each.action} on {each.resource}"] = None
+
+    def simulated(self, response: Any) -> ActionResult:
+        """IAM's SimulatePrincipalPolicy, by ``policies``."""
+        asked = response._get_params()
+        context = {"aws:PrincipalAccount": ACCOUNT, "aws:username": iam.USER}
+        for each in asked.get("ContextEntries", []):
+            context[each["ContextKeyName"]] = each["ContextKeyValues"][0]
+        policies = self.policies[asked["PolicySourceArn"].split(":")[5]]
+        results = []
+        for action in asked["ActionNames"]:
+            (resource,) = asked["ResourceArns"]
+            allowed = iam.allows(policies, iam.Asked(action, resource, context))
+            decision = "allowed" if allowed else "implicitDeny"
+            results.append({"EvalActionName": action, "EvalDecision": decision})
+        return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
     def check(self) -> None:
         """Fail where ``hold`` has noted something."""
@@ -194,8 +216,8 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and what moto 5.2 lacks: Service Quotas, the trainings of a search, and the
-    conditions of buckets' policies.
+    """An empty account, and what moto 5.2 lacks: Service Quotas, IAM's simulation, the trainings of
+    a search, and the conditions of buckets' policies.
     """
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
@@ -235,6 +257,12 @@ def aws(
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr("botocore.session.create_loader", lambda _paths: loader)
     account = Aws(quotas)
+    monkeypatch.setattr(
+        IamResponse,
+        "simulate_principal_policy",
+        lambda self: account.simulated(self),
+        raising=False,
+    )
     call = BaseClient._make_api_call
 
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:

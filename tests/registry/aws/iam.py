@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 Policy = Mapping[str, Any]
 Tags = Mapping[str, str]
 
+USER = "moto"  # who signs in
 SERVICES = {"service-quotas": "servicequotas", "sagemaker-runtime": "sagemaker"}  # by endpoint name
 FREE = {("sts", "GetCallerIdentity")}  # needs no right, and cannot be forbidden
 # Requests whose right has another name; without an entry it is the request's own.
@@ -93,7 +94,11 @@ def asked(
     if (service, operation) in FREE:
         return []
     prefix = SERVICES.get(service, service)
-    context = {"aws:PrincipalAccount": account, "aws:ResourceAccount": account}
+    context = {
+        "aws:PrincipalAccount": account,
+        "aws:ResourceAccount": account,
+        "aws:username": USER,
+    }
     context |= {f"aws:RequestTag/{key}": value for key, value in _tags(parameters).items()}
     if prefix == "application-autoscaling":
         context["application-autoscaling:service-namespace"] = parameters["ServiceNamespace"]
