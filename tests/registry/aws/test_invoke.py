@@ -301,6 +301,17 @@ def test_a_failure_of_the_model_names_its_log(
     assert "aws logs tail /aws/sagemaker/Endpoints/demo" in there.stderr
 
 
+def test_where_nobody_answers_that_is_said(
+    endpoint: Any, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{free_port()}")
+    there = invoke(in_process, "demo")
+    assert there.code == 1
+    assert "Could not connect" in there.stderr
+    assert "is there a network" in there.stderr
+
+
 def test_variant_and_model_are_named_to_aws(
     endpoint: Any, in_process: InProcess, gateway: Gateway, rows: Path
 ) -> None:
