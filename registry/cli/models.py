@@ -33,10 +33,11 @@ from ...core.inference.handlers import Handlers
 from ...core.inference.headings import Taken
 from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
+from ...core.runtime.printable import figure
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
 from .flags import PATH, SectionedCommand, engine_option, resolved
-from .output import console, figure, json_option, print_json, print_table, say, write_answer
+from .output import console, json_option, print_json, print_table, say, write_answer
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 
