@@ -8,13 +8,14 @@ SVG of an ``<img>``, on a ground of its own, which is read in light and in dark.
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from typing import Sequence
 
-from . import DRAWN, LIGHT, Table, colours, table
-from .drawing import Series
+from . import DRAWN, LIGHT, colours
 
 NUMBERED = 20  # rows of a table that are shown; the rest is counted
+_NUMBER = re.compile(r"[-+\d][\d.,e+-]*( to [-+\d.,e]+)?$|–$")
 _DARKEST = 0.8  # of the blue of a matrix's cell
 
 
@@ -28,10 +29,17 @@ def heading(text: str) -> str:
 
 
 def rows(headings: Sequence[str], cells: Sequence[Sequence[str]], most: int = NUMBERED) -> str:
-    """A table of texts, of which the first ``most`` rows are shown."""
+    """A table of texts, of which the first ``most`` rows are shown; numbers stand to the right."""
+    head = "".join(f"<th>{escape(each)}</th>" for each in headings)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells[:most])
     left = len(cells) - most
     told = f"<p>{left:,} more</p>" if left > 0 else ""
-    return table(Table(headings, cells[:most])) + told
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
+
+
+def _cell(text: str) -> str:
+    side = "right" if _NUMBER.match(text) else "left"
+    return f'<td style="text-align: {side}">{escape(text)}</td>'
 
 
 def folded(title: str, html: str) -> str:
@@ -62,7 +70,7 @@ def _counted(count: int, share: float) -> str:
     return f'<td style="background: rgb({red},{green},{blue}); color: {ink}">{text}</td>'
 
 
-def plots(drawn: Sequence[tuple[str, str]], series: Sequence[Series] = ()) -> str:
+def plots(drawn: Sequence[tuple[str, str]]) -> str:
     """Plots (title, SVG) beside one another."""
     each = "".join(
         f'<figure style="display: inline-block; margin: 0 1em 1em 0">'

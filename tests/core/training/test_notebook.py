@@ -28,7 +28,7 @@ def learn(name, output, **given):
     options = algorithm.Hyperparameters.parse({k: str(v) for k, v in given.items()})
     return train(algorithm, algorithm.sample(), options, Path(output))
 """
-LONG = "learn('tabular', 'm', epochs=5000, batch_size=16)[0]"
+LONG = "learn('tabular', 'm', epochs=5000, batch_size=512)[0]"
 
 
 class Kernel:
