@@ -9,7 +9,7 @@ model.onnx           the network and its parameters for ONNX Runtime, after ``al
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Mapping
 
@@ -65,7 +65,7 @@ class Artifact:
     """An artifact on disk, its metadata read and checked; mxnet is not needed until ``load``."""
 
     folder: Path
-    metadata: Metadata
+    metadata: Metadata = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> Artifact:

@@ -1,15 +1,18 @@
-"""AWS for these notebooks: a pretence on this machine, or with ALGOSHELF_NOTEBOOK_AWS=real your account.
+"""AWS for these notebooks: a pretence on this machine, or your account.
 
-The pretence is moto's server, which keeps buckets, jobs, models and endpoints in memory, as AWS keeps
-them. What moto only records is done here: a training job runs its entry point in a process, a batch
-transform job and an endpoint answer by the model that they name. Nothing leaves this machine.
+``ALGOSHELF_NOTEBOOK_AWS=real`` is for your account. The pretence is moto's server, which keeps
+buckets, jobs, models and endpoints in memory. What moto only records is done here: a training job
+runs its entry point in a process, a batch transform job and an endpoint answer by the model that
+they name. Nothing leaves this machine.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import json
+import logging
 import os
 import random
 import re
@@ -18,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -55,9 +59,7 @@ def connect() -> Aws:
     if os.environ.get(SWITCH) == "real":
         return _own_account()
     _Pretence().start()
-    print(
-        "AWS is pretended by moto on this machine: nothing is sent to Amazon, and nothing is billed."
-    )
+    print("AWS is pretended on this machine: nothing is sent to Amazon, and nothing is billed.")
     return Aws(False, f"sagemaker-{REGION}-{ACCOUNT}", ROLE)
 
 
@@ -83,6 +85,7 @@ class _Pretence:
     def start(self) -> None:
         from moto.server import ThreadedMotoServer
 
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         atexit.register(server.stop)
@@ -125,7 +128,8 @@ class _Pretence:
 
         def trained(backend: Any, **request: Any) -> Any:
             job = create(backend, **request)
-            self._train(job)
+            job.training_job_status, job.secondary_status = "InProgress", "Training"
+            threading.Thread(target=self._train, args=(job,), daemon=True).start()
             return job
 
         def transformed(backend: Any, **request: Any) -> Any:
@@ -145,14 +149,33 @@ class _Pretence:
         SageMakerModelBackend.create_training_job = trained
         SageMakerModelBackend.create_transform_job = transformed
         SageMakerResponse.update_endpoint = updated
+        set_up = SageMakerRuntimeResponse.setup_class
+
+        def set_up_raw(response: Any, request: Any, url: str, headers: Any, **_: Any) -> None:
+            set_up(response, request, url, headers, use_raw_body=True)  # a picture is no text
+
+        SageMakerRuntimeResponse.setup_class = set_up_raw
         SageMakerRuntimeResponse.invoke_endpoint = lambda response: self._invoke(response)
         ServiceQuotasResponse.list_service_quotas = lambda _: ActionResult({"Quotas": quotas})
 
     def _train(self, job: Any) -> None:
-        """Run the entry point as AWS's toolkit does; where there is none, only record the job."""
+        """Train; the job says afterwards how it ended."""
+        try:
+            reason = self._trained(job)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        status = "Failed" if reason else "Completed"
+        job.failure_reason = reason
+        job.training_job_status = job.secondary_status = status
+
+    def _trained(self, job: Any) -> str:
+        """Run the entry point as AWS's toolkit does; why it failed, or an empty string.
+
+        A job of another image, such as one of AWS's own algorithms, has none: it is recorded only.
+        """
+        if "sagemaker_submit_directory" not in job.hyper_parameters:
+            return ""
         given = {name: json.loads(value) for name, value in job.hyper_parameters.items()}
-        if "sagemaker_submit_directory" not in given:
-            return
         ml = Path(tempfile.mkdtemp(dir=self.folder))
         source = self._unpacked(given["sagemaker_submit_directory"])
         for channel in job.input_data_config:
@@ -179,10 +202,8 @@ class _Pretence:
         )
         self._log(job.training_job_name, done.stdout.replace(str(ml), "/opt/ml"))
         if done.returncode:
-            job.training_job_status = job.secondary_status = "Failed"
-            reason = ml / "output" / "failure"
-            job.failure_reason = reason.read_text() if reason.exists() else done.stdout[-1024:]
-            return
+            told = ml / "output" / "failure"
+            return told.read_text() if told.exists() else done.stdout[-1024:]
         uri = job.model_artifacts["S3ModelArtifacts"]
         self._upload(_packed(ml / "model"), uri)
         last = dict(re.findall(r"(?:^| )(\w+:\w+)=(\S+)", done.stdout))
@@ -190,13 +211,12 @@ class _Pretence:
             {"MetricName": name, "Value": float(value), "Timestamp": job.creation_time}
             for name, value in last.items()
         ]
+        return ""
 
     def _log(self, name: str, text: str) -> None:
         logs = self.client("logs")
-        try:
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             logs.create_log_group(logGroupName=LOG_GROUP)
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
         stream = {"logGroupName": LOG_GROUP, "logStreamName": f"{name}/algo-1-1"}
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)
@@ -208,9 +228,7 @@ class _Pretence:
         where = job.transform_input["DataSource"]["S3DataSource"]["S3Uri"]
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         self._download(where, folder / "input")
-        model = self._unpacked(
-            backend.describe_model(job.model_name).primary_container["ModelDataUrl"]
-        )
+        model = self._unpacked(_archive_of(backend, job.model_name))
         program = [sys.executable, "-m", "algoshelf.registry.cli"]
         words = ["transform", str(model), str(folder / "input"), str(folder / "output")]
         if job.transform_input.get("ContentType"):
@@ -243,7 +261,7 @@ class _Pretence:
             for each in configured["ProductionVariants"]
             if each["VariantName"] == variant
         )
-        uri = backend.describe_model(model).primary_container["ModelDataUrl"]
+        uri = _archive_of(backend, model)
         if uri not in self.models:
             folder = self._unpacked(uri)
             self.models[uri] = Handlers.load(opened(folder)[1], folder)
@@ -252,8 +270,7 @@ class _Pretence:
         accept = headers.get("Accept") or "application/json"
         status, kind = 200, accept
         try:
-            content = body if isinstance(body, bytes) else body.encode("latin-1")
-            answer = handlers.invoke(content, headers.get("Content-Type"), accept)
+            answer = handlers.invoke(body, headers.get("Content-Type"), accept)
         except PayloadError as error:
             status, kind, answer = 400, "application/json", json.dumps(str(error)).encode()
         self._measure(name, variant, time.monotonic() - begun)
@@ -292,6 +309,11 @@ class _Pretence:
     def _upload(self, content: bytes, uri: str) -> None:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         self.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def _archive_of(backend: Any, model: str) -> str:
+    """Where the archive of a model lies in S3."""
+    return str(backend.describe_model(model).primary_container["ModelDataUrl"])
 
 
 def _packed(folder: Path) -> bytes:
