@@ -35,6 +35,7 @@ from ...core import (
     hookimpl,
     supervised_channels,
 )
+from ...core.algorithm.base import Draw
 from ...core.artifact import adoption
 from ...core.runtime.errors import did_you_mean
 from . import augmentation, networks, weights
@@ -294,6 +295,13 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
     def example(self, data: Dataset) -> Example:
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)
         return Example(content_type=codecs.JSON, body=pictures.as_json(picture))
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Array], int]:
+        data = self.test_data(path, model)
+        places = np.array(draw(len(data)), np.int64)
+        return [
+            data.take(places[i : i + 1])[0][0].transpose(1, 2, 0) for i in range(len(places))
+        ], len(data)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)

@@ -37,6 +37,7 @@ from ...core import (
     mx,
     supervised_channels,
 )
+from ...core.algorithm.base import Draw
 from ...core.tasks.supervised import outputs
 from . import data as texts
 from . import vocabulary as words
@@ -292,6 +293,11 @@ class TextSentiment(Classifier[TextHyperparameters]):
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
         return self.probabilities(outputs(model.network, data), model)
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[str], int]:
+        """The texts themselves, with the words that the model does not know."""
+        found = texts.only_texts(path, TEST)
+        return [found[index] for index in draw(len(found))], len(found)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         found = texts.read(path, TEST, model.metadata.classes)

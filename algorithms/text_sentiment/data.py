@@ -101,6 +101,14 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
     return found
 
 
+def only_texts(path: Path, channel: str) -> list[str]:
+    """The texts at ``path``, whatever their labels are called. Raises DataError."""
+    found = _read(path, channel, None).texts
+    if not found:
+        raise DataError(f"{path}: holds no texts")
+    return found
+
+
 def _note_empty(found: Texts) -> None:
     empty = [place for place, text in zip(found.places, found.texts) if not text.strip()]
     if empty:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, Se
 import numpy as np
 
 from .. import payload, training
-from ..algorithm.base import Algorithm, ContentType
+from ..algorithm.base import Algorithm, ContentType, Draw
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
@@ -20,6 +20,7 @@ from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import (
     Dataset,
+    Subset,
     chunks,
     classes_of,
     encoded,
@@ -468,9 +469,22 @@ class SupervisedAlgorithm(Algorithm[H]):
         return payload.encode_answers(prediction, content_type)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self.test_data(path, model)
         return self.score(outputs(model.network, data), data)
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """By default what the requests hold that ``example`` makes of them."""
+        data = self.test_data(path, model)
+        found: list[Any] = []
+        for index in draw(len(data)):
+            request = self.example(Subset(data, np.array([index])))
+            found += self.input_fn(request.body.encode(), request.content_type)
+        return found, len(data)
+
+    def test_data(self, path: Path, model: Model) -> Dataset:
+        """The examples at ``path``, encoded as those of the model's training. Raises DataError."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
 
     def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
         """The columns of a table by name, and where each stands in the network's input (N, D): one
@@ -489,8 +503,7 @@ class SupervisedAlgorithm(Algorithm[H]):
                 f"{self.name} learns from no columns of a table, of which it could be told which "
                 "matter"
             )
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self.test_data(path, model)
         return importances(model.outputs, self.score, data, columns, self.objective)
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:

@@ -29,7 +29,7 @@ OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 # a hyperparameter below Hyperparameters, and what is not named here below Other options.
 SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        DATA: ("test",),
+        DATA: ("test", "baseline", "current", "labels"),
         "Files": ("algorithm", "symbol", "params", "network", "output_layer", "classes"),
         "Pictures": ("input_shape", "mean", "std", "pixel_range", "channels"),
         "Requests": (
@@ -55,7 +55,17 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("profile", "bucket_owner", "ttl"),
         ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
-        "Output": ("output", "metrics", "plot", "force", "wait"),
+        "Output": (
+            "output",
+            "metrics",
+            "plot",
+            "report_page",
+            "manifest",
+            "most",
+            "pictures",
+            "force",
+            "wait",
+        ),
         OTHER: ("dry_run", "yes", "as_json", "help"),
         HYPERPARAMETERS: (),
     }
