@@ -44,7 +44,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("batch_sizes", "connections", "seconds", "serving"),
         ),
         "Models": ("multi_model", "model_root"),
-        "Network": ("host", "port", "allowed_hosts", "token_file", "page"),
+        "Network": (
+            "local",
+            "host",
+            "port",
+            "allowed_hosts",
+            "token_file",
+            "password_file",
+            "page",
+        ),
         "Hardware": (
             *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),
@@ -55,7 +63,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("profile", "bucket_owner", "ttl"),
         ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
-        "Output": ("output", "metrics", "plot", "force", "wait"),
+        "Output": ("output", "corrections", "metrics", "plot", "force", "wait"),
         OTHER: ("dry_run", "yes", "as_json", "help"),
         HYPERPARAMETERS: (),
     }

@@ -20,7 +20,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 from ...core.container import events
 from ...core.container.events import Asked, MalformedEventError
@@ -30,19 +30,24 @@ from .corrections import CorrectionError
 log = logging.getLogger(__name__)
 
 ENDPOINT, BUCKET, PASSWORD = "ALGOSHELF_ENDPOINT", "ALGOSHELF_BUCKET", "ALGOSHELF_PASSWORD"
-PAGE, HEADERS = "page", "headers.json"  # the folder of the page in a function, and its headers
+SITE = "site"  # the folder of the page's files in a function
+INDEX, HEADERS = "index.html", "headers.json"
 JSON = "application/json"
 MAX_BODY_BYTES = 2**19  # of the longest text in escapes, with an answer
-# Of a request to the model, of which there are two at most within API Gateway's 30 seconds.
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2, 12, 2
+# botocore's settings: AWS is asked twice at most, within API Gateway's 30 seconds.
+CLIENT: Mapping[str, Any] = {
+    "connect_timeout": 2,
+    "read_timeout": 12,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+}
 ROUNDS = 200_000  # of PBKDF2, for a password that is seldom looked at
 SECURITY = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
-Ask = Callable[[bytes], bytes]  # the model: JSON to JSON. Raises Refused.
+Ask = Callable[[bytes], bytes]  # the model: JSON to JSON. Raises RefusedError.
 Keep = Callable[[Mapping[str, Any]], None]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered, with its status, its code and what is wrong."""
 
     def __init__(self, status: int, code: str, *faults: str, **headers: str) -> None:
@@ -61,15 +66,18 @@ class Answer(NamedTuple):
 class App:
     """A page, a model, and where corrections are kept; called with an event of API Gateway.
 
-    ``page`` has the files of ``pages.files``, by path. ``password`` is what ``digest`` gave, or
-    empty: then anybody may ask. It may be called by several threads.
+    ``site`` has the files of ``site.files``. ``password`` is what ``digest`` gave, or empty: then
+    anybody may ask. It may be called by several threads.
     """
 
     def __init__(
-        self, page: Mapping[str, bytes], model: str, ask: Ask, keep: Keep, password: str = ""
+        self, site: Mapping[str, bytes], model: str, ask: Ask, keep: Keep, password: str = ""
     ) -> None:
-        told: Dict[str, Dict[str, str]] = json.loads(page[HEADERS])
-        self._page = {path: Answer(200, headers, page[path]) for path, headers in told.items()}
+        told: dict[str, dict[str, str]] = json.loads(site[HEADERS])
+        self._page = {
+            "/" if name == INDEX else f"/{name}": Answer(200, headers, site[name])
+            for name, headers in told.items()
+        }
         self._model, self._ask, self._keep, self._password = model, ask, keep, password
         self._posts = {"/ask": self._verdict, "/corrections": self._correction}
 
@@ -82,28 +90,28 @@ class App:
             where = f"{asked.method[:20]} {asked.path[:80]!r}"
             answer = self._answer(asked)
         except MalformedEventError as error:
-            answer = _error(Refused(400, "malformed_event", *error.faults))
+            answer = _error(RefusedError(400, "malformed_event", *error.faults))
         except CorrectionError as error:
-            answer = _error(Refused(400, "malformed_body", *error.faults))
-        except Refused as error:
+            answer = _error(RefusedError(400, "malformed_body", *error.faults))
+        except RefusedError as error:
             answer = _error(error)
         except Exception:
             log.exception("%s: failed", where)
-            answer = _error(Refused(500, "internal_error", "the app failed; its log says why"))
+            answer = _error(RefusedError(500, "internal_error", "the app failed; its log says why"))
         log.info("%s: %d in %.0f ms", where, answer.status, 1000 * (time.monotonic() - start))
         return events.answered(answer.status, answer.headers, answer.body, is_text=True)
 
     def _answer(self, asked: Asked) -> Answer:
         if asked.path in self._posts:
             if asked.method != "POST":
-                raise Refused(405, "method_not_allowed", "expected POST", allow="POST")
+                raise RefusedError(405, "method_not_allowed", "expected POST", allow="POST")
             self._check_password(asked)
             return _told(self._posts[asked.path](_body(asked)))
         file = self._page.get(asked.path)
         if file is None:
-            raise Refused(404, "no_such_path", "there is a page at /")
+            raise RefusedError(404, "no_such_path", "there is a page at /")
         if asked.method not in ("GET", "HEAD"):
-            raise Refused(405, "method_not_allowed", "expected GET", allow="GET, HEAD")
+            raise RefusedError(405, "method_not_allowed", "expected GET", allow="GET, HEAD")
         if file.headers["etag"] in asked.headers.get("if-none-match", ""):
             return Answer(304, file.headers, b"")
         return file
@@ -112,7 +120,7 @@ class App:
         """What the model says of a text."""
         faults = corrections.text_faults(given)
         if faults:
-            raise Refused(400, "malformed_body", *faults)
+            raise RefusedError(400, "malformed_body", *faults)
         body = json.dumps({"instances": [given["text"]]}).encode()
         answer = self._ask(body)
         try:
@@ -120,7 +128,9 @@ class App:
             [first] = found["predictions"] if isinstance(found, dict) else found
         except (ValueError, RecursionError, KeyError, TypeError):
             log.error("the model answered %d bytes that are no answer to one text", len(answer))
-            raise Refused(502, "malformed_answer", "the model answered what is no answer") from None
+            raise RefusedError(
+                502, "malformed_answer", "the model answered what is no answer"
+            ) from None
         return {"answer": first, "model": self._model}
 
     def _correction(self, given: Any) -> Any:
@@ -130,7 +140,7 @@ class App:
             self._keep(correction)
         except Exception:
             log.exception("a correction could not be kept")
-            raise Refused(
+            raise RefusedError(
                 503, "not_kept", "the correction could not be kept; try again in a moment"
             ) from None
         return {"id": correction["id"]}
@@ -140,7 +150,7 @@ class App:
             return
         scheme, _, given = asked.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not _knows(given.strip(), self._password):
-            raise Refused(
+            raise RefusedError(
                 401, "unauthorized", "a password is needed", **{"www-authenticate": "Bearer"}
             )
 
@@ -162,18 +172,18 @@ class Endpoint:
             log.error("the endpoint %s: %s", self._name, error)
             raise self._refusal(error) from None
 
-    def _refusal(self, error: Exception) -> Refused:
+    def _refusal(self, error: Exception) -> RefusedError:
         """Why there is no answer, for whoever asked; botocore is not needed to tell."""
         response = getattr(error, "response", None) or {}
         code = response.get("Error", {}).get("Code", "")
         if code == "ModelError":
             return _of_model(response.get("OriginalStatusCode", 0), response.get("OriginalMessage"))
         if code in ("ValidationError", "ValidationException"):  # what AWS says of an absent one
-            return Refused(
+            return RefusedError(
                 503, "model_absent", "The model is not there now: its endpoint was deleted, or is "
                 "not in service yet. Whoever runs this page can tell.",
             )  # fmt: skip
-        return Refused(
+        return RefusedError(
             503, "model_silent", "The model does not answer. Try again in a moment; if it still "
             "does not then, whoever runs this page can tell why.",
         )  # fmt: skip
@@ -221,17 +231,13 @@ def deployed(client: Callable[..., Any], config: Any, folder: Path, function: An
     place of an endpoint.
     """
     logging.getLogger().setLevel(logging.INFO)
-    root = folder / PAGE
-    page = {
+    root = folder / SITE
+    site = {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
         if path.is_file()
     }
-    settings = config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-    )
+    settings = config(**CLIENT)
     name = os.environ[ENDPOINT]
     ask: Ask = (
         Local(function)
@@ -239,7 +245,7 @@ def deployed(client: Callable[..., Any], config: Any, folder: Path, function: An
         else Endpoint(client("sagemaker-runtime", config=settings), name)
     )
     keep = Bucket(client("s3", config=settings), os.environ[BUCKET])
-    return App(page, name, ask, keep, os.environ.get(PASSWORD, ""))
+    return App(site, name, ask, keep, os.environ.get(PASSWORD, ""))
 
 
 def digest(password: str, salt: bytes) -> str:
@@ -258,32 +264,32 @@ def _knows(given: str, expected: str) -> bool:
 
 
 def _body(asked: Asked) -> Any:
-    """The JSON that was sent. Raises Refused."""
+    """The JSON that was sent. Raises RefusedError."""
     kind = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise Refused(415, "unsupported_content_type", f"expected {JSON}, got {kind[:80]!r}")
+        raise RefusedError(415, "unsupported_content_type", f"expected {JSON}, got {kind[:80]!r}")
     if len(asked.body) > MAX_BODY_BYTES:
-        raise Refused(413, "too_large", f"a request may hold {MAX_BODY_BYTES:,} bytes")
+        raise RefusedError(413, "too_large", f"a request may hold {MAX_BODY_BYTES:,} bytes")
     try:
         given = json.loads(asked.body)
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not asked.body else f"it is no JSON: {error}"
-        raise Refused(400, "malformed_body", f"expected an object of JSON: {reason}") from None
+        raise RefusedError(400, "malformed_body", f"expected an object of JSON: {reason}") from None
     if not isinstance(given, dict):
-        raise Refused(400, "malformed_body", "expected an object of JSON")
+        raise RefusedError(400, "malformed_body", "expected an object of JSON")
     return given
 
 
-def _of_model(status: int, said: Any) -> Refused:
-    """A refusal of the model's own, whose faults are for whoever asked; of its failures none are."""
+def _of_model(status: int, said: Any) -> RefusedError:
+    """What the model itself refused, whose faults are for whoever asked; or that it failed."""
     faults: Any = None
     try:
         faults = json.loads(said)["error"]["faults"]
     except (ValueError, RecursionError, KeyError, TypeError):
         log.error("the model answered with status %s", status)
     if 400 <= status < 500 and isinstance(faults, list) and faults:
-        return Refused(status, "refused_by_model", *map(str, faults))
-    return Refused(
+        return RefusedError(status, "refused_by_model", *map(str, faults))
+    return RefusedError(
         503, "model_failed", "The model failed at this text. Try again in a moment; if it fails "
         "again, whoever runs this page can tell why.",
     )  # fmt: skip
@@ -293,7 +299,7 @@ def _told(document: Any) -> Answer:
     return Answer(200, {"content-type": JSON, **SECURITY}, json.dumps(document).encode())
 
 
-def _error(refused: Refused) -> Answer:
+def _error(refused: RefusedError) -> Answer:
     faults = [fault[:2000] for fault in refused.faults]
     told = {"code": refused.code, "message": "\n".join(faults), "faults": faults}
     headers = {"content-type": JSON, **SECURITY, **refused.headers}
