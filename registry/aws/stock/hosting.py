@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Collection, Iterable, Iterator
 
 from .. import instances, prices, removal, tags
@@ -35,7 +36,7 @@ def machines(account: Account, name: str, count: int, use: str) -> tuple[str, fl
 
 def _endpoints(account: Account, wanted: Wanted) -> Iterator[Item]:
     for name, arn, created in _stock(account, ENDPOINT):
-        labels = wanted.labels(name, created, lambda arn=arn: tags.of(account, arn))
+        labels = wanted.labels(name, created, partial(tags.of, account, arn))
         described = None if labels is None else removal.endpoint(account, name)
         if labels is None or described is None:  # or deleted a moment ago
             continue
@@ -121,7 +122,7 @@ def _models(account: Account, wanted: Wanted) -> Iterable[Item]:
 
 def _idle(account: Account, kind: str, wanted: Wanted) -> Iterator[Item]:
     for name, arn, created in _stock(account, kind):
-        labels = wanted.labels(name, created, lambda arn=arn: tags.of(account, arn))
+        labels = wanted.labels(name, created, partial(tags.of, account, arn))
         if labels is not None:
             yield Item(kind, name, "", created, "", 0.0, labels)
 
