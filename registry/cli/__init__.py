@@ -79,6 +79,11 @@ COMMANDS = {
         "Package the algorithm NAME, or MODEL, a folder written by `algoshelf train`, for "
         "SageMaker.",
     ),
+    "web": (
+        "web:web",
+        "Make the review app: a page on which people type a text, read the verdict, and correct "
+        "it.",
+    ),
     "sagemaker": (
         "sagemaker:sagemaker",
         "Train, tune and deploy on Amazon SageMaker, see what it costs, and clean up.",
