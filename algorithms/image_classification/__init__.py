@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from typing_extensions import Literal
 
 from ...core import (
+    MODEL,
     TEST,
     TRAIN,
     Algorithm,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from ...core.artifact.adoption import Foreign, Pixels
 
 SAMPLE = Path(__file__).parent / "sample"
-MODEL = "model"
 
 
 class ImageHyperparameters(TrainingHyperparameters):
@@ -259,6 +259,10 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
         run.data[MODEL] = weights.digest(run.channels[MODEL])
         if options.frozen:
             weights.freeze(bare, head)
+
+    def known(self, run: Run[ImageHyperparameters]) -> Mapping[str, Any] | None:
+        """None: for other classes the output layer is new."""
+        return None
 
     def loss(self, hyperparameters: ImageHyperparameters) -> Any:
         return augmentation.blended_cross_entropy(hyperparameters.label_smoothing)

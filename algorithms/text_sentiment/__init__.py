@@ -34,6 +34,7 @@ from ...core import (
     TrainingHyperparameters,
     codecs,
     hookimpl,
+    model_channel,
     mx,
     supervised_channels,
 )
@@ -150,7 +151,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         "Classifies texts, such as reviews into positive and negative; any classes and language."
     )
     Hyperparameters = TextHyperparameters
-    channels = supervised_channels(*texts.FORMATS)
+    channels = (*supervised_channels(*texts.FORMATS), model_channel())
     accepts = (
         ContentType(
             codecs.JSON,

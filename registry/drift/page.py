@@ -50,7 +50,8 @@ def rows(report: Report) -> list[list[str]]:
     return [
         [
             title(each),
-            each.verdict + (f" ({each.detail})" if each.part == METRIC and each.detail else ""),
+            each.verdict
+            + (f" ({each.detail})" if each.part == METRIC and each.verdict == DRIFT else ""),
             _effect(each),
             f"{each.adjusted:.2g}",
             each.baseline,
