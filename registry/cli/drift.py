@@ -57,7 +57,7 @@ def _parse_alpha(text: str) -> float:
 @click.option(
     "--current", type=PLACE, required=True, metavar="PATH|S3",
     help="What comes in now: requests captured by `algoshelf serve --capture` or by SageMaker's "
-    "data capture, corrections of the review app, or data as training reads them.",
+    "data capture, or data as training reads them.",
 )  # fmt: skip
 @click.option(
     "--labels", type=PLACE, metavar="PATH|S3",
@@ -79,6 +79,11 @@ def _parse_alpha(text: str) -> float:
     help="Also write the requests of which labels would tell the most, as the input manifest of a "
     "labelling job of SageMaker Ground Truth: those of whose answer the model is least sure, and "
     "those that are least like the baseline.",
+)  # fmt: skip
+@click.option(
+    "--corrections", type=PLACE, metavar="PATH|S3",
+    help="With --manifest: corrections that people gave in the review app. Their texts come first, "
+    "each with what should have been answered.",
 )  # fmt: skip
 @click.option(
     "--most", type=whole(1, 100_000), default=100, show_default=True,
@@ -103,6 +108,7 @@ def drift(
     alpha: float,
     report_page: Path | None,
     manifest: Path | None,
+    corrections: str | None,
     most: int,
     pictures: str | None,
     engine: str,
@@ -119,8 +125,11 @@ def drift(
 
     Example: algoshelf drift models/mine --baseline test.tsv --current captured/ --page drift.html
     """
-    if pictures is not None and manifest is None:
-        raise InputError("--pictures works only with --manifest: give both, or neither")
+    given_alone = [
+        name for name, value in (("--pictures", pictures), ("--corrections", corrections)) if value
+    ]
+    if given_alone and manifest is None:
+        raise InputError(f"{' and '.join(given_alone)}: works only with --manifest: give it, too")
     artifact, algorithm = opened(model)
     decided = taken(given)
     from ...core.drift import comparing
@@ -136,7 +145,8 @@ def drift(
         report = comparing.compare(handlers, here[0], here[1], labelled, alpha)
         report.baseline.path, report.current.path = Path(baseline), Path(current)
         if manifest is not None:
-            _write_manifest(report, manifest, most, reached.uploader(pictures))
+            corrected = None if corrections is None else reached.here(corrections, folder)
+            _write_manifest(report, manifest, corrected, most, reached.uploader(pictures))
     if report_page is not None:
         from ..drift.page import page
         from ..files import write_text
@@ -166,17 +176,19 @@ def _print(report: Report) -> None:
 
 
 def _write_manifest(
-    report: Report, path: Path, most: int, upload: Callable[[dict[str, bytes]], str] | None
+    report: Report,
+    path: Path,
+    corrections: Path | None,
+    most: int,
+    upload: Callable[[dict[str, bytes]], str] | None,
 ) -> None:
     from ...core.drift.comparing import least_sure
     from ..drift import manifest
 
     questions = report.current.questions
-    order = [questions[i] for i in least_sure(report)]
-    order.sort(
-        key=lambda question: question.correction is None
-    )  # what people corrected comes first
-    count = manifest.write(path, order, most, upload)
+    asked = [] if corrections is None else manifest.corrected(corrections)
+    asked += [questions[i] for i in least_sure(report)]
+    count = manifest.write(path, asked, most, upload)
     say(f"{path}: {count:,} requests to be labelled")
 
 

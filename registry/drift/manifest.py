@@ -17,8 +17,10 @@ import numpy as np
 
 from ...core import codecs
 from ...core.drift.asked import Question, confidence_of, label_of, media_of
-from ...core.runtime.errors import InputError
+from ...core.runtime.errors import DataError, InputError
 from ..files import write_text
+from ..web import corrections
+from ..web.corrections import CorrectionError
 
 SOURCE, REFERENCE, OWN = "source", "source-ref", "algoshelf"
 SUFFIXES = {codecs.PNG: ".png", codecs.JPEG: ".jpg"}
@@ -63,6 +65,21 @@ def write(
             line[REFERENCE] = f"{folder.rstrip('/')}/{line[REFERENCE]}"
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
     return len(lines)
+
+
+def corrected(path: Path) -> list[Question]:
+    """The texts that people corrected in the review app. Raises InputError."""
+    try:
+        found = list(corrections.read(path))
+    except CorrectionError as error:
+        raise DataError(*error.faults) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if not found:
+        raise DataError(f"{path}: holds no corrections")
+    return [
+        Question(each["text"], each["answer"], None, str(path), each["label"]) for each in found
+    ]
 
 
 def _is_picture(example: Any) -> bool:

@@ -50,8 +50,7 @@ def rows(report: Report) -> list[list[str]]:
     return [
         [
             title(each),
-            each.verdict
-            + (f" ({each.detail})" if each.part == METRIC and each.verdict == DRIFT else ""),
+            f"{each.verdict} ({each.detail})" if _is_worse(each) else each.verdict,
             _effect(each),
             f"{each.adjusted:.2g}",
             each.baseline,
@@ -59,6 +58,10 @@ def rows(report: Report) -> list[list[str]]:
         ]
         for each in report.changes
     ]
+
+
+def _is_worse(change: Change) -> bool:
+    return change.part == METRIC and change.verdict == DRIFT
 
 
 def _effect(change: Change) -> str:
