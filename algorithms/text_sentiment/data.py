@@ -156,12 +156,15 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         check_empty(path, empty, len(files))
         parts = [part for part in parts if part.texts]
     notes = dict.fromkeys(part.note for part in parts)
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
     return Texts(
         [text for part in parts for text in part.texts],
         [label for part in parts for label in part.labels],
         [place for part in parts for place in part.places],
         "; ".join(notes),
-        dict(sum((Counter(part.counts) for part in parts), Counter[str]())),
+        dict(counts),
     )
 
 
