@@ -72,12 +72,7 @@ class Account:
         boto: Any = None,
         bucket_owner: str = "",
     ) -> None:
-        try:
-            import boto3
-        except ImportError:
-            raise MissingDependencyError(
-                "AWS needs boto3: pip install 'algoshelf[sagemaker]'"
-            ) from None
+        boto3 = _boto3()
         with explained():
             self.boto = boto or boto3.Session(region_name=region, profile_name=profile)
         if not self.boto.region_name:
@@ -160,6 +155,26 @@ class Account:
 
         events.register("provide-client-params", note)
         events.register("before-call", answer)
+
+
+def local_session() -> Any:
+    """A session of boto3's that knows no account, for what answers on this machine.
+
+    Raises MissingDependencyError.
+    """
+    return _boto3().Session(
+        region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local"
+    )
+
+
+def _boto3() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise MissingDependencyError(
+            "AWS needs boto3: pip install 'algoshelf[sagemaker]'"
+        ) from None
+    return boto3
 
 
 @contextlib.contextmanager

@@ -17,6 +17,13 @@ from . import instances
 TABLE = Path(__file__).with_name("images.csv")
 MXNET, PYTHON = "1.9.0", "py38"
 INFERENCE = "inference"
+# By how the names of their regions begin; all others are in the standard one, "aws".
+PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+}
 
 
 def image(region: str, instance: str, scope: str) -> str:
@@ -37,6 +44,21 @@ def image(region: str, instance: str, scope: str) -> str:
 def regions() -> list[str]:
     """Those that have the images."""
     return list(_registries())
+
+
+def accounts(partition: str) -> list[str]:
+    """The numbers of AWS's accounts that hold the images in the regions of ``partition``."""
+    found = {
+        registry.split(".")[0]
+        for region, registry in _registries().items()
+        if partition_of(region) == partition
+    }
+    return sorted(found)
+
+
+def partition_of(region: str) -> str:
+    """The partition of AWS that ``region`` is in."""
+    return next((name for start, name in PARTITIONS.items() if region.startswith(start)), "aws")
 
 
 @lru_cache(maxsize=1)

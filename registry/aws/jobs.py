@@ -128,7 +128,7 @@ class Job:
 
     def refresh(self) -> None:
         """Ask AWS how it stands."""
-        self.description = _described(self.account, self.name, self.kind)
+        self.description = described(self.account, self.name, self.kind)
 
     def lines(self) -> Iterator[str]:
         """The lines that came to its log since the last call, of one host after the other.
@@ -256,9 +256,10 @@ def create(rollback: Rollback, name: str, kind: Kind, request: dict[str, Any]) -
 
 def send(account: Account, name: str, kind: Kind, request: dict[str, Any]) -> None:
     """Ask for the job ``name``, and do not look back. Raises AwsError."""
+    labels = tags.signed(account, request.get("Tags", []))
     with explained():
         getattr(account.client("sagemaker"), kind.operation("create"))(
-            **{f"{kind.api}Name": name}, **request
+            **{f"{kind.api}Name": name}, **{**request, "Tags": labels}
         )
 
 
@@ -292,14 +293,15 @@ def stop(account: Account, name: str, kind: Kind) -> None:
 
 def _found(account: Account, name: str, kind: Kind) -> Job | None:
     try:
-        return Job(account, name, kind, _described(account, name, kind))
+        return Job(account, name, kind, described(account, name, kind))
     except AwsError as error:
         if error.aws_code not in ABSENT:
             raise
         return None
 
 
-def _described(account: Account, name: str, kind: Kind) -> dict[str, Any]:
+def described(account: Account, name: str, kind: Kind) -> dict[str, Any]:
+    """The job ``name`` as AWS describes it. Raises AwsError, where there is none too."""
     with explained():
         describe = getattr(account.client("sagemaker"), kind.operation("describe"))
         return dict(describe(**{f"{kind.api}Name": name}))

@@ -25,6 +25,7 @@ from .standing import (
     pause_scaling,
     restore_scaling,
 )
+from .stock.hosting import CONFIGURATION, ENDPOINT, MODEL
 from .watch import FULL, Update, Watch
 
 ANEW = {"ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}]}
@@ -236,15 +237,11 @@ def _tidied(
     account: Account, endpoint: str, configuration: dict[str, Any], *more: str, keep: str
 ) -> list[str]:
     """Remove what the endpoint used before, as far as it is algoshelf's; what is gone."""
-    parts = [
-        (inventory.CONFIGURATION, name)
-        for name in (configuration["EndpointConfigName"], *more)
-        if name
-    ]
+    parts = [(CONFIGURATION, name) for name in (configuration["EndpointConfigName"], *more) if name]
     parts += [
-        (inventory.MODEL, variant["ModelName"])
+        (MODEL, variant["ModelName"])
         for variant in configuration["ProductionVariants"]
         if variant["ModelName"] != keep
     ]
-    gone = inventory.discard(account, parts, without=endpoint)
+    gone = inventory.discard(account, parts, without=(ENDPOINT, endpoint))
     return [f"{kind} {name}" for kind, name in gone]

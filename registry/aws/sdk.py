@@ -137,7 +137,7 @@ def estimator(
         if image_uri is None:
             images.image(account.region, instance_type, TRAINING)
         made.update(role=checks.execution_role(account, role), sagemaker_session=session)
-        made["tags"] = tags.tags(name, account.run)
+        made["tags"] = tags.signed(account, tags.tags(name, account.run))
         if output is not None:
             data.check_output(output)
             made.update(output_path=output, code_location=output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from importlib import metadata
 from typing import Iterable, Mapping
@@ -12,6 +13,11 @@ VERSION, ALGORITHM, EXPIRES = "algoshelf", "algoshelf:algorithm", "algoshelf:exp
 ENDPOINT = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 # Of which run of a command it is: names can be anybody's, and what fails undoes its own alone.
 RUN = "algoshelf:run"
+CREATOR = "algoshelf:creator"  # on jobs: whose they are, for nobody else to stop them
+# Sessions of a role that programs name anew each time: they tell nobody apart.
+NAMELESS = re.compile(r"botocore-session-[0-9]+|i-[0-9a-f]+|[0-9a-f-]{20,}|aws-[a-z-]*-?[0-9]{8,}")
+NOT_IN_VALUES = re.compile(r"[^A-Za-z0-9 +=._:/@-]")  # AWS allows these everywhere
+MAX_VALUE = 256
 
 
 def tags(algorithm: str, run: str = "", expires: datetime | None = None) -> list[dict[str, str]]:
@@ -45,3 +51,20 @@ def expiry(values: Mapping[str, str]) -> datetime | None:
     except (KeyError, ValueError):
         return None
     return found.replace(tzinfo=timezone.utc)
+
+
+def creator(account: Account) -> str:
+    """Who acts through ``account``, as a tag's value: the user, or the role and the session's name,
+    which is a person's where people sign in by single sign-on.
+    """
+    user = account.identity["Arn"].split(":", 5)[5]
+    role, _, session = user.rpartition("/")
+    if user.startswith("assumed-role/") and NAMELESS.fullmatch(session):
+        user = role
+    return NOT_IN_VALUES.sub("_", user)[-MAX_VALUE:]
+
+
+def signed(account: Account, listed: list[dict[str, str]]) -> list[dict[str, str]]:
+    """``listed``, and who acts."""
+    others = [tag for tag in listed if tag["Key"] != CREATOR]
+    return [*others, {"Key": CREATOR, "Value": creator(account)}]

@@ -29,12 +29,12 @@ OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 # a hyperparameter below Hyperparameters, and what is not named here below Other options.
 SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        DATA: ("test",),
+        DATA: ("test", "baseline", "current", "labels"),
         "Files": ("algorithm", "symbol", "params", "network", "output_layer", "classes"),
         "Pictures": ("input_shape", "mean", "std", "pixel_range", "channels"),
         "Requests": (
             *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
-            *("outputs", "capture", "capture_percent"),
+            *("outputs", "capture", "capture_percent", "capture_size"),
             *("max_payload", "max_examples", "max_batch", "max_delay", "max_queue", "timeout"),
         ),
         "Reading tables and texts": tuple(name for name, _, _ in READING_FLAGS),
@@ -44,7 +44,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("batch_sizes", "connections", "seconds", "serving"),
         ),
         "Models": ("multi_model", "model_root"),
-        "Network": ("host", "port", "allowed_hosts", "token_file", "page"),
+        "Network": (
+            "local",
+            "host",
+            "port",
+            "allowed_hosts",
+            "token_file",
+            "password_file",
+            "page",
+        ),
         "Hardware": (
             *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),
@@ -55,7 +63,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("profile", "bucket_owner", "ttl"),
         ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
-        "Output": ("output", "metrics", "plot", "force", "wait"),
+        "Output": (
+            *("output", "corrections", "metrics", "plot", "force", "wait"),
+            *("report_page", "manifest", "most", "pictures"),
+        ),
         OTHER: ("dry_run", "yes", "as_json", "help"),
         HYPERPARAMETERS: (),
     }

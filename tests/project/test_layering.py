@@ -30,6 +30,7 @@ ARROWS = {
     "tasks": ("training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "serving": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "transform": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    "drift": ("tasks", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "benchmark": ("training", "algorithm", "artifact", "data", "runtime"),
     "container": (
         *("benchmark", "serving", "transform", "training", "inference", "algorithm"),

@@ -10,7 +10,7 @@ import click
 from ....core.runtime.errors import AlgoshelfError, InputError
 from ...aws import inventory
 from ...aws.account import Account, AwsError
-from ...aws.inventory import Item
+from ...aws.stock import Item
 from ..flags import account_options, acting_options, dry_run_option
 from ..output import json_option, print_json, say
 from .common import account, confirm
@@ -20,6 +20,11 @@ from .endpoints import foreign_option
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Delete everything that is billed now.")
+@click.option(
+    "--kind", metavar="KIND",
+    help="Delete only what is of this kind, such as 'model'; kinds that are not billed by the hour "
+    "are deleted only so. `algoshelf sagemaker list` shows the kinds.",
+)  # fmt: skip
 @foreign_option
 @account_options
 @acting_options
@@ -27,6 +32,7 @@ from .endpoints import foreign_option
 def delete(
     names: tuple[str, ...],
     everything: bool,
+    kind: str | None,
     foreign: bool,
     region: str | None,
     profile: str | None,
@@ -36,17 +42,18 @@ def delete(
 ) -> None:
     """Delete the endpoints, and stop the jobs, of these NAMEs.
 
-    With an endpoint go its configurations, models and scaling. Data in S3 and logs are kept.
+    With an endpoint go its components, configurations, models and scaling. Data in S3 and logs are
+    kept. A job is stopped only by who has created it.
     """
-    if bool(names) == everything:
+    if bool(names) == everything or (everything and kind):
         raise InputError("expected either the NAMEs of endpoints and jobs, or --all")
     with account(region, profile, dry_run) as acting:
         if everything:
-            items = inventory.billing(acting, foreign=foreign)
+            items = _everything(acting, foreign)
         else:
-            items = inventory.named(acting, names, foreign=foreign)
+            items = inventory.named(acting, names, foreign=foreign, only=kind or "")
         for item in items:
-            say(f"{item.kind} {item.name}: {item.runs_on or item.status}")
+            say(f"{item.kind} {item.name}: {item.runs_on or item.status or 'at rest'}")
         if not items:
             say(f"nothing to delete in {acting.region}")
         elif not dry_run:
@@ -67,12 +74,21 @@ def sweep(dry_run: bool, region: str | None, profile: str | None, as_json: bool)
     """
     with account(region, profile, dry_run) as acting:
         now = datetime.now(timezone.utc)
-        gone = _ended(acting, inventory.expired(inventory.billing(acting), now))
-        for kind, name in inventory.orphans(acting, now):
-            inventory.remove(acting, kind, name)
-            gone.append((kind, name))
+        items = [*inventory.found(acting), *inventory.found(acting, bills=False)]
+        gone = _ended(acting, inventory.expired(items, now))
+        gone += _ended(acting, list(inventory.orphans(acting, now)))
     if not dry_run:
         _show_gone(acting.region, gone, as_json)
+
+
+def _everything(acting: Account, foreign: bool) -> list[Item]:
+    """All that bills and that is to be ended; the jobs of others are told, and left."""
+    items = inventory.found(acting, foreign=foreign)
+    mine = [item for item in items if foreign or inventory.belongs(acting, item)]
+    for item in items:
+        if item not in mine:
+            say(f"{item.kind} {item.name}: {item.creator} has created it, and it goes on")
+    return mine
 
 
 def _ended(acting: Account, items: Sequence[Item]) -> list[tuple[str, str]]:

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ...aws import inventory
-from ...aws.inventory import Item
+from ...aws.stock import Item
 from ..flags import account_options
-from ..output import console, json_option, print_json, print_table
+from ..output import console, json_option, print_json, print_table, say
 from .common import account
 from .endpoints import iso
 
@@ -20,32 +20,43 @@ from .endpoints import iso
 @account_options
 @json_option
 def list_(everything: bool, region: str | None, profile: str | None, as_json: bool) -> None:
-    """Show what is billed now: the endpoints and running jobs of one region.
+    """Show what is billed now, and all else of algoshelf's, in one region.
 
-    The prices are those of the instances; volumes, storage and traffic are billed on top.
+    First the endpoints and running jobs, with the prices of their instances; volumes, storage and
+    traffic are billed on top. Then what is not billed by the hour, such as models.
     """
+    unseen: list[str] = []
     with account(region, profile, False) as acting:
-        items = inventory.billing(acting, foreign=everything)
+        items = inventory.found(acting, foreign=everything, unseen=unseen)
+        resting = inventory.found(acting, foreign=everything, bills=False, unseen=unseen)
+    for text in unseen:
+        say(f"not listed: {text}")
     usd, unknown = inventory.total(items)
     if as_json:
         print_json(
             {
                 "region": acting.region,
                 "items": [_document(item) for item in items],
-                "price_per_hour": None if unknown else usd,
+                "resting": [_document(item) for item in resting],
+                "not_listed": unseen,
+                "price_per_hour": None if unknown or unseen else usd,
                 "known_price_per_hour": usd,
                 "unknown_prices": unknown,
             }
         )
         return
-    if not items:
+    if items:
+        headings = ["NAME", "KIND", "STATUS", "AGE", "RUNS ON", "USD/HOUR", "EXPIRES", "ALGORITHM"]
+        print_table(console(), headings, [_row(item) for item in items])
+        known = f"{usd:,.3f} USD an hour in {acting.region}"
+        click.echo(f"\nmore than {known}: {unknown} of unknown price" if unknown else f"\n{known}")
+    else:
         whose = "" if everything else " of algoshelf's"
         click.echo(f"nothing{whose} is billed in {acting.region} now")
-        return
-    headings = ["NAME", "KIND", "STATUS", "AGE", "RUNS ON", "USD/HOUR", "EXPIRES", "ALGORITHM"]
-    print_table(console(), headings, [_row(item) for item in items])
-    known = f"{usd:,.3f} USD an hour in {acting.region}"
-    click.echo(f"\nmore than {known}: {unknown} of unknown price" if unknown else f"\n{known}")
+    if resting:
+        click.echo("\nNot billed by the hour:\n")
+        headings = ["NAME", "KIND", "STATUS", "AGE", "STORES", "EXPIRES", "ALGORITHM"]
+        print_table(console(), headings, [_resting_row(item) for item in resting])
 
 
 def _document(item: Item) -> dict[str, Any]:
@@ -56,27 +67,45 @@ def _document(item: Item) -> dict[str, Any]:
         "created": iso(item.created),
         "runs_on": item.runs_on,
         "price_per_hour": item.price,
+        "stored_bytes": item.kept,
         "expires": iso(item.expires),
         "algorithm": item.algorithm or None,
         "ours": item.is_ours,
+        "creator": item.creator or None,
     }
 
 
 def _row(item: Item) -> list[str]:
-    expires = "never"
-    if item.expires:
-        left = item.expires - datetime.now(timezone.utc)
-        expires = f"in {_span(left)}" if left > timedelta() else f"{_span(-left)} ago: sweep"
     return [
         item.name,
         item.kind,
         item.status,
-        _span(datetime.now(timezone.utc) - item.created),
+        _age(item),
         item.runs_on,
         "unknown" if item.price is None else f"{item.price:,.3f}",
-        expires,
-        item.algorithm if item.is_ours else "(not algoshelf's)",
+        _expiry(item),
+        _whose(item),
     ]
+
+
+def _resting_row(item: Item) -> list[str]:
+    stored = "-" if item.kept is None else f"{item.kept / 2**20:,.1f} MiB"
+    return [item.name, item.kind, item.status, _age(item), stored, _expiry(item), _whose(item)]
+
+
+def _age(item: Item) -> str:
+    return _span(datetime.now(timezone.utc) - item.created)
+
+
+def _expiry(item: Item) -> str:
+    if item.expires is None:
+        return "never"
+    left = item.expires - datetime.now(timezone.utc)
+    return f"in {_span(left)}" if left > timedelta() else f"{_span(-left)} ago: sweep"
+
+
+def _whose(item: Item) -> str:
+    return item.algorithm if item.is_ours else "(not algoshelf's)"
 
 
 def _span(time: timedelta) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import boto3
+import click
 import pytest
+from algoshelf.registry.aws import rights
 from algoshelf.registry.cli import cli
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from click.testing import CliRunner, Result
@@ -21,11 +25,14 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.servicequotas.responses import ServiceQuotasResponse
 
+from tests.registry.aws import iam
+
 ACCOUNT = "123456789012"
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 READING = ("Describe", "List", "Get", "Head")
 INSTANCE = "ml.m5.xlarge"
 WITHOUT_SDK = "AWS's SageMaker SDK is not installed: pip install 'algoshelf[sagemaker-sdk]'"
+PLACE = rights.Place(account=ACCOUNT)
 USES = ("training job", "spot training job", "transform job", "endpoint")
 
 
@@ -46,6 +53,8 @@ class Aws:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    command: str = ""
+    unasked: list[str] = field(default_factory=list)
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
@@ -70,10 +79,59 @@ class Aws:
         found = self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())
         return [each["Key"] for each in found]
 
+    def hold(
+        self, call: Callable[..., Any], client: Any, operation: str, parameters: dict[str, Any]
+    ) -> None:
+        """Note what a command asks for though its policies do not allow it, or do not say it does.
+
+        What a test asks for itself, outside a command, is its own affair.
+        """
+        if threading.current_thread() is threading.main_thread():
+            self.command = _command()
+        if not self.command:
+            return
+
+        def tags(arn: str) -> dict[str, str]:
+            if not arn.startswith("arn:aws:sagemaker:"):
+                return {}
+            try:
+                found = call(boto3.client("sagemaker"), "ListTags", {"ResourceArn": arn})["Tags"]
+            except (ClientError, AttributeError):  # there is none, for which moto has no answer
+                return {}
+            return {each["Key"]: each["Value"] for each in found}
+
+        service = str(client.meta.service_model.service_name)
+        granted = rights.of_command(self.command)
+        policies = [rights.policy(name, PLACE) for name in granted]
+        named = set().union(*granted.values())
+        for each in iam.asked(service, operation, parameters, account=ACCOUNT, tags=tags):
+            if each.action not in named or not iam.allows(policies, _as_granted(each)):
+                self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
+
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
         words = ["sagemaker", *map(str, arguments)]
         return CliRunner().invoke(cli, words, standalone_mode=True)
+
+
+def _as_granted(asked: iam.Asked) -> iam.Asked:
+    """In place of a role or a bucket that the user names, which docs/sagemaker.md has added to the
+    policies, those that they name as they are.
+    """
+    bucket = re.sub(r"^(arn:aws:s3:::)(?!sagemaker-)[^/]+", rf"\1{BUCKET}", asked.resource)
+    resource = re.sub(r":role/.*", f":role/{rights.EXECUTION_ROLE}", bucket)
+    return replace(asked, resource=resource)
+
+
+def _command() -> str:
+    """The command that runs now, as the rights name it; "" where none does."""
+    context = click.get_current_context(silent=True)
+    names: list[str] = []
+    while context is not None:
+        names.insert(0, context.info_name or "")
+        context = context.parent
+    within = names[1:]  # of the program itself
+    return next((name for name in within if name != "sagemaker"), "")
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +198,7 @@ def aws(
 
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         account.requests.append((operation, parameters))
+        account.hold(call, client, operation, parameters)
         if operation in account.before:
             account.before.pop(operation)()
         answer = call(client, operation, parameters)
@@ -152,6 +211,10 @@ def aws(
         boto3.DEFAULT_SESSION = None
         yield account
     boto3.DEFAULT_SESSION = None
+    assert not account.unasked, (
+        "registry/aws/rights.py does not grant what a command asked for; add a Call there, then "
+        "`python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(account.unasked)
+    )
 
 
 def check_request(operation: str, parameters: dict[str, Any], service: str = "sagemaker") -> None:
