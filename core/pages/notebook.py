@@ -24,6 +24,11 @@ def shown(parts: Sequence[str]) -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
+def said(text: str) -> str:
+    """Some lines, as they were said."""
+    return f'<div style="white-space: pre-wrap"><small>{escape(text)}</small></div>'
+
+
 def heading(text: str) -> str:
     return f"<p><strong>{escape(text)}</strong></p>"
 
@@ -34,7 +39,11 @@ def rows(headings: Sequence[str], cells: Sequence[Sequence[str]], most: int = NU
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells[:most])
     left = len(cells) - most
     told = f"<p>{left:,} more</p>" if left > 0 else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
+    return _wide(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>") + told
+
+
+def _wide(table: str) -> str:
+    return f'<div style="overflow-x: auto">{table}</div>'
 
 
 def _cell(text: str) -> str:
@@ -60,7 +69,8 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         for name, row in zip(names, counts)
     )
     corner = "<th>true \\ predicted</th>"
-    return f"<table><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>"
+    top = f"<thead><tr>{corner}{head}</tr></thead>"
+    return _wide(f"<table>{top}<tbody>{body}</tbody></table>")
 
 
 def _counted(count: int, share: float) -> str:

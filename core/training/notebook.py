@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from html import escape
 from typing import Any, Mapping
 
 from ..pages import notebook
@@ -74,7 +73,7 @@ class NotebookReporter(Reporter):
                 for epoch, told in self.epochs[-EPOCHS:]
             ]
             parts.append(notebook.rows(("epoch", *self.names), cells))
-        parts += [f"<div><small>{escape(text)}</small></div>" for text in self.said]
+        parts += [notebook.said(text) for text in self.said]
         return notebook.shown(parts)
 
     def _draw(self) -> None:

@@ -68,7 +68,7 @@ mnist.evaluate(model, Path("data/test.csv"))
 # `cost` needs no account and sends nothing: the price of the instance, and the most that a job can cost before AWS stops it.
 
 # %% language="bash"
-# algoshelf sagemaker cost ml.m5.xlarge --max-run 30m
+# algoshelf sagemaker cost ml.m5.xlarge --max-run 30m 2>&1
 
 # %% [markdown]
 # ## Train there: BILLED
@@ -78,7 +78,7 @@ mnist.evaluate(model, Path("data/test.csv"))
 
 # %% language="bash"
 # algoshelf sagemaker train mnist-cnn --train data/train.csv --instance ml.m5.xlarge --max-run 30m \
-#     --epochs 3 --augmented 0 --batch-size 25 --name digits-1 --wait --yes
+#     --epochs 3 --augmented 0 --batch-size 25 --name digits-1 --wait --yes 2>&1
 
 # %% language="bash"
 # algoshelf sagemaker status digits-1
@@ -89,7 +89,7 @@ mnist.evaluate(model, Path("data/test.csv"))
 # `deploy` takes a model folder, an archive in S3, or the name of a job. `--ttl` writes down when `algoshelf sagemaker sweep` may delete it.
 
 # %% language="bash"
-# algoshelf sagemaker deploy digits-1 --instance ml.m5.large --name digits --ttl 2h --yes
+# algoshelf sagemaker deploy digits-1 --instance ml.m5.large --name digits --ttl 2h --yes 2>&1
 
 # %% [markdown]
 # ## Ask it
@@ -134,6 +134,7 @@ plt.show()
 # endpoint with its configuration and model.
 
 # %% language="bash"
+# exec 2>&1
 # algoshelf sagemaker list
 # algoshelf sagemaker delete digits --yes
 # algoshelf sagemaker list

@@ -57,7 +57,7 @@ print(f"sum of squared distances: {theirs.inertia_:.4f}")
 # the plane of their two principal components.
 
 # %%
-options = ours.Hyperparameters(k=3, restarts=10)
+options = ours.Hyperparameters(k=3)
 artifact, metrics = train(ours, {"train": Path("data/iris.csv")}, options, Path("models/iris"))
 print(f"sum of squared distances: {metrics['train:ssd']:.4f}")
 
@@ -89,8 +89,8 @@ table
 # AWS's MXNet image runs the code that the command packs. Without `--yes` it shows the price first, and asks.
 
 # %% language="bash"
-# algoshelf sagemaker train kmeans --train data/iris.csv --k 3 --restarts 10 --instance ml.m5.xlarge --max-run 30m \
-#     --name iris-ours --wait --yes
+# algoshelf sagemaker train kmeans --train data/iris.csv --k 3 --instance ml.m5.xlarge --max-run 30m \
+#     --name iris-ours --wait --yes 2>&1
 
 # %% [markdown]
 # The job's model is the one that was trained here:
@@ -139,7 +139,7 @@ described["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
 # No endpoint, nothing to delete afterwards: a job reads the file, and writes a line for each of its lines.
 
 # %% language="bash"
-# algoshelf sagemaker transform iris-ours data/iris.csv --instance ml.m5.xlarge --accept text/csv --name iris-all --wait --yes
+# algoshelf sagemaker transform iris-ours data/iris.csv --instance ml.m5.xlarge --accept text/csv --name iris-all --wait --yes 2>&1
 
 # %%
 output = sagemaker.describe_transform_job(TransformJobName="iris-all")["TransformOutput"][

@@ -47,7 +47,7 @@ sagemaker = boto3.client("sagemaker")
 
 # %% language="bash"
 # algoshelf sagemaker train kmeans --train data/iris.csv --k 3 --instance ml.m5.xlarge --max-run 30m \
-#     --name by-command --wait --yes
+#     --name by-command --wait --yes 2>&1
 
 # %% [markdown]
 # With `--dry-run` it sends nothing that creates anything, and prints the request instead. This is the whole of what AWS is asked:

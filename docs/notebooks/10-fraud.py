@@ -65,7 +65,7 @@ half
 # ## What errors cost
 #
 # Say that a missed fraud costs 500, and a false alarm 10: somebody has to look at it. Then every threshold has a price. For a case of
-# probability $p$, an alarm pays where $500\\,p > 10\\,(1-p)$, which would be from $p = 0.02$ on if the probabilities were exact.
+# probability $p$, an alarm pays where $500\,p > 10\,(1-p)$, which would be from $p = 0.02$ on if the probabilities were exact.
 
 # %%
 MISS, ALARM = 500, 10

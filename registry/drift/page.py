@@ -6,7 +6,7 @@ from html import escape
 
 from ...core.drift.changes import DRIFT, METRIC, SLIGHT, Change
 from ...core.drift.comparing import Report
-from ..pages import Table, document, drawing, figure, table
+from ...core.pages import Table, document, drawing, figure, table
 
 HEADINGS = ("what", "verdict", "effect", "p", "baseline", "current")
 SHOWN = 25  # rows on a terminal
