@@ -14,11 +14,13 @@ from . import tags
 from .account import Account, AwsError
 from .rollback import Report
 from .stock import ORPHAN_AGE, Item, Kind, Part, Wanted
+from .stock.apps import APPS
 from .stock.hosting import CONFIGURATIONS, ENDPOINTS, MODELS
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
 
 # What uses comes before what is used: so `sweep` ends it.
 KINDS: tuple[Kind, ...] = (
+    APPS,
     ENDPOINTS,
     TRAINING_JOBS,
     TUNING_JOBS,
