@@ -212,7 +212,9 @@ def _role(stack: Stack) -> dict[str, Any]:
             "Sid": "WriteOwnLog",
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": _arn("Log"),  # which ends in :*
+            "Resource": _sub(
+                "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Log}:*"
+            ),
         },
         {
             "Sid": "PutCorrections",
