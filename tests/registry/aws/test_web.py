@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from algoshelf.registry.aws import inventory
+from algoshelf.registry.aws.account import Account
+from algoshelf.registry.aws.stock import Wanted
+from algoshelf.registry.aws.stock.apps import APPS
 from algoshelf.registry.cli import cli
 from algoshelf.registry.web import corrections, template
 from botocore.session import get_session
@@ -110,10 +114,9 @@ def test_it_is_deployed_and_nothing_is_left_of_it(aws: Aws, deploy: Deploy, tmp_
     assert (log["logGroupName"], log["retentionInDays"]) == (f"/aws/lambda/{STACK}", 7)
     bucket = variables["ALGOSHELF_BUCKET"]
 
-    shown = json.loads(aws("list", "--json").output)["resting"]
-    assert [
-        (each["name"], each["kind"], each["ours"]) for each in shown if "app" in each["kind"]
-    ] == [("reviews", "web app", True)]
+    assert APPS in inventory.KINDS  # so `list` shows it
+    [item] = APPS.found(Account(), Wanted())
+    assert (item.name, item.is_ours, item.price, item.kept) == ("reviews", True, 0.0, 0)
     given = {"text": "a warm film", "label": "negative", "answer": {}, "consent": True}
     for _ in range(3):
         kept = corrections.accepted(given, ENDPOINT)
@@ -123,6 +126,9 @@ def test_it_is_deployed_and_nothing_is_left_of_it(aws: Aws, deploy: Deploy, tmp_
     [listed] = json.loads(aws("web", "list", "--json").output)["apps"]
     assert (listed["name"], listed["url"], listed["corrections"]) == ("reviews", url, 3)
 
+    assert [each.kept for each in APPS.found(Account(), Wanted())] == [
+        3 * len(corrections.line(kept))
+    ]
     assert "3 corrections are kept in it" in refused(aws("web", "delete", "reviews", "--yes"))
     assert left(aws)
     saved = tmp_path / "saved.jsonl"
