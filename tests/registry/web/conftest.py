@@ -89,7 +89,7 @@ def chain(folder: Path, model: Path, *arguments: object, **environment: str) -> 
         process.stderr.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reviews(reviews_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with chain(tmp_path_factory.mktemp("chain"), reviews_model) as found:
         yield found
