@@ -20,6 +20,7 @@ SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
 S3_REQUEST, OWNER, ANY = "provide-client-params.s3", "ExpectedBucketOwner", "any"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
+REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 FIXES = {
     "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
     "AccessDeniedException": "the credentials lack a right; docs/sagemaker.md has the policy",

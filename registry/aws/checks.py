@@ -20,7 +20,7 @@ from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
 from ..discovery import AnyAlgorithm
 from . import data, instances
-from .account import ROLE_VARIABLE, Account, AwsError, explained
+from .account import REFUSED, ROLE_VARIABLE, Account, AwsError, explained
 from .instances import ENDPOINT, TRAINING, TRANSFORM, Instance
 
 TRUSTED = "sagemaker.amazonaws.com"
@@ -33,7 +33,6 @@ SPOT_QUOTA_NAME = "{} for spot training job usage"
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 ASSUMED_ROLE = re.compile(r"arn:([a-z-]+):sts::([0-9]+):assumed-role/([^/]+)/.*")
 CONSOLE_ROLE = "AmazonSageMaker-ExecutionRole"
-REFUSED = ("AccessDenied", "AccessDeniedException")
 CHECKED_EXAMPLES = 2_000
 
 Tell = Callable[[str], None]

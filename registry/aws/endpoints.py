@@ -1,4 +1,8 @@
-"""Deploy models, an endpoint configuration and an endpoint, all of them or none."""
+"""Deploy models, an endpoint configuration and an endpoint, all of them or none.
+
+An endpoint that is to be scaled to zero holds its models as inference components, which AWS asks
+for there (docs/decisions/0031-idle.md).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import instances, names, removal, tags
+from . import components, instances, names, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
@@ -19,6 +23,7 @@ from .sources import Source
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
+HOST = "instances"  # the variant that holds inference components
 # A target of the number of instances, where none is given.
 INVOCATIONS_A_MINUTE, BACKLOG = 1_000, 5
 CAPTURED = {
@@ -80,14 +85,17 @@ class Scaling:
     most: int
     target: float | None = None
 
-    def tracking(self, endpoint: str, is_async: bool) -> dict[str, Any]:
-        """The configuration of a policy of Application Auto Scaling."""
-        if not is_async:
+    def tracking(self, endpoint: str = "", per: str = "Variant") -> dict[str, Any]:
+        """The configuration of a policy of Application Auto Scaling: of requests for each instance
+        of a ``Variant``, of those for each copy of an ``InferenceComponent``, or of those that wait
+        for an asynchronous ``endpoint``.
+        """
+        if not endpoint:
+            each = "Instance" if per == "Variant" else "Copy"
+            metric = f"SageMaker{per}InvocationsPer{each}"
             return {
                 "TargetValue": self.target or INVOCATIONS_A_MINUTE,
-                "PredefinedMetricSpecification": {
-                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                },
+                "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
             }
         return {
             "TargetValue": self.target or BACKLOG,
@@ -126,6 +134,17 @@ class Deployment:
     capture_percent: int = 100
     expires: datetime | None = None
 
+    @property
+    def idles(self) -> bool:
+        """Whether it answers at once, and has no instance while nobody asks."""
+        return self.scaling is not None and not self.scaling.least and not self.outputs
+
+    def component(self, variant: Variant) -> str:
+        """The name of the inference component of one of the models, which a request has to name."""
+        if len(self.variants) == 1:
+            return self.name
+        return f"{self.name[: names.MAX_NAME - len(variant.name) - 1]}-{variant.name}"
+
     def check(self) -> None:
         """Raise InputError with all that AWS would refuse, or leave undone without a word."""
         faults = self._misfits()
@@ -157,13 +176,20 @@ class Deployment:
             faults.append(f"--count: expected 1 or more, got {self.hosting.count}")
         if self.outputs and len(self.variants) > 1:
             faults.append("--async: an asynchronous endpoint answers with one model")
-        if self.scaling:
-            least = 0 if self.outputs else 1
-            if not least <= self.scaling.least <= self.scaling.most or not self.scaling.most:
+        scaled = self.scaling
+        if scaled and not (0 <= scaled.least <= scaled.most and scaled.most):
+            faults.append(
+                "--autoscale: expected MIN:MAX with 0 <= MIN <= MAX and MAX above 0, "
+                f"got {scaled.least}:{scaled.most}"
+            )
+        if self.idles:
+            if len({variant.weight for variant in self.variants}) > 1:
                 faults.append(
-                    f"--autoscale: expected MIN:MAX with {least} <= MIN <= MAX, "
-                    f"got {self.scaling.least}:{self.scaling.most}"
+                    "--autoscale 0:…: a request names the model that is to answer it, so they have "
+                    "no weights"
                 )
+            if self.capture:
+                faults.append("--capture: AWS captures nothing where models are scaled to zero")
         return faults
 
     def tags(self, run: str) -> list[dict[str, str]]:
@@ -179,45 +205,80 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     """
     labels = wanted.tags(account.run)
     with Rollback(account, report) as rollback:
-        variants = [
-            {
-                "VariantName": variant.name,
-                "ModelName": create_model(
-                    account,
-                    rollback,
-                    wanted.name,
-                    variant.source,
-                    wanted.hosting.instance,
-                    wanted.role,
-                    for_endpoint(wanted.name, labels),
-                ),
-                "InitialVariantWeight": variant.weight,
-                **wanted.hosting.parameters(),
-            }
+        made = [
+            create_model(
+                account,
+                rollback,
+                wanted.name,
+                variant.source,
+                wanted.hosting.instance,
+                wanted.role,
+                for_endpoint(wanted.name, labels),
+            )
             for variant in wanted.variants
         ]
-        request: dict[str, Any] = {"ProductionVariants": variants}
-        if wanted.outputs:
-            request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
-        if wanted.capture:
-            request["DataCaptureConfig"] = {
-                "EnableCapture": True,
-                "InitialSamplingPercentage": wanted.capture_percent,
-                "DestinationS3Uri": wanted.capture,
-                **CAPTURED,
-            }
+        request = _idle_request(wanted) if wanted.idles else _request(wanted, made)
         configuration = create_configuration(account, rollback, wanted.name, request, labels)
         _create_endpoint(account, rollback, wanted.name, configuration, labels, report)
-        if wanted.scaling:
-            for variant in wanted.variants:
-                _scale(account, rollback, wanted, wanted.scaling, variant.name)
+        if wanted.idles:
+            held = components.needs(wanted.hosting.instance, len(made))
+            for variant, model in zip(wanted.variants, made):
+                name = wanted.component(variant)
+                parts = {
+                    "VariantName": HOST,
+                    "Specification": {"ModelName": model, "ComputeResourceRequirements": held},
+                    "Tags": for_endpoint(wanted.name, labels),
+                }
+                components.create(account, rollback, name, wanted.name, parts, report)
+        _scale(account, rollback, wanted, for_endpoint(wanted.name, labels))
     return {
         "endpoint": wanted.name,
         "region": account.region,
         "configuration": configuration,
-        "variants": variants,
+        "variants": request["ProductionVariants"],
+        "components": [wanted.component(variant) for variant in wanted.variants]
+        if wanted.idles
+        else [],
         "expires": wanted.expires,
     }
+
+
+def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
+    """Of a configuration whose variants are the models."""
+    request: dict[str, Any] = {
+        "ProductionVariants": [
+            {
+                "VariantName": variant.name,
+                "ModelName": model,
+                "InitialVariantWeight": variant.weight,
+                **wanted.hosting.parameters(),
+            }
+            for variant, model in zip(wanted.variants, models)
+        ]
+    }
+    if wanted.outputs:
+        request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
+    if wanted.capture:
+        request["DataCaptureConfig"] = {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": wanted.capture_percent,
+            "DestinationS3Uri": wanted.capture,
+            **CAPTURED,
+        }
+    return request
+
+
+def _idle_request(wanted: Deployment) -> dict[str, Any]:
+    """Of a configuration whose one variant is instances for components, down to none."""
+    assert wanted.scaling is not None
+    managed = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": wanted.scaling.most}
+    host = {
+        "VariantName": HOST,
+        **wanted.hosting.parameters(),
+        "ManagedInstanceScaling": managed,
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+    }
+    return {"ProductionVariants": [host], "ExecutionRoleArn": wanted.role}
 
 
 def create_model(
@@ -331,17 +392,29 @@ def _create_endpoint(
 
 
 def _scale(
-    account: Account, rollback: Rollback, wanted: Deployment, scaling: Scaling, variant: str
+    account: Account, rollback: Rollback, wanted: Deployment, labels: list[dict[str, str]]
 ) -> None:
-    rollback.creating(
-        f"scaling of {wanted.name}, {variant}",
-        partial(removal.remove_scaling, account, wanted.name, variant),
-        f"algoshelf sagemaker delete {wanted.name}",
-        arn=partial(removal.endpoint_arn, account, wanted.name),  # it has no tags of its own
-    )
-    removal.put_scaling(account, wanted.name, variant, scaling.least, scaling.most)
-    tracking = scaling.tracking(wanted.name, bool(wanted.outputs))
-    removal.put_policy(account, wanted.name, variant, f"{wanted.name}-{variant}", tracking)
+    """Have each variant, or each component, scaled as ``wanted`` says, and woken from zero."""
+    if wanted.scaling is None:
+        return
+    for variant in wanted.variants:
+        target = scaling.of_variant(wanted.name, variant.name)
+        of, on = wanted.name, scaling.QUEUE
+        tracking = wanted.scaling.tracking(wanted.name if wanted.outputs else "")
+        if wanted.idles:
+            of, on = wanted.component(variant), scaling.COMPONENT
+            target = scaling.of_component(of)
+            tracking = wanted.scaling.tracking(per="InferenceComponent")
+        rollback.creating(
+            f"scaling of {wanted.name}, {variant.name}",
+            partial(scaling.remove, account, target),
+            f"algoshelf sagemaker delete {wanted.name}",
+            arn=partial(removal.endpoint_arn, account, wanted.name),  # it has no tags of its own
+        )
+        scaling.put(account, target, wanted.scaling.least, wanted.scaling.most)
+        scaling.track(account, target, f"{wanted.name}-{variant.name}", tracking)
+        if not wanted.scaling.least:
+            scaling.wake(account, target, of, on, labels)
 
 
 def for_endpoint(endpoint: str, labels: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -11,23 +11,26 @@ from typing import Collection, Iterator, Sequence
 
 from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from . import tags
-from .account import Account, AwsError
+from .account import REFUSED, Account, AwsError
 from .rollback import Report
 from .stock import ORPHAN_AGE, Item, Kind, Part, Wanted
-from .stock.hosting import CONFIGURATIONS, ENDPOINTS, MODELS
+from .stock.apps import APPS
+from .stock.hosting import ALARMS, COMPONENTS, CONFIGURATIONS, ENDPOINTS, MODELS
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
 
 # What uses comes before what is used: so `sweep` ends it.
 KINDS: tuple[Kind, ...] = (
+    APPS,
     ENDPOINTS,
     TRAINING_JOBS,
     TUNING_JOBS,
     TRANSFORM_JOBS,
+    COMPONENTS,
     CONFIGURATIONS,
     MODELS,
+    ALARMS,
 )
 REMAINS = "remains of an endpoint"
-REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 def kind(title: str) -> Kind:
@@ -102,8 +105,12 @@ def belongs(account: Account, item: Item) -> bool:
 
 
 def expired(items: Sequence[Item], now: datetime) -> list[Item]:
-    """What of algoshelf's is past its time."""
-    return [item for item in items if item.is_ours and item.expires and item.expires <= now]
+    """What of algoshelf's is past its time, of the kinds that do not go with what uses them."""
+    return [
+        item
+        for item in items
+        if item.is_ours and item.expires and item.expires <= now and not kind(item.kind).sweeps
+    ]
 
 
 def total(items: Sequence[Item]) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Describe and remove endpoints, endpoint configurations, models and their scaling.
+"""Describe and remove endpoints, endpoint configurations and models.
 
 What is to be removed and is not there is as good as removed.
 """
@@ -17,13 +17,12 @@ REPORT_SECONDS = 60.0
 # AWS refuses to delete or change an endpoint in these.
 UNSETTLED = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 IN_SERVICE, DELETING = "InService", "Deleting"
-NAMESPACE, DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 ABSENT = ("could not find", "not found", "no scalable target", "no scaling policy")
 
 
 def endpoint(account: Account, name: str) -> dict[str, Any] | None:
     """As AWS describes it; None where there is none."""
-    return _described(account, "describe_endpoint", EndpointName=name)
+    return described(account, "describe_endpoint", EndpointName=name)
 
 
 def configurations(described: dict[str, Any]) -> set[str]:
@@ -35,12 +34,12 @@ def configurations(described: dict[str, Any]) -> set[str]:
 
 def configuration(account: Account, name: str) -> dict[str, Any] | None:
     """As AWS describes it; None where there is none."""
-    return _described(account, "describe_endpoint_config", EndpointConfigName=name)
+    return described(account, "describe_endpoint_config", EndpointConfigName=name)
 
 
 def model(account: Account, name: str) -> dict[str, Any] | None:
     """As AWS describes it; None where there is none."""
-    return _described(account, "describe_model", ModelName=name)
+    return described(account, "describe_model", ModelName=name)
 
 
 def endpoint_arn(account: Account, name: str) -> str:
@@ -83,7 +82,7 @@ def remove_endpoint(account: Account, name: str, report: Report) -> None:
         found = settled(account, name, report)
         if found is None:
             return
-    _removed(account, "delete_endpoint", EndpointName=name)
+    removed(account, "delete_endpoint", EndpointName=name)
     if not account.dry:
         found = settled(account, name, report)
         if found is not None:
@@ -91,11 +90,11 @@ def remove_endpoint(account: Account, name: str, report: Report) -> None:
 
 
 def remove_configuration(account: Account, name: str) -> None:
-    _removed(account, "delete_endpoint_config", EndpointConfigName=name)
+    removed(account, "delete_endpoint_config", EndpointConfigName=name)
 
 
 def remove_model(account: Account, name: str) -> None:
-    _removed(account, "delete_model", ModelName=name)
+    removed(account, "delete_model", ModelName=name)
 
 
 def remove_own_model(account: Account, name: str) -> None:
@@ -103,61 +102,6 @@ def remove_own_model(account: Account, name: str) -> None:
     arn = model_arn(account, name)
     if arn and tags.of(account, arn).get(tags.RUN) == account.run:
         remove_model(account, name)
-
-
-def scaling(account: Account, endpoint_name: str, variant: str) -> dict[str, Any] | None:
-    """The variant's scalable target, its policies under ``Policies``; None where it has none."""
-    client = account.client("application-autoscaling")
-    target = _target(endpoint_name, variant)
-    with explained():
-        pages = client.get_paginator("describe_scalable_targets").paginate(
-            ServiceNamespace=NAMESPACE,
-            ResourceIds=[target["ResourceId"]],
-            ScalableDimension=DIMENSION,
-        )
-        found = [one for page in pages for one in page["ScalableTargets"]]
-        if not found:
-            return None
-        policies = client.get_paginator("describe_scaling_policies").paginate(**target)
-        return {
-            **found[0],
-            "Policies": [one for page in policies for one in page["ScalingPolicies"]],
-        }
-
-
-def put_scaling(account: Account, endpoint_name: str, variant: str, least: int, most: int) -> None:
-    """Let the variant have from ``least`` to ``most`` instances."""
-    with explained():
-        account.client("application-autoscaling").register_scalable_target(
-            **_target(endpoint_name, variant), MinCapacity=least, MaxCapacity=most
-        )
-
-
-def put_policy(
-    account: Account, endpoint_name: str, variant: str, name: str, tracking: dict[str, Any]
-) -> None:
-    """Have the number of instances follow a metric."""
-    with explained():
-        account.client("application-autoscaling").put_scaling_policy(
-            PolicyName=name,
-            PolicyType="TargetTrackingScaling",
-            TargetTrackingScalingPolicyConfiguration=tracking,
-            **_target(endpoint_name, variant),
-        )
-
-
-def remove_scaling(account: Account, endpoint_name: str, variant: str) -> None:
-    """Remove the variant's policies, then its scalable target."""
-    found = scaling(account, endpoint_name, variant)
-    if found is None:
-        return
-    target = _target(endpoint_name, variant)
-    service = "application-autoscaling"
-    for policy in found["Policies"]:
-        _removed(
-            account, "delete_scaling_policy", service, PolicyName=policy["PolicyName"], **target
-        )
-    _removed(account, "deregister_scalable_target", service, **target)
 
 
 def listed(account: Account, operation: str, key: str, **filters: Any) -> Iterator[dict[str, Any]]:
@@ -177,15 +121,8 @@ def is_absent(error: AwsError) -> bool:
     )
 
 
-def _target(endpoint_name: str, variant: str) -> dict[str, str]:
-    return {
-        "ServiceNamespace": NAMESPACE,
-        "ResourceId": f"endpoint/{endpoint_name}/variant/{variant}",
-        "ScalableDimension": DIMENSION,
-    }
-
-
-def _described(account: Account, operation: str, **which: str) -> dict[str, Any] | None:
+def described(account: Account, operation: str, **which: str) -> dict[str, Any] | None:
+    """What one of SageMaker's operations describes; None where there is none."""
     try:
         with explained():
             return dict(getattr(account.client("sagemaker"), operation)(**which))
@@ -195,7 +132,8 @@ def _described(account: Account, operation: str, **which: str) -> dict[str, Any]
         raise
 
 
-def _removed(account: Account, operation: str, service: str = "sagemaker", **which: str) -> None:
+def removed(account: Account, operation: str, service: str = "sagemaker", **which: str) -> None:
+    """Remove something by ``operation``, where it is there."""
     try:
         with explained():
             getattr(account.client(service), operation)(**which)

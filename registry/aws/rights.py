@@ -28,6 +28,7 @@ MAX_INLINE = 10_240  # of a role's inline policies together
 # The documents: for people, for whoever sets up and tears down, for the containers.
 USER, SETUP, EXECUTION = "iam-policy", "iam-setup", "iam-execution-role"
 TRUST = "iam-execution-trust"
+WEB = "iam-web"  # for whoever deploys review apps
 # In place of a command: the container of a job or an endpoint, which SageMaker itself acts for.
 CONTAINER = "container"
 
@@ -126,6 +127,18 @@ BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
 BY_TRANSFERS = "boto3's transfers of files send it"
 CHECKED = "train tune transform deploy update benchmark"
 
+# Review apps: all that CloudFormation makes of one is called so.
+APP = "algoshelf-web-*"
+APP_BUCKETS = (f"arn:PARTITION:s3:::{APP}",)
+APP_OBJECTS = (f"arn:PARTITION:s3:::{APP}/*",)
+BY_CLOUDFORMATION = "CloudFormation asks for it in your name"
+
+
+def by_cloudformation(service: str, names: str, why: str) -> tuple[Call, ...]:
+    """Rights for what CloudFormation makes and removes of a review app; ``names`` with blanks."""
+    return tuple(call(f"{service}:{name}", "web", why, BY_CLOUDFORMATION) for name in names.split())
+
+
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "CreateTaggedOnly",
@@ -191,12 +204,12 @@ STATEMENTS: tuple[Statement, ...] = (
                  "whether a name is free, waiting, and where the model is"),
             call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
                  "whether a name is free, waiting"),
-            call("sagemaker:ListEndpointConfigs", "delete sweep update deploy",
+            call("sagemaker:ListEndpointConfigs", "list delete sweep update deploy",
                  "what there is to remove"),
             call("sagemaker:ListEndpoints", "list delete sweep update deploy",
                  "what is billed, and what uses a model"),
             call("sagemaker:ListHyperParameterTuningJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListModels", "delete sweep", "what there is to remove"),
+            call("sagemaker:ListModels", "list delete sweep", "what there is to remove"),
             call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
                  "whether it is algoshelf's, and this run's"),
             call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
@@ -302,6 +315,157 @@ STATEMENTS: tuple[Statement, ...] = (
         OWN_ACCOUNT,
     ),
     Statement(
+        "AppsListed",
+        USER,
+        (
+            call("cloudformation:DescribeStacks", "list delete sweep", "the review apps there are"),
+        ),
+        ("*",),
+        wildcard="AWS lists stacks of every name, or none",
+    ),
+    Statement(
+        "AppsKept",
+        USER,
+        (
+            call("s3:ListBucket", "list delete sweep", "how much a review app keeps"),
+        ),
+        APP_BUCKETS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppStacks",
+        WEB,
+        (
+            call("cloudformation:CreateStack", "web", "makes a review app, whole"),
+            call("cloudformation:DeleteStack", "web delete", "removes one, whole"),
+            call("cloudformation:DescribeStackEvents", "web", "why one failed"),
+            call("cloudformation:DescribeStacks", "web", "whether a name is free, waiting"),
+        ),
+        (f"arn:PARTITION:cloudformation:*:ACCOUNT:stack/{APP}/*",),
+    ),
+    Statement(
+        "AppsListed",
+        WEB,
+        (
+            call("cloudformation:DescribeStacks", "web", "which review apps are there"),
+            call("sagemaker:DescribeEndpoint", "web", "the endpoint is there, and what it costs"),
+            call("sagemaker:DescribeEndpointConfig", "web", "what the endpoint costs"),
+            call("sagemaker:ListEndpoints", "web", "what the endpoint costs"),
+            call("sagemaker:ListTags", "web", "whose the endpoint is"),
+        ),
+        ("*",),
+        wildcard="AWS lists stacks and endpoints of every name, or none",
+    ),
+    Statement(
+        "AppCode",
+        WEB,
+        (
+            call("s3:DeleteObject", "web", "the archive is removed once the app is there"),
+            call("s3:GetObject", "web", "the archive becomes the function", BY_CLOUDFORMATION),
+            call("s3:PutObject", "web", "the archive of the function", BY_TRANSFERS),
+        ),
+        ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/web/*",),
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppCodeBucket",
+        WEB,
+        (
+            call("s3:CreateBucket", "web", "the account's bucket for SageMaker, once"),
+            call("s3:ListBucket", "web", "what is there already"),
+        ),
+        BUCKET,
+    ),
+    Statement(
+        "AppBuckets",
+        WEB,
+        (
+            call("s3:ListBucket", "web", "how many corrections are kept"),
+            *by_cloudformation(
+                "s3",
+                "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketPolicy PutBucketPolicy "
+                "PutBucketOwnershipControls PutBucketPublicAccessBlock PutBucketTagging "
+                "PutEncryptionConfiguration PutLifecycleConfiguration",
+                "the bucket of corrections",
+            ),
+        ),
+        APP_BUCKETS,
+    ),
+    Statement(
+        "AppCorrections",
+        WEB,
+        (
+            call("s3:DeleteObject", "web", "nothing is left of an app that is deleted"),
+            call("s3:DeleteObjectVersion", "web", "the same"),
+            call("s3:GetObject", "web", "saves the corrections first"),
+        ),
+        APP_OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppFunctions",
+        WEB,
+        by_cloudformation(
+            "lambda",
+            "AddPermission CreateFunction DeleteFunction GetFunction ListTags RemovePermission "
+            "TagResource",
+            "the function",
+        ),
+        (f"arn:PARTITION:lambda:*:ACCOUNT:function:{APP}",),
+    ),
+    Statement(
+        "AppRoles",
+        WEB,
+        by_cloudformation(
+            "iam",
+            "CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy PutRolePolicy TagRole",
+            "the function's role, which asks one endpoint and puts corrections",
+        ),
+        (f"arn:PARTITION:iam::ACCOUNT:role/{APP}",),
+    ),
+    Statement(
+        "AppRoleToLambda",
+        WEB,
+        by_cloudformation("iam", "PassRole", "hands that role to Lambda, and to nothing else"),
+        (f"arn:PARTITION:iam::ACCOUNT:role/{APP}",),
+        {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+    ),
+    Statement(
+        "AppApis",
+        WEB,
+        by_cloudformation("apigateway", "DELETE GET PATCH POST", "the API, its routes, its stage"),
+        ("arn:PARTITION:apigateway:*::/apis", "arn:PARTITION:apigateway:*::/apis/*"),
+    ),
+    Statement(
+        "AppLogs",
+        WEB,
+        by_cloudformation(
+            "logs",
+            "CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource",
+            "the function's log",
+        ),
+        (f"arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/lambda/{APP}",),
+    ),
+    Statement(
+        "AppAlarms",
+        WEB,
+        by_cloudformation(
+            "cloudwatch", "DeleteAlarms DescribeAlarms PutMetricAlarm TagResource",
+            "the alarm of too many requests",
+        ),
+        (f"arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:{APP}",),
+    ),
+    Statement(
+        "AppTopics",
+        WEB,
+        by_cloudformation(
+            "sns", "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic Subscribe "
+            "TagResource",
+            "to whom the alarm writes",
+        ),
+        (f"arn:PARTITION:sns:*:ACCOUNT:{APP}",),
+    ),
+    Statement(
         "OwnBucket",
         EXECUTION,
         (call("s3:ListBucket", CONTAINER, "finds channels, code and checkpoints"),),
@@ -356,7 +520,7 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def policy(document: str, place: Place = IN_DOCS) -> dict[str, Any]:
-    """The policy ``document``, one of USER, SETUP and EXECUTION, in the account of ``place``."""
+    """The policy ``document``, one of USER, SETUP, WEB, EXECUTION, in the account of ``place``."""
     statements = [each.policy(place) for each in STATEMENTS if each.document == document]
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -413,6 +577,7 @@ TITLES = {
     USER: "for whoever uses `algoshelf sagemaker`",
     SETUP: "for whoever runs `algoshelf sagemaker setup` and `teardown`, beside the first",
     EXECUTION: "for the containers of jobs and endpoints",
+    WEB: "for whoever deploys review apps, beside the first",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 

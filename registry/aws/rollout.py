@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Collection
 
 from ...core.runtime.errors import InputError
-from . import inventory, removal, tags
+from . import inventory, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .endpoints import create_configuration, create_model, for_endpoint, in_service, tags_of
 from .names import slug
@@ -23,7 +23,6 @@ from .standing import (
     kept_of_configuration,
     kept_of_model,
     pause_scaling,
-    restore_scaling,
 )
 from .stock.hosting import CONFIGURATION, ENDPOINT, MODEL
 from .watch import FULL, Update, Watch
@@ -66,7 +65,7 @@ def only(
         _switch(account, name, alone, report, **RETAINED, **ANEW)
     for other in names:
         if other != variant:
-            removal.remove_scaling(account, name, other)
+            scaling.remove(account, scaling.of_variant(name, other))
     return {
         "endpoint": name,
         "variant": variant,
@@ -132,12 +131,13 @@ def update(
         if shared:
             _switch(account, name, alone, report)
         if before.scaling:
+            moved = scaling.of_variant(name, new["VariantName"])
             rollback.creating(
                 f"scaling of {name}, {new['VariantName']}",
-                partial(removal.remove_scaling, account, name, new["VariantName"]),
+                partial(scaling.remove, account, moved),
                 f"algoshelf sagemaker delete {name}",
             )
-            restore_scaling(account, name, new["VariantName"], before.scaling)
+            scaling.restore(account, moved, before.scaling, name, labels)
     if before.algorithm != wanted.source.algorithm:
         with explained():
             account.client("sagemaker").add_tags(

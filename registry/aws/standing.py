@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import removal, tags
+from . import removal, scaling, tags
 from .account import Account
 from .endpoints import Hosting
 from .rollback import Rollback
 from .watch import FULL
 
 AT_ONCE = (FULL,)
-TRACKING = "TargetTrackingScaling"
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,12 @@ class Standing:
     @property
     def algorithm(self) -> str:
         return self.tags.get(tags.ALGORITHM, "")
+
+    @property
+    def labels(self) -> list[dict[str, str]]:
+        """Its tags, without AWS's own, as AWS takes them."""
+        own = {key: value for key, value in self.tags.items() if not key.startswith("aws:")}
+        return [{"Key": key, "Value": value} for key, value in own.items()]
 
     @property
     def hosting(self) -> Hosting:
@@ -94,15 +99,16 @@ def standing(account: Account, name: str, *, foreign: bool = False) -> Standing:
         )
     if "ModelName" not in variants[0]:
         raise InputError(f"{name}: holds inference components, which update does not move")
-    scaling = removal.scaling(account, name, variants[0]["VariantName"])
-    others = [one for one in (scaling or {}).get("Policies", ()) if one["PolicyType"] != TRACKING]
+    scaled = scaling.found(account, scaling.of_variant(name, variants[0]["VariantName"]))
+    others = scaling.foreign((scaled or {}).get("Policies", ()))
     if others:
         raise InputError(
             f"{name}: its scaling policy {others[0]['PolicyName']!r} is a "
-            f"{others[0]['PolicyType']}, and only {TRACKING} is moved along: delete it first"
+            f"{others[0]['PolicyType']}, and only {scaling.TRACKING} is moved along: delete it "
+            "first"
         )
     model = removal.model(account, variants[0]["ModelName"]) or {}
-    return Standing(described, configuration, model, scaling, labels)
+    return Standing(described, configuration, model, scaled, labels)
 
 
 def existing(
@@ -147,21 +153,13 @@ def pause_scaling(account: Account, rollback: Rollback, before: Standing) -> Non
     """Stop scaling the endpoint: AWS wants that during an update."""
     if before.scaling is None:
         return
-    variant = before.variant["VariantName"]
+    target = scaling.of_variant(before.name, before.variant["VariantName"])
     rollback.creating(
         f"the pause of the scaling of {before.name}",
-        partial(restore_scaling, account, before.name, variant, before.scaling),
+        partial(scaling.restore, account, target, before.scaling, before.name, before.labels),
         "aws application-autoscaling register-scalable-target --service-namespace sagemaker "
-        f"--scalable-dimension {removal.DIMENSION} "
-        f"--resource-id endpoint/{before.name}/variant/{variant} "
+        f"--scalable-dimension {scaling.INSTANCES} --resource-id {target['ResourceId']} "
         f"--min-capacity {before.scaling['MinCapacity']} "
         f"--max-capacity {before.scaling['MaxCapacity']}",
     )
-    removal.remove_scaling(account, before.name, variant)
-
-
-def restore_scaling(account: Account, name: str, variant: str, scaling: dict[str, Any]) -> None:
-    removal.put_scaling(account, name, variant, scaling["MinCapacity"], scaling["MaxCapacity"])
-    for policy in scaling["Policies"]:
-        tracking = policy["TargetTrackingScalingPolicyConfiguration"]
-        removal.put_policy(account, name, variant, policy["PolicyName"], tracking)
+    scaling.remove(account, target)

@@ -61,6 +61,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "AWS": (
             *("name", "role", "image", "max_run", "max_wait", "max_cost", "price", "region"),
             *("profile", "bucket_owner", "ttl"),
+            *("page_origin", "email", "requests_per_second", "log_days", "correction_days"),
         ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
         "Output": (

@@ -13,6 +13,8 @@ API_USD = 1.00 / 1_000_000
 CALL_USD = 0.20 / 1_000_000
 # artillery 2.0.28, lib/platform/aws-lambda/prices.js, by the processor.
 GB_SECOND_USD = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+# aws.amazon.com/cloudwatch/pricing: a standard alarm, a month.
+ALARM_USD = 0.10
 SECONDS = 0.1  # of a request, as it is assumed
 DAYS = 30.0  # of a month
 

@@ -17,9 +17,8 @@ from ..packaging import answering, writing
 from ..packaging.contents import OWN, Files
 from ..packaging.kinds import filled
 from . import app, site
-from .template import Stack, template
+from .template import ARCHIVE, TEMPLATE, Stack, template
 
-TEMPLATE = "template.json"
 SCAFFOLD = Path(__file__).parent / "scaffold"
 # The modules of the function that an endpoint answers for, and the packages that hold them.
 MODULES = ("app.py", "corrections.py")
@@ -93,4 +92,4 @@ def _handler(stack: Stack, example: str) -> Files:
 
 def _write(stack: Stack, target: Path, files: Files) -> None:
     written = json.dumps(template(stack), indent=2).encode() + b"\n"
-    writing.write_function(target, answering.FUNCTION_ARCHIVE, files, {TEMPLATE: written})
+    writing.write_function(target, ARCHIVE, files, {TEMPLATE: written})

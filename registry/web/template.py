@@ -13,6 +13,7 @@ from . import prices
 from .app import BUCKET, ENDPOINT, PASSWORD
 from .corrections import PREFIX
 
+TEMPLATE, ARCHIVE = "template.json", "function.zip"  # the files of a stack
 # algoshelf's own remarks in a template, which CloudFormation passes over.
 REMARKS = "Algoshelf"
 PYTHON, HANDLER, SECONDS = "python3.13", "lambda_function.lambda_handler", 29
@@ -211,7 +212,9 @@ def _role(stack: Stack) -> dict[str, Any]:
             "Sid": "WriteOwnLog",
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": _arn("Log"),  # which ends in :*
+            "Resource": _sub(
+                "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Log}:*"
+            ),
         },
         {
             "Sid": "PutCorrections",

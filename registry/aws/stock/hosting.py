@@ -1,4 +1,4 @@
-"""Endpoints, and the configurations and models that they are made of."""
+"""Endpoints, and what they are made of: components, configurations, models and alarms."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Collection, Iterable, Iterator
 
-from .. import instances, prices, removal, tags
-from ..account import Account
+from .. import components, instances, prices, removal, scaling, tags
+from ..account import Account, explained
 from ..names import STEM, slug
 from ..rollback import Report
 from . import Item, Kind, Part, Wanted
 
-ENDPOINT, CONFIGURATION, MODEL = "endpoint", "configuration", "model"
+ENDPOINT, COMPONENT = "endpoint", "component"
+CONFIGURATION, MODEL, ALARM = "configuration", "model", "alarm"
 
 
 def models(configuration: dict[str, Any]) -> set[str]:
@@ -82,8 +83,10 @@ def _fleet(
 
 def _end_endpoint(account: Account, item: Item, report: Report) -> None:
     described = removal.endpoint(account, item.name) or {}
+    components.end_of(account, item.name, report)
     for variant in described.get("ProductionVariants", ()):
-        removal.remove_scaling(account, item.name, variant["VariantName"])
+        target = scaling.of_variant(item.name, variant["VariantName"])
+        scaling.given_up(account, target, report)
     removal.remove_endpoint(account, item.name, report)
 
 
@@ -93,6 +96,8 @@ def _parts_of_endpoint(account: Account, name: str) -> list[Part]:
     found = {(CONFIGURATION, each) for each in removal.configurations(described)}
     for _, each in tuple(found):
         found |= {(MODEL, model) for model in models(removal.configuration(account, each) or {})}
+    for component in components.listed(account, EndpointNameEquals=name):
+        found |= {(MODEL, model) for model in _models_of(account, component)}
     for kind in (CONFIGURATION, MODEL):  # which an endpoint that is gone has left
         for each, arn, _ in _stock(account, kind, NameContains=slug(name, STEM)):
             if tags.of(account, arn).get(tags.ENDPOINT) == name:
@@ -104,6 +109,63 @@ def _configurations_of_endpoints(account: Account, without: Collection[Part]) ->
     for name, _, _ in _stock(account, ENDPOINT):
         if (ENDPOINT, name) not in without:
             yield from removal.configurations(removal.endpoint(account, name) or {})
+
+
+def _components(account: Account, wanted: Wanted) -> Iterator[Item]:
+    """They bill by the instances of their endpoint, and not once more."""
+    for each in components.listed(account):
+        name, created = each["InferenceComponentName"], each["CreationTime"]
+        labels = wanted.labels(
+            name, created, partial(tags.of, account, each["InferenceComponentArn"])
+        )
+        if labels is not None:
+            runs_on = f"the instances of {each['EndpointName']}"
+            status = each["InferenceComponentStatus"]
+            yield Item(COMPONENT, name, status, created, runs_on, 0.0, labels)
+
+
+def _models_of(account: Account, component: dict[str, Any]) -> Iterator[str]:
+    described = components.described(account, component["InferenceComponentName"]) or {}
+    if "ModelName" in described.get("Specification", {}):
+        yield described["Specification"]["ModelName"]
+
+
+def _models_of_components(account: Account, without: Collection[Part]) -> Iterator[str]:
+    for each in components.listed(account):
+        its = {(COMPONENT, each["InferenceComponentName"]), (ENDPOINT, each["EndpointName"])}
+        if not its & set(without):
+            yield from _models_of(account, each)
+
+
+def _alarms(account: Account, wanted: Wanted) -> Iterator[Item]:
+    client = account.client("cloudwatch")
+    with explained():
+        pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=scaling.ALARM)
+        found = [each for page in pages for each in page["MetricAlarms"]]
+    for each in found:
+        name = each["AlarmName"]
+        created = each["AlarmConfigurationUpdatedTimestamp"]
+        labels = wanted.labels(name, created, partial(_labels_of_alarm, account, each["AlarmArn"]))
+        if labels is not None:
+            yield Item(ALARM, name, each["StateValue"], created, "", 0.0, labels)
+
+
+def _labels_of_alarm(account: Account, arn: str) -> dict[str, str]:
+    with explained():
+        found = account.client("cloudwatch").list_tags_for_resource(ResourceARN=arn)
+    return tags.read(found["Tags"])
+
+
+def _alarms_of_endpoints(account: Account, without: Collection[Part]) -> Iterator[str]:
+    for name, _, _ in _stock(account, ENDPOINT):
+        if (ENDPOINT, name) not in without:
+            for variant in (removal.endpoint(account, name) or {}).get("ProductionVariants", ()):
+                yield scaling.alarm(scaling.of_variant(name, variant["VariantName"]))
+
+
+def _alarms_of_components(account: Account, without: Collection[Part]) -> Iterator[str]:
+    for each in components.listed(account):
+        yield scaling.alarm(scaling.of_component(each["InferenceComponentName"]))
 
 
 def _models_of_configurations(account: Account, without: Collection[Part]) -> Iterator[str]:
@@ -142,8 +204,17 @@ ENDPOINTS = Kind(
     ENDPOINT,
     _endpoints,
     _end_endpoint,
-    uses={CONFIGURATION: _configurations_of_endpoints},
+    uses={CONFIGURATION: _configurations_of_endpoints, ALARM: _alarms_of_endpoints},
     parts=_parts_of_endpoint,
+)
+COMPONENTS = Kind(
+    COMPONENT,
+    _components,
+    lambda account, item, report: components.end(account, item.name, report),
+    parts=lambda account, name: [
+        (MODEL, model) for model in _models_of(account, {"InferenceComponentName": name})
+    ],
+    uses={MODEL: _models_of_components, ALARM: _alarms_of_components},
 )
 CONFIGURATIONS = Kind(
     CONFIGURATION,
@@ -157,6 +228,13 @@ MODELS = Kind(
     MODEL,
     _models,
     lambda account, item, report: removal.remove_model(account, item.name),
+    bills=False,
+    sweeps=True,
+)
+ALARMS = Kind(
+    ALARM,
+    _alarms,
+    lambda account, item, report: scaling.remove_alarm(account, item.name),
     bills=False,
     sweeps=True,
 )

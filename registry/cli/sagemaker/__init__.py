@@ -14,6 +14,7 @@ from ..output import SuggestingGroup
 COMMANDS = (
     "train", "transform", "tune", "status", "logs",
     "deploy", "update", "list", "delete", "sweep", "cost",
+    "web",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
 MODULES = {"list": "listing", "sweep": "delete"}

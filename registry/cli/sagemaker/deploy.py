@@ -71,7 +71,8 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     type=Parsed("scaling", _parse_scaling, "MIN:MAX or MIN:MAX:N, as 1:4:500"),
     help="Keep between MIN and MAX instances of each model, so many that each instance has N "
     f"requests a minute [default: {endpoints.INVOCATIONS_A_MINUTE}]; with --async, so many that N "
-    f"requests wait for each instance [default: {endpoints.BACKLOG}].",
+    f"requests wait for each instance [default: {endpoints.BACKLOG}]. A MIN of 0 costs nothing "
+    "while nobody asks; then the first requests fail, or wait with --async, for some minutes.",
 )  # fmt: skip
 @click.option(
     "--serverless", metavar="MB[:N]",
@@ -223,18 +224,20 @@ def _distinct(labels: Sequence[str]) -> list[str]:
 
 def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float | None:
     """Say what will be there and what it costs; USD an hour, None where it is unknown."""
-    total = sum(variant.weight for variant in wanted.variants)
-    shares = ", ".join(
-        f"{variant.name} {variant.weight / total:.0%}" for variant in wanted.variants
-    )
-    say(f"{wanted.name} in {acting.region}: {shares}; each on {wanted.hosting}")
+    say(f"{wanted.name} in {acting.region}: {_shares(wanted)} on {wanted.hosting}")
     if wanted.hosting.memory:
         say("It costs nothing while it has no requests; each request is billed by its duration.")
         return 0.0
-    fleets = len(wanted.variants)
+    fleets = 1 if wanted.idles else len(wanted.variants)
     usd = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
     if wanted.scaling:
-        say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "Scaled up, it costs")
+        say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
+        if not wanted.scaling.least:
+            say(
+                "While nobody asks it has no instances, and costs only its CloudWatch alarms. Then "
+                "the first requests have to wait some minutes for an instance"
+                + ("." if wanted.outputs else ", and fail until it is there.")
+            )
     if ttl is None:
         say(
             f"It is billed until `algoshelf sagemaker delete {wanted.name}`; with --ttl 2h, "
@@ -243,6 +246,15 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
     else:
         say(f"`algoshelf sagemaker sweep` deletes it after {timedelta(seconds=round(ttl))}.")
     return usd
+
+
+def _shares(wanted: Deployment) -> str:
+    """Which models answer what."""
+    if wanted.idles:
+        return f"{', '.join(variant.name for variant in wanted.variants)}, together"
+    total = sum(variant.weight for variant in wanted.variants)
+    shares = (f"{variant.name} {variant.weight / total:.0%}" for variant in wanted.variants)
+    return f"{', '.join(shares)}; each"
 
 
 def _next(wanted: Deployment, region: str) -> str:
@@ -255,4 +267,7 @@ def _next(wanted: Deployment, region: str) -> str:
         else f"aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --body fileb://… "
         "--content-type … answer"
     )
+    if wanted.idles:
+        component = shlex.quote(wanted.component(wanted.variants[0]))
+        ask += f" --inference-component-name {component}"
     return f"  {ask} --region {region}\n  algoshelf sagemaker delete {name} --region {region}"

@@ -6,7 +6,7 @@ import { said, shown } from "./answer.js";
 import { button, element } from "./dom.js";
 
 const SECONDS = 30; // API Gateway waits no longer
-const PAUSE_MILLISECONDS = 350; // each question costs whoever runs this page something
+const PAUSE_MILLISECONDS = 150; // each question costs whoever runs this page something
 const MOST_CLASSES = 30;
 
 const main = document.getElementById("main");
@@ -176,7 +176,7 @@ function correct(text, answer) {
       if (!label) lacking.push("Say what the verdict should have been.");
       if (!consent.checked) lacking.push("Nothing is kept unless you agree to it.");
       if (lacking.length > 0) {
-        wrong.replaceChildren(complaint(new Trouble(lacking[0], { faults: [] })), ...lacking.slice(1).map((each) => complaint(new Trouble(each))));
+        wrong.replaceChildren(complaint(new Trouble("", { faults: lacking })));
         return;
       }
       send.disabled = true;

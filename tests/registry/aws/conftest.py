@@ -118,7 +118,9 @@ def _as_granted(asked: iam.Asked) -> iam.Asked:
     """In place of a role or a bucket that the user names, which docs/sagemaker.md has added to the
     policies, those that they name as they are.
     """
-    bucket = re.sub(r"^(arn:aws:s3:::)(?!sagemaker-)[^/]+", rf"\1{BUCKET}", asked.resource)
+    bucket = re.sub(
+        r"^(arn:aws:s3:::)(?!sagemaker-|algoshelf-web-)[^/]+", rf"\1{BUCKET}", asked.resource
+    )
     resource = re.sub(r":role/.*", f":role/{rights.EXECUTION_ROLE}", bucket)
     return replace(asked, resource=resource)
 
@@ -250,7 +252,8 @@ def _faults(shape: Shape, value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {value!r} is beyond {bounds}"
     if isinstance(value, str):
         pattern = bounds.get("pattern", "").replace(r"\p{Alpha}", "A-Za-z")
-        if pattern and "\\p" not in pattern and not re.fullmatch(pattern, value):
+        readable = pattern and "\\p" not in pattern and "\\uD800" not in pattern  # Java's, not re's
+        if readable and not re.fullmatch(pattern, value):
             yield f"{where}: {value!r} is not {pattern}"
         if bounds.get("enum") and value not in bounds["enum"]:
             yield f"{where}: {value!r} is none of {bounds['enum'][:5]}…"

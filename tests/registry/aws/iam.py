@@ -52,6 +52,7 @@ RESOURCES = {
         "TransformJobName": "transform-job/{}",
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
+    "cloudformation": {"StackName": "stack/{}/*"},
     "logs": {"logGroupName": "log-group:{}"},
     "iam": {
         "GroupName": "group/{}",
