@@ -90,7 +90,7 @@ report = json.loads(Path("drift.json").read_text())
 changes = [change for change in report["changes"] if change["verdict"] == "drift"]
 figure, axes = plt.subplots(figsize=(6, 0.4 * len(changes) + 0.8))
 axes.barh(
-    [change["part"] + ": " + change["what"] for change in changes],
+    [f"{change['part']} {change['subject']}: {change['measure']}" for change in changes],
     [change["effect"] for change in changes],
 )
 axes.invert_yaxis()
