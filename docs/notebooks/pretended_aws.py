@@ -149,6 +149,9 @@ class _Pretence:
         SageMakerModelBackend.create_training_job = trained
         SageMakerModelBackend.create_transform_job = transformed
         SageMakerResponse.update_endpoint = updated
+        SageMakerResponse.list_inference_components = lambda _: ActionResult(
+            {"InferenceComponents": []}
+        )
         set_up = SageMakerRuntimeResponse.setup_class
 
         def set_up_raw(response: Any, request: Any, url: str, headers: Any, **_: Any) -> None:
