@@ -161,6 +161,7 @@ algorithm.evaluate(model, Path("data/test.csv"))
 # replaced by ours.
 
 # %% language="bash"
+# rm -rf acme-digits plugins  # of an earlier run
 # algoshelf new acme-digits
 # cp acme_digits.py acme-digits/acme_digits/__init__.py
 # cp data/train.csv data/test.csv acme-digits/acme_digits/sample/

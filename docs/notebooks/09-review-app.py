@@ -127,7 +127,7 @@ ask("/ask", {"txt": "a typing error"})
 correction = {"text": texts[2], "label": "positive", "answer": verdicts[2]["answer"]}
 print(ask("/corrections", {**correction, "consent": False}))
 print(ask("/corrections", {**correction, "consent": True})[0])
-kept = json.loads(Path("corrections.jsonl").read_text())
+kept = json.loads(Path("corrections.jsonl").read_text().splitlines()[-1])
 {name: kept[name] for name in ("text", "label")}
 
 # %% [markdown]
@@ -147,6 +147,7 @@ log.close()
 # function holds the model itself, by ONNX Runtime, and nothing is paid while nobody asks.
 
 # %% language="bash"
+# rm -rf review-app  # of an earlier run
 # AWS_DEFAULT_REGION=us-east-1 algoshelf web reviews --output review-app 2>&1
 # find review-app -type f | sort
 
