@@ -78,7 +78,8 @@ def run(name: str, environment: dict[str, str] | None = None) -> Any:
 def _tidy(output: Any, folder: str) -> None:
     """Without the folder's name, colours, and what is said in plain words beside HTML."""
     if "text" in output:
-        output["text"] = COLOURS.sub("", output["text"]).replace(folder, HOME)
+        text = COLOURS.sub("", output["text"]).replace("\r\n", "\n")
+        output["text"] = text.replace(folder, HOME)
     data = output.get("data", {})
     if {"text/html", "image/png"} & data.keys():
         data.pop("text/plain", None)
