@@ -1,6 +1,7 @@
 # make run    set everything up, train mnist-cnn on its bundled sample, show the result
 # make test   set everything up, run all tests
 # make lint types bench    ruff; mypy --strict on the installed wheel; the measurements
+# make notebooks           runs all of docs/notebooks, and tells how long each took
 # make endurance           what kills and interrupts, twenty times as often
 # make toolkits            AWS's toolkits, the SDK's local mode and an image of one's own: needs root,
 #                          Linux's namespaces, Python 3.8, Java and a quarter of an hour
@@ -16,7 +17,7 @@ PYTHON38 = $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; d
 	"$$p" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))" 2>/dev/null \
 	&& echo "$$p" && exit; done)
 
-.PHONY: run test lint types endurance toolkits toolkits-lack bench clean
+.PHONY: notebooks run test lint types endurance toolkits toolkits-lack bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -44,6 +45,9 @@ endurance: $(VENV)/developing
 toolkits: $(VENV)/developing $(TOOLKITS)/image/installed $(TOOLKITS)/sdk/installed
 	ALGOSHELF_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/toolkits --junitxml=$(TOOLKITS)/results.xml
 	$(BIN)/python benchmarks/toolkits.py $(TOOLKITS)
+
+notebooks: $(VENV)/noting
+	$(BIN)/python docs/notebooks/execute.py $(NOTEBOOKS)
 
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/mnist_accuracy.py small
@@ -74,6 +78,10 @@ $(VENV)/installed: $(VENV)/python pyproject.toml setup.py
 
 $(VENV)/developing: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,dev]'
+	@touch $@
+
+$(VENV)/noting: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,notebooks]'
 	@touch $@
 
 $(TOOLKITS)/image/installed: tests/toolkits/requirements-image.txt

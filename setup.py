@@ -33,6 +33,7 @@ setup(
         "algoshelf.registry.aws": ["*.csv", "*.json"],
         "algoshelf.registry.cli": ["scaffold/**/*.*"],
         "algoshelf.registry.packaging": ["scaffold/*", "scaffold/onnx/*"],
+        "algoshelf.registry.web": ["page/*.*", "scaffold/*/*.*"],
     },
     exclude_package_data={"": ["sample/make_sample.py"]},
     entry_points={

@@ -13,7 +13,15 @@ from .runtime import deprecated, lazy
 if TYPE_CHECKING:
     from . import payload as codecs
     from .algorithm.base import Algorithm, ContentType, Objective, PublishedResult
-    from .algorithm.channels import TEST, TRAIN, VALIDATION, Channel, supervised_channels
+    from .algorithm.channels import (
+        MODEL,
+        TEST,
+        TRAIN,
+        VALIDATION,
+        Channel,
+        model_channel,
+        supervised_channels,
+    )
     from .algorithm.evaluation import Evaluation
     from .algorithm.hooks import hookimpl, hookspec
     from .algorithm.hyperparameters import Hyperparameters, Search, TrainingHyperparameters
@@ -62,6 +70,7 @@ if TYPE_CHECKING:
     from .training.trainer import train
 
 __all__ = [
+    "MODEL",
     "TEST",
     "TRAIN",
     "VALIDATION",
@@ -127,6 +136,7 @@ __all__ = [
     "files",
     "hookimpl",
     "hookspec",
+    "model_channel",
     "mx",
     "on_device",
     "recordio_protobuf",
@@ -139,7 +149,9 @@ lazy.offer(
     __name__,
     {
         "algorithm.base": "Algorithm ContentType Objective PublishedResult",
-        "algorithm.channels": "TEST TRAIN VALIDATION Channel supervised_channels",
+        "algorithm.channels": (
+            "MODEL TEST TRAIN VALIDATION Channel model_channel supervised_channels"
+        ),
         "algorithm.evaluation": "Evaluation",
         "algorithm.hooks": "hookimpl hookspec",
         "algorithm.hyperparameters": "Hyperparameters Search TrainingHyperparameters",

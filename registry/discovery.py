@@ -23,6 +23,7 @@ import pluggy
 from ..core.algorithm import declaration, hooks
 from ..core.algorithm.base import Algorithm
 from ..core.artifact.folder import Artifact
+from ..core.pages import notebook
 from ..core.runtime.errors import PluginError, UnknownNameError, did_you_mean
 from .flags import reserved
 
@@ -70,6 +71,17 @@ class Catalog:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        told = [
+            [each.algorithm.name, each.algorithm.task, each.algorithm.summary, each.distribution]
+            for each in self
+        ]
+        headings = ("algorithm", "task", "what it does", "distribution")
+        parts = [notebook.rows(headings, told, len(told))]
+        parts += [notebook.heading(f"{problem}") for problem in self.problems]
+        return notebook.shown(parts)
 
     def get(self, name: str) -> Entry:
         """The entry ``name``.

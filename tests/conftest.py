@@ -160,6 +160,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def updated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the commands of docs/updating.md have run on this machine."""
+    from tests.project.test_docs import blocks
+    from tests.support_updating import DOCUMENT, carry_out
+
+    lines = [line for block in blocks(DOCUMENT, "sh") for line in block.splitlines()]
+    return made_once(tmp_path_factory, "updating", lambda folder: carry_out(lines, folder))
+
+
+@pytest.fixture(scope="session")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """500 digits of the sample: enough where it matters that mnist-cnn trains, not what."""
     path = tmp_path_factory.mktemp("few") / "digits.npz"

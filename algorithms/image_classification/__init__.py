@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from typing_extensions import Literal
 
 from ...core import (
+    MODEL,
     TEST,
     TRAIN,
     Algorithm,
@@ -35,6 +36,7 @@ from ...core import (
     hookimpl,
     supervised_channels,
 )
+from ...core.algorithm.base import Draw
 from ...core.artifact import adoption
 from ...core.runtime.errors import did_you_mean
 from . import augmentation, networks, weights
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from ...core.artifact.adoption import Foreign, Pixels
 
 SAMPLE = Path(__file__).parent / "sample"
-MODEL = "model"
 
 
 class ImageHyperparameters(TrainingHyperparameters):
@@ -259,6 +260,10 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
         if options.frozen:
             weights.freeze(bare, head)
 
+    def known(self, run: Run[ImageHyperparameters]) -> Mapping[str, Any] | None:
+        """None: for other classes the output layer is new."""
+        return None
+
     def loss(self, hyperparameters: ImageHyperparameters) -> Any:
         return augmentation.blended_cross_entropy(hyperparameters.label_smoothing)
 
@@ -294,6 +299,13 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
     def example(self, data: Dataset) -> Example:
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)
         return Example(content_type=codecs.JSON, body=pictures.as_json(picture))
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Array], int]:
+        data = self.test_data(path, model)
+        places = np.array(draw(len(data)), np.int64)
+        return [
+            data.take(places[i : i + 1])[0][0].transpose(1, 2, 0) for i in range(len(places))
+        ], len(data)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)

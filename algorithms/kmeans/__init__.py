@@ -39,6 +39,7 @@ from ...core import (
     mx,
     recordio_protobuf,
 )
+from ...core.algorithm.base import Draw
 from ...core.algorithm.evaluation import GroupFigures
 from ...core.artifact import adoption
 from ...core.artifact.metadata import Metadata
@@ -312,6 +313,10 @@ class KMeans(Algorithm[KMeansHyperparameters]):
             ),
             scatter=plane.project(rows, answers.clusters, centroids),
         )
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Array], int]:
+        rows = self._rows(model, path)
+        return list(rows.take(np.array(draw(len(rows)), np.int64), np.float64)), len(rows)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         rows = self._rows(model, path)

@@ -297,4 +297,4 @@ class Fit:
             raise stopped(decision.stop, f"after step {self.step}")
         if target is not None and msd is not None and msd <= target:
             return f"train:msd has reached {msd:.6g}; the target is {target:.6g}"
-        return "the time of --max-runtime is over" if decision.over else ""
+        return decision.why if decision.over else ""

@@ -34,6 +34,7 @@ from ...core import (
     UnfitPayloadError,
     codecs,
     hookimpl,
+    model_channel,
     mx,
     on_device,
     supervised_channels,
@@ -142,7 +143,7 @@ class MnistCnn(PictureClassifier[MnistHyperparameters]):
     summary = "Recognizes handwritten digits in greyscale images of 28 x 28 pixels."
     widget = "digit"
     Hyperparameters = MnistHyperparameters
-    channels = supervised_channels(*digits.FORMATS)
+    channels = (*supervised_channels(*digits.FORMATS), model_channel())
     accepts = (
         ContentType(
             codecs.PNG,

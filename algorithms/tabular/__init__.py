@@ -41,6 +41,7 @@ from ...core import (
     hookimpl,
     supervised_channels,
 )
+from ...core.algorithm.base import Draw
 from ...core.artifact.metadata import Metadata
 from ...core.data.inferring import Overrides
 from ...core.data.schema import Schema, read_table
@@ -285,6 +286,12 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         row = data.take(np.zeros(1, np.int64))[0][0]
         body = codecs.encode_json({"instances": [tables.record_of(schema, row)]}).decode()
         return Example(content_type=codecs.JSON, body=body)
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """The rows with their cells as they stand there, and the categories of today."""
+        assert isinstance(model, TableModel)
+        rows = read_table(path).records([column.name for column in model.schema.features])
+        return [rows[index] for index in draw(len(rows))], len(rows)
 
     def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
         return tables.columns_of(tables.schema_in(metadata.encoding))

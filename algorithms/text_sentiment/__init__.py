@@ -34,9 +34,11 @@ from ...core import (
     TrainingHyperparameters,
     codecs,
     hookimpl,
+    model_channel,
     mx,
     supervised_channels,
 )
+from ...core.algorithm.base import Draw
 from ...core.tasks.supervised import outputs
 from . import data as texts
 from . import vocabulary as words
@@ -149,7 +151,7 @@ class TextSentiment(Classifier[TextHyperparameters]):
         "Classifies texts, such as reviews into positive and negative; any classes and language."
     )
     Hyperparameters = TextHyperparameters
-    channels = supervised_channels(*texts.FORMATS)
+    channels = (*supervised_channels(*texts.FORMATS), model_channel())
     accepts = (
         ContentType(
             codecs.JSON,
@@ -292,6 +294,11 @@ class TextSentiment(Classifier[TextHyperparameters]):
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
         return self.probabilities(outputs(model.network, data), model)
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[str], int]:
+        """The texts themselves, with the words that the model does not know."""
+        found = texts.only_texts(path, TEST)
+        return [found[index] for index in draw(len(found))], len(found)
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         found = texts.read(path, TEST, model.metadata.classes)

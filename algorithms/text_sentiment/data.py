@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -21,7 +22,8 @@ from ...core.runtime.faults import MAX_FAULTS
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
-    'JSON lines, such as {"text": "…", "label": "…"}',
+    'JSON lines, such as {"text": "…", "label": "…"}, or the output manifest of a labelling job of '
+    "SageMaker Ground Truth",
     "BlazingText's (and fastText's) lines: __label__positive a warm , funny film",
     "a folder with a subfolder for each class that holds texts, a .txt file each; or aclImdb, "
     "whose train/ serves training and whose test/ the rest",
@@ -39,8 +41,10 @@ LABEL_NAMES = (
 )  # fmt: skip
 SUFFIXES = (
     ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid",
-    ".test",
+    ".test", ".manifest",
 )  # fmt: skip
+# Of Ground Truth's manifests.
+SOURCE, METADATA, FAILURE = "source", "-metadata", "failure-reason"
 PREFIX = "__label__"  # https://docs.aws.amazon.com/sagemaker/latest/dg/blazingtext.html
 # https://www.cs.cornell.edu/people/pabo/movie-review-data
 POLARITIES = (".neg", ".pos")
@@ -101,6 +105,14 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
     return found
 
 
+def only_texts(path: Path, channel: str) -> list[str]:
+    """The texts at ``path``, whatever their labels are called. Raises DataError."""
+    found = _read(path, channel, None).texts
+    if not found:
+        raise DataError(f"{path}: holds no texts")
+    return found
+
+
 def _note_empty(found: Texts) -> None:
     empty = [place for place, text in zip(found.places, found.texts) if not text.strip()]
     if empty:
@@ -144,11 +156,15 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         check_empty(path, empty, len(files))
         parts = [part for part in parts if part.texts]
     notes = dict.fromkeys(part.note for part in parts)
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
     return Texts(
         [text for part in parts for text in part.texts],
         [label for part in parts for label in part.labels],
         [place for part in parts for place in part.places],
         "; ".join(notes),
+        dict(counts),
     )
 
 
@@ -249,6 +265,7 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
     found = Texts([], [], [], "")
     names: tuple[str, str] | None = None
     faults = []
+    unlabelled: list[str] = []
     for number, line in encoding.lines(path, form):
         if not line.strip():
             continue
@@ -270,6 +287,12 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
         if not isinstance(record, dict):
             faults.append(f"{place}: expected an object, got {line[:40]!r}")
             continue
+        judged = _judged(record)
+        if judged is not None:
+            record, failed = judged
+            if failed:
+                unlabelled.append(place)
+                continue
         names = names or _keys(record, place)
         text, label = record.get(names[0]), record.get(names[1])
         if not isinstance(text, str):
@@ -281,7 +304,25 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
     _refuse(faults)
     if names:
         found.note = f"JSON lines: {names[0]!r} is the text, {names[1]!r} the label"
+    if unlabelled:
+        what = "a line" if len(unlabelled) == 1 else f"{len(unlabelled):,} lines"
+        found.note += f"; {what} that Ground Truth has not labelled (the first: {unlabelled[0]})"
+        found.counts["unlabelled"] = len(unlabelled)
     return found
+
+
+def _judged(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool] | None:
+    """A line of a labelling job's output manifest with the name of its class as its label, and
+    whether the job has failed to give it one; None for another line.
+
+    Source: "Output data" in the developer guide of SageMaker:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html
+    """
+    judgement = next((value for key, value in record.items() if key.endswith(METADATA)), None)
+    if SOURCE not in record or not isinstance(judgement, dict):
+        return None
+    label = judgement.get("class-name")
+    return {SOURCE: record[SOURCE], "label": label}, label is None and FAILURE in judgement
 
 
 def _whole_number(digits: str) -> int:

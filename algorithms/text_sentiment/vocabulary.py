@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import itertools
-import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ...core import ArtifactError, DataError, MissingDependencyError, UnfitPayloadError, mx
 from ...core.data.opening import open_bytes
+from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
 
 PADDING, UNKNOWN = 0, 1
@@ -24,21 +23,6 @@ SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or 
 BUCKETS = 8
 BUCKET_GROWTH = 1.3
 SHORTEST_BUCKET = 8
-
-_MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u0670\u06d6-\u06ed"
-_INDIC = "\u0900-\u0963\u0966-\u0dff"
-_UNSPACED = (  # scripts that put no space between words: a character is a token
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003134f"
-)
-_TOKEN = re.compile(
-    rf"[{_UNSPACED}]"
-    r"|n't\b|'(?:s|m|d|re|ve|ll)\b"
-    rf"|(?:(?![{_UNSPACED}])[\w{_MARKS}{_INDIC}])+?(?=n't\b)"
-    rf"|(?:(?![{_UNSPACED}])[\w{_MARKS}{_INDIC}])+"
-    r"|[^\w\s]"
-)
-_LINE_BREAK = re.compile(r"<br\s*/?>")
 
 
 def gluonnlp() -> Any:
@@ -52,16 +36,6 @@ def gluonnlp() -> Any:
         raise MissingDependencyError(
             "text-sentiment needs GluonNLP, which is not installed: pip install 'algoshelf[text]'"
         ) from None
-
-
-def tokens(text: str) -> Iterator[str]:
-    """The tokens of a text: lower-case words and single signs, as the Penn Treebank parts them.
-
-    "It isn't Bob's!" gives it, is, n't, bob, 's, !. Text that is parted already stays as it is.
-    HTML's ``<br>`` counts as a space. Composed and decomposed characters are the same.
-    """
-    plain = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
-    return (found[0] for found in _TOKEN.finditer(_LINE_BREAK.sub(" ", plain)))
 
 
 @dataclass(frozen=True)

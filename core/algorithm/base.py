@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
+    Callable,
     ClassVar,
     Generic,
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
     TypeVar,
 )
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, Importance
 
 H = TypeVar("H", bound=Hyperparameters)
+Draw = Callable[[int], Sequence[int]]
 # The networks of the catalog take up to 380, or much less than ``max_work``.
 WORK_PER_PARAMETER = 500
 
@@ -209,6 +212,16 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """Examples at ``path``, which training reads, each as ``input_fn`` gives it, and of how
+        many; ``draw`` says which, by that number. Raises InputError.
+
+        `algoshelf drift` compares them with requests.
+        """
+        raise InputError(
+            f"{self.name} does not read data as requests: it does not define examples()"
+        )
 
     def importances(self, model: Model, path: Path) -> tuple[Importance, ...]:
         """How much each column of the examples of ``path`` matters to ``model``, the most first."""

@@ -10,6 +10,7 @@ from ..data.files import absent, exists
 from ..runtime.errors import DataError, did_you_mean
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+MODEL = "model"  # what a training begins with
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ def supervised_channels(*formats: str) -> tuple[Channel, ...]:
             "Test examples, measured once after the training. They influence nothing else.",
             formats,
         ),
+    )
+
+
+def model_channel() -> Channel:
+    """The channel of a model to start from, for an algorithm that can."""
+    return Channel(
+        MODEL,
+        "Model to start from instead of from random weights. Its words and classes stay known.",
+        ("a model folder that algoshelf trained with this algorithm",),
     )
 
 

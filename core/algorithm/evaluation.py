@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Iterator
 
+from ..pages import drawing, notebook
+from ..pages.drawing import Axis, Series
+from ..runtime.printable import figure
 from ..runtime.types import Array
+
+MOST_POINTS = 400  # of many points, so many evenly chosen ones are drawn
 
 
 @dataclass(frozen=True)
@@ -155,3 +160,89 @@ class Evaluation:
         plain = asdict(replace(self, scatter=None, fits=()))
         del plain["scatter"], plain["fits"]
         return plain
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return notebook.shown([*self._tables(), notebook.plots([*self._plots()])])
+
+    def _tables(self) -> Iterator[str]:
+        yield notebook.rows(("", "", "95 % confidence"), [*self._measured()])
+        if self.baselines:
+            names = [name for name in self.metrics if name in self.baselines[0].metrics]
+            compared = [("this model", self.metrics)]
+            compared += [(each.name, each.metrics) for each in self.baselines]
+            told = [[name, *(figure(found[n]) for n in names)] for name, found in compared]
+            yield notebook.rows(("", *names), told)
+        if len(self.targets) > 1:
+            told = [[t.name, figure(t.rmse), figure(t.mae), _or_dash(t.r2)] for t in self.targets]
+            yield notebook.rows(("target", "rmse", "mae", "r2"), told)
+        if self.labels:
+            told = [
+                [*_judged(e), _or_dash(e.average_precision), f"{e.support:,}"] for e in self.labels
+            ]
+            headings = ("label", "precision", "recall", "f1", "average precision", "examples")
+            yield notebook.rows(headings, told)
+        if self.classes:
+            told = [[*_judged(each), f"{each.support:,}"] for each in self.classes]
+            yield notebook.rows(("class", "precision", "recall", "f1", "examples"), told)
+        if self.groups:
+            told = [[each.name, f"{each.size:,}", figure(each.msd)] for each in self.groups]
+            yield notebook.rows(("", "examples", "mean squared distance"), told)
+        if self.confusion is not None:
+            yield notebook.matrix([each.name for each in self.classes], self.confusion)
+        if self.confused:
+            told = [[each.true, each.predicted, f"{each.examples:,}"] for each in self.confused]
+            yield notebook.rows(("true class", "predicted", "examples"), told)
+
+    def _measured(self) -> Iterator[tuple[str, str, str]]:
+        for name, value in self.metrics.items():
+            bounds = self.intervals.get(name, ())
+            yield name, figure(value), " to ".join(map(figure, bounds))
+        if self.positive is not None:
+            at = self.threshold
+            yield "positive class", self.positive, "" if at is None else f"from {figure(at)} on"
+        yield "examples", f"{self.examples:,}", ""
+
+    def _plots(self) -> Iterator[tuple[str, str]]:
+        """Each plot's title, and its SVG."""
+        for curve in self.curves:
+            line = Series(curve.name, [curve.points], 0, dots=bool(curve.spread))
+            x, y = (Axis(name, zero=True) for name in curve.axes)
+            yield curve.name, drawing.lines([line], x, y, curve.name, guide=curve.guide)
+        for fit in self.fits:
+            pairs = _some([*zip(fit.true.tolist(), fit.estimated.tolist())])
+            ends = [min(map(min, pairs)), max(map(max, pairs))]
+            dots = Series(fit.name, [[pair] for pair in pairs], 0)
+            x, y = Axis("true"), Axis("estimated")
+            yield fit.name, drawing.lines([dots], x, y, fit.name, guide=[*zip(ends, ends)])
+        if self.scatter is not None:
+            yield "groups", _drawn(self.scatter)
+        if self.importances:
+            title = f"{self.importances[0].metric} lost where a column is permuted"
+            shown = self.importances[: notebook.NUMBERED]
+            bars = [(each.name, max(0.0, each.loss), ()) for each in shown]
+            yield title, drawing.bars(bars, title, title, 0)
+
+
+def _judged(of: ClassFigures | LabelFigures) -> tuple[str, str, str, str]:
+    return of.name, f"{of.precision:.4f}", f"{of.recall:.4f}", f"{of.f1:.4f}"
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else figure(value)
+
+
+def _some(points: list[Any]) -> list[Any]:
+    return points[:: -(-len(points) // MOST_POINTS)]
+
+
+def _drawn(scatter: Scatter) -> str:
+    """Each group in its colour, its centre larger."""
+    found = _some([*zip(scatter.points.tolist(), scatter.groups.tolist())])
+    dots = [
+        Series("", [[(x, y)] for (x, y), of in found if of == group], group)
+        for group in range(len(scatter.centres))
+    ]
+    centres = [(x, y) for x, y in scatter.centres.tolist()]
+    x, y = map(Axis, scatter.axes)
+    return drawing.lines(dots, x, y, "groups", marks=centres)

@@ -9,17 +9,19 @@ model.onnx           the network and its parameters for ONNX Runtime, after ``al
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
+from ..pages import notebook
 from ..runtime import graph as graphs
 from ..runtime import mx, params
 from ..runtime.errors import ArtifactError, OutputError
 from ..runtime.graph import Fit, Graph
 from ..runtime.params import Parameters
+from ..runtime.printable import figure
 from ..runtime.staging import digest_of, sync
 from ..runtime.types import Array, Context, HybridBlock
 from . import engines, onnx_file
@@ -63,7 +65,7 @@ class Artifact:
     """An artifact on disk, its metadata read and checked; mxnet is not needed until ``load``."""
 
     folder: Path
-    metadata: Metadata
+    metadata: Metadata = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> Artifact:
@@ -135,6 +137,33 @@ class Artifact:
         except ArtifactError as error:
             raise _unloadable(path, *error.faults) from error
         return Model(network, self.metadata, fit)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what made the model, how well it did, and its files."""
+        found = self.metadata
+        of = f"{found.algorithm} {found.algorithm_version}"
+        facts = [
+            ("algorithm", f"{of} ({found.distribution})" if found.distribution else of),
+            ("folder", str(self.folder)),
+            ("input", f"{found.input.name} {found.input.shape} {found.input.dtype}"),
+            ("seed", f"{found.seed}"),
+        ]
+        if found.epoch is not None:
+            facts.append(("epoch", f"{found.epoch}"))
+        facts += [(name, figure(value)) for name, value in found.metrics.items()]
+        files = [
+            (name, f"{(self.folder / name).stat().st_size:,} bytes")
+            for name in (SYMBOL, PARAMETERS, METADATA, ONNX)
+            if (self.folder / name).is_file()
+        ]
+        given = [(name, str(value)) for name, value in found.hyperparameters.items()]
+        return notebook.shown(
+            [
+                notebook.rows(("model", ""), facts),
+                notebook.folded("hyperparameters", notebook.rows(("", ""), given, len(given))),
+                notebook.folded("files", notebook.rows(("", ""), files)),
+            ]
+        )
 
     def _learned(self) -> dict[str, Array]:
         """The arrays of the parameters' file, by the names that the network has for them."""

@@ -121,6 +121,16 @@ class Table:
             for block in part.blocks(places):
                 yield part, block
 
+    def records(self, wanted: Sequence[str]) -> list[dict[str, str]]:
+        """All rows, each by the names of the columns ``wanted``. Raises DataError."""
+        table = self.like(wanted)
+        places = reading.placed(self.path, table.names, wanted)
+        found: list[dict[str, str]] = []
+        for _, block in table.blocks(places):
+            cells = zip(*map(as_texts, block.columns))
+            found += [dict(zip(wanted, row)) for row in cells]
+        return found
+
     def _places(self, part: Part) -> Sequence[int]:
         """Where the chosen columns stand in ``part``."""
         first = self.parts[0]

@@ -31,6 +31,11 @@ def printable_text(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _IN_A_TEXT.sub(_escaped, text)
 
 
+def figure(value: float) -> str:
+    """A metric for people: four decimals, or four digits where it is tiny or huge."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
 def is_printable(text: str) -> bool:
     """Whether all of ``text`` may be shown as it is, in one line."""
     return printable(text) == text

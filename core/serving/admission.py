@@ -61,17 +61,17 @@ def _in_brackets(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def read_token(path: Path) -> bytes:
-    """The token in a file, without the blanks around it. Raises InputError."""
+def read_token(path: Path, option: str = "--token-file") -> bytes:
+    """The token in the file of ``option``, without the blanks around it. Raises InputError."""
     try:
         with path.open("rb") as file:
             token = file.read(MAX_TOKEN_BYTES + 1).strip()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror} (--token-file)") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror} ({option})") from None
     if not FEWEST_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_BYTES or len(token.split()) != 1:
         raise InputError(
             f"{path}: expected one token of {FEWEST_TOKEN_CHARACTERS} characters or more, such as "
-            "`openssl rand -hex 32` prints (--token-file)"
+            "`openssl rand -hex 32` prints ({option})"
         )
     return token
 

@@ -16,6 +16,7 @@ from ..inference.requests import Reply, Request, fault, refusal
 from ..runtime import opt_ml as container
 from . import admission, metrics, openapi
 from .bodies import Bodies, drop_rest
+from .capturing import Capture
 from .management import Management
 from .page import Page
 from .pool import Pool
@@ -34,9 +35,11 @@ from .refusals import (
 from .served import Served
 
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
 RETRY_SECONDS = 1
 MAX_TYPE_CHARACTERS = 2000
 MAX_HOST_CHARACTERS = 255
+MAX_ID_CHARACTERS = 64  # as SageMaker has it
 # In a request's state, where the server puts a function: what it is given is called if the client
 # leaves before it has its answer.
 WHEN_GONE = "when_gone"
@@ -45,8 +48,9 @@ WHEN_GONE = "when_gone"
 class App:
     """The application around a pool, whose options are its own."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, capture: Capture | None = None) -> None:
         self.pool = pool
+        self._capture = capture
         self.options = pool.options
         self._bodies = Bodies(pool)
         self._management = Management(pool, self._bodies)
@@ -142,9 +146,14 @@ class App:
         try:
             # What cannot be answered is refused before anything is computed.
             model.check(content_type, accept)
-            job = self.pool.submit(model, Request(body, content_type, accept), start)
+            request = Request(body, content_type, accept)
+            job = self.pool.submit(model, request, start)
             scope["state"][WHEN_GONE](lambda: self.pool.abandon(model, job))
-            return await job.future
+            reply = await job.future
+            if self._capture is not None:
+                name = header(scope, INFERENCE_ID)[:MAX_ID_CHARACTERS]
+                self._capture.keep(model.name, request, reply, name)
+            return reply
         finally:
             self.pool.release(model.name, len(body))
 

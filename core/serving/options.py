@@ -21,6 +21,8 @@ class Options:
 
     ``hosts`` are the names by which the server may be called, None for any name; with a ``token``
     whoever asks has to know it. ``page`` is whether there is a page for people at ``/``.
+    ``capture`` is a folder in which ``capture_percent`` of the requests are kept, at most
+    ``capture_bytes`` of them; None for none.
     """
 
     workers: int
@@ -38,6 +40,9 @@ class Options:
     hosts: tuple[str, ...] | None = None
     token: bytes = b""
     page: bool = False
+    capture: Path | None = None
+    capture_percent: float = 100.0
+    capture_bytes: int = 2**30
 
     @property
     def bounds(self) -> Bounds:

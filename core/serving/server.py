@@ -29,6 +29,7 @@ from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.signals import heeded
 from .app import WHEN_GONE, App
 from .begun import First
+from .capturing import Capture
 from .metrics import Metrics
 from .options import Options
 from .pool import Opener, Pool
@@ -97,9 +98,12 @@ async def _serve(
     first: First,
 ) -> None:
     pool = Pool(options, opener, Metrics(), first)
+    capture = None
+    if options.capture is not None:
+        capture = Capture(options.capture, options.capture_percent, options.capture_bytes)
     server = uvicorn.Server(
         uvicorn.Config(
-            App(pool),
+            App(pool, capture),
             http=Protocol,
             ws="none",
             lifespan="off",
@@ -146,6 +150,8 @@ async def _serve(
         with contextlib.suppress(Exception):
             await serving
         await pool.close()
+        if capture is not None:
+            capture.close()
 
 
 async def _reload(pool: Pool) -> None:

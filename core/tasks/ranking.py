@@ -13,7 +13,7 @@ from pydantic import Field
 from typing_extensions import Literal
 
 from .. import payload, training
-from ..algorithm.base import ContentType, Objective
+from ..algorithm.base import ContentType, Draw, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Baseline, Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
@@ -345,8 +345,7 @@ class Recommender(SupervisedAlgorithm[Any]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         assert isinstance(model, RecommenderModel)
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = interactions_of(self._read(path, TEST, options, model.metadata.encoding))
+        data = interactions_of(self.test_data(path, model))
         if data.scale is not None:
             found = evaluate_ratings(model.scores(data.pairs), data.ratings)
             return replace(found, baselines=tuple(_of_ratings(model, data)))
@@ -354,6 +353,14 @@ class Recommender(SupervisedAlgorithm[Any]):
         asked = Candidates(data, Seen.of(every, len(data.users)))
         found = evaluate_ranking(model.all_scores, asked)
         return replace(found, baselines=tuple(_of_rankings(model, asked)))
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """Each interaction as the question for its score."""
+        data = interactions_of(self.test_data(path, model))
+        pairs = data.pairs[np.array(draw(len(data)), np.int64)]
+        users, items = (["(unknown)", *names] for names in (data.users, data.items))
+        asked = [Question(users[user], items[item]) for user, item in pairs[:, :2].tolist()]
+        return asked, len(data)
 
     def model_fn(self, model_dir: str | Path, device: Any = None) -> Model:
         model = super().model_fn(model_dir, device)

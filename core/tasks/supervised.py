@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, Se
 import numpy as np
 
 from .. import payload, training
-from ..algorithm.base import Algorithm, ContentType
-from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..algorithm.base import Algorithm, ContentType, Draw
+from ..algorithm.channels import MODEL, TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
-from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
+from ..artifact.metadata import PARAMETERS, Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes
 from ..data.dataset import (
     Dataset,
+    Subset,
     chunks,
     classes_of,
     encoded,
@@ -40,6 +41,7 @@ from ..runtime.errors import (
     TrainingError,
     UnfitPayloadError,
 )
+from ..runtime.staging import digest_of
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .imbalance import DECISION
 from .importance import by_heading, importances
@@ -133,8 +135,22 @@ class SupervisedAlgorithm(Algorithm[H]):
     def load_pretrained(self, network: HybridBlock, data: Dataset, run: Run[H]) -> None:
         """Change the initialized network for ``data`` before the first step: weights it is given.
 
-        What is read for it belongs into ``run.data``, so that a checkpoint is held against it.
+        What is read for it belongs into ``run.data``, so that a checkpoint is held against it. By
+        default, what the model of the channel MODEL has learned, where there is that channel.
         """
+        if MODEL in run.channels:
+            old = self.artifact(run.channels[MODEL])
+            run.reporter.message(training.starting.start(network, data.encoding, old))
+            run.data[MODEL] = digest_of(old.folder / PARAMETERS)
+
+    def known(self, run: Run[H]) -> Mapping[str, Any] | None:
+        """The encoding of the model that the run starts from, whose names stay known; None where it
+        starts from none.
+        """
+        if MODEL not in run.channels:
+            return None
+        encoding = self.artifact(run.channels[MODEL]).metadata.encoding
+        return {key: value for key, value in encoding.items() if key not in DECIDED}
 
     def augment(
         self, x: NDArray, y: NDArray, hyperparameters: H, rng: np.random.Generator
@@ -375,15 +391,18 @@ class SupervisedAlgorithm(Algorithm[H]):
         path, options = run.channels[TRAIN], run.hyperparameters
         train = self._read(path, TRAIN, options, None)
         encodings = training.together.gathered_encodings(run.cluster, train.encoding)
-        if len(encodings) == 1:
+        known = self.known(run)
+        if len(encodings) == 1 and known is None:
             return train
-        whole = self.united(encodings, run.cluster.names, options)
-        for difference in training.together.differences(encodings, run.cluster.names):
-            run.reporter.message(difference)
-        sizes = ", ".join(
-            f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
-        )
-        run.reporter.message(f"merged over all hosts: {sizes}")
+        whole = encodings[0]
+        if len(encodings) > 1:
+            whole = self.united(encodings, run.cluster.names, options)
+            for difference in training.together.differences(encodings, run.cluster.names):
+                run.reporter.message(difference)
+            run.reporter.message(f"merged over all hosts: {_sizes(whole)}")
+        if known is not None:
+            whole = self.united([known, whole], ["the model", "the data"], options)
+            run.reporter.message(f"with those of the model: {_sizes(whole)}")
         if dict(train.encoding) == dict(whole):
             return train
         return self._read(path, TRAIN, options, whole)
@@ -468,9 +487,22 @@ class SupervisedAlgorithm(Algorithm[H]):
         return payload.encode_answers(prediction, content_type)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self.test_data(path, model)
         return self.score(outputs(model.network, data), data)
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """By default what the requests hold that ``example`` makes of them."""
+        data = self.test_data(path, model)
+        found: list[Any] = []
+        for index in draw(len(data)):
+            request = self.example(Subset(data, np.array([index])))
+            found += self.input_fn(request.body.encode(), request.content_type)
+        return found, len(data)
+
+    def test_data(self, path: Path, model: Model) -> Dataset:
+        """The examples at ``path``, encoded as those of the model's training. Raises DataError."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
 
     def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
         """The columns of a table by name, and where each stands in the network's input (N, D): one
@@ -489,8 +521,7 @@ class SupervisedAlgorithm(Algorithm[H]):
                 f"{self.name} learns from no columns of a table, of which it could be told which "
                 "matter"
             )
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self.test_data(path, model)
         return importances(model.outputs, self.score, data, columns, self.objective)
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
@@ -499,6 +530,12 @@ class SupervisedAlgorithm(Algorithm[H]):
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]
+
+
+def _sizes(encoding: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{len(value):,} {key}" for key, value in encoding.items() if isinstance(value, list)
+    )
 
 
 def _which(train: Dataset, part: float) -> str:

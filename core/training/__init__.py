@@ -12,7 +12,7 @@ from ..runtime import lazy
 if TYPE_CHECKING:
     from ..data.dataset import ArrayDataset, Dataset
     from ..runtime.durations import parse_duration
-    from . import loop, together
+    from . import loop, starting, together
     from .options import RunOptions, parse_seed
     from .reporting import LogReporter, Reporter
     from .run import Run
@@ -28,6 +28,7 @@ __all__ = [
     "loop",
     "parse_duration",
     "parse_seed",
+    "starting",
     "together",
     "train",
 ]
@@ -41,6 +42,7 @@ lazy.offer(
         "options": "RunOptions parse_seed",
         "reporting": "LogReporter Reporter",
         "run": "Run",
+        "starting": "starting=",
         "together": "together=",
         "trainer": "train",
     },

@@ -44,7 +44,6 @@ SEGMENT = 8
 HOLD_OUT, ORDER, AUGMENT, NOISE, DRAW = range(5)
 # Among the arrays of a checkpoint, the parameters of the best epoch so far.
 BEST = "best"
-OVER = "the time of --max-runtime is over"
 
 
 @dataclass
@@ -170,7 +169,7 @@ class Loop:
         if not self.ended:
             self.ended = self._reached()
             if decision.over and position.step < self.steps:
-                self.ended = self.ended or OVER
+                self.ended = self.ended or decision.why
             if self.ended or position.step == self.steps or decision.save:
                 self._save()
         self._stop_if_asked(decision)
@@ -205,7 +204,7 @@ class Loop:
                 if index % SEGMENT == 0:
                     decision = run.decide()
                     if decision.over and index > done:  # each run learns something
-                        return OVER
+                        return decision.why
                     if decision.save and index > done:
                         self._save()
                     self._stop_if_asked(decision)

@@ -13,6 +13,8 @@ from typing import Callable, Iterable, Mapping, TextIO
 from ..runtime.errors import OutputError
 
 SILENCE = 10.0  # seconds without a line in a log, after which progress is told
+# Figures of the machine, which say nothing of the model.
+MEASURED = ("train:throughput", "train:data_wait", "train:peak_memory_mb")
 SILENT_PART = 0.02  # the same, as a part of the time that the training has taken so far
 
 

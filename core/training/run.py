@@ -45,6 +45,7 @@ from .stopping import Stop
 H = TypeVar("H", bound=Hyperparameters)
 # In one store with gradients, weights and gathered figures: engine.WEIGHTS_KEY, cluster.GATHER_KEY.
 SUMS_KEY = 150_000
+OVER, FINISHED = "the time of --max-runtime is over", "it was interrupted"
 
 
 class Objective(Protocol):
@@ -75,11 +76,14 @@ class Trainable(Protocol[H]):
 
 
 class Decision(NamedTuple):
-    """``stop`` is the number of a signal or 0; ``over``: the time is up; ``save``: a checkpoint."""
+    """``stop`` is the number of a signal or 0; ``over``: the time is up, or somebody asks for the
+    model as it is by now: ``why`` says which; ``save``: a checkpoint.
+    """
 
     stop: int
     over: bool
     save: bool
+    why: str = OVER
 
 
 @dataclass
@@ -201,16 +205,18 @@ class Run(Generic[H]):
     def decide(self) -> Decision:
         """What is to be done between two steps; the same answer on every host."""
         now = time.monotonic()
-        limit = self.options.max_runtime
+        limit, finish = self.options.max_runtime, self.stop.finish
+        self.stop.begun = True
         rows = self.cluster.gather(
             [
                 self.stop.signal or 0,
-                limit is not None and now - self._started >= limit,
+                finish or (limit is not None and now - self._started >= limit),
                 now - self._saved >= self.options.checkpoint_every,
             ]
         )
         stop, over, due = (int(value) for value in rows.max(axis=0))
-        return Decision(stop, bool(over), self.keeps_checkpoints and bool(due or stop))
+        save = self.keeps_checkpoints and bool(due or stop)
+        return Decision(stop, bool(over), save, FINISHED if finish else OVER)
 
     def checkpoint(
         self,

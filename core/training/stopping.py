@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Collection, ContextManager, Iterator
+from typing import Collection, ContextManager, Iterator, Sequence
 
 from ..runtime import opt_ml as container
 from ..runtime.errors import Stopped
@@ -35,9 +35,15 @@ def grace() -> float:
 
 @dataclass
 class Stop:
-    """``signal`` is the number of the signal that asks the run to end."""
+    """``signal`` is the number of the signal that asks the run to end.
+
+    ``finish`` asks it to end as if its time were over: with a model. ``begun``: the run has learned
+    something by now, or is about to.
+    """
 
     signal: int | None = None
+    finish: bool = False
+    begun: bool = False
 
     def interruptible(self, where: str) -> ContextManager[None]:
         """While inside, the run may be ended at once: what it has done is in a checkpoint."""
@@ -50,8 +56,35 @@ def stopped(number: int, where: str) -> Stopped:
 
 
 @contextmanager
-def stop_on_signals(enabled: bool) -> Iterator[Stop]:
-    """While inside, SIGTERM, SIGINT and SIGHUP ask for a checkpoint instead of ending the process.
+def finish_on_interrupt(stop: Stop) -> Iterator[None]:
+    """While inside, SIGINT asks the run to end with the model that it has by then.
+
+    A second one, or one before the run has begun to learn, raises KeyboardInterrupt. Outside the
+    main thread, or where it is ignored, nothing is changed.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not heeded(signal.SIGINT):
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.finish or not stop.begun:
+            raise KeyboardInterrupt
+        stop.finish = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def stop_on_signals(
+    enabled: bool,
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+) -> Iterator[Stop]:
+    """While inside, ``signals`` ask for a checkpoint instead of ending the process.
 
     Where the run is interruptible they end it at once, by Stopped. A second one ends the process;
     so do ``grace()`` seconds without an answer, with the exit code of the signal. A signal that the
@@ -62,7 +95,7 @@ def stop_on_signals(enabled: bool) -> Iterator[Stop]:
         yield Stop()
         return
     stop = _SignalStop()
-    numbers = heeded(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = heeded(*signals)
     before = {number: signal.signal(number, stop.ask) for number in numbers}
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

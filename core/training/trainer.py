@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ContextManager, Iterator, Mapping
+from typing import Iterator, Mapping
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from ..runtime import mx, staging
 from ..runtime.devices import choose_distributed, choose_kvstore, parse_devices
 from ..runtime.opt_ml import report_failure
 from .cluster import Cluster, HostCluster, is_worker, open_store
+from .notebook import NotebookReporter, in_notebook
 from .options import RunOptions
 from .reporting import LogReporter, Reporter
 from .run import H, Run, Trainable
-from .stopping import Stop, stop_on_signals
+from .stopping import Stop, finish_on_interrupt, stop_on_signals
 
 
 def train(
@@ -42,12 +44,14 @@ def train(
     Everything that can be wrong with the inputs is checked before the first step, and on any
     error nothing is left at ``output``. ``distribution`` (name and version) is noted in the
     artifact as where ``algorithm`` comes from. ``stop`` asks the run to end in place of the
-    process's signals, which then are left alone. Returns the artifact and its final metrics; of
+    process's signals, which then are left alone. In a notebook, where no ``reporter`` is given,
+    progress is shown under the cell, and an interrupt of the kernel (Ctrl-C) ends the training
+    with the model of its best epoch so far. Returns the artifact and its final metrics; of
     several hosts only the chief has an artifact.
     """
     paths = check_channels(algorithm.channels, channels)
     options = options or RunOptions()
-    reporter = reporter or LogReporter()
+    reporter = reporter or (NotebookReporter() if in_notebook() else LogReporter())
     devices = parse_devices(options.devices)
     resumable = options.checkpoints is not None
     choose = choose_distributed if is_worker() else choose_kvstore
@@ -111,8 +115,17 @@ def _stage(output: Path, cluster: Cluster) -> Iterator[Path]:
             yield scratch
 
 
-def _stopping(stop: Stop | None, resumable: bool) -> ContextManager[Stop]:
-    return stop_on_signals(resumable) if stop is None else nullcontext(stop)
+@contextmanager
+def _stopping(given: Stop | None, resumable: bool) -> Iterator[Stop]:
+    if given is not None:
+        yield given
+    elif in_notebook():
+        signals = signal.SIGTERM, signal.SIGHUP
+        with stop_on_signals(resumable, signals) as stop, finish_on_interrupt(stop):
+            yield stop
+    else:
+        with stop_on_signals(resumable) as stop:
+            yield stop
 
 
 def seed_everything(seed: int) -> None:

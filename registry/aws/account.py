@@ -90,12 +90,7 @@ class Account:
         tags: Mapping[str, str] = MappingProxyType({}),
         kms_key: str = "",
     ) -> None:
-        try:
-            import boto3
-        except ImportError:
-            raise MissingDependencyError(
-                "AWS needs boto3: pip install 'algoshelf[sagemaker]'"
-            ) from None
+        boto3 = _boto3()
         with explained():
             self.boto = boto or boto3.Session(region_name=region, profile_name=profile)
             self.is_unsigned = planned is not None and self.boto.get_credentials() is None
@@ -222,6 +217,26 @@ def _of_nothing(model: Any) -> Any:
     if model.service_model.service_name == "iam":
         fault["Code"] = "NoSuchEntity"
     return AWSResponse("", 404, {}, None), {"Error": {**fault, "Message": UNSIGNED}}
+
+
+def local_session() -> Any:
+    """A session of boto3's that knows no account, for what answers on this machine.
+
+    Raises MissingDependencyError.
+    """
+    return _boto3().Session(
+        region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local"
+    )
+
+
+def _boto3() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise MissingDependencyError(
+            "AWS needs boto3: pip install 'algoshelf[sagemaker]'"
+        ) from None
+    return boto3
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from . import tags
 from .account import REFUSED, Account, AwsError
 from .rollback import Report
 from .stock import Item, Kind, Part, Wanted
+from .stock.apps import APPS
 from .stock.hosting import ALARMS, COMPONENTS, CONFIGURATIONS, ENDPOINTS, MODELS
 from .stock.registered import GROUPS, PACKAGES
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
@@ -21,6 +22,7 @@ from .stock.stored import BUCKETS, LOG_GROUPS
 
 # What uses comes before what is used: so `sweep` ends it.
 KINDS: tuple[Kind, ...] = (
+    APPS,
     ENDPOINTS,
     TRAINING_JOBS,
     TUNING_JOBS,

@@ -29,6 +29,7 @@ MAX_INLINE = 10_240  # of a role's inline policies together
 USER, SETUP, EXECUTION = "iam-policy", "iam-setup", "iam-execution-role"
 COMPANY, COMPANY_ROLE = "iam-company", "iam-company-role"  # for KMS keys, and a VPC
 TRUST = "iam-execution-trust"
+WEB = "iam-web"  # for whoever deploys review apps
 # In place of a command: the container of a job or an endpoint, which SageMaker itself acts for.
 CONTAINER = "container"
 
@@ -142,6 +143,18 @@ BY_TRANSFERS = "boto3's transfers of files send it"
 STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
 WRITING = f"{CHECKED} register invoke models"
+
+# Review apps: all that CloudFormation makes of one is called so.
+APP = "algoshelf-web-*"
+APP_BUCKETS = (f"arn:PARTITION:s3:::{APP}",)
+APP_OBJECTS = (f"arn:PARTITION:s3:::{APP}/*",)
+BY_CLOUDFORMATION = "CloudFormation asks for it in your name"
+
+
+def by_cloudformation(service: str, names: str, why: str) -> tuple[Call, ...]:
+    """Rights for what CloudFormation makes and removes of a review app; ``names`` with blanks."""
+    return tuple(call(f"{service}:{name}", "web", why, BY_CLOUDFORMATION) for name in names.split())
+
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -369,7 +382,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", f"{WRITING} doctor {STOCK}", "what is there already"),
+            call("s3:ListBucket", f"{WRITING} drift doctor {STOCK}", "what is there already"),
             *calls(
                 "s3",
                 *(
@@ -394,9 +407,9 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             call("s3:AbortMultipartUpload", WRITING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy models update transform benchmark register invoke",
-                 "a model, a measurement, an answer"),
-            call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
+            call("s3:GetObject", "deploy models update transform benchmark register invoke drift",
+                 "a model, a measurement, an answer, captured requests"),
+            call("s3:PutObject", f"{WRITING} drift", "data, code and models", BY_TRANSFERS),
         ),
         OBJECTS,
         OWN_ACCOUNT,
@@ -501,6 +514,157 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/endpoints/*",),
         OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppsListed",
+        USER,
+        (
+            call("cloudformation:DescribeStacks", "list delete sweep", "the review apps there are"),
+        ),
+        ("*",),
+        wildcard="AWS lists stacks of every name, or none",
+    ),
+    Statement(
+        "AppsKept",
+        USER,
+        (
+            call("s3:ListBucket", "list delete sweep", "how much a review app keeps"),
+        ),
+        APP_BUCKETS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppStacks",
+        WEB,
+        (
+            call("cloudformation:CreateStack", "web", "makes a review app, whole"),
+            call("cloudformation:DeleteStack", "web delete", "removes one, whole"),
+            call("cloudformation:DescribeStackEvents", "web", "why one failed"),
+            call("cloudformation:DescribeStacks", "web", "whether a name is free, waiting"),
+        ),
+        (f"arn:PARTITION:cloudformation:*:ACCOUNT:stack/{APP}/*",),
+    ),
+    Statement(
+        "AppsListed",
+        WEB,
+        (
+            call("cloudformation:DescribeStacks", "web", "which review apps are there"),
+            call("sagemaker:DescribeEndpoint", "web", "the endpoint is there, and what it costs"),
+            call("sagemaker:DescribeEndpointConfig", "web", "what the endpoint costs"),
+            call("sagemaker:ListEndpoints", "web", "what the endpoint costs"),
+            call("sagemaker:ListTags", "web", "whose the endpoint is"),
+        ),
+        ("*",),
+        wildcard="AWS lists stacks and endpoints of every name, or none",
+    ),
+    Statement(
+        "AppCode",
+        WEB,
+        (
+            call("s3:DeleteObject", "web", "the archive is removed once the app is there"),
+            call("s3:GetObject", "web", "the archive becomes the function", BY_CLOUDFORMATION),
+            call("s3:PutObject", "web", "the archive of the function", BY_TRANSFERS),
+        ),
+        ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/web/*",),
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppCodeBucket",
+        WEB,
+        (
+            call("s3:CreateBucket", "web", "the account's bucket for SageMaker, once"),
+            call("s3:ListBucket", "web", "what is there already"),
+        ),
+        BUCKET,
+    ),
+    Statement(
+        "AppBuckets",
+        WEB,
+        (
+            call("s3:ListBucket", "web", "how many corrections are kept"),
+            *by_cloudformation(
+                "s3",
+                "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketPolicy PutBucketPolicy "
+                "PutBucketOwnershipControls PutBucketPublicAccessBlock PutBucketTagging "
+                "PutEncryptionConfiguration PutLifecycleConfiguration",
+                "the bucket of corrections",
+            ),
+        ),
+        APP_BUCKETS,
+    ),
+    Statement(
+        "AppCorrections",
+        WEB,
+        (
+            call("s3:DeleteObject", "web", "nothing is left of an app that is deleted"),
+            call("s3:DeleteObjectVersion", "web", "the same"),
+            call("s3:GetObject", "web", "saves the corrections first"),
+        ),
+        APP_OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "AppFunctions",
+        WEB,
+        by_cloudformation(
+            "lambda",
+            "AddPermission CreateFunction DeleteFunction GetFunction ListTags RemovePermission "
+            "TagResource",
+            "the function",
+        ),
+        (f"arn:PARTITION:lambda:*:ACCOUNT:function:{APP}",),
+    ),
+    Statement(
+        "AppRoles",
+        WEB,
+        by_cloudformation(
+            "iam",
+            "CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy PutRolePolicy TagRole",
+            "the function's role, which asks one endpoint and puts corrections",
+        ),
+        (f"arn:PARTITION:iam::ACCOUNT:role/{APP}",),
+    ),
+    Statement(
+        "AppRoleToLambda",
+        WEB,
+        by_cloudformation("iam", "PassRole", "hands that role to Lambda, and to nothing else"),
+        (f"arn:PARTITION:iam::ACCOUNT:role/{APP}",),
+        {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+    ),
+    Statement(
+        "AppApis",
+        WEB,
+        by_cloudformation("apigateway", "DELETE GET PATCH POST", "the API, its routes, its stage"),
+        ("arn:PARTITION:apigateway:*::/apis", "arn:PARTITION:apigateway:*::/apis/*"),
+    ),
+    Statement(
+        "AppLogs",
+        WEB,
+        by_cloudformation(
+            "logs",
+            "CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource",
+            "the function's log",
+        ),
+        (f"arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/lambda/{APP}",),
+    ),
+    Statement(
+        "AppAlarms",
+        WEB,
+        by_cloudformation(
+            "cloudwatch", "DeleteAlarms DescribeAlarms PutMetricAlarm TagResource",
+            "the alarm of too many requests",
+        ),
+        (f"arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:{APP}",),
+    ),
+    Statement(
+        "AppTopics",
+        WEB,
+        by_cloudformation(
+            "sns", "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic Subscribe "
+            "TagResource",
+            "to whom the alarm writes",
+        ),
+        (f"arn:PARTITION:sns:*:ACCOUNT:{APP}",),
     ),
     Statement(
         "OwnBucket",
@@ -618,7 +782,7 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def policy(document: str, place: Place = IN_DOCS) -> dict[str, Any]:
-    """The policy ``document``, one of USER, SETUP and EXECUTION, in the account of ``place``."""
+    """The policy ``document``, one of USER, SETUP, WEB, EXECUTION, in the account of ``place``."""
     statements = [each.policy(place) for each in STATEMENTS if each.document == document]
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -677,6 +841,7 @@ TITLES = {
     EXECUTION: "for the containers of jobs and endpoints",
     COMPANY: "for whoever gives `--kms-key` or `--volume-kms-key`, beside the first",
     COMPANY_ROLE: "for the containers, where a KMS key or a VPC is given, beside the one before",
+    WEB: "for whoever deploys review apps, beside the first",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 

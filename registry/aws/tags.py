@@ -10,6 +10,7 @@ from typing import Iterable, Mapping
 from .account import Account, explained
 
 VERSION, ALGORITHM, EXPIRES = "algoshelf", "algoshelf:algorithm", "algoshelf:expires"
+WEB = "algoshelf:web"  # on review apps: the model that they ask
 ENDPOINT = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 # Of which run of a command it is: names can be anybody's, and what fails undoes its own alone.
 RUN = "algoshelf:run"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from ...core.benchmark import Record, Run
+from ...core.pages import document, drawing, figure, table
+from ...core.pages.drawing import Axis, Series
 from ..files import write_text
-from ..pages import document, drawing, figure, table
-from ..pages.drawing import Axis, Series
 from .figures import label
 from .report import (
     REQUESTS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ...core.benchmark import TO_TARGET, Record
-from ..pages import Table, markdown_table
+from ...core.pages import Table, markdown_table
 from .compare import CONFIDENCE, ratio_of
 from .figures import FINAL, label, meaning
 

@@ -1,7 +1,8 @@
 """cli: the command line ``algoshelf``, one module per command, all options in flags.py.
 
 Results go to stdout, with ``--json`` as exactly one JSON document; all other messages go to
-stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 130 interrupted, 143 terminated.
+stderr. Exit codes: 0, 1 failure, 2 wrong usage or input, 3 drift
+(`drift` alone), 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ COMMANDS = {
         "models:predict",
         "Print the predictions of MODEL for each INPUT, a file or - for standard input.",
     ),
+    "drift": (
+        "drift:drift",
+        "Say whether what MODEL is asked and answers has changed since a baseline, or it is noise.",
+    ),
     "serve": ("serve:serve", "Serve each MODEL, a folder written by `algoshelf train`, over HTTP."),
     "transform": (
         "transform:transform",
@@ -77,6 +82,11 @@ COMMANDS = {
         "package:package",
         "Package the algorithm NAME, or MODEL, a folder written by `algoshelf train`, for "
         "SageMaker.",
+    ),
+    "web": (
+        "web:web",
+        "Make the review app: a page on which people type a text, read the verdict, and correct "
+        "it.",
     ),
     "sagemaker": (
         "sagemaker:sagemaker",

@@ -29,12 +29,12 @@ OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 # a hyperparameter below Hyperparameters, and what is not named here below Other options.
 SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        DATA: ("test",),
+        DATA: ("test", "baseline", "current", "labels"),
         "Files": ("algorithm", "symbol", "params", "network", "output_layer", "classes"),
         "Pictures": ("input_shape", "mean", "std", "pixel_range", "channels"),
         "Requests": (
             *("content_type", "accept", "split_type", "strategy", "join_source", "on_error"),
-            *("outputs", "capture", "capture_percent"),
+            *("outputs", "capture", "capture_percent", "capture_size"),
             *("max_payload", "max_examples", "max_batch", "max_delay", "max_queue", "timeout"),
         ),
         "Reading tables and texts": tuple(name for name, _, _ in READING_FLAGS),
@@ -44,7 +44,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("batch_sizes", "connections", "seconds", "serving"),
         ),
         "Models": ("multi_model", "model_root"),
-        "Network": ("host", "port", "allowed_hosts", "token_file", "page"),
+        "Network": (
+            "local",
+            "host",
+            "port",
+            "allowed_hosts",
+            "token_file",
+            "password_file",
+            "page",
+        ),
         "Hardware": (
             *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
             *("count", "scaling", "serverless"),
@@ -53,12 +61,16 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "AWS": (
             *("name", "role", "image", "max_run", "max_wait", "max_cost", "price", "region"),
             *("profile", "bucket_owner", "ttl"),
+            *("page_origin", "email", "requests_per_second", "log_days", "correction_days"),
         ),
         "Network, keys and tags": tuple(
             row[0].split("/")[0][2:].replace("-", "_") for row, _ in flags.COMPANY_FLAGS
         ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
-        "Output": ("output", "metrics", "plot", "force", "wait"),
+        "Output": (
+            *("output", "corrections", "metrics", "plot", "force", "wait"),
+            *("report_page", "manifest", "most", "pictures"),
+        ),
         OTHER: ("dry_run", "yes", "as_json", "help"),
         HYPERPARAMETERS: (),
     }

@@ -22,11 +22,12 @@ from ...core.data.files import absent, exists
 from ...core.data.reading import using
 from ...core.inference.handlers import Handlers
 from ...core.runtime.errors import InputError
+from ...core.runtime.printable import figure
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
 from .asking import Answer, accepted_answer, asked_of, print_answers
 from .flags import PATH, SectionedCommand, engine_option, resolved
-from .output import console, figure, json_option, print_json, print_table, say
+from .output import console, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 

@@ -63,11 +63,6 @@ class SuggestingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def figure(value: float) -> str:
-    """A metric for people: four decimals, or four digits where it is tiny or huge."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
-
-
 def say(text: str) -> None:
     """A line for people, on stderr."""
     click.echo(text, err=True)

@@ -84,6 +84,19 @@ from .flags import DURATION, PATH, SIZE, SectionedCommand, engine_option, whole
     "needs none.",
 )  # fmt: skip
 @click.option(
+    "--capture", type=PATH, metavar="DIR",
+    help="Keep requests and their answers in DIR, as SageMaker's data capture does, for "
+    "`algoshelf drift`. They hold whatever people send. [default: nothing is kept]",
+)  # fmt: skip
+@click.option(
+    "--capture-percent", type=whole(1, 100), default=100, show_default=True,
+    help="With --capture: the percentage of requests that are kept.",
+)  # fmt: skip
+@click.option(
+    "--capture-size", type=SIZE, default="1GB", show_default=True,
+    help="With --capture: the largest size of all that is kept; the oldest files are removed.",
+)  # fmt: skip
+@click.option(
     "--page/--no-page", default=None,
     help="Offer a page for people at /, where a browser asks the models. [default: yes; without "
     "MODEL, as in a SageMaker container, no]",

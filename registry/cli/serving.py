@@ -48,6 +48,9 @@ def run(
     allowed_hosts: str,
     token_file: Path | None,
     page: bool | None,
+    capture: Path | None,
+    capture_percent: int,
+    capture_size: int,
 ) -> None:
     """Serve until it is told to stop; ``first`` is a worker that has been begun.
 
@@ -111,6 +114,9 @@ def run(
         hosts=admission.allowed_hosts(allowed_hosts, host),
         token=token,
         page=page,
+        capture=capture,
+        capture_percent=capture_percent,
+        capture_bytes=capture_size,
     )
     server.run(listening, folders, opened, options, tell, first)
 

@@ -19,6 +19,7 @@ from ...core.artifact.target import remove_leftovers
 from ...core.data.reading import using
 from ...core.runtime import opt_ml as container
 from ...core.runtime.errors import AlgoshelfError, InputError
+from ...core.runtime.printable import figure
 from ...core.training import RunOptions, parse_duration, parse_seed
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker
@@ -37,7 +38,7 @@ from .flags import (
     parse_above_0,
     unknown_flags,
 )
-from .output import figure, json_option, print_json, reporter, say
+from .output import json_option, print_json, reporter, say
 from .reading import reading_parameters, taken, written
 
 OUTPUT = Path("models")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Iterator
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -81,9 +83,20 @@ def function(entry: Entry, artifact: Artifact, target: Path) -> Files:
     Raises as ``container`` does, and InputError where it is larger than Lambda takes.
     """
     writing.check_free(target)
+    own: Files = {FUNCTION: filled(f"{SCAFFOLD}/{FUNCTION}", entry).encode()}
+    with function_files(entry, artifact, own) as files:
+        writing.write_function(target, FUNCTION_ARCHIVE, files)
+        return {name: read(content) for name, content in files.items()}
+
+
+@contextmanager
+def function_files(entry: Entry, artifact: Artifact, own: Files) -> Iterator[Files]:
+    """The files of a function of AWS Lambda that has ``artifact`` and what answers for it, and its
+    ``own`` files; some are there within the context only. Raises as ``function`` does.
+    """
     files = importable(entry, OF_ONNX)
     files.update(_within(MODEL, _model(entry, artifact)))
-    files[FUNCTION] = filled(f"{SCAFFOLD}/{FUNCTION}", entry).encode()
+    files.update(own)
     roots = [
         root
         for root in _roots(entry, frozenset())
@@ -98,8 +111,7 @@ def function(entry: Entry, artifact: Artifact, target: Path) -> Files:
             if path.is_file() and path.name not in INSTALLERS and not name.startswith("bin/"):
                 files[name] = path
         _check_function(artifact, files)
-        writing.write_function(target, FUNCTION_ARCHIVE, files)
-        return {name: read(content) for name, content in files.items()}
+        yield files
 
 
 def model(entry: Entry, artifact: Artifact, target: Path) -> Files:

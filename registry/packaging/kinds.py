@@ -108,8 +108,8 @@ def _source(entry: Entry, entry_point: str, offline: bool) -> Files:
     return files
 
 
-def filled(name: str, entry: Entry) -> str:
-    """The file ``name`` of the scaffold, of this algorithm."""
+def filled(name: str | Path, entry: Entry) -> str:
+    """The file ``name`` of the scaffold, or one elsewhere, of this algorithm."""
     cls = type(entry.algorithm)
     if "." in cls.__qualname__:
         raise PluginError(

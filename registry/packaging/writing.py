@@ -10,7 +10,8 @@ import tarfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator
+from types import MappingProxyType
+from typing import IO, Iterator, Mapping
 
 from ...core.runtime import staging
 from ...core.runtime.errors import OutputError
@@ -69,13 +70,19 @@ def write_zip(stream: IO[bytes], files: Files) -> None:
             archive.writestr(member, read(files[name]))
 
 
-def write_function(target: Path, name: str, files: Files) -> None:
-    """Write ``files`` as the zip archive ``name`` in the folder ``target``. Raises OutputError."""
+def write_function(
+    target: Path, name: str, files: Files, beside: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write ``files`` as the zip archive ``name`` in the folder ``target``, and other files
+    ``beside`` it. Raises OutputError.
+    """
     with _staged(target) as stage:
-        path = stage / name
-        with path.open("wb") as stream:
+        with (stage / name).open("wb") as stream:
             write_zip(stream, files)
-        path.chmod(PLAIN)
+        for other, content in beside.items():
+            (stage / other).write_bytes(content)
+        for path in stage.iterdir():
+            path.chmod(PLAIN)
         _set_times(stage)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-from .. import pages
+from ...core import pages
+from ...core.pages import Table, drawing
+from ...core.pages.drawing import Axis, Series
 from ..files import write_text
-from ..pages import Table, drawing
-from ..pages.drawing import Axis, Series
 from .verdict import tests_of, values_of
 
 if TYPE_CHECKING:

@@ -20,15 +20,17 @@ FILES = [*CORE, *ALGORITHMS, *REGISTRY]
 # What each folder of core may import of the others; types alone may come from anywhere.
 ARROWS = {
     "runtime": (),
+    "pages": (),
     "data": ("runtime",),
     "payload": ("data", "runtime"),
-    "artifact": ("data", "runtime"),
-    "algorithm": ("artifact", "data", "runtime"),
-    "training": ("algorithm", "artifact", "data", "runtime"),
+    "artifact": ("data", "pages", "runtime"),
+    "algorithm": ("artifact", "data", "pages", "runtime"),
+    "training": ("algorithm", "artifact", "data", "pages", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
     "tasks": ("training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "serving": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "transform": ("inference", "algorithm", "artifact", "payload", "data", "runtime"),
+    "drift": ("tasks", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
     "benchmark": ("training", "algorithm", "artifact", "data", "runtime"),
     "container": (
         *("benchmark", "serving", "transform", "training", "inference", "algorithm"),

@@ -61,7 +61,7 @@ class Descriptions:
             **told,
             "task": algorithm.task,
             "summary": algorithm.summary,
-            "widget": _widget(algorithm, metadata),
+            "widget": widget_of(algorithm, metadata),
             "module": self._module(algorithm).lstrip("/"),
             "forms": {each.name: each.description for each in algorithm.accepts},
             "example": example if len(example["body"]) <= MAX_EXAMPLE_CHARACTERS else None,
@@ -71,7 +71,7 @@ class Descriptions:
         }
 
 
-def _widget(algorithm: Algorithm[Any], metadata: Metadata) -> str:
+def widget_of(algorithm: Algorithm[Any], metadata: Metadata) -> str:
     """The widget that the algorithm declares, or else the one that suits what it accepts."""
     if algorithm.widget:
         return widgets.BODY if widgets.is_own(algorithm.widget) else algorithm.widget

@@ -16,6 +16,7 @@ COMMANDS = (
     "train", "transform", "tune", "status", "logs",
     "deploy", "update", "models", "invoke", "register", "list", "delete", "sweep", "cost",
     "recommend",
+    "web",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
 MODULES = {"list": "listing", "sweep": "delete", "teardown": "setup"}

@@ -7,10 +7,11 @@ from typing import Any, Mapping
 
 import click
 
+from ....core.runtime.printable import figure
 from ...aws import instances, packages
 from ...aws.settings import Settings
 from ..flags import SectionedCommand, account_options, acting_options, bucket_option
-from ..output import figure, json_option, print_json, say
+from ..output import json_option, print_json, say
 from .common import account, confirm
 from .company import company_options
 from .endpoints import foreign_option, image_option

@@ -160,7 +160,9 @@ def _as_granted(asked: iam.Asked) -> iam.Asked:
     """In place of a role or a bucket that the user names, which docs/sagemaker.md has added to the
     policies, those that they name as they are.
     """
-    bucket = re.sub(r"^(arn:aws:s3:::)(?!sagemaker-)[^/]+", rf"\1{BUCKET}", asked.resource)
+    bucket = re.sub(
+        r"^(arn:aws:s3:::)(?!sagemaker-|algoshelf-web-)[^/]+", rf"\1{BUCKET}", asked.resource
+    )
     resource = re.sub(r":role/.*", f":role/{rights.EXECUTION_ROLE}", bucket)
     return replace(asked, resource=resource)
 

@@ -54,6 +54,7 @@ RESOURCES = {
         "TransformJobName": "transform-job/{}",
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
+    "cloudformation": {"StackName": "stack/{}/*"},
     "cloudwatch": {"AlarmName": "alarm:{}", "AlarmNames": "alarm:{}"},
     "logs": {"logGroupName": "log-group:{}", "resourceArn": "{}"},
     "iam": {

@@ -18,6 +18,7 @@ from typing import Any, Iterator
 
 PATIENCE = 60.0
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+ASKED = ("/invoke", "/invocations", "/ask", "/corrections")  # which may be refused
 FLAGS = (
     "--headless=new",
     "--disable-gpu",
@@ -240,7 +241,7 @@ class Tab:
                 told.append(details.get("exception", {}).get("description", details["text"]))
             if event["method"] == "Log.entryAdded":
                 entry = event["params"]["entry"]
-                asked = entry.get("url", "").endswith(("/invoke", "/invocations"))
+                asked = entry.get("url", "").endswith(ASKED)
                 if entry["level"] == "error" and not asked:
                     told.append(f"{entry['text']} {entry.get('url', '')}")
         return told

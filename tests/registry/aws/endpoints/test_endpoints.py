@@ -562,9 +562,11 @@ UPDATE = ("update", "demo", MODEL, "--image", IMAGE, "--bake", "1ms", "--yes")
 ERRORS = "Invocation5XXErrors"
 
 
-def _measure(variant: str, metric: str, values: list[float], ahead: float) -> None:
-    """What CloudWatch has of the requests to a variant of ``demo``."""
-    dimensions = {"EndpointName": "demo", "VariantName": variant}
+def _measure(
+    variant: str, metric: str, values: list[float], ahead: float, endpoint: str = "demo"
+) -> None:
+    """What CloudWatch has of the requests to a variant of ``endpoint``."""
+    dimensions = {"EndpointName": endpoint, "VariantName": variant}
     data = {
         "MetricName": metric,
         "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],

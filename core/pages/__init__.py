@@ -1,4 +1,6 @@
-"""pages: HTML pages that need no other file: tables, and plots as SVG.
+"""pages: HTML pages that need no other file: tables, and plots as SVG; ``notebook``, parts of them.
+
+Imports nothing of core.
 
 They suit phones, dark mode and print: on narrow screens tables become cards, and colours follow
 the reader's colour scheme.
@@ -32,7 +34,7 @@ def document(title: str, body: Sequence[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}{_colours()}</style></head>\n"
+        f"<title>{title}</title><style>{STYLE}{colours()}</style></head>\n"
         f"<body><h1>{title}</h1>{chr(10).join(body)}</body></html>\n"
     )
 
@@ -80,7 +82,8 @@ def figure(title: str, svg: str, series: Sequence[Series] = (), caption: str = "
     return f"<figure><h3>{escape(title)}</h3>{svg}{told}</figure>"
 
 
-def _colours() -> str:
+def colours() -> str:
+    """The rules of the colours of series."""
     return "\n".join(
         f"circle.c{n}, rect.c{n} {{ fill: var(--c{n}); }} .line.c{n} {{ stroke: var(--c{n}); }} "
         f"i.c{n} {{ background: var(--c{n}); }}"
@@ -88,10 +91,19 @@ def _colours() -> str:
     )
 
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6573; --line: #d5dae1; --page: #fff;
+# Colours on a light ground, and how the parts of a plot are drawn.
+LIGHT = """--ink: #1d2430; --soft: #5b6573; --line: #d5dae1; --page: #fff;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b0508a; --c4: #8a6d00; --c5: #3a8fc0;
-  --c6: #7a4fbf; --c7: #555f6b; }
+  --c6: #7a4fbf; --c7: #555f6b;"""
+DRAWN = """svg text { font-size: 11.5px; fill: var(--soft); }
+.grid { stroke: var(--line); } .axis { stroke: var(--soft); }
+.line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .again { stroke-dasharray: 5 3; }
+.guide { fill: none; stroke: var(--soft); stroke-dasharray: 4 4; } .mark { fill: var(--ink); }
+"""
+STYLE = f"""
+:root {{ color-scheme: light dark; {LIGHT} }}
+"""
+STYLE += """
 @media screen and (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #a2acb9;
   --line: #3a424e; --page: #14181e; --c0: #56b4e9; --c1: #f28e4b; --c2: #35c79b; --c3: #e08fc0;
   --c4: #e0c341; --c5: #8fd0f5; --c6: #b79af0; --c7: #b5bec9; } }
@@ -116,11 +128,9 @@ figure { margin: 0; max-width: 36rem; }
 figcaption { margin-top: .25rem; font-size: .9rem; }
 figure h3 { margin: 0 0 .25rem; }
 svg { width: 100%; height: auto; display: block; }
-svg text { font-size: 11.5px; fill: var(--soft); }
-.grid { stroke: var(--line); } .axis { stroke: var(--soft); }
-.line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .again { stroke-dasharray: 5 3; }
-.guide { fill: none; stroke: var(--soft); stroke-dasharray: 4 4; } .mark { fill: var(--ink); }
-.key { white-space: nowrap; margin-right: 1rem; display: inline-block; }
+"""
+STYLE += DRAWN
+STYLE += """.key { white-space: nowrap; margin-right: 1rem; display: inline-block; }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .35em; }
 pre { white-space: pre-wrap; border: 1px solid var(--line); padding: .6rem; font-size: .85rem; }
 @media screen and (max-width: 40rem) {

@@ -101,23 +101,38 @@ def lines(
     title: str,
     *,
     guide: Sequence[tuple[float, float]] = (),
+    marks: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """Lines over a plane, those that come later over the others; ``guide`` is a dashed one."""
+    """Lines over a plane, those that come later over the others; ``guide`` is a dashed one.
+
+    ``marks`` are points that stand out.
+    """
     points = [point for each in series for line in each.lines for point in line]
-    plane = _Plane([*points, *guide], x, y)
+    plane = _Plane([*points, *guide, *marks], x, y)
     drawn = plane.axes()
     if guide:
         drawn.append(f'<path class="guide" d="{plane.way(guide)}"/>')
     for each in series:
         for line in each.lines:
-            drawn.append(f'<path class="line {style(each.colour)}" d="{plane.way(line)}"/>')
+            if len(line) > 1:
+                drawn.append(f'<path class="line {style(each.colour)}" d="{plane.way(line)}"/>')
             if each.dots or len(line) == 1:
                 drawn += [_dot(plane.x(x), plane.y(y), each.colour) for x, y in line]
+    for left, up in marks:
+        place = f'cx="{plane.x(left):.1f}" cy="{plane.y(up):.1f}"'
+        drawn.append(f'<circle class="mark" {place} r="5"/>')
     return _svg(drawn, title)
 
 
-def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: str) -> str:
-    """A bar a row (name, mean, values); the values are dots on it."""
+def bars(
+    rows: Sequence[tuple[str, float, Sequence[float]]],
+    name: str,
+    title: str,
+    colour: int | None = None,
+) -> str:
+    """A bar a row (name, mean, values), each of a ``colour`` of its own, or all of one; the values
+    are dots on it.
+    """
     each = 38
     height = TOP + each * len(rows) + BOTTOM
     values = [value for _, mean, dots in rows for value in (mean, *dots)]
@@ -135,8 +150,9 @@ def bars(rows: Sequence[tuple[str, float, Sequence[float]]], name: str, title: s
     for number, (label, mean, dots) in enumerate(rows):
         top = TOP + each * number
         drawn.append(_text(RIGHT + 2, top + 11, label, "start"))
+        kind = style(number if colour is None else colour)
         drawn.append(
-            f'<rect class="{style(number)}" x="{RIGHT}" y="{top + 16}" height="14" '
+            f'<rect class="{kind}" x="{RIGHT}" y="{top + 16}" height="14" '
             f'width="{x(mean) - RIGHT:.1f}"/>'
         )
         drawn += [f'<circle class="mark" cx="{x(d):.1f}" cy="{top + 23}" r="2.2"/>' for d in dots]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from algoshelf.registry.pages import Table, document, drawing, figure, markdown_table, table
-from algoshelf.registry.pages.drawing import Axis, Series
+from algoshelf.core.pages import Table, document, drawing, figure, markdown_table, table
+from algoshelf.core.pages.drawing import Axis, Series
 from hypothesis import given
 from hypothesis import strategies as st
 
