@@ -258,6 +258,15 @@ def attacked(each: Kept) -> Iterator[Row]:
     yield f"{found['requests']:,}", failed, f"{between:,}", held
 
 
+def reviewed(each: Kept) -> Iterator[Row]:
+    found = each.document
+    statuses = found["answers_by_status"]
+    failed = sum(count for status, count in statuses.items() if status != "200")
+    kept = f"{found['corrections_kept']:,} of {found['corrections_given']:,}"
+    times = (f"{found[name]:.0f} ms" for name in ("p50_ms", "p99_ms"))
+    yield found["connections"], found["seconds"], f"{statuses['200']:,}", failed, kept, *times
+
+
 def transformed(each: Kept) -> Iterator[Row]:
     found = each.document
     memory = ", ".join(f"{mb:.0f} MiB" for mb in found["peak_mb_by_rows"].values())
@@ -467,6 +476,22 @@ SECTIONS = (
         "of them on.",
         ("requests", "5xx or lost", "good ones, all answered", "memory"),
         attacked,
+    ),
+    Section(
+        "The review app under load",
+        "web_app",
+        "`algoshelf web --local`: gateway, handler and endpoint on one machine with the client. "
+        "Each connection asks, and corrects one verdict in ten. [docs/web.md](web.md)",
+        (
+            "connections",
+            "seconds",
+            "answers",
+            "other than 200, or lost",
+            "corrections kept",
+            "p50",
+            "p99",
+        ),
+        reviewed,
     ),
     Section(
         "Whole files",

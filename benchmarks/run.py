@@ -101,6 +101,7 @@ MEASUREMENTS = {
         f"hostile-onnx-{name}": f"hostile.py {name} --engine onnx --requests 20000"
         for name in ALGORITHMS
     },
+    "web_app": "web_app.py",
     **{f"transform-{case}": f"transform.py --cases {case}" for case in ("kmeans", "text", "mnist")},
     "tuning-sst2-ngram": "tuning.py sst2-ngram --data {data}",
     "tuning-mnist-cnn": "tuning.py mnist-cnn",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -15,11 +16,13 @@ from algoshelf.registry.aws.account import Account
 from algoshelf.registry.aws.stock import Wanted
 from algoshelf.registry.aws.stock.apps import APPS
 from algoshelf.registry.cli import cli
-from algoshelf.registry.web import corrections, template
+from algoshelf.registry.web import corrections, prices, template
 from botocore.session import get_session
 from cfnlint.api import ManualArgs, lint
 from click.testing import CliRunner, Result
 
+from tests.conftest import ROOT
+from tests.project.test_docs import blocks
 from tests.registry.aws import iam
 from tests.registry.aws.conftest import ACCOUNT, BUCKET, INSTANCE, Aws
 from tests.registry.aws.stacks import stacks
@@ -44,6 +47,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def endpoint(aws: Aws) -> None:
+    serve(aws, ENDPOINT)
+
+
+def serve(aws: Aws, name: str) -> None:
+    """An endpoint of this name."""
     client = aws.client("sagemaker")
     role = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
     client.create_model(ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": "i"})
@@ -52,7 +60,7 @@ def endpoint(aws: Aws) -> None:
         "InitialInstanceCount": 1,
     }  # fmt: skip
     client.create_endpoint_config(EndpointConfigName="settings", ProductionVariants=[variant])
-    client.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="settings")
+    client.create_endpoint(EndpointName=name, EndpointConfigName="settings")
     aws.requests.clear()
 
 
@@ -269,6 +277,27 @@ def test_cfn_lint_finds_nothing(endpoint: str) -> None:
     assert '"AllowOrigins": ["*"]' not in written
     bucket = template.template(stack)["Resources"]["Corrections"]["Properties"]
     assert all(bucket["PublicAccessBlockConfiguration"].values())
+
+
+def test_the_commands_of_the_document_run(
+    aws: Aws, stacks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs" / "web.md"
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    assert len(lines) == 4
+    serve(aws, "reviews")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        name, *words = shlex.split(line)
+        assert name == "algoshelf"
+        agreed = ["--yes"] if {"deploy", "delete"} & {*words} else []
+        done = CliRunner().invoke(cli, [*words, *agreed])
+        assert done.exit_code == 0, done.output
+    assert left(aws) == []
+    for endpoint in (ENDPOINT, ""):
+        stack = template.Stack("m", "a", endpoint)
+        usd = 1e6 * prices.of_request(stack.memory, stack.machine)
+        assert f"| {usd:.2f} USD |" in page.read_text()
 
 
 def test_the_alarm_is_that_of_the_cost() -> None:
