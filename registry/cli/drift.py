@@ -171,6 +171,8 @@ def _print(report: Report) -> None:
     print_table(out, page.HEADINGS, rows[: page.SHOWN])
     if len(rows) > page.SHOWN:
         out.print(f"{len(rows) - page.SHOWN:,} more tests found less; --json gives all.")
+    for told in page.details(report):
+        out.print(told)
     for note in report.notes:
         say(f"note: {note}")
 
