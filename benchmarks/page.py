@@ -338,6 +338,12 @@ def tuned(each: Kept) -> Iterator[Row]:
     yield states, found["verdict"]["sentence"], *(f"{value:.4f}" for value in tests)
 
 
+def drifting(each: Kept) -> Iterator[Row]:
+    for run in each.document["runs"]:
+        found = [f"{run['found'][size]} of {run['of']}" for size in run["found"]]
+        yield run["what"], run["by"], ", ".join(f"{n}: {f}" for n, f in zip(run["found"], found))
+
+
 def toolkits(each: Kept) -> Iterator[Row]:
     counts = Counter(each.document["tests"].values())
     image = each.document["image"]
@@ -523,6 +529,14 @@ SECTIONS = (
         "two contexts they are summed through KVStore.",
         ("users and items", "contexts", "dense", "row_sparse"),
         sparse_gradients,
+    ),
+    Section(
+        "Is drift seen, and nothing but drift?",
+        "drift",
+        "`algoshelf drift` at its defaults: in how many of ten draws it said drift, by the number "
+        "of requests. What is unchanged is to be drift in one at the most.",
+        ("what", "by", "requests: drift said"),
+        drifting,
     ),
     Section(
         "Tuning",

@@ -105,6 +105,7 @@ MEASUREMENTS = {
     **{f"transform-{case}": f"transform.py --cases {case}" for case in ("kmeans", "text", "mnist")},
     "tuning-sst2-ngram": "tuning.py sst2-ngram --data {data}",
     "tuning-mnist-cnn": "tuning.py mnist-cnn",
+    "drift": "drift.py {data}",
     "toolkits": "make toolkits",
 }
 

@@ -12,7 +12,7 @@ from ..inference.handlers import Handlers
 from ..runtime.errors import DataError, InputError
 from ..runtime.types import Array
 from . import columns, pictures, texts
-from .asked import Asked, asked, confidence_of, label_of, rows_as_columns
+from .asked import MOST, Asked, asked, confidence_of, label_of, rows_as_columns
 from .changes import ANSWER, DRIFT, INPUT, Change, judged
 from .figures import Figure, compared, figure_of, is_by_request, of_labels
 
@@ -60,30 +60,48 @@ def compare(
     """``current`` beside ``baseline``, captures or data; ``labels`` are data as training reads
     them, or labels by request. Raises InputError.
     """
-    rng = np.random.default_rng(SEED)
     first, second = asked(handlers, baseline), asked(handlers, current)
-    for side in (first, second):
-        if len(side) < FEWEST:
-            raise DataError(
-                f"{side.path}: holds {len(side)} examples that can be compared: expected {FEWEST} "
-                "at least, of fewer no test tells drift from noise"
-            )
     notes = [*first.notes, *second.notes]
-    notes += [
+    if labels is None:
+        return between(handlers, first, second, alpha, notes=notes)
+    _check_sizes(first, second)
+    metric = _metric(handlers, first, second, labels, notes)
+    return between(handlers, first, second, alpha, [metric], notes)
+
+
+def between(
+    handlers: Handlers,
+    first: Asked,
+    second: Asked,
+    alpha: float,
+    more: Sequence[Change] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """``second`` beside ``first``, with ``more`` tests. Raises InputError."""
+    _check_sizes(first, second)
+    told = [*notes]
+    told += [
         f"{side.path}: {len(side):,} of {side.of:,} are compared, drawn at random"
         for side in (first, second)
-        if side.of > len(side) and len(side) >= 5000
+        if side.of > len(side) >= MOST
     ]
-    found, telling = _inputs(handlers, first, second, rng, notes)
-    found += _answers(first, second)
-    if labels is not None:
-        found.append(_metric(handlers, first, second, labels, notes))
+    found, telling = _inputs(handlers, first, second, np.random.default_rng(SEED), told)
+    found += [*_answers(first, second), *more]
     if not found:
         raise InputError(
             f"nothing of {handlers.algorithm.name}'s requests and answers can be compared: its "
             f"examples are {type(first.examples[0]).__name__}, and its answers have no rows"
         )
-    return Report(judged(found, alpha), first, second, alpha, notes, telling)
+    return Report(judged(found, alpha), first, second, alpha, told, telling)
+
+
+def _check_sizes(*sides: Asked) -> None:
+    for side in sides:
+        if len(side) < FEWEST:
+            raise DataError(
+                f"{side.path}: holds {len(side)} examples that can be compared: expected {FEWEST} "
+                "at least, of fewer no test tells drift from noise"
+            )
 
 
 def _inputs(

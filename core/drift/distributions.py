@@ -63,7 +63,8 @@ def kolmogorov_tail(t: float) -> float:
     if t < SMALL:
         odd = (math.exp(-((2 * k - 1) ** 2) * math.pi**2 / (8 * t * t)) for k in range(1, 6))
         return 1 - math.sqrt(2 * math.pi) / t * sum(odd)
-    return 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 6))
+    signs = (1.0, -1.0, 1.0, -1.0, 1.0)
+    return 2 * sum(s * math.exp(-2 * k * k * t * t) for k, s in enumerate(signs, 1))
 
 
 def hypergeometric_two_sided(found: int, drawn: int, marked: int, total: int) -> float:
@@ -72,7 +73,7 @@ def hypergeometric_two_sided(found: int, drawn: int, marked: int, total: int) ->
     """
     least, most = max(0, drawn + marked - total), min(drawn, marked)
     values = np.arange(least, most + 1)
-    logs = (
+    logs: Array = (
         _log_choose(marked, values)
         + _log_choose(total - marked, drawn - values)
         - _log_choose(total, np.array([drawn]))

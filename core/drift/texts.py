@@ -113,7 +113,7 @@ def _telling_apart(words: Words, rng: np.random.Generator) -> tuple[list[Change]
     if not words.known or min(map(len, chosen)) < 4:
         return [], scores
     rows = [words.matrix(side, chosen[side]) for side in (0, 1)]
-    tested, _, second = separability(*rows, rng)
+    tested, _, second = separability(rows[0], rows[1], rng)
     scores[chosen[1]] = np.argsort(np.argsort(second)) / max(1, len(second) - 1)
     area = (1 + tested.effect) / 2
     told = Change.of(

@@ -156,10 +156,9 @@ def separability(
     whatever their dependence (L. Rüschendorf, "Random variables with maximum sums", 1982).
     Besides, the scores of ``first`` and of ``second``, the higher the more like ``second``.
     """
-    sides = [np.arange(len(each)) for each in (first, second)]
     halves = []
-    for side in sides:
-        order = rng.permutation(side)
+    for rows in (first, second):
+        order = rng.permutation(len(rows))
         halves.append((order[: len(order) // 2], order[len(order) // 2 :]))
     scores = np.zeros(len(first)), np.zeros(len(second))
     areas, chances = [], []

@@ -496,7 +496,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         found: list[Any] = []
         for index in draw(len(data)):
             request = self.example(Subset(data, np.array([index])))
-            found += self.input_fn(request.body.encode(), request.content_type)
+            found.extend(self.input_fn(request.body.encode(), request.content_type))
         return found, len(data)
 
     def test_data(self, path: Path, model: Model) -> Dataset:

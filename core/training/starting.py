@@ -84,8 +84,9 @@ def _places(size: int, there: int, before: Encoding, now: Encoding) -> tuple[Arr
     """
     for key, names in before.items():
         mine = now.get(key)
-        lists = isinstance(names, list) and isinstance(mine, list)
-        if lists and len(names) == there and size in (0, len(mine)) and names != mine:
+        if not (isinstance(names, list) and isinstance(mine, list)) or names == mine:
+            continue
+        if len(names) == there and size in (0, len(mine)):
             place = {name: i for i, name in enumerate(_hashable(names))}
             pairs = [(i, place[n]) for i, n in enumerate(_hashable(mine)) if n in place]
             if size == 0 and len(mine) != there:

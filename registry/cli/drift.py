@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
+from ...core.data.files import absent, exists
 from ...core.data.reading import using
 from ...core.drift.changes import ALPHA
 from ...core.runtime.errors import InputError
@@ -141,6 +142,13 @@ def drift(
         until_the_end.enter_context(using(decided, say, artifact.metadata.headings))
         here = [reached.here(each, folder) for each in (baseline, current)]
         labelled = None if labels is None else reached.here(labels, folder)
+        gone = [
+            f"{absent(path)} ({name})"
+            for name, path in zip(("--baseline", "--current", "--labels"), (*here, labelled))
+            if path is not None and not exists(path)
+        ]
+        if gone:
+            raise InputError(*gone)
         handlers = Handlers.load(algorithm, model, engine=resolved(engine, model))
         report = comparing.compare(handlers, here[0], here[1], labelled, alpha)
         report.baseline.path, report.current.path = Path(baseline), Path(current)
@@ -171,6 +179,8 @@ def _print(report: Report) -> None:
     print_table(out, page.HEADINGS, rows[: page.SHOWN])
     if len(rows) > page.SHOWN:
         out.print(f"{len(rows) - page.SHOWN:,} more tests found less; --json gives all.")
+    for told in page.details(report):
+        out.print(told)
     for note in report.notes:
         say(f"note: {note}")
 

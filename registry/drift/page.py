@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ...core.drift.changes import DRIFT, METRIC, SLIGHT, Change
+from ...core.drift.changes import DRIFT, METRIC, SAME, SLIGHT, Change
 from ...core.drift.comparing import Report
 from ...core.pages import Table, document, drawing, figure, table
 
@@ -29,9 +29,9 @@ def sentence(report: Report) -> str:
         slight = sum(each.verdict == SLIGHT for each in report.changes)
         more = f"; {slight} slight change{'s' * (slight > 1)}" if slight else ""
         return f"No drift: {tests}, and no difference that is more than chance{more}."
-    listed = "; ".join(f"{title(each)} ({_told(each)})" for each in found[:3])
+    listed = "; ".join(f"{title(each)}: {_told(each)}" for each in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"Drift: {len(found)} of {tests} found a change. {listed}{more}."
+    return f"Drift: {len(found)} of {tests} found a change: {listed}{more}."
 
 
 def _told(change: Change) -> str:
@@ -54,10 +54,16 @@ def rows(report: Report) -> list[list[str]]:
             _effect(each),
             f"{each.adjusted:.2g}",
             each.baseline,
-            each.current + (f"; {each.detail}" if each.detail and each.part != METRIC else ""),
+            each.current,
         ]
         for each in report.changes
     ]
+
+
+def details(report: Report) -> list[str]:
+    """What is to be said of single tests, a sentence each."""
+    said = [each for each in report.changes if each.detail and each.part != METRIC]
+    return [f"{title(each)}: {each.detail}" for each in said if each.verdict != SAME]
 
 
 def _is_worse(change: Change) -> bool:
@@ -90,9 +96,9 @@ def page(report: Report, model: str) -> str:
     if bars:
         svg = drawing.bars(bars, "effect", "effects")
         body.append(f'<div class="plots">{figure("Effects", svg, caption=caption)}</div>')
-    if report.notes:
-        body.append("<h2>Notes</h2><ul>")
-        body += [f"<li>{escape(note)}</li>" for note in report.notes]
-        body.append("</ul>")
+    for heading, told in (("Details", details(report)), ("Notes", report.notes)):
+        if told:
+            items = "".join(f"<li>{escape(each)}</li>" for each in told)
+            body.append(f"<h2>{heading}</h2><ul>{items}</ul>")
     body.append(f"<p>{escape(RULES.format(alpha=report.alpha))}</p>")
     return document("Drift", body)

@@ -36,7 +36,7 @@ def test_the_story_is_what_the_page_tells(updated: Path) -> None:
     page = DOCUMENT.read_text()
     seen = told(updated, "algoshelf drift models/old", "--page")
     without, with_labels = blocks(DOCUMENT, "text")
-    assert seen.startswith(without.rstrip("\n").rstrip("."))
+    assert seen.startswith(without.rstrip("\n"))
     labelled = told(updated, "algoshelf drift models/old", "--labels")
     figures = re.findall(r"0\.\d+ \(0\.\d+ to 0\.\d+\) of [\d,]+", with_labels)
     assert len(figures) == 2
