@@ -129,6 +129,8 @@ class Engine:
 
     def reduce(self) -> None:
         """Sum every gradient over all devices and hosts, in place."""
+        if self.reducer.store is None:
+            return
         self.reducer.reduce({parameter.name: parameter.list_grad() for parameter in self._trained})
 
     def _clip(self, limit: float) -> None:
