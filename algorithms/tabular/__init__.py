@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 from pydantic import Field
@@ -51,6 +51,9 @@ from ...core.tasks.imbalance import ImbalanceHyperparameters
 from ...core.tasks.regression import columns
 from . import data as tables
 from .data import BinnedTable, LogTargets
+
+if TYPE_CHECKING:
+    from .networks import OfRows
 
 SAMPLE = Path(__file__).parent / "sample"
 MEMORY = 2**30  # bytes of rows; more lie on disk
@@ -250,12 +253,7 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         from . import networks
 
         options, schema = hyperparameters, tables.schema_in(data.encoding)
-        table = (
-            schema.encoded,
-            tables.borders_in(data.encoding, schema),
-            tables.gaps_of(schema),
-            len(schema.classes) or len(schema.targets),
-        )
+        table = schema.encoded, len(schema.classes) or len(schema.targets)
         if options.network == "linear":
             return networks.Linear(*table)
         return networks.Ensemble(
@@ -266,6 +264,18 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
             dropout=options.dropout,
             residual=options.network == "resnet",
         )
+
+    def of_rows(
+        self, network: HybridBlock, train: Dataset, run: Run[TabularHyperparameters]
+    ) -> OfRows:
+        """``network``, which learns from encoded rows of ``train``, as one of rows."""
+        from . import networks
+
+        schema = tables.schema_in(train.encoding)
+        borders = tables.borders_in(train.encoding, schema)
+        encoded = networks.Encoded(schema.encoded, borders, tables.gaps_of(schema))
+        encoded.initialize(ctx=list(run.devices))
+        return networks.OfRows(encoded, network)
 
     def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
         options = run.hyperparameters
@@ -326,7 +336,9 @@ class TabularClassifier(_OfTables, Classifier[TabularHyperparameters]):
     ) -> tuple[HybridBlock, Dataset]:
         from . import networks
 
-        return networks.averaged(network, are_classes=True), train
+        whole = self.of_rows(network, train, run)
+        learned = tables.EncodedRows(train, whole.encoded.of)
+        return networks.averaged(whole, are_classes=True), learned
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         found = super().score(outputs, data)
@@ -347,11 +359,13 @@ class TabularRegressor(_OfTables, Regressor[TabularHyperparameters]):
     ) -> tuple[HybridBlock, Dataset]:
         from . import networks
 
-        mean = networks.averaged(network, are_classes=False)
-        if not train.encoding.get(tables.LOGARITHMS):
-            return super().scale_targets(mean, train, run)
-        model, learned = super().scale_targets(mean, LogTargets(train), run)
-        return networks.in_powers(model), learned
+        whole = self.of_rows(network, train, run)
+        mean = networks.averaged(whole, are_classes=False)
+        in_logarithms = bool(train.encoding.get(tables.LOGARITHMS))
+        targets = LogTargets(train) if in_logarithms else train
+        model, learned = super().scale_targets(mean, targets, run)
+        model = networks.in_powers(model) if in_logarithms else model
+        return model, tables.EncodedRows(learned, whole.encoded.of)
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         found = super().score(outputs, data)

@@ -7,13 +7,13 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ...core import Array, ArtifactError, DataError, Dataset
 from ...core.data.columns import CATEGORY, NUMBER, Column, Feature
-from ...core.data.dataset import lengths_of
+from ...core.data.dataset import chunks, lengths_of
 from ...core.data.schema import Schema, TableDataset, united
 
 # Keys of the encoding.
@@ -23,6 +23,8 @@ FEWEST_BINS, ROWS_OF_A_BIN = 8, 200
 MOST_SLOTS = 8_192  # bins of all numbers together
 STEPS, BATCHES = 64, (32, 256)  # steps in an epoch, where the batch is within these bounds
 DIGITS = 7  # of a border: those of float32
+MEMORY = 2**28  # bytes of encoded rows
+ENCODED_AT_ONCE = 4096  # rows
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,40 @@ class LogTargets:
 
     def lengths(self) -> Array | None:
         return lengths_of(self.whole)
+
+    def digest(self) -> str:
+        return self.whole.digest()
+
+
+class EncodedRows:
+    """``whole`` with its rows as ``encode`` makes them of rows (N, D), float32.
+
+    Kept where all of them have room in MEMORY, for an epoch takes each row once; else made anew.
+    """
+
+    def __init__(self, whole: Dataset, encode: Callable[[Array], Array]) -> None:
+        self.whole, self.encode = whole, encode
+        self.kept: Array | None = None
+        width = encode(whole.take(np.zeros(1, np.int64))[0]).shape[1]
+        if len(whole) * width * 4 <= MEMORY:
+            self.kept = np.empty((len(whole), width), np.float32)
+            for part in chunks(len(whole), ENCODED_AT_ONCE):
+                places = np.arange(part.start, part.stop)
+                self.kept[part] = encode(whole.take(places)[0])
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return self.whole.encoding
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        x, y = self.whole.take(indices)
+        return self.encode(x) if self.kept is None else self.kept[indices], y
+
+    def labels(self) -> Array:
+        return self.whole.labels()
 
     def digest(self) -> str:
         return self.whole.digest()

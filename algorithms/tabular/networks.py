@@ -1,7 +1,8 @@
 """The networks: rows (N, D) float32, NaN for a gap, to what each member says, (N, K, O).
 
-What a row needs to become what a linear layer can use lies in the graph, as constants: the borders
-of bins, the filling of gaps, the codes of categories. So a model of ONNX answers the same rows.
+What a row needs to become what a linear layer can use lies in the model's graph, as constants: the
+borders of bins, the filling of gaps, the codes of categories. So a model of ONNX answers the same
+rows. Nothing of it is learned: training takes rows that are encoded already.
 This module imports mxnet, so import it only inside functions that build a network.
 """
 
@@ -60,11 +61,11 @@ def slots(places: Sequence[int], borders: Sequence[Sequence[float]]) -> Slots:
 
 
 class Encoded(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Rows (N, D) as numbers (N, W) without gaps.
+    """Rows (N, D) as numbers (N, W + L) without gaps.
 
     In turn: the bins of each number, a gap counting as its mean; for each number of ``gaps``
-    whether it is one; for each category a column a code. Those with very many codes are not among
-    them: ``Vectors`` has these.
+    whether it is one; for each category a column a code. Then for each of L categories with very
+    many codes its row in the table of ``lookups``.
     """
 
     def __init__(
@@ -82,19 +83,24 @@ class Encoded(mx.gluon.HybridBlock):  # type: ignore[misc]
             if feature.kind != NUMBER and feature.size <= MOST_COLUMNS
             for code in range(feature.size)
         ]
-        found = slots(numbers, borders)
+        places, sizes = lookups(features)
+        if not numbers and not codes:  # so that there is a column at all
+            gaps = places[:1]
         constants = {
-            **{name: value.reshape(1, -1) for name, value in found._asdict().items()},
-            "gaps": np.array(gaps).reshape(1, -1),
-            "column": np.array([place for place, _ in codes]).reshape(1, -1),
-            "code": np.array([code for _, code in codes]).reshape(1, -1),
+            **slots(numbers, borders)._asdict(),
+            "gaps": np.array(gaps),
+            "column": np.array([place for place, _ in codes]),
+            "code": np.array([code for _, code in codes]),
+            "places": np.array(places),
+            "starts": np.cumsum([0, *sizes])[:-1],
         }
-        for name in ("place", "gaps", "column"):
-            constants[name] = constants[name].ravel()
+        self.constants = {
+            name: value.astype(np.float32) for name, value in constants.items() if value.size
+        }
         with self.name_scope():
-            for name, value in constants.items():
-                if value.size:
-                    setattr(self, name, constant(self, name, value))
+            for name, value in self.constants.items():
+                shape = (-1,) if name in ("place", "gaps", "column", "places") else (1, -1)
+                setattr(self, name, constant(self, name, value.reshape(shape)))
 
     def hybrid_forward(self, ops: Any, rows: Any, **constants: Any) -> Any:
         is_known = ops.broadcast_equal(rows, rows)  # nothing but NaN differs from itself
@@ -111,7 +117,34 @@ class Encoded(mx.gluon.HybridBlock):  # type: ignore[misc]
         if "column" in constants:
             codes = ops.take(filled, constants["column"], axis=1)
             parts.append(ops.broadcast_equal(codes, constants["code"]))
+        if "places" in constants:
+            codes = ops.take(filled, constants["places"], axis=1)
+            parts.append(ops.broadcast_add(codes, constants["starts"]))
         return parts[0] if len(parts) == 1 else ops.concat(*parts, dim=1)
+
+    def of(self, rows: Array) -> Array:
+        """The same of ``rows`` (N, D), to the bit, by numpy: for training, which needs no graph."""
+        given = self.constants
+        taken = {
+            name: given[name].astype(np.int64)
+            for name in ("place", "gaps", "column", "places")
+            if name in given
+        }
+        is_known = ~np.isnan(rows)
+        filled = np.where(is_known, rows, np.float32(0))
+        parts = []
+        if "place" in given:
+            found = np.take(filled, taken["place"], axis=1)
+            found *= given["slope"]
+            found += given["offset"]
+            parts.append(np.clip(found, given["low"], given["high"], out=found))
+        if "gaps" in given:
+            parts.append(~np.take(is_known, taken["gaps"], axis=1))
+        if "column" in given:
+            parts.append(np.take(filled, taken["column"], axis=1) == given["code"])
+        if "places" in given:
+            parts.append(np.take(filled, taken["places"], axis=1) + given["starts"])
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def constant(block: HybridBlock, name: str, value: Array) -> Any:
@@ -121,60 +154,69 @@ def constant(block: HybridBlock, name: str, value: Array) -> Any:
     return block.params.get(name, shape=narrow.shape, init=Given(narrow), **kept)
 
 
-class Vectors(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Of each row (L, V): a vector for each of L categories, at ``places``, of ``sizes`` codes."""
-
-    def __init__(
-        self, places: Sequence[int], sizes: Sequence[int], length: int, init: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        with self.name_scope():
-            self.places = constant(self, "places", np.array(places))
-            self.starts = constant(self, "starts", starts.reshape(1, -1))
-            self.table = nn.Embedding(int(sum(sizes)), length, weight_initializer=init)
-
-    def hybrid_forward(self, ops: Any, rows: Any, places: Any, starts: Any) -> Any:
-        return self.table(ops.broadcast_add(ops.take(rows, places, axis=1), starts))
-
-
-def _vectors(features: Sequence[Feature], length: int, init: Any) -> Vectors | None:
+def lookups(features: Sequence[Feature]) -> tuple[list[int], list[int]]:
+    """Where in a row the L categories stand that have more codes than columns are made of, and how
+    many codes each has: one table of vectors holds those of all, category by category.
+    """
     many = [
         (i, f.size) for i, f in enumerate(features) if f.kind != NUMBER and f.size > MOST_COLUMNS
     ]
-    places, sizes = [place for place, _ in many], [size for _, size in many]
-    return Vectors(places, sizes, length, init) if many else None
+    return [place for place, _ in many], [size for _, size in many]
+
+
+class Columns(mx.gluon.HybridBlock):  # type: ignore[misc]
+    """What ``Encoded`` gives, (N, W + L), as its columns (N, W) and vectors (N, L, V)."""
+
+    def __init__(self, features: Sequence[Feature], length: int, init: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        places, sizes = lookups(features)
+        self.count = len(places)
+        with self.name_scope():
+            self.table = nn.Embedding(sum(sizes), length, weight_initializer=init)
+
+    def hybrid_forward(self, ops: Any, encoded: Any) -> Any:
+        columns = ops.slice_axis(encoded, axis=1, begin=0, end=-self.count)
+        rows = ops.slice_axis(encoded, axis=1, begin=-self.count, end=None)
+        return columns, self.table(rows)
+
+
+class OfRows(mx.gluon.HybridBlock):  # type: ignore[misc]
+    """``network``, which takes encoded rows, of rows as they are."""
+
+    def __init__(self, encoded: Encoded, network: HybridBlock) -> None:
+        super().__init__(prefix="rows_")
+        self.encoded, self.network = encoded, network
+
+    def hybrid_forward(self, ops: Any, rows: Any) -> Any:
+        return self.network(self.encoded(rows))
+
+
+def _columns(features: Sequence[Feature], length: int, init: Any) -> Columns | None:
+    """None where there is nothing to look up."""
+    return Columns(features, length, init) if lookups(features)[0] else None
 
 
 class Linear(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """A sum of what each column adds: (N, 1, O), as if of one member."""
+    """Encoded rows to a sum of what each column adds: (N, 1, O), as if of one member."""
 
-    def __init__(
-        self,
-        features: Sequence[Feature],
-        borders: Sequence[Sequence[float]],
-        gaps: Sequence[int],
-        outputs: int,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, features: Sequence[Feature], outputs: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
-            self.encoded = Encoded(features, borders, gaps)
             self.sum = nn.Dense(outputs, weight_initializer="zeros")
-            self.vectors = _vectors(features, outputs, "zeros")
+            self.columns = _columns(features, outputs, "zeros")
         for parameter in self.collect_params(".*(weight|bias)").values():
             parameter.lr_mult = RATE
         _without_decay(self)
 
-    def hybrid_forward(self, ops: Any, rows: Any) -> Any:
-        found = self.sum(self.encoded(rows))
-        if self.vectors is not None:
-            found = found + self.vectors(rows).sum(axis=1)
-        return ops.expand_dims(found, axis=1)
+    def hybrid_forward(self, ops: Any, encoded: Any) -> Any:
+        if self.columns is None:
+            return ops.expand_dims(self.sum(encoded), axis=1)
+        columns, vectors = self.columns(encoded)
+        return ops.expand_dims(self.sum(columns) + vectors.sum(axis=1), axis=1)
 
 
 class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """``members`` small networks of their own parameters over one encoding, computed together.
+    """``members`` small networks of their own parameters over encoded rows, computed together.
 
     Each learns by itself; what the model answers is their mean (``averaged``). Small ones that
     begin differently err differently. Y. Gorishniy, A. Kotelnikov and A. Babenko, "TabM: advancing
@@ -185,8 +227,6 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
     def __init__(
         self,
         features: Sequence[Feature],
-        borders: Sequence[Sequence[float]],
-        gaps: Sequence[int],
         outputs: int,
         *,
         members: int,
@@ -199,8 +239,7 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.members, self.hidden, self.residual = members, hidden, residual
         with self.name_scope():
-            self.encoded = Encoded(features, borders, gaps)
-            self.vectors = _vectors(features, VECTOR, mx.init.Normal(VECTOR**-0.5))
+            self.columns = _columns(features, VECTOR, mx.init.Normal(VECTOR**-0.5))
             self.first = nn.Dense(members * hidden)
             self.dropout = nn.Dropout(dropout) if dropout else None
             for layer in range(1, layers):
@@ -219,7 +258,7 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
             parameter = self.params.get(f"{name}_{part}", shape=shape, init=init)
             setattr(self, f"{name}_{part}", parameter)
 
-    def hybrid_forward(self, ops: Any, rows: Any, **given: Any) -> Any:
+    def hybrid_forward(self, ops: Any, encoded: Any, **given: Any) -> Any:
         def linear(name: str, x: Any) -> Any:
             # The bias as a product: mxnet sums the gradients of one that is broadcast slowly.
             ones = ops.ones_like(ops.slice_axis(x, axis=2, begin=0, end=1))
@@ -227,13 +266,13 @@ class Ensemble(mx.gluon.HybridBlock):  # type: ignore[misc]
             return product + ops.batch_dot(ones, given[f"{name}_bias"])
 
         def activated(x: Any) -> Any:
-            x = ops.relu(x)
+            x = ops.Activation(x, act_type="relu")  # oneDNN's, thrice as fast as ops.relu
             return x if self.dropout is None else self.dropout(x)
 
-        found = self.encoded(rows)
-        if self.vectors is not None:
-            found = ops.concat(found, ops.flatten(self.vectors(rows)), dim=1)
-        found = ops.reshape(self.first(found), shape=(0, self.members, self.hidden))
+        if self.columns is not None:
+            columns, vectors = self.columns(encoded)
+            encoded = ops.concat(columns, ops.flatten(vectors), dim=1)
+        found = ops.reshape(self.first(encoded), shape=(0, self.members, self.hidden))
         found = activated(ops.transpose(found, axes=(1, 0, 2)))  # (K, N, H)
         for layer in range(1, self.layers):
             more = activated(linear(f"layer{layer}", found))

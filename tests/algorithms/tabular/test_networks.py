@@ -10,6 +10,7 @@ from algoshelf.algorithms.tabular import data as tables
 from algoshelf.algorithms.tabular import networks
 from algoshelf.core import mx
 from algoshelf.core.data.columns import Feature
+from algoshelf.core.data.dataset import ArrayDataset
 
 FEATURES = (
     Feature("size", "number", 0, 0),
@@ -34,12 +35,42 @@ def outputs(network: mx.gluon.HybridBlock, rows: np.ndarray) -> np.ndarray:
 def test_a_row_becomes_bins_gaps_and_codes() -> None:
     found = outputs(initialized(networks.Encoded(FEATURES, BORDERS, [0])), ROWS)
     expected = [
-        # two bins of size; age as it is; whether size is a gap; a column a code of place
-        [1, 0.5, -0.5, 0, 0, 0, 1, 0],
-        [1, 0, 7, 1, 1, 0, 0, 0],  # a gap counts as the mean, 0
-        [-0.5, 0, 0, 0, 0, 0, 0, 1],  # below the first border, a little
+        # two bins of size; age as it is; whether size is a gap; a column a code of place; the code
+        [1, 0.5, -0.5, 0, 0, 0, 1, 0, 99],
+        [1, 0, 7, 1, 1, 0, 0, 0, 3],  # a gap counts as the mean, 0
+        [-0.5, 0, 0, 0, 0, 0, 0, 1, 0],  # below the first border, a little
     ]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [FEATURES, FEATURES[:1], FEATURES[1:2], FEATURES[3:]])
+def test_training_takes_the_rows_that_the_graph_makes_to_the_bit(kept: tuple[Feature, ...]) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.normal(scale=2, size=(500, len(kept))).astype(np.float32)
+    for place, feature in enumerate(kept):
+        if feature.size:
+            rows[:, place] = rng.integers(0, feature.size, 500)
+        else:
+            rows[rng.random(500) < 0.1, place] = math.nan
+    borders = [np.sort(rng.normal(size=9)).tolist() for each in kept if not each.size]
+    gaps = [place for place, each in enumerate(kept) if not each.size]
+    block = initialized(networks.Encoded(kept, borders, gaps))
+    np.testing.assert_array_equal(block.of(rows), outputs(block, rows), strict=True)
+
+
+def test_rows_without_room_in_memory_are_encoded_batch_by_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    block = initialized(networks.Encoded(FEATURES, BORDERS, [0]))
+    rows = ArrayDataset(np.tile(ROWS, (1500, 1)), np.arange(4500, dtype=np.float32))
+    kept = tables.EncodedRows(rows, block.of)
+    monkeypatch.setattr(tables, "MEMORY", 1000)
+    anew = tables.EncodedRows(rows, block.of)
+    assert kept.kept is not None
+    assert anew.kept is None
+    places = np.array([4499, 0, 7, 4200])
+    for one, other in zip(kept.take(places), anew.take(places)):
+        np.testing.assert_array_equal(one, other, strict=True)
 
 
 def test_far_outside_of_the_bins_all_is_one() -> None:
@@ -52,8 +83,8 @@ def member(network: networks.Ensemble, k: int, rows: np.ndarray) -> np.ndarray:
     """What one member says, (N, O), computed by hand."""
     values = {name[len(network.prefix) :]: p.data().asnumpy() for name, p in
               network.collect_params().items()}  # fmt: skip
-    x = network.encoded(mx.nd.array(rows)).asnumpy()
-    x = np.concatenate([x, network.vectors(mx.nd.array(rows)).asnumpy()[:, 0]], axis=1)
+    x, vectors = (each.asnumpy() for each in network.columns(mx.nd.array(rows)))
+    x = np.concatenate([x, vectors[:, 0]], axis=1)
     h = network.hidden
     own = slice(k * h, (k + 1) * h)
     first = x @ values["dense0_weight"][own].T + values["dense0_bias"][own]
@@ -66,14 +97,15 @@ def member(network: networks.Ensemble, k: int, rows: np.ndarray) -> np.ndarray:
 
 def test_members_are_networks_of_their_own() -> None:
     sizes = {"members": 3, "hidden": 5, "layers": 2, "dropout": 0.0, "residual": False}
-    network = initialized(networks.Ensemble(FEATURES, BORDERS, [0], 2, **sizes))
-    said = outputs(network, ROWS)
+    network = initialized(networks.Ensemble(FEATURES, 2, **sizes))
+    rows = initialized(networks.Encoded(FEATURES, BORDERS, [0])).of(ROWS)
+    said = outputs(network, rows)
     assert said.shape == (3, 3, 2)
     for k in range(3):
-        np.testing.assert_allclose(said[:, k], member(network, k, ROWS), rtol=1e-4, atol=1e-5)
-    mean = outputs(networks.averaged(network, are_classes=False), ROWS)
+        np.testing.assert_allclose(said[:, k], member(network, k, rows), rtol=1e-4, atol=1e-5)
+    mean = outputs(networks.averaged(network, are_classes=False), rows)
     np.testing.assert_allclose(mean, said.mean(axis=1), rtol=1e-5)
-    logits = outputs(networks.averaged(network, are_classes=True), ROWS)
+    logits = outputs(networks.averaged(network, are_classes=True), rows)
     each = np.exp(said) / np.exp(said).sum(axis=2, keepdims=True)
     np.testing.assert_allclose(np.exp(logits), each.mean(axis=1), rtol=1e-4)
 
