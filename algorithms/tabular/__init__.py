@@ -7,7 +7,7 @@ or the other by its target. ``networks.py`` has the networks, ``data.py`` the bi
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, Union
 
@@ -98,6 +98,12 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
         le=1_000_000,
         description="Number of rows below which a category counts as one of the others.",
     )
+    date_order: Literal["auto", "day", "month"] = Field(
+        "auto",
+        description="What comes first in dates such as 03/04/2020: the day, the month, or as the "
+        "dates themselves say; of a column that leaves it open, as another column says, or else "
+        "the day (auto).",
+    )
     log_target: bool = Field(
         False,
         description="Learn the logarithms of the numbers to be estimated, which must be above 0: "
@@ -170,8 +176,7 @@ class TabularHyperparameters(ImbalanceHyperparameters, TrainingHyperparameters):
 
     def overrides(self) -> Overrides:
         """What of the columns the user decides."""
-        names = ("target", "target_kind", "categorical", "numeric", "ignore", "id", "rare")
-        return Overrides(**{name: getattr(self, name) for name in names})
+        return Overrides(**{each.name: getattr(self, each.name) for each in fields(Overrides)})
 
     @property
     def voices(self) -> int:

@@ -31,6 +31,7 @@ FEW_CLASSES = 20  # so many whole numbers may name classes
 ROWS_OF_A_CLASS = 10  # on average, where they do
 RARE = 2  # rows; a category of fewer is one of the others
 SHOWN = 5
+DATE_ORDERS = {"day": times.DMY, "month": times.MDY}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Overrides:
     """What the user decides of the columns: lists of headings, or of numbers from 1.
 
     ``target_kind`` is AUTO, CLASSES or NUMBERS. ``rare`` is the number of rows below which a
-    category is one of the others.
+    category is one of the others. ``date_order`` is one of DATE_ORDERS, or AUTO.
     """
 
     target: str = ""
@@ -48,6 +49,7 @@ class Overrides:
     ignore: str = ""
     id: str = ""
     rare: int = RARE
+    date_order: str = AUTO
 
 
 class Inference:
@@ -69,6 +71,7 @@ class Inference:
             raise DataError(f"{self.path}: {names}: decided in two ways that exclude each other")
         self.classes: tuple[str, ...] = ()
         self.faults: list[str] = []
+        self.orders: dict[str, str] = {}  # of dates: the first column that leaves no doubt
 
     def _chosen(self, what: str) -> list[int]:
         text = getattr(self.overrides, what)
@@ -111,6 +114,9 @@ class Inference:
             for i, survey in enumerate(self._surveyed(again)):
                 if i in again:
                     surveys[i] = survey
+        for survey in reversed(surveys):
+            if self._kind(survey) == TIME and survey.order():
+                self.orders[survey.order()] = survey.name
         columns = tuple(self._column(i, survey) for i, survey in enumerate(surveys))
         if self.faults:
             raise DataError(*self.faults)
@@ -227,20 +233,15 @@ class Inference:
         self.faults.append(f"{self.path}: column {quoted(column.name)} {what}{where}{flags}")
 
     def _time(self, survey: Survey, column: Column) -> Column:
-        counts = {order: spread.count for order, spread in survey.moments.items()}
-        order = max(counts, key=lambda each: (counts[each], each == times.DMY))
+        order = DATE_ORDERS.get(self.overrides.date_order) or survey.order()
+        if not order:
+            order = self._usual_order(survey, column)
         spread = survey.moments[order]
         if spread.count < survey.filled:
+            first = next(name for name, each in DATE_ORDERS.items() if each == order)
             self.faults.append(
-                f"{self.path}: column {quoted(column.name)} holds dates, some with the day first "
-                "and some with the month: write them as 2020-01-31"
-            )
-        both = counts[times.DMY] == counts[times.MDY]
-        if both and survey.moments[times.DMY].mean != survey.moments[times.MDY].mean:
-            reading.note(
-                f"column {column.name!r}: dates such as {column.example} are read with the day "
-                "first; write them as 2020-01-31 if the month is",
-                self.path,
+                f"{self.path}: column {quoted(column.name)} holds dates that are none with the "
+                f"{first} first: write all as 2020-01-31, or let --date-order decide"
             )
         parts = [name for name in (MONTH, WEEKDAY) if len(survey.bits[name]) > 1]
         if survey.has_clock and parts:
@@ -255,11 +256,30 @@ class Inference:
             }
         )
 
+    def _usual_order(self, survey: Survey, column: Column) -> str:
+        """Of dates that may be of either order: that of another column, or the day first."""
+        known = next(iter(self.orders), times.DMY) if len(self.orders) == 1 else times.DMY
+        if survey.is_of_either_order():
+            first = "month" if known == times.MDY else "day"
+            as_in = f", as those of {self.orders[known]!r}" if known in self.orders else ""
+            reading.note(
+                f"column {column.name!r}: dates such as {column.example} are read with the {first} "
+                f"first{as_in} (--date-order decides)",
+                self.path,
+            )
+        return known
+
     def _category(self, index: int, survey: Survey, column: Column) -> Column:
         decided = index in self.kinds or index in self.targets
         if survey.words is None or (survey.is_text() and not decided):
             return column.model_copy(update={"kind": TEXT})
         words = survey.words
+        if not decided and survey.is_of_one_unit():
+            reading.note(
+                f"column {column.name!r}: its values, such as {column.example}, are taken for "
+                "names: write numbers without their unit if they are meant",
+                self.path,
+            )
         often = [word for word, count in words.items() if count >= self.overrides.rare]
         often.sort(key=lambda word: (-words[word], word))
         known = sorted(often[:MAX_CATEGORIES])
@@ -279,6 +299,13 @@ class Inference:
             self.faults.append(f"{self.path}: the target {name!r} is empty in every row")
             return column
         numeric = column.kind == NUMBER
+        if wanted == AUTO and column.kind == TIME:
+            self.faults.append(
+                f"{self.path}: the target {name!r} holds dates (such as {column.example}), which "
+                "are neither classes nor numbers: write numbers, such as days, or let "
+                "--target-kind classes take each for a class"
+            )
+            return column
         if wanted == NUMBERS and not numeric:
             where = survey.other or Oddity(0, column.example)
             self.faults.append(

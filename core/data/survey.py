@@ -12,7 +12,7 @@ import numpy as np
 
 from ..runtime.types import Array
 from . import times
-from .cells import is_no_value, number_of
+from .cells import has_unit, is_no_value, number_of
 from .columns import CATEGORY, MAX_CATEGORIES, MONTH, WEEKDAY, Kind
 from .notices import is_id_name
 from .numbers import FLOAT32_LIMIT
@@ -29,6 +29,7 @@ MAX_CELL = 1000  # characters of a category; what is longer is a text
 MOST_GAPS = 64  # words for a gap in one block
 _PLAIN = b"0123456789+-.eE, "
 _PLAIN_SIGNS = "0123456789+-.eE "
+_NUMERIC = re.compile(r"[\d.,+\s-]")
 _NOT_THOUSANDS = re.compile(r"\.(?!\d{3}(?:,|$))")
 
 
@@ -256,6 +257,18 @@ class Survey:
         found = {order: times.moment(word, order) for order in first.orders}
         return {order: moment.days for order, moment in found.items() if moment is not None}
 
+    def order(self) -> str:
+        """The order of its dates where they leave no doubt of it; else an empty string."""
+        counts = {order: spread.count for order, spread in self.moments.items()}
+        if counts[times.DMY] == counts[times.MDY] == self.filled:
+            return ""
+        return max(counts, key=lambda order: counts[order])
+
+    def is_of_either_order(self) -> bool:
+        """Whether its dates are others by either order, so that one has to be assumed."""
+        first, second = self.moments.values()
+        return not self.order() and (first.mean, first.squares) != (second.mean, second.squares)
+
     @property
     def filled(self) -> int:
         """How many cells are no gaps."""
@@ -271,6 +284,12 @@ class Survey:
                 bool(self.ids) and len(np.unique(np.concatenate(self.ids or []))) == self.rows
             )
         return self.words is not None and not self.uncounted and len(self.words) == self.rows
+
+    def is_of_one_unit(self) -> bool:
+        """Whether its words are different numbers with the same unit, such as ``5 kg``."""
+        words = list(self.words or ())[:MANY_NUMBERS]
+        units = {_NUMERIC.sub("", word) for word in words}
+        return len(words) >= COUNTED_ROWS and len(units) == 1 and all(map(has_unit, words))
 
     def is_text(self) -> bool:
         """Whether its words are nearly all different, and long."""

@@ -345,8 +345,7 @@ class Recommender(SupervisedAlgorithm[Any]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         assert isinstance(model, RecommenderModel)
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = interactions_of(self._read(path, TEST, options, model.metadata.encoding))
+        data = interactions_of(self._read_for(model, path, TEST))
         if data.scale is not None:
             found = evaluate_ratings(model.scores(data.pairs), data.ratings)
             return replace(found, baselines=tuple(_of_ratings(model, data)))

@@ -17,7 +17,7 @@ from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
-from ..data import classes
+from ..data import classes, reading
 from ..data.dataset import (
     Dataset,
     chunks,
@@ -26,6 +26,7 @@ from ..data.dataset import (
     groups_of,
     hold_out,
     lengths_of,
+    note_of,
     part_of,
     prefetched,
     times_of,
@@ -406,7 +407,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         run.data.update((channel, data.digest()) for channel, data in used.items())
         for channel, data in used.items():
             whole, count = given[channel], len(data)
-            note = getattr(whole, "note", "")
+            note = note_of(whole)
             run.examples[channel] = {"examples": count, **getattr(whole, "counts", {})}
             run.reporter.message(f"{channel}: {count:,} examples" + (f" ({note})" if note else ""))
         self._say_classes(run, used[TRAIN])
@@ -468,9 +469,16 @@ class SupervisedAlgorithm(Algorithm[H]):
         return payload.encode_answers(prediction, content_type)
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self._read_for(model, path, TEST)
         return self.score(outputs(model.network, data), data)
+
+    def _read_for(self, model: Model, path: Path, channel: str) -> Dataset:
+        """The examples at ``path`` as ``model`` takes them; what was left out of them is said."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self._read(path, channel, options, model.metadata.encoding)  # type: ignore[arg-type]
+        if note_of(data):
+            reading.note(note_of(data), path)
+        return data
 
     def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
         """The columns of a table by name, and where each stands in the network's input (N, D): one
@@ -489,13 +497,11 @@ class SupervisedAlgorithm(Algorithm[H]):
                 f"{self.name} learns from no columns of a table, of which it could be told which "
                 "matter"
             )
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self._read_for(model, path, TEST)
         return importances(model.outputs, self.score, data, columns, self.objective)
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TRAIN, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self._read_for(model, path, TRAIN)
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]

@@ -178,9 +178,51 @@ def test_dates_and_times_become_days_and_their_parts(
         assert encoded(data, "when: weekday")[:2].tolist() == [5, 6]
 
 
-def test_a_date_that_may_be_of_two_orders_is_said(tmp_path: Path, said: list[str]) -> None:
-    learned(table(tmp_path, when=["03/04/2020", "05/06/2020"] * 30))
-    assert any("are read with the day first; write them as 2020-01-31" in text for text in said)
+EITHER, MONTH_FIRST = ["03/04/2020", "05/06/2020"] * 30, ["01/31/2020", "05/06/2020"] * 30
+
+
+@pytest.mark.parametrize(
+    ("decided", "others", "order", "expected"),
+    [
+        ("auto", ["2020-01-31"] * 60, "dmy", "read with the day first (--date-order decides)"),
+        ("auto", MONTH_FIRST, "mdy", "read with the month first, as those of 'other' (--date-or"),
+        ("day", MONTH_FIRST, "", "column 'other' holds dates that are none with the day first"),
+        ("month", MONTH_FIRST, "mdy", ""),
+        ("day", ["2020-01-31"] * 60, "dmy", ""),
+    ],
+)
+def test_a_date_that_may_be_of_two_orders_is_said_or_decided(
+    decided: str, others: list[str], order: str, expected: str, tmp_path: Path, said: list[str]
+) -> None:
+    path = table(tmp_path, when=EITHER, other=others)
+    if not order:
+        with pytest.raises(DataError, match=expected):
+            learned(path, date_order=decided)
+        return
+    schema, _ = learned(path, date_order=decided)
+    assert column(schema, "when").order == order
+    assert (
+        any(expected in text for text in said) if expected else not any("first" in t for t in said)
+    )
+
+
+def test_dates_of_both_orders_in_one_column_are_refused(tmp_path: Path, said: list[str]) -> None:
+    with pytest.raises(DataError, match="dates that are none with the day first: write all as"):
+        learned(table(tmp_path, when=["01/31/2020", "31/01/2020"] * 30))
+    assert not any("read with" in text for text in said)
+
+
+def test_a_target_of_dates_has_to_be_decided(tmp_path: Path) -> None:
+    path = table(tmp_path, when=["2020-01-31", "2020-02-29"] * 30)
+    with pytest.raises(DataError, match=r"'when' holds dates .*, which are neither classes nor"):
+        learned(path, target="when", ignore="label")
+    assert learned(path, target="when", target_kind="classes")[0].classes
+
+
+def test_numbers_with_a_unit_are_said_to_be_names(tmp_path: Path, said: list[str]) -> None:
+    schema, _ = learned(table(tmp_path, weight=[f"{i % 30} kg" for i in range(60)]))
+    assert column(schema, "weight").kind == "category"
+    assert any("write numbers without their unit if they are meant" in text for text in said)
 
 
 def test_a_date_that_is_none_is_refused_in_a_request(tmp_path: Path) -> None:
