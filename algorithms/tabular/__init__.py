@@ -7,7 +7,7 @@ or the other by its target. ``networks.py`` has the networks, ``data.py`` the bi
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, Union
 
@@ -48,6 +48,7 @@ from ...core.data.sources import FORMATS
 from ...core.tasks.classification import described
 from ...core.tasks.imbalance import ImbalanceHyperparameters
 from ...core.tasks.regression import columns
+from ...core.training.together import examples_of_all
 from . import data as tables
 from .data import BinnedTable, LogTargets
 
@@ -229,10 +230,10 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
     ) -> BinnedTable:
         table = read_table(path)
         if encoding is None:
-            schema = Schema.infer(table, hyperparameters.overrides())
-            found = tables.binned(
-                schema.dataset(table, MEMORY), hyperparameters.bins, hyperparameters.log_target
-            )
+            schema, facts = Schema.with_facts(table, hyperparameters.overrides())
+            rows = schema.dataset(table, MEMORY)
+            found = tables.binned(rows, hyperparameters.bins, hyperparameters.log_target)
+            found = replace(found, facts=facts)
         else:
             schema = tables.schema_in(encoding)
             borders = tables.borders_in(encoding, schema)
@@ -242,13 +243,21 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
         tables.check_logarithms(found, path)
         return found
 
+    def told(self, data: Dataset) -> Mapping[str, Any]:
+        assert isinstance(data, BinnedTable)
+        return {**data.encoding, tables.FACTS: data.facts}
+
     def united(
         self,
         encodings: Sequence[Mapping[str, Any]],
         hosts: Sequence[str],
         hyperparameters: TabularHyperparameters,
     ) -> Mapping[str, Any]:
-        return tables.united_encoding(encodings, hosts, hyperparameters.bins)
+        return tables.united_encoding(encodings, hosts, hyperparameters.rare)
+
+    def described(self, data: Dataset, run: Run[TabularHyperparameters]) -> Dataset:
+        assert isinstance(data, BinnedTable)
+        return tables.binned_together(data, run.hyperparameters.bins, run.cluster)
 
     def network(self, hyperparameters: TabularHyperparameters, data: Dataset) -> HybridBlock:
         from . import networks
@@ -273,7 +282,7 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
 
     def settled(self, train: Dataset, run: Run[TabularHyperparameters]) -> TabularHyperparameters:
         options = run.hyperparameters
-        examples = max(run.cluster.exchange(len(train), "the numbers of examples"))
+        examples = examples_of_all(run.cluster, train, run.data[TRAIN])
         devices = len(run.devices) * run.cluster.count
         chosen: dict[str, Any] = {}
         if not options.batch_size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Any, Collection, Mapping
 
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
@@ -18,6 +18,7 @@ from .columns import (
     TIME,
     WEEKDAY,
     Column,
+    DayPart,
     Kind,
     class_name,
     class_order,
@@ -31,6 +32,9 @@ FEW_CLASSES = 20  # so many whole numbers may name classes
 ROWS_OF_A_CLASS = 10  # on average, where they do
 RARE = 2  # rows; a category of fewer is one of the others
 SHOWN = 5
+# Why a column is left out.
+AN_ID, HARDLY_TWICE = "another value in each row, as an id", "hardly a value comes twice"
+IN_EVERY_ROW = " in every row"
 DATE_ORDERS = {"day": times.DMY, "month": times.MDY}
 
 
@@ -71,6 +75,7 @@ class Inference:
             raise DataError(f"{self.path}: {names}: decided in two ways that exclude each other")
         self.classes: tuple[str, ...] = ()
         self.faults: list[str] = []
+        self.facts: dict[str, dict[str, Any]] = {}  # see Schema.facts
         self.orders: dict[str, str] = {}  # of dates: the first column that leaves no doubt
 
     def _chosen(self, what: str) -> list[int]:
@@ -181,17 +186,17 @@ class Inference:
     def _left_out(self, index: int, survey: Survey, column: Column) -> str:
         """Why a column is no feature; empty where it is one."""
         if not survey.filled:
-            return "empty in every row"
+            return f"empty{IN_EVERY_ROW}"
         if column.distinct == 1 and not survey.gaps:
-            return f"{column.example} in every row"
+            return f"{column.example}{IN_EVERY_ROW}"
         if index in self.kinds:
             return ""
         if column.kind == TEXT:
             return "text, nearly all different"
         if survey.is_another_each() and column.kind != TIME:
-            return "another value in each row, as an id"
+            return AN_ID
         if column.kind == CATEGORY and not column.categories:
-            return "hardly a value comes twice"
+            return HARDLY_TWICE
         return ""
 
     def _number(self, index: int, survey: Survey, column: Column) -> Column:
@@ -210,6 +215,7 @@ class Inference:
         for what, odd in filter(None, wrong):
             self._fault(column, what, odd)
         spread = survey.spread
+        self.facts[survey.name] = {"range": [spread.low, spread.high] if spread.count else []}
         known = {} if spread.many or spread.distinct is None else {"distinct": len(spread.distinct)}
         return column.model_copy(
             update={
@@ -243,15 +249,13 @@ class Inference:
                 f"{self.path}: column {quoted(column.name)} holds dates that are none with the "
                 f"{first} first: write all as 2020-01-31, or let --date-order decide"
             )
-        parts = [name for name in (MONTH, WEEKDAY) if len(survey.bits[name]) > 1]
-        if survey.has_clock and parts:
-            parts.append(CLOCK)
+        self.facts[survey.name] = survey.facts_of_moments()
         return column.model_copy(
             update={
                 "centre": spread.mean,
                 "scale": spread.scale,
                 "order": order,
-                "parts": tuple(parts),
+                "parts": parts_of(survey.bits[order], survey.has_clock),
                 "distinct": len(spread.values),
             }
         )
@@ -280,16 +284,8 @@ class Inference:
                 "names: write numbers without their unit if they are meant",
                 self.path,
             )
-        often = [word for word, count in words.items() if count >= self.overrides.rare]
-        often.sort(key=lambda word: (-words[word], word))
-        known = sorted(often[:MAX_CATEGORIES])
-        return column.model_copy(
-            update={
-                "categories": tuple(known),
-                "has_other": len(known) < len(words),
-                "distinct": len(words),
-            }
-        )
+        self.facts[survey.name] = {"words": words}
+        return column.model_copy(update=categories_of(words, self.overrides.rare))
 
     def _target(self, index: int, survey: Survey, column: Column) -> Column:
         """The target's column; where it is of classes, ``classes`` are set."""
@@ -328,6 +324,7 @@ class Inference:
             )
             return column
         self.classes = tuple(sorted(words, key=class_order))
+        self.facts.pop(name, None)  # its words are classes
         self._say_odd(survey, words)
         return column.model_copy(
             update={"kind": CATEGORY, "categories": (), "has_other": False, "distinct": len(words)}
@@ -366,6 +363,24 @@ class Inference:
             "mend it if it is mistyped",
             self.path,
         )
+
+
+def categories_of(words: Mapping[str, int], rare: int) -> dict[str, Any]:
+    """What a column's ``words``, each in so many rows, make of it: those in ``rare`` rows or more
+    are categories, the most frequent where they are too many.
+    """
+    often = [word for word, count in words.items() if count >= rare]
+    often.sort(key=lambda word: (-words[word], word))
+    known = sorted(often[:MAX_CATEGORIES])
+    return {
+        "categories": tuple(known), "has_other": len(known) < len(words), "distinct": len(words)
+    }  # fmt: skip
+
+
+def parts_of(found: Mapping[DayPart, Collection[int]], has_clock: bool) -> tuple[DayPart, ...]:
+    """The parts of dates of which there are several."""
+    parts = [part for part in (MONTH, WEEKDAY) if len(found[part]) > 1]
+    return (*parts, *([CLOCK] if has_clock and parts else []))
 
 
 def _unlike(table: Table) -> tuple[str, ...]:

@@ -361,6 +361,18 @@ class SupervisedAlgorithm(Algorithm[H]):
                 raise DataError(*unlike)
         return encoded(data, decision)
 
+    def told(self, data: Dataset) -> Mapping[str, Any]:
+        """What a host tells the others of its training ``data`` so that they agree on one encoding,
+        in JSON types: ``united`` is given that of all. By default its encoding.
+        """
+        return data.encoding
+
+    def described(self, data: Dataset, run: Run[H]) -> Dataset:
+        """The training's ``data``, encoded as on every other host, with what its values or other
+        channels say besides. Every host calls it; by default as it is.
+        """
+        return data
+
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
     ) -> Mapping[str, Any]:
@@ -375,19 +387,18 @@ class SupervisedAlgorithm(Algorithm[H]):
         """The training channel of this host, encoded as on every other."""
         path, options = run.channels[TRAIN], run.hyperparameters
         train = self._read(path, TRAIN, options, None)
-        encodings = training.together.gathered_encodings(run.cluster, train.encoding)
-        if len(encodings) == 1:
-            return train
-        whole = self.united(encodings, run.cluster.names, options)
-        for difference in training.together.differences(encodings, run.cluster.names):
-            run.reporter.message(difference)
-        sizes = ", ".join(
-            f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
-        )
-        run.reporter.message(f"merged over all hosts: {sizes}")
-        if dict(train.encoding) == dict(whole):
-            return train
-        return self._read(path, TRAIN, options, whole)
+        encodings = training.together.gathered_encodings(run.cluster, self.told(train))
+        if len(encodings) > 1:
+            whole = self.united(encodings, run.cluster.names, options)
+            for difference in training.together.differences(encodings, run.cluster.names):
+                run.reporter.message(difference)
+            sizes = ", ".join(
+                f"{len(value):,} {key}" for key, value in whole.items() if isinstance(value, list)
+            )
+            run.reporter.message(f"merged over all hosts: {sizes}")
+            if dict(train.encoding) != dict(whole):
+                train = self._read(path, TRAIN, options, whole)
+        return self.described(train, run)
 
     def _read_channels(self, run: Run[H]) -> dict[str, Dataset]:
         """The channels that are given, in one encoding; the digest of each is noted in ``run``."""
