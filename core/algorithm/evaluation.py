@@ -45,7 +45,7 @@ class TargetFigures:
 class LabelFigures:
     """How one of several labels fares: ``support`` is how many examples have it.
 
-    ``average_precision`` is None where no example has it.
+    ``average_precision`` is None where no example has it. It is given from ``threshold`` on.
     """
 
     name: str
@@ -54,6 +54,7 @@ class LabelFigures:
     f1: float
     average_precision: float | None
     support: int
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True)
