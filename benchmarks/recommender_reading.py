@@ -51,7 +51,7 @@ def spent() -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    from algoshelf.algorithms.recommender import data
+    from algoshelf.core.data import interaction_tables as data
 
     before, start = spent()["processor_seconds"], time.monotonic()
     found = data.read(path, {}, explicit=True)

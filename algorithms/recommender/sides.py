@@ -11,9 +11,9 @@ from typing import Sequence
 import numpy as np
 
 from ...core import Array, DataError
+from ...core.data import interaction_tables as files
 from ...core.data.cells import is_no_value, is_number
 from ...core.runtime.faults import MAX_FAULTS
-from . import data as files
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header, Parquet or Excel: a name, and what is known",

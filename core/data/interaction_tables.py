@@ -21,14 +21,15 @@ from typing import (
 
 import numpy as np
 
-from ...core import Array, DataError, recordio_protobuf
-from ...core.data import encoding, opening, plain_numbers, recordio, sources, tables
-from ...core.data.cells import is_no_value, is_number, number_of
-from ...core.data.files import check_empty, data_files
-from ...core.data.interactions import UNKNOWN, Interactions
-from ...core.data.reading import current, headings, matched, places
-from ...core.data.tables import Row
-from ...core.runtime.faults import MAX_FAULTS
+from ..runtime.errors import DataError
+from ..runtime.faults import MAX_FAULTS
+from ..runtime.types import Array
+from . import encoding, opening, plain_numbers, protobuf, recordio, sources, tables
+from .cells import is_no_value, is_number, number_of
+from .files import check_empty, data_files
+from .interactions import UNKNOWN, Interactions
+from .reading import current, headings, matched, places
+from .tables import Row
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a user, an item, and where there are any a "
@@ -418,7 +419,7 @@ def _sparse(path: Path) -> Iterator[tuple[str, float, Sequence[int]]] | None:
 
 def _records(path: Path) -> Iterator[tuple[str, float, Sequence[int]]]:
     with opening.open_bytes(path) as stream:
-        found = recordio_protobuf.read_keys(stream, DataError, f"{path}: ")
+        found = protobuf.read_keys(stream, DataError, f"{path}: ")
         for number, (label, keys) in enumerate(found, 1):
             yield f"record {number}", label, keys.tolist()
 

@@ -1,4 +1,4 @@
-"""recommender reads interactions as people have them, and says what it cannot read."""
+"""Interactions are read as people have them, and what cannot be read is said."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.recommender import data, sides
+from algoshelf.algorithms.recommender import sides
 from algoshelf.core import DataError
+from algoshelf.core.data import interaction_tables as data
 from algoshelf.core.data import plain_numbers, recordio
 from algoshelf.core.data.interactions import Interactions
 from algoshelf.core.data.reading import Reading, using
