@@ -216,7 +216,7 @@ class _OfTables(SupervisedAlgorithm[TabularHyperparameters]):
             "test:accuracy",
             0.859,
             "Adult, official test part without its rows with gaps",
-            "NBTree: adult.names of UCI, after R. Kohavi, 1996",
+            "NBTree, 85.90 +- 0.28: adult.names of UCI, after R. Kohavi, KDD 1996",
         ),
     )
     check_hyperparameters = {"epochs": 2, "members": 2, "hidden": 16, "bins": 16}
