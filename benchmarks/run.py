@@ -76,6 +76,7 @@ MEASUREMENTS = {
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "recommender_top": "recommender_top.py",
     "recommender_sparse": "recommender_sparse.py",
+    "recommender_reading": "recommender_reading.py",
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",
