@@ -331,6 +331,15 @@ def sparse_gradients(each: Kept) -> Iterator[Row]:
         )  # fmt: skip
 
 
+def many_interactions(each: Kept) -> Iterator[Row]:
+    read, learned = each.document["reading"], each.document["training"]
+    rows = f"{read['rows']:,}"
+    seconds = f"{read['processor_seconds']:.0f} s of a processor"
+    yield "reading", rows, seconds, f"{read['peak_mb']:,} MB"
+    speed = f"{learned['rows_per_second']:,} a second"
+    yield f"reading and {learned['steps']:,} steps", rows, speed, f"{learned['peak_mb']:,} MB"
+
+
 def tuned(each: Kept) -> Iterator[Row]:
     found = each.document
     states = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
@@ -521,6 +530,14 @@ SECTIONS = (
         "seen, beside a product of the same factors in numpy and its 10 highest, in turn.",
         ("items", "engine", "here", "numpy", "ratio"),
         best_items,
+    ),
+    Section(
+        "20 million ratings",
+        "recommender_reading",
+        "A table of the shape of MovieLens-20M, drawn at random (138,493 users, 26,744 items), read "
+        "by `recommender`, and a training on it that is ended within its epoch.",
+        ("what", "ratings", "speed", "peak of memory"),
+        many_interactions,
     ),
     Section(
         "Sparse gradients",

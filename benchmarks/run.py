@@ -78,6 +78,7 @@ MEASUREMENTS = {
     "recommender_top": "recommender_top.py",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
+    "recommender_reading": "recommender_reading.py",
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",

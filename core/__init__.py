@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .runtime.types import Array, Context, HybridBlock, NDArray
     from .tasks.autoencoder import Autoencoder, Reconstructions
     from .tasks.classification import Classifier, ClassProbabilities
-    from .tasks.imbalance import ImbalanceHyperparameters
+    from .tasks.imbalance import ImbalanceHyperparameters, ThresholdHyperparameters
     from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
     from .tasks.pictures import PictureClassifier
     from .tasks.ranking import Recommender, RecommenderHyperparameters
@@ -127,6 +127,7 @@ __all__ = [
     "Stopped",
     "SupervisedAlgorithm",
     "TargetValues",
+    "ThresholdHyperparameters",
     "TrainingError",
     "TrainingHyperparameters",
     "UnfitPayloadError",
@@ -175,7 +176,7 @@ lazy.offer(
         "runtime.types": "Array Context HybridBlock NDArray",
         "tasks.autoencoder": "Autoencoder Reconstructions",
         "tasks.classification": "Classifier ClassProbabilities",
-        "tasks.imbalance": "ImbalanceHyperparameters",
+        "tasks.imbalance": "ImbalanceHyperparameters ThresholdHyperparameters",
         "tasks.multilabel": "LabelProbabilities MultiLabelClassifier",
         "tasks.pictures": "PictureClassifier",
         "tasks.ranking": "Recommender RecommenderHyperparameters",

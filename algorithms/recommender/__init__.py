@@ -29,9 +29,9 @@ from ...core import (
     mx,
     supervised_channels,
 )
+from ...core.data import interaction_tables as files
 from ...core.data.histories import Histories, NextItems, gathered
 from ...core.data.interactions import Interactions, interactions_of
-from . import data as files
 from . import sides
 
 SAMPLE = Path(__file__).parent / "sample"

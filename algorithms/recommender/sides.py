@@ -11,9 +11,9 @@ from typing import Sequence
 import numpy as np
 
 from ...core import Array, DataError
+from ...core.data import interaction_tables as files
 from ...core.data.cells import is_no_value, is_number
 from ...core.runtime.faults import MAX_FAULTS
-from . import data as files
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header, Parquet or Excel: a name, and what is known",
@@ -48,17 +48,18 @@ def read(path: Path, kind: str, column: str = "") -> Sides:
     The name is in the ``column`` that is given, or that has a heading for it, or in the first.
     Raises DataError.
     """
-    rows, header, first = files.rows_of(path, (kind,))
-    if first is None:
+    found = files.opened(path, (kind,))
+    if found is None:
         raise DataError(f"{path}: holds no {kind}s: expected a row each, with a name and columns")
-    place = files.place_of(path, kind, header, len(first[1]), column)
-    body = list(rows)
+    header, width = found.header, len(found.first)
+    place = files.place_of(path, kind, header, width, column)
+    body = list(found.rows())
     faults = [
-        f"{path}: line {number}: {len(row)} columns, where the first line has {len(first[1])}"
+        f"{path}: line {number}: {len(row)} columns, where the first line has {width}"
         for number, row in body
-        if len(row) != len(first[1])
+        if len(row) != width
     ]
-    names = [row[place].strip() for _, row in body if len(row) == len(first[1])]
+    names = [row[place].strip() for _, row in body if len(row) == width]
     again = [name for name, times in Counter(names).items() if times > 1]
     if again:
         faults.append(f"{path}: {kind} {again[0]!r} has {names.count(again[0])} rows, expected one")
@@ -67,7 +68,7 @@ def read(path: Path, kind: str, column: str = "") -> Sides:
     lists: list[list[list[int]]] = []
     properties: list[str] = []
     said = []
-    for index in range(len(first[1])):
+    for index in range(width):
         if index == place:
             continue
         heading = header[index] if header else f"column {index + 1}"

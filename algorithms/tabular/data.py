@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ...core import Array, ArtifactError, DataError, Dataset
-from ...core.data.columns import CATEGORY, NUMBER, Column, Feature
+from ...core.data.columns import CATEGORY, NUMBER, Column
 from ...core.data.dataset import chunks, lengths_of
-from ...core.data.schema import Schema, TableDataset, united
+from ...core.data.schema import Facts, Schema, TableDataset, united
+from ...core.training.cluster import Cluster
 
 # Keys of the encoding.
 BORDERS, LOGARITHMS, SCHEMA = "borders", "logarithms", "schema"
+FACTS = "facts"  # beside them, what one host tells the others
 LOOKED_AT = 200_000  # rows by which bins are chosen
 FEWEST_BINS, ROWS_OF_A_BIN = 8, 200
 MOST_SLOTS = 8_192  # bins of all numbers together
@@ -31,12 +33,14 @@ ENCODED_AT_ONCE = 4096  # rows
 class BinnedTable:
     """The rows of a table, and for each of its numbers the ``borders`` of bins, standardized.
 
-    ``in_logarithms``: the network learns those of the targets.
+    ``in_logarithms``: the network learns those of the targets. ``facts`` are those beside the
+    schema, where it was told by these rows.
     """
 
     table: TableDataset
     borders: Sequence[Sequence[float]]
     in_logarithms: bool = False
+    facts: Facts = field(default_factory=dict)
 
     @property
     def encoding(self) -> Mapping[str, Any]:
@@ -138,39 +142,34 @@ def gaps_of(schema: Schema) -> list[int]:
 
 
 def united_encoding(
-    encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], bins: int
+    encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], rare: int
 ) -> dict[str, Any]:
-    """One encoding for the tables of all ``hosts``: one schema, and bins of all their borders."""
+    """One encoding for the tables of all ``hosts``: their schema, without bins as yet."""
     schemas = [Schema.from_json(each[SCHEMA]) for each in encodings]
-    whole = united(schemas, hosts)
-    places = {feature.name: i for i, feature in enumerate(_numbers(whole))}
-    gathered: list[list[Array]] = [[] for _ in places]
-    for schema, encoding in zip(schemas, encodings):
-        for feature, borders in zip(_numbers(schema), encoding[BORDERS]):
-            if feature.name in places:
-                gathered[places[feature.name]].append(
-                    _moved(np.array(borders), feature, schema, whole)
-                )
-    most = most_bins(bins, max(column.count + column.gaps for column in whole.columns))
-    merged = [borders_of(np.concatenate(each), most) if most > 1 else () for each in gathered]
+    whole = united(schemas, [each[FACTS] for each in encodings], hosts, rare)
     named = {"classes": list(whole.classes)} if whole.classes else {"targets": list(whole.targets)}
     logarithms = {LOGARITHMS: True} if encodings[0].get(LOGARITHMS) else {}
-    borders = [list(each) for each in merged]
+    borders: list[list[float]] = [[] for _ in number_places(whole)]
     return {SCHEMA: whole.to_json(), **named, BORDERS: borders, **logarithms}
 
 
-def _numbers(schema: Schema) -> list[Feature]:
-    return [schema.encoded[place] for place in number_places(schema)]
-
-
-def _moved(borders: Array, feature: Feature, schema: Schema, whole: Schema) -> Array:
-    """``borders`` as ``schema`` standardizes the column of ``feature``, as ``whole`` does."""
-    if feature.part:
-        return borders  # the time of day, which is not standardized
-    before = schema.features[feature.column]
-    after = next(column for column in whole.features if column.name == before.name)
-    moved: Array = (borders * before.scale + before.centre - after.centre) / after.scale
-    return moved
+def binned_together(data: BinnedTable, bins: int, cluster: Cluster) -> BinnedTable:
+    """``data`` with bins that are told by the rows of all hosts, where each has its own."""
+    if cluster.agrees(data.table.digest(), "the rows"):
+        return data
+    rows = sum(cluster.exchange(len(data), "the numbers of rows"))
+    places = number_places(data.schema)
+    most = min(most_bins(bins, rows), MOST_SLOTS // max(1, len(places)))
+    own = data.table.take(np.arange(0, len(data), -(-len(data) // LOOKED_AT)))[0]
+    borders = []
+    for place in places if most > 1 else ():
+        values = np.unique(own[:, place])
+        borders.append(
+            borders_of(
+                np.concatenate(cluster.gather_arrays(values, "the values of a column")), most
+            )
+        )
+    return replace(data, borders=borders or [()] * len(places))
 
 
 def schema_in(encoding: Mapping[str, Any]) -> Schema:

@@ -50,7 +50,7 @@ class TargetFigures:
 class LabelFigures:
     """How one of several labels fares: ``support`` is how many examples have it.
 
-    ``average_precision`` is None where no example has it.
+    ``average_precision`` is None where no example has it. It is given from ``threshold`` on.
     """
 
     name: str
@@ -59,6 +59,7 @@ class LabelFigures:
     f1: float
     average_precision: float | None
     support: int
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True)

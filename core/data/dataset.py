@@ -272,12 +272,19 @@ def _whole_groups(dataset: Dataset, fraction: float, rng: np.random.Generator) -
     return inside
 
 
+def note_of(dataset: Dataset) -> str:
+    """What is to be said of how ``dataset`` was read, such as what was left out; or nothing."""
+    whole = dataset.whole if isinstance(dataset, (Subset, Encoded)) else dataset
+    note: str = getattr(whole, "note", "")
+    return note
+
+
 def how_read(dataset: Dataset) -> str:
     """What is to be said of how ``dataset`` was read where it is refused, in brackets: the cause
     may lie there. Empty where there is nothing to say.
     """
     whole = dataset.whole if isinstance(dataset, Subset) else dataset
-    note = getattr(whole, "note", "")
+    note = note_of(dataset)
     if getattr(whole, "counts", {}).get("left_out"):
         note += (
             "; files that are left out are used once they are saved in a form that is read, "

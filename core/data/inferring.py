@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Any, Collection, Mapping
 
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
@@ -18,6 +18,7 @@ from .columns import (
     TIME,
     WEEKDAY,
     Column,
+    DayPart,
     Kind,
     class_name,
     class_order,
@@ -31,6 +32,10 @@ FEW_CLASSES = 20  # so many whole numbers may name classes
 ROWS_OF_A_CLASS = 10  # on average, where they do
 RARE = 2  # rows; a category of fewer is one of the others
 SHOWN = 5
+# Why a column is left out.
+AN_ID, HARDLY_TWICE = "another value in each row, as an id", "hardly a value comes twice"
+IN_EVERY_ROW = " in every row"
+DATE_ORDERS = {"day": times.DMY, "month": times.MDY}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Overrides:
     """What the user decides of the columns: lists of headings, or of numbers from 1.
 
     ``target_kind`` is AUTO, CLASSES or NUMBERS. ``rare`` is the number of rows below which a
-    category is one of the others.
+    category is one of the others. ``date_order`` is one of DATE_ORDERS, or AUTO.
     """
 
     target: str = ""
@@ -48,6 +53,7 @@ class Overrides:
     ignore: str = ""
     id: str = ""
     rare: int = RARE
+    date_order: str = AUTO
 
 
 class Inference:
@@ -69,6 +75,8 @@ class Inference:
             raise DataError(f"{self.path}: {names}: decided in two ways that exclude each other")
         self.classes: tuple[str, ...] = ()
         self.faults: list[str] = []
+        self.facts: dict[str, dict[str, Any]] = {}  # see Schema.facts
+        self.orders: dict[str, str] = {}  # of dates: the first column that leaves no doubt
 
     def _chosen(self, what: str) -> list[int]:
         text = getattr(self.overrides, what)
@@ -111,6 +119,9 @@ class Inference:
             for i, survey in enumerate(self._surveyed(again)):
                 if i in again:
                     surveys[i] = survey
+        for survey in reversed(surveys):
+            if self._kind(survey) == TIME and survey.order():
+                self.orders[survey.order()] = survey.name
         columns = tuple(self._column(i, survey) for i, survey in enumerate(surveys))
         if self.faults:
             raise DataError(*self.faults)
@@ -178,17 +189,17 @@ class Inference:
     def _left_out(self, index: int, survey: Survey, column: Column) -> str:
         """Why a column is no feature; empty where it is one."""
         if not survey.filled:
-            return "empty in every row"
+            return f"empty{IN_EVERY_ROW}"
         if column.distinct == 1 and not survey.gaps:
-            return f"{column.example} in every row"
+            return f"{column.example}{IN_EVERY_ROW}"
         if index in self.kinds:
             return ""
         if column.kind == TEXT:
             return "text, nearly all different"
         if survey.is_another_each() and column.kind != TIME:
-            return "another value in each row, as an id"
+            return AN_ID
         if column.kind == CATEGORY and not column.categories:
-            return "hardly a value comes twice"
+            return HARDLY_TWICE
         return ""
 
     def _number(self, index: int, survey: Survey, column: Column) -> Column:
@@ -207,6 +218,7 @@ class Inference:
         for what, odd in filter(None, wrong):
             self._fault(column, what, odd)
         spread = survey.spread
+        self.facts[survey.name] = {"range": [spread.low, spread.high] if spread.count else []}
         known = {} if spread.many or spread.distinct is None else {"distinct": len(spread.distinct)}
         return column.model_copy(
             update={
@@ -230,49 +242,53 @@ class Inference:
         self.faults.append(f"{self.path}: column {quoted(column.name)} {what}{where}{flags}")
 
     def _time(self, survey: Survey, column: Column) -> Column:
-        counts = {order: spread.count for order, spread in survey.moments.items()}
-        order = max(counts, key=lambda each: (counts[each], each == times.DMY))
+        order = DATE_ORDERS.get(self.overrides.date_order) or survey.order()
+        if not order:
+            order = self._usual_order(survey, column)
         spread = survey.moments[order]
         if spread.count < survey.filled:
+            first = next(name for name, each in DATE_ORDERS.items() if each == order)
             self.faults.append(
-                f"{self.path}: column {quoted(column.name)} holds dates, some with the day first "
-                "and some with the month: write them as 2020-01-31"
+                f"{self.path}: column {quoted(column.name)} holds dates that are none with the "
+                f"{first} first: write all as 2020-01-31, or let --date-order decide"
             )
-        both = counts[times.DMY] == counts[times.MDY]
-        if both and survey.moments[times.DMY].mean != survey.moments[times.MDY].mean:
-            reading.note(
-                f"column {column.name!r}: dates such as {column.example} are read with the day "
-                "first; write them as 2020-01-31 if the month is",
-                self.path,
-            )
-        parts = [name for name in (MONTH, WEEKDAY) if len(survey.bits[name]) > 1]
-        if survey.has_clock and parts:
-            parts.append(CLOCK)
+        self.facts[survey.name] = survey.facts_of_moments()
         return column.model_copy(
             update={
                 "centre": spread.mean,
                 "scale": spread.scale,
                 "order": order,
-                "parts": tuple(parts),
+                "parts": parts_of(survey.bits[order], survey.has_clock),
                 "distinct": len(spread.values),
             }
         )
+
+    def _usual_order(self, survey: Survey, column: Column) -> str:
+        """Of dates that may be of either order: that of another column, or the day first."""
+        known = next(iter(self.orders), times.DMY) if len(self.orders) == 1 else times.DMY
+        if survey.is_of_either_order():
+            first = "month" if known == times.MDY else "day"
+            as_in = f", as those of {self.orders[known]!r}" if known in self.orders else ""
+            reading.note(
+                f"column {column.name!r}: dates such as {column.example} are read with the {first} "
+                f"first{as_in} (--date-order decides)",
+                self.path,
+            )
+        return known
 
     def _category(self, index: int, survey: Survey, column: Column) -> Column:
         decided = index in self.kinds or index in self.targets
         if survey.words is None or (survey.is_text() and not decided):
             return column.model_copy(update={"kind": TEXT})
         words = survey.words
-        often = [word for word, count in words.items() if count >= self.overrides.rare]
-        often.sort(key=lambda word: (-words[word], word))
-        known = sorted(often[:MAX_CATEGORIES])
-        return column.model_copy(
-            update={
-                "categories": tuple(known),
-                "has_other": len(known) < len(words),
-                "distinct": len(words),
-            }
-        )
+        if not decided and survey.is_of_one_unit():
+            reading.note(
+                f"column {column.name!r}: its values, such as {column.example}, are taken for "
+                "names: write numbers without their unit if they are meant",
+                self.path,
+            )
+        self.facts[survey.name] = {"words": words}
+        return column.model_copy(update=categories_of(words, self.overrides.rare))
 
     def _target(self, index: int, survey: Survey, column: Column) -> Column:
         """The target's column; where it is of classes, ``classes`` are set."""
@@ -282,6 +298,13 @@ class Inference:
             self.faults.append(f"{self.path}: the target {name!r} is empty in every row")
             return column
         numeric = column.kind == NUMBER
+        if wanted == AUTO and column.kind == TIME:
+            self.faults.append(
+                f"{self.path}: the target {name!r} holds dates (such as {column.example}), which "
+                "are neither classes nor numbers: write numbers, such as days, or let "
+                "--target-kind classes take each for a class"
+            )
+            return column
         if wanted == NUMBERS and not numeric:
             where = survey.other or Oddity(0, column.example)
             self.faults.append(
@@ -304,6 +327,7 @@ class Inference:
             )
             return column
         self.classes = tuple(sorted(words, key=class_order))
+        self.facts.pop(name, None)  # its words are classes
         self._say_odd(survey, words)
         return column.model_copy(
             update={"kind": CATEGORY, "categories": (), "has_other": False, "distinct": len(words)}
@@ -342,6 +366,24 @@ class Inference:
             "mend it if it is mistyped",
             self.path,
         )
+
+
+def categories_of(words: Mapping[str, int], rare: int) -> dict[str, Any]:
+    """What a column's ``words``, each in so many rows, make of it: those in ``rare`` rows or more
+    are categories, the most frequent where they are too many.
+    """
+    often = [word for word, count in words.items() if count >= rare]
+    often.sort(key=lambda word: (-words[word], word))
+    known = sorted(often[:MAX_CATEGORIES])
+    return {
+        "categories": tuple(known), "has_other": len(known) < len(words), "distinct": len(words)
+    }  # fmt: skip
+
+
+def parts_of(found: Mapping[DayPart, Collection[int]], has_clock: bool) -> tuple[DayPart, ...]:
+    """The parts of dates of which there are several."""
+    parts = [part for part in (MONTH, WEEKDAY) if len(found[part]) > 1]
+    return (*parts, *([CLOCK] if has_clock and parts else []))
 
 
 def _unlike(table: Table) -> tuple[str, ...]:

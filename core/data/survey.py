@@ -6,14 +6,14 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from ..runtime.types import Array
 from . import times
-from .cells import is_no_value, number_of
-from .columns import CATEGORY, MAX_CATEGORIES, MONTH, WEEKDAY, Kind
+from .cells import has_unit, is_no_value, number_of
+from .columns import CATEGORY, MAX_CATEGORIES, MONTH, WEEKDAY, DayPart, Kind
 from .notices import is_id_name
 from .numbers import FLOAT32_LIMIT
 from .sources import Cells, as_texts
@@ -29,6 +29,7 @@ MAX_CELL = 1000  # characters of a category; what is longer is a text
 MOST_GAPS = 64  # words for a gap in one block
 _PLAIN = b"0123456789+-.eE, "
 _PLAIN_SIGNS = "0123456789+-.eE "
+_NUMERIC = re.compile(r"[\d.,+\s-]")
 _NOT_THOUSANDS = re.compile(r"\.(?!\d{3}(?:,|$))")
 
 
@@ -112,7 +113,9 @@ class Survey:
         self.example = ""
         self.moments = {order: Spread() for order in (times.DMY, times.MDY)}
         self.known_moments: dict[str, dict[str, float]] = {}
-        self.bits: dict[str, set[int]] = {MONTH: set(), WEEKDAY: set()}
+        self.bits: dict[str, dict[DayPart, set[int]]] = {
+            order: {MONTH: set(), WEEKDAY: set()} for order in self.moments
+        }
         self.has_clock = False
         self.length = 0  # characters of all words
         self.spaces = 0
@@ -250,14 +253,40 @@ class Survey:
         if first is None:
             return {}
         self.has_clock = self.has_clock or first.has_clock
-        if first.has_date:
-            days = math.floor(first.days)
-            self.bits[WEEKDAY].add(weekday_of(days))
-            self.bits[MONTH].add(month_of(days))
-        if first.orders == times.ORDERS:
-            return dict.fromkeys(self.moments, first.days)
-        found = {order: times.moment(word, order) for order in first.orders}
-        return {order: moment.days for order, moment in found.items() if moment is not None}
+        found = dict.fromkeys(self.moments, first.days)
+        if first.orders != times.ORDERS:
+            every = {order: times.moment(word, order) for order in first.orders}
+            found = {order: moment.days for order, moment in every.items() if moment is not None}
+        for order, days in found.items() if first.has_date else ():
+            self.bits[order][WEEKDAY].add(weekday_of(math.floor(days)))
+            self.bits[order][MONTH].add(month_of(math.floor(days)))
+        return found
+
+    def order(self) -> str:
+        """The order of its dates where they leave no doubt of it; else an empty string."""
+        counts = {order: spread.count for order, spread in self.moments.items()}
+        if counts[times.DMY] == counts[times.MDY] == self.filled:
+            return ""
+        return max(counts, key=lambda order: counts[order])
+
+    def facts_of_moments(self) -> dict[str, Any]:
+        """What is known of its times by either order, in JSON types."""
+        return {
+            "moments": {
+                order: {
+                    "spread": [spread.count, spread.mean, spread.squares],
+                    **{part: sorted(found) for part, found in self.bits[order].items()},
+                }
+                for order, spread in self.moments.items()
+            },
+            "clock": self.has_clock,
+            "either": not self.order(),
+        }
+
+    def is_of_either_order(self) -> bool:
+        """Whether its dates are others by either order, so that one has to be assumed."""
+        first, second = self.moments.values()
+        return not self.order() and (first.mean, first.squares) != (second.mean, second.squares)
 
     @property
     def filled(self) -> int:
@@ -274,6 +303,12 @@ class Survey:
                 bool(self.ids) and len(np.unique(np.concatenate(self.ids or []))) == self.rows
             )
         return self.words is not None and not self.uncounted and len(self.words) == self.rows
+
+    def is_of_one_unit(self) -> bool:
+        """Whether its words are different numbers with the same unit, such as ``5 kg``."""
+        words = list(self.words or ())[:MANY_NUMBERS]
+        units = {_NUMERIC.sub("", word) for word in words}
+        return len(words) >= COUNTED_ROWS and len(units) == 1 and all(map(has_unit, words))
 
     def is_text(self) -> bool:
         """Whether its words are nearly all different, and long."""

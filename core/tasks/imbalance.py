@@ -24,21 +24,11 @@ from .binary_figures import F1, Rule, costs_of, recall_of
 DECISION = "decision"  # its key in the encoding of an artifact
 
 
-class ImbalanceHyperparameters(Hyperparameters):
-    """To be inherited beside TrainingHyperparameters."""
+class ThresholdHyperparameters(Hyperparameters):
+    """To be inherited beside TrainingHyperparameters where several labels are told: each label has
+    a threshold of its own.
+    """
 
-    class_weights: Literal["none", "balanced"] = Field(
-        "none",
-        description="Weight of an example in the loss: the same for all (none), or such that each "
-        "class weighs the same (balanced). Balanced weights find more of the rare classes, and "
-        "make their probabilities too high.",
-    )
-    positive: str = Field(
-        "",
-        max_length=1000,
-        description="Of two classes, the name of the one to be found, such as bad or 1. Empty "
-        "means the rarer one of the training.",
-    )
     threshold: Literal["half", "f1"] = Field(
         "half",
         description="Probability from which on an example is called positive: 0.5 (half), or where "
@@ -66,7 +56,7 @@ class ImbalanceHyperparameters(Hyperparameters):
     )
 
     @model_validator(mode="after")
-    def _check_one_rule(self) -> ImbalanceHyperparameters:
+    def _check_one_rule(self) -> ThresholdHyperparameters:
         if bool(self.cost_fp) != bool(self.cost_fn):
             raise ValueError("cost_fp and cost_fn: give both, each above 0, or none")
         rules = {
@@ -80,18 +70,51 @@ class ImbalanceHyperparameters(Hyperparameters):
         return self
 
     def rule(self) -> Rule | None:
-        """How the threshold is to be chosen; None where the likelier class is the answer."""
+        """How the threshold is to be chosen; None where it is 0.5."""
         if self.cost_fp:
             return costs_of(self.cost_fp, self.cost_fn)
         if self.min_recall:
             return recall_of(self.min_recall)
         return F1 if self.threshold == "f1" else None
 
+
+class ImbalanceHyperparameters(ThresholdHyperparameters):
+    """To be inherited beside TrainingHyperparameters."""
+
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="Weight of an example in the loss: the same for all (none), or such that each "
+        "class weighs the same (balanced). Balanced weights find more of the rare classes, and "
+        "make their probabilities too high.",
+    )
+    positive: str = Field(
+        "",
+        max_length=1000,
+        description="Of two classes, the name of the one to be found, such as bad or 1. Empty "
+        "means the rarer one of the training.",
+    )
+
     def of_two_classes(self) -> list[str]:
         """What is given of that which has a meaning where there are two classes only."""
         names = ("positive", "threshold", "min_recall", "cost_fp", "cost_fn")
         usual = type(self).model_fields
         return [name for name in names if getattr(self, name) != usual[name].default]
+
+
+def encoded_rule(rule: Rule | None) -> dict[str, Any]:
+    """How a threshold is chosen, in JSON types."""
+    found: dict[str, Any] = {"chosen": rule is not None}
+    if rule is not None and rule.recall is not None:
+        found["recall"] = rule.recall
+    if rule is not None and rule.costs is not None:
+        found["costs"] = list(rule.costs)
+    return found
+
+
+def rule_in(found: Mapping[str, Any]) -> Rule | None:
+    """Of what ``encoded_rule`` gave."""
+    costs = found.get("costs")
+    return Rule(found.get("recall"), tuple(costs) if costs else None) if found["chosen"] else None
 
 
 @dataclass(frozen=True)
@@ -110,20 +133,35 @@ class Decision:
         found = encoding.get(DECISION)
         if found is None:
             return None
-        recall, costs = found.get("recall"), found.get("costs")
-        rule = Rule(recall, tuple(costs) if costs else None) if found["chosen"] else None
-        return cls(found["positive"], rule, found.get("threshold"))
+        return cls(found["positive"], rule_in(found), found.get("threshold"))
 
     def encoded(self) -> dict[str, Any]:
         """In JSON types, as part of an encoding."""
-        found: dict[str, Any] = {"positive": self.positive, "chosen": self.rule is not None}
-        if self.rule is not None and self.rule.recall is not None:
-            found["recall"] = self.rule.recall
-        if self.rule is not None and self.rule.costs is not None:
-            found["costs"] = list(self.rule.costs)
+        found: dict[str, Any] = {"positive": self.positive, **encoded_rule(self.rule)}
         if self.threshold is not None:
             found["threshold"] = self.threshold
         return {DECISION: found}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which probability on each label is given: the ``rule`` that chooses it, and once a
+    training has ended, the ``values``, one a label.
+    """
+
+    rule: Rule | None
+    values: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, encoding: Mapping[str, Any]) -> Thresholds | None:
+        """Those that ``encoding`` holds, whose ``threshold_faults`` are none."""
+        found = encoding.get(DECISION)
+        return None if found is None else cls(rule_in(found), tuple(found.get("thresholds", ())))
+
+    def encoded(self) -> dict[str, Any]:
+        """In JSON types, as part of an encoding."""
+        values = {"thresholds": list(self.values)} if self.values else {}
+        return {DECISION: {**encoded_rule(self.rule), **values}}
 
 
 def decision_faults(encoding: Mapping[str, Any]) -> Iterator[str]:
@@ -131,12 +169,34 @@ def decision_faults(encoding: Mapping[str, Any]) -> Iterator[str]:
     found = encoding.get(DECISION)
     if found is None:
         return
-    if not isinstance(found, dict) or not isinstance(found.get("chosen"), bool):
-        yield f"encoding: {DECISION}: expected an object with positive and chosen"
+    yield from _rule_faults(found, "positive and chosen", (_in(found, "threshold"),))
+    if not isinstance(found, dict):
         return
     if len(encoding.get("classes", ())) != 2 or found.get("positive") not in encoding["classes"]:
         yield f"encoding: {DECISION}: expected two classes, and the name of one of them as positive"
-    numbers = [found.get("threshold"), found.get("recall"), *_listed(found.get("costs"))]
+
+
+def threshold_faults(encoding: Mapping[str, Any]) -> Iterator[str]:
+    """Why the thresholds of labels in ``encoding`` are none, a sentence a fault."""
+    found = encoding.get(DECISION)
+    if found is None:
+        return
+    values = _in(found, "thresholds")
+    numbers = values if isinstance(values, list) else ()
+    yield from _rule_faults(found, "chosen and thresholds", numbers)
+    if len(numbers) != len(encoding.get("classes", ())):
+        yield f"encoding: {DECISION}: thresholds: expected a number for each label"
+
+
+def _in(decision: Any, key: str) -> Any:
+    return decision.get(key) if isinstance(decision, dict) else None
+
+
+def _rule_faults(found: Any, what: str, thresholds: Sequence[Any]) -> Iterator[str]:
+    if not isinstance(found, dict) or not isinstance(found.get("chosen"), bool):
+        yield f"encoding: {DECISION}: expected an object with {what}"
+        return
+    numbers = [*thresholds, found.get("recall"), *_listed(found.get("costs"))]
     if not all(each is None or _is_number(each) for each in numbers):
         yield f"encoding: {DECISION}: expected numbers for threshold and recall, and two for costs"
 

@@ -53,10 +53,8 @@ def of_positive(value: float, error: float) -> Interval | None:
 
 def of_mean(values: Array) -> Interval | None:
     """That of the mean of positive ``values`` (N,), one an example; None of fewer than FEWEST."""
-    if len(values) < FEWEST:
-        return None
     mean = float(values.mean())
-    return of_positive(mean, standard_error((values - mean) / len(values)))
+    return of_moved_error(mean, values - mean)
 
 
 def of_part(value: float, error: float) -> Interval | None:
@@ -67,6 +65,20 @@ def of_part(value: float, error: float) -> Interval | None:
         return None
     middle, spread = math.log(value / (1 - value)), Z * error / (value * (1 - value))
     return _logistic(middle - spread), _logistic(middle + spread)
+
+
+def of_moved_error(value: float, moves: Array) -> Interval | None:
+    """That of a positive ``value`` that each example moves by ``moves`` (N,) over their number."""
+    return of_positive(value, standard_error(moves / len(moves))) if _are_enough(moves) else None
+
+
+def of_moved_part(value: float, moves: Array) -> Interval | None:
+    """That of a ``value`` between 0 and 1 that the weight of each example moves by ``moves``."""
+    return of_part(value, standard_error(moves)) if _are_enough(moves) else None
+
+
+def _are_enough(moves: Array) -> bool:
+    return len(moves) >= FEWEST
 
 
 def _logistic(x: float) -> float:

@@ -9,21 +9,45 @@ import numpy as np
 from ..algorithm.evaluation import Curve, Evaluation, LabelFigures
 from ..runtime.types import Array
 from . import intervals
-from .binary_figures import average_precision, average_precision_moves, curves_of, f1_and_moves
+from .binary_figures import (
+    Rule,
+    average_precision,
+    average_precision_moves,
+    choose_threshold,
+    curves_of,
+    f1_and_moves,
+)
 
 HALF = 0.5
 
 
-def evaluate_labels(probabilities: Array, truth: Array, names: Sequence[str]) -> Evaluation:
+def chosen_thresholds(probabilities: Array, truth: Array, rule: Rule) -> tuple[float, ...]:
+    """The threshold of each label by ``rule``, of ``probabilities`` and ``truth`` (N, L).
+
+    Of a label that no example has it is HALF.
+    """
+    return tuple(
+        choose_threshold(given, is_true, rule) if is_true.any() else HALF
+        for given, is_true in zip(probabilities.T, (truth != 0).T)
+    )
+
+
+def evaluate_labels(
+    probabilities: Array,
+    truth: Array,
+    names: Sequence[str],
+    thresholds: Sequence[float] | None = None,
+) -> Evaluation:
     """F1 over all labels (micro) and its mean over them (macro), mean average precision, binary
     cross-entropy, and the part of the examples all of whose labels are right.
 
-    ``probabilities`` (N, L) in [0, 1], ``truth`` (N, L) of 0 and 1. A label is given from a
-    probability of 0.5 on. The mean average precision is that of the labels which occur; where none
-    does, there is none. Intervals count examples, whose labels need not be independent.
+    ``probabilities`` (N, L) in [0, 1], ``truth`` (N, L) of 0 and 1. A label is given from its
+    threshold on, by default 0.5. The mean average precision is that of the labels which occur;
+    where none does, there is none. Intervals count examples, whose labels need not be independent.
     """
     given, is_true = probabilities.astype(np.float64), truth != 0
-    called = given >= HALF
+    at = [HALF] * len(names) if thresholds is None else list(thresholds)
+    called = given >= at
     true, false, missed = called & is_true, called & ~is_true, ~called & is_true
     parts = [
         f1_and_moves(*(each[:, i] for each in (true, false, missed))) for i in range(len(names))
@@ -47,7 +71,7 @@ def evaluate_labels(probabilities: Array, truth: Array, names: Sequence[str]) ->
         "exact_match": right / len(truth),
     }
     bounds = {
-        **{name: _of_part(value, moves) for name, (value, moves) in by_moves.items()},
+        **{name: intervals.of_moved_part(value, m) for name, (value, m) in by_moves.items()},
         "cross_entropy": intervals.of_mean(surprises),
         "exact_match": intervals.wilson_interval(right, len(truth)),
     }
@@ -62,17 +86,12 @@ def evaluate_labels(probabilities: Array, truth: Array, names: Sequence[str]) ->
                 parts[i][0],
                 precisions.get(i),
                 int(is_true[:, i].sum()),
+                at[i],
             )
             for i, name in enumerate(names)
         ),
         curves=_curves(given, is_true),
     )
-
-
-def _of_part(value: float, moves: Array) -> intervals.Interval | None:
-    if len(moves) < intervals.FEWEST:
-        return None
-    return intervals.of_part(value, intervals.standard_error(moves))
 
 
 def _precision_and_recall(true: Array, false: Array, missed: Array) -> tuple[float, float]:

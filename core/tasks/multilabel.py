@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from ..runtime import mx
 from ..runtime.errors import DataError, PluginError
 from ..runtime.types import Array, HybridBlock
 from .classification import described
-from .label_figures import HALF, evaluate_labels
+from .imbalance import ThresholdHyperparameters, Thresholds, threshold_faults
+from .label_figures import HALF, chosen_thresholds, evaluate_labels
 from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 class LabelProbabilities:
     """The answers: ``values`` (N, L) float32 in [0, 1], the probability of each of ``names`` (L).
 
-    A label is given from a probability of 0.5 on.
+    A label is given from its threshold on, by default 0.5.
     """
 
     names: tuple[str, ...]
     values: Array
+    thresholds: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -43,7 +45,8 @@ class LabelProbabilities:
 
     def given(self) -> Iterator[list[str]]:
         """The labels of each answer."""
-        for row in (self.values >= HALF).tolist():
+        at = HALF if self.thresholds is None else np.array(self.thresholds)
+        for row in (self.values.astype(np.float64) >= at).tolist():
             yield [name for name, is_given in zip(self.names, row) if is_given]
 
     def by_name(self) -> Iterator[dict[str, float]]:
@@ -57,6 +60,9 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
 
     The labels of its dataset are (N, L) of 0 and 1, a column a label, and ``classes`` are the
     names of the columns: ``ArrayDataset(x, y, ("sun", "sea"))``.
+
+    Where its hyperparameters are ThresholdHyperparameters too, each label's threshold is chosen by
+    the validation examples.
     """
 
     metrics = {
@@ -116,8 +122,36 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
             )
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        found = self._probabilities(outputs, data.encoding)
-        return evaluate_labels(found.values, np.asarray(data.labels()), found.names)
+        found, labels = self._probabilities(outputs, data.encoding), np.asarray(data.labels())
+        made = Thresholds.of(data.encoding)
+        at = found.thresholds
+        if made is not None and made.rule is not None and not made.values:
+            at = chosen_thresholds(found.values, labels, made.rule)
+        return evaluate_labels(found.values, labels, found.names, at)
+
+    def decision(self, train: Dataset, run: Run[H]) -> Mapping[str, Any]:
+        options = run.hyperparameters
+        rule = options.rule() if isinstance(options, ThresholdHyperparameters) else None
+        return {} if rule is None else Thresholds(rule).encoded()
+
+    def decided(
+        self, decision: Mapping[str, Any], validate: Callable[[], Evaluation | None], run: Run[H]
+    ) -> Mapping[str, Any]:
+        made = Thresholds.of(decision)
+        validated = None if made is None else validate()
+        if made is None or validated is None:  # on another host than the chief
+            return decision
+        told = ", ".join(
+            f"{each.name} {each.threshold:.3g}" + ("" if each.support else " (no example has it)")
+            for each in validated.labels[:SHOWN]
+        )
+        more = len(validated.labels) - SHOWN
+        run.reporter.message(
+            f"by the validation examples labels are given from these probabilities on: {told}"
+            + (f" and {more:,} more" if more > 0 else "")
+        )
+        values = tuple(each.threshold for each in validated.labels)
+        return replace(made, values=values).encoded()
 
     def predict_fn(self, input_data: Array, model: Model) -> LabelProbabilities:
         """Probabilities for ``input_data`` (N, …), the network's own input; see ``compute``."""
@@ -132,7 +166,9 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
                 f"{len(names)} labels ({', '.join(names[:SHOWN])}): let it end in a layer of "
                 f"{len(names)}"
             )
-        return LabelProbabilities(names, 0.5 * (1 + np.tanh(0.5 * logits)))  # no overflow
+        made = Thresholds.of(encoding)
+        at = made.values if made is not None and made.values else None
+        return LabelProbabilities(names, 0.5 * (1 + np.tanh(0.5 * logits)), at)  # no overflow
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
@@ -140,6 +176,7 @@ class MultiLabelClassifier(SupervisedAlgorithm[H]):
         if outputs != ((1, len(metadata.classes)),):
             shown = " and ".join(str(shape[1:]) for shape in outputs[:3])
             yield f"the network gives {shown} outputs an example for {len(metadata.classes)} labels"
+        yield from threshold_faults(metadata.encoding)
 
     def output_fn(self, prediction: LabelProbabilities, accept: str) -> bytes:
         content_type = payload.negotiate(accept, self.response_media_types())

@@ -196,15 +196,8 @@ class Recommender(SupervisedAlgorithm[Any]):
         alike = [{**encoding, **({"scale": widest} if scales else {})} for encoding in encodings]
         return super().united(alike, hosts, hyperparameters)
 
-    def described(self, data: Interactions, run: Run[Any]) -> Interactions:
-        """The training's ``data`` with what other channels say of its users and items, whose names
-        may be more then, behind the others. By default as it is.
-        """
-        return data
-
     def _train_data(self, run: Run[Any]) -> Dataset:
-        data = interactions_of(super()._train_data(run))
-        found = self.described(data, run)
+        found = super()._train_data(run)
         for kind in ("users", "items"):
             run.cluster.check_alike(f"the number of {kind}", len(found.encoding[kind]))
         return found

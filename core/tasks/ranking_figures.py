@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Callable, Iterator
 
 import numpy as np
 
-from ..algorithm.evaluation import Evaluation
+from ..algorithm.evaluation import Curve, Evaluation
 from ..data.dataset import chunks
-from ..data.interactions import UNKNOWN, Candidates
+from ..data.interactions import CANDIDATES, UNKNOWN, Candidates
 from ..runtime.types import Array
 from .intervals import of_part, wilson_interval
 from .target_figures import evaluate_targets
 
 TOP = 10
+FOUND = "hits"  # the name of the curve of what is found among the first k
 NOWHERE = 2**31  # the place of what is not ranked
 SCORES_AT_ONCE = 2**22  # of users and all items together
 ScoreAll = Callable[[Array], Array]  # of users (B,) the scores of all items, (B, I)
@@ -75,6 +77,18 @@ def evaluate_places(places: Array) -> Evaluation:
     )
 
 
+def _found_among(places: Array) -> Curve:
+    """Of candidates, the part of ``places`` (N,) among the first, of however many; and by chance.
+
+    The chosen item is one of 1 + CANDIDATES, of which the first are recommended.
+    """
+    every = 1 + CANDIDATES
+    found = np.cumsum(np.bincount(places[places < every], minlength=every)) / len(places)
+    axes = (f"first k of {every} items", "hit rate: part of the chosen items among them")
+    points = tuple(zip(range(1, every + 1), found.tolist()))
+    return Curve(FOUND, axes, points, guide=((1, 1 / every), (every, 1.0)))
+
+
 def evaluate_ranking(score_all: ScoreAll, asked: Candidates) -> Evaluation:
     """The figures of ``evaluate_places`` among the candidates, and as ``full_hit_rate`` and
     ``full_ndcg`` those among all items that a user has not chosen.
@@ -89,11 +103,11 @@ def evaluate_ranking(score_all: ScoreAll, asked: Candidates) -> Evaluation:
             **sampled.intervals,
             **{f"full_{name}": full.intervals[name] for name in names if name in full.intervals},
         },
+        curves=(_found_among(some),),
     )
 
 
 def evaluate_ratings(estimates: Array, ratings: Array) -> Evaluation:
     """RMSE, MAE and R² of ``estimates`` (N,), with intervals; ``error`` is the RMSE."""
     found = evaluate_targets(estimates[:, None], ratings[:, None], ("rating",))
-    metrics = {**found.metrics, "error": found.metrics["rmse"]}
-    return Evaluation(found.examples, metrics, found.intervals)
+    return replace(found, metrics={**found.metrics, "error": found.metrics["rmse"]})

@@ -17,7 +17,7 @@ from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import PARAMETERS, Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
-from ..data import classes
+from ..data import classes, reading
 from ..data.dataset import (
     Dataset,
     Subset,
@@ -27,6 +27,7 @@ from ..data.dataset import (
     groups_of,
     hold_out,
     lengths_of,
+    note_of,
     part_of,
     prefetched,
     times_of,
@@ -379,6 +380,18 @@ class SupervisedAlgorithm(Algorithm[H]):
                 raise DataError(*unlike)
         return encoded(data, decision)
 
+    def told(self, data: Dataset) -> Mapping[str, Any]:
+        """What a host tells the others of its training ``data`` so that they agree on one encoding,
+        in JSON types: ``united`` is given that of all. By default its encoding.
+        """
+        return data.encoding
+
+    def described(self, data: Dataset, run: Run[H]) -> Dataset:
+        """The training's ``data``, encoded as on every other host, with what its values or other
+        channels say besides. Every host calls it; by default as it is.
+        """
+        return data
+
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
     ) -> Mapping[str, Any]:
@@ -393,10 +406,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         """The training channel of this host, encoded as on every other."""
         path, options = run.channels[TRAIN], run.hyperparameters
         train = self._read(path, TRAIN, options, None)
-        encodings = training.together.gathered_encodings(run.cluster, train.encoding)
+        encodings = training.together.gathered_encodings(run.cluster, self.told(train))
         known = self.known(run)
         if len(encodings) == 1 and known is None:
-            return train
+            return self.described(train, run)
         whole = encodings[0]
         if len(encodings) > 1:
             whole = self.united(encodings, run.cluster.names, options)
@@ -406,9 +419,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         if known is not None:
             whole = self.united([known, whole], ["the model", "the data"], options)
             run.reporter.message(f"with those of the model: {_sizes(whole)}")
-        if dict(train.encoding) == dict(whole):
-            return train
-        return self._read(path, TRAIN, options, whole)
+        if dict(train.encoding) != dict(whole):
+            train = self._read(path, TRAIN, options, whole)
+        return self.described(train, run)
 
     def _read_channels(self, run: Run[H]) -> dict[str, Dataset]:
         """The channels that are given, in one encoding; the digest of each is noted in ``run``."""
@@ -428,7 +441,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         run.data.update((channel, data.digest()) for channel, data in used.items())
         for channel, data in used.items():
             whole, count = given[channel], len(data)
-            note = getattr(whole, "note", "")
+            note = note_of(whole)
             run.examples[channel] = {"examples": count, **getattr(whole, "counts", {})}
             run.reporter.message(f"{channel}: {count:,} examples" + (f" ({note})" if note else ""))
         self._say_classes(run, used[TRAIN])
@@ -504,8 +517,15 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def test_data(self, path: Path, model: Model) -> Dataset:
         """The examples at ``path``, encoded as those of the model's training. Raises DataError."""
+        return self._read_for(model, path, TEST)
+
+    def _read_for(self, model: Model, path: Path, channel: str) -> Dataset:
+        """The examples at ``path`` as ``model`` takes them; what was left out of them is said."""
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        return self._read(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self._read(path, channel, options, model.metadata.encoding)  # type: ignore[arg-type]
+        if note_of(data):
+            reading.note(note_of(data), path)
+        return data
 
     def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
         """The columns of a table by name, and where each stands in the network's input (N, D): one
@@ -528,8 +548,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         return importances(model.outputs, self.score, data, columns, self.objective)
 
     def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self._read(path, TRAIN, options, model.metadata.encoding)  # type: ignore[arg-type]
+        data = self._read_for(model, path, TRAIN)
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:count])
         for start in range(0, len(chosen), CALIBRATION_BATCH):
             yield data.take(chosen[start : start + CALIBRATION_BATCH])[0]

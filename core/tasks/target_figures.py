@@ -9,7 +9,7 @@ import numpy as np
 from ..algorithm.evaluation import Evaluation, Fit, TargetFigures
 from ..runtime.types import Array
 from . import intervals
-from .intervals import FEWEST, Interval
+from .intervals import Interval
 
 MAX_DRAWN = 2000  # examples of a plot
 
@@ -43,7 +43,7 @@ def evaluate_targets(values: Array, truth: Array, names: Sequence[str]) -> Evalu
     # How much each example moves the mean of the roots, and the mean of the means.
     moves = (squares - rmse**2) / np.maximum(2 * rmse, np.finfo(np.float64).tiny)
     bounds = {
-        name: _interval(metrics[name], parts.mean(axis=1))
+        name: intervals.of_moved_error(metrics[name], parts.mean(axis=1))
         for name, parts in (("rmse", moves), ("mae", absolute - mae))
     }
     if varies.any():
@@ -54,13 +54,6 @@ def evaluate_targets(values: Array, truth: Array, names: Sequence[str]) -> Evalu
     return Evaluation(len(truth), metrics, known, targets=figures, fits=fits)
 
 
-def _interval(value: float, moves: Array) -> Interval | None:
-    """That of an error, which the examples move by ``moves`` (N,) over their number."""
-    if len(moves) < FEWEST:
-        return None
-    return intervals.of_positive(value, intervals.standard_error(moves / len(moves)))
-
-
 def _of_r2(squares: Array, deviations: Array) -> Interval | None:
     """That of the mean of 1 - R², turned round: R² has no lower end. (N, T) squares of the errors
     and of the distances from the mean.
@@ -68,5 +61,5 @@ def _of_r2(squares: Array, deviations: Array) -> Interval | None:
     mean, variance = squares.mean(axis=0), deviations.mean(axis=0)
     left = mean / variance
     moves = (squares - left * deviations) / variance
-    found = _interval(float(left.mean()), moves.mean(axis=1))
+    found = intervals.of_moved_error(float(left.mean()), moves.mean(axis=1))
     return None if found is None else (1 - found[1], 1 - found[0])

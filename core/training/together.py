@@ -119,6 +119,15 @@ def _all_names(lists: Sequence[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(in_turn))
 
 
+def examples_of_all(cluster: Cluster, data: Dataset, digest: str) -> int:
+    """How many examples like ``data`` all hosts have, where those that all hold count once.
+
+    ``digest`` is that of the channel.
+    """
+    counts = cluster.exchange(len(data), "the numbers of examples")
+    return int(counts[0] if cluster.agrees(digest, "the training data") else sum(counts))
+
+
 def check_examples(cluster: Cluster, data: Dataset) -> None:
     """Raise DataError, with who has what, where the hosts' examples are not of one kind."""
     x, y = data.take(np.zeros(1, np.int64))

@@ -172,7 +172,7 @@ def _print_labels(labels: Sequence[LabelFigures]) -> None:
         shown = sorted((each for each in labels if each.support), key=lambda each: each.f1)[:LOWEST]
     print_table(
         out,
-        ("label", "precision", "recall", "f1", "average precision", "examples"),
+        ("label", "precision", "recall", "f1", "average precision", "examples", "from"),
         [
             [
                 each.name,
@@ -181,6 +181,7 @@ def _print_labels(labels: Sequence[LabelFigures]) -> None:
                 f"{each.f1:.4f}",
                 "–" if each.average_precision is None else f"{each.average_precision:.4f}",
                 each.support,
+                figure(each.threshold),
             ]
             for each in shown
         ],

@@ -23,6 +23,7 @@ OF_TASKS = {
     "regression": ("my-algorithm", "regression"),
     "multilabel": ("my-algorithm", "multilabel"),
     "autoencoder": ("my-algorithm", "autoencoder"),
+    "recommendation": ("my-algorithm", "recommendation"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MAX_CHARACTERS = 60
@@ -36,8 +37,8 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     type=click.Choice(list(OF_TASKS)),
     default="classification",
     show_default=True,
-    help="What it learns of an example: one of several classes, numbers, several labels, or to "
-    "give it back.",
+    help="What it learns of an example: one of several classes, numbers, several labels, to give "
+    "it back, or of users which items they like.",
 )
 @click.option(
     "--output",

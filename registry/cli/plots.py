@@ -9,18 +9,22 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
+import numpy as np
+
 from ...core.algorithm.evaluation import Curve, Evaluation, Fit, Scatter
 from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 
 DRAWN_PAIRS = 20
 DRAWN_ROWS = 30  # labels, and columns
 DRAWN_TARGETS = 6
+DRAWN_LEVELS = 12  # values of a target, each with a box of its own
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # The figure that tells a curve in one number.
 OF_CURVES = {
     "ROC": "roc_auc",
     "precision-recall": "average_precision",
     "calibration": "calibration_error",
+    "hits": "hit_rate",
 }
 
 if TYPE_CHECKING:
@@ -90,7 +94,7 @@ def _panels(evaluation: Evaluation) -> Iterator[Panel]:
         yield Panel(partial(_labels, evaluation), height=max(4.2, 0.25 * shown + 1.5))
     for fit in evaluation.fits[:DRAWN_TARGETS]:
         yield Panel(partial(_fit, evaluation, fit))
-    if len(evaluation.fits) == 1:
+    if len(evaluation.fits) == 1 and not _levels(evaluation.fits[0]):
         yield Panel(partial(_residuals, evaluation.fits[0]))
     if evaluation.scatter is not None:
         yield Panel(partial(_scatter, evaluation, evaluation.scatter), 7, 5.5)
@@ -153,7 +157,7 @@ def _curve(evaluation: Evaluation, curve: Curve, axes: Axes) -> None:
     value = evaluation.metrics.get(metric)
     figures = "" if value is None else f": {metric} {value:.4f}"
     axes.set(xlabel=curve.axes[0], ylabel=curve.axes[1], title=f"{curve.name}{figures}")
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set(xlim=(-0.02 * max(x), 1.02 * max(1, *x)), ylim=(-0.02, 1.02))
 
 
 def _decided(evaluation: Evaluation, curve: Curve) -> tuple[float, float] | None:
@@ -192,13 +196,40 @@ def _labels(evaluation: Evaluation, axes: Axes) -> None:
 
 
 def _fit(evaluation: Evaluation, fit: Fit, axes: Axes) -> None:
-    """What was estimated over what is true; on the dashed line they are the same."""
-    axes.scatter(fit.true, fit.estimated, s=10, alpha=0.5, color=BLUE, linewidths=0)
+    """What was estimated over what is true; on the dashed line they are the same.
+
+    Where few values are true, such as stars of a rating, a box for each: quartiles, and the rest.
+    """
+    levels = _levels(fit)
+    if levels:
+        boxes = [fit.estimated[fit.true == level] for level in levels]
+        widths = 0.5 * min(after - before for before, after in zip(levels, levels[1:]))
+        shown = {"color": BLUE, "linewidth": 1.2}
+        axes.boxplot(
+            boxes,
+            positions=levels,
+            widths=widths,
+            manage_ticks=False,
+            boxprops=shown,
+            whiskerprops=shown,
+            capprops=shown,
+            medianprops={"color": ORANGE, "linewidth": 1.6},
+            flierprops={"marker": ".", "markersize": 3, "markeredgecolor": BLUE},
+        )
+        axes.set_xticks(levels)
+    else:
+        axes.scatter(fit.true, fit.estimated, s=10, alpha=0.5, color=BLUE, linewidths=0)
     ends = [min(fit.true.min(), fit.estimated.min()), max(fit.true.max(), fit.estimated.max())]
     axes.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
     (found,) = (each for each in evaluation.targets if each.name == fit.name)
     figures = f"rmse {found.rmse:.4g}" + ("" if found.r2 is None else f", R² {found.r2:.3f}")
     axes.set(xlabel="true", ylabel="estimated", title=f"{_short(fit.name)}: {figures}")
+
+
+def _levels(fit: Fit) -> list[float]:
+    """The values that are true, where they are few; else none."""
+    found: list[float] = np.unique(fit.true).tolist()
+    return found if 1 < len(found) <= DRAWN_LEVELS else []
 
 
 def _residuals(fit: Fit, axes: Axes) -> None:

@@ -65,6 +65,17 @@ def test_gaps_new_categories_and_other_orders_are_answered(
     assert all(0 <= each["probability"] <= 1 for each in found)
 
 
+def test_what_is_left_out_of_a_test_is_said(sold: Path, fresh: Path, in_process: InProcess) -> None:
+    lines = fresh.read_text().splitlines()
+    lines[3] = lines[3].rsplit(",", 1)[0] + ","
+    lines[4] = ",".join(["100", "harbour", *lines[4].split(",")[2:]])
+    (in_process.folder / "t.csv").write_text("\n".join(lines) + "\n")
+    found = in_process("evaluate", sold, "--test", "t.csv", "--importances")
+    assert found.code == 0, found.stderr
+    assert found.stderr.count("1 row without a target is left out (the first: line 4)") == 1
+    assert "did not have, taken for gaps: place: 1 (such as 'harbour')" in found.stderr
+
+
 def test_a_model_of_onnx_answers_the_same(priced: Path, in_process: InProcess) -> None:
     rows = [ASKED, {**ASKED, "size": None, "place": None}]
     by_mxnet = [each["price"] for each in answers(in_process, priced, rows)]

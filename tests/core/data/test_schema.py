@@ -178,9 +178,51 @@ def test_dates_and_times_become_days_and_their_parts(
         assert encoded(data, "when: weekday")[:2].tolist() == [5, 6]
 
 
-def test_a_date_that_may_be_of_two_orders_is_said(tmp_path: Path, said: list[str]) -> None:
-    learned(table(tmp_path, when=["03/04/2020", "05/06/2020"] * 30))
-    assert any("are read with the day first; write them as 2020-01-31" in text for text in said)
+EITHER, MONTH_FIRST = ["03/04/2020", "05/06/2020"] * 30, ["01/31/2020", "05/06/2020"] * 30
+
+
+@pytest.mark.parametrize(
+    ("decided", "others", "order", "expected"),
+    [
+        ("auto", ["2020-01-31"] * 60, "dmy", "read with the day first (--date-order decides)"),
+        ("auto", MONTH_FIRST, "mdy", "read with the month first, as those of 'other' (--date-or"),
+        ("day", MONTH_FIRST, "", "column 'other' holds dates that are none with the day first"),
+        ("month", MONTH_FIRST, "mdy", ""),
+        ("day", ["2020-01-31"] * 60, "dmy", ""),
+    ],
+)
+def test_a_date_that_may_be_of_two_orders_is_said_or_decided(
+    decided: str, others: list[str], order: str, expected: str, tmp_path: Path, said: list[str]
+) -> None:
+    path = table(tmp_path, when=EITHER, other=others)
+    if not order:
+        with pytest.raises(DataError, match=expected):
+            learned(path, date_order=decided)
+        return
+    schema, _ = learned(path, date_order=decided)
+    assert column(schema, "when").order == order
+    assert (
+        any(expected in text for text in said) if expected else not any("first" in t for t in said)
+    )
+
+
+def test_dates_of_both_orders_in_one_column_are_refused(tmp_path: Path, said: list[str]) -> None:
+    with pytest.raises(DataError, match="dates that are none with the day first: write all as"):
+        learned(table(tmp_path, when=["01/31/2020", "31/01/2020"] * 30))
+    assert not any("read with" in text for text in said)
+
+
+def test_a_target_of_dates_has_to_be_decided(tmp_path: Path) -> None:
+    path = table(tmp_path, when=["2020-01-31", "2020-02-29"] * 30)
+    with pytest.raises(DataError, match=r"'when' holds dates .*, which are neither classes nor"):
+        learned(path, target="when", ignore="label")
+    assert learned(path, target="when", target_kind="classes")[0].classes
+
+
+def test_numbers_with_a_unit_are_said_to_be_names(tmp_path: Path, said: list[str]) -> None:
+    schema, _ = learned(table(tmp_path, weight=[f"{i % 30} kg" for i in range(60)]))
+    assert column(schema, "weight").kind == "category"
+    assert any("write numbers without their unit if they are meant" in text for text in said)
 
 
 def test_a_date_that_is_none_is_refused_in_a_request(tmp_path: Path) -> None:
@@ -518,31 +560,62 @@ def test_a_column_more_is_no_fault_unless_it_is_a_known_one_mistyped(tmp_path: P
 # Hosts
 
 
+def together(*paths: Path, **overrides: Any) -> Schema:
+    """The schema of the tables of hosts."""
+    found = [Schema.with_facts(read_table(path), Overrides(**overrides)) for path in paths]
+    schemas, facts = zip(*found)
+    return united(schemas, facts, ["a", "b"], overrides.get("rare", 2))
+
+
+DATES = ["03/04/2020", "07/04/2020"] * 15, ["2/28/2020", "3/01/2020"] * 15
+
+
 def test_schemas_of_several_hosts_become_that_of_all_rows(tmp_path: Path) -> None:
-    header, rows = columns(c=["a", "b"] * 15 + ["b", "c"] * 15, n=["5"] * 30 + ["6"] * 30)
+    """Categories that are rare on each, a constant of its own on each, gaps on one alone, months
+    of which each has one, dates of which only one tells the order, an id that goes on.
+    """
+    header, rows = columns(
+        c=["a", "b"] * 14 + ["r", "s"] + ["b", "c"] * 14 + ["r", "t"],
+        n=["5"] * 30 + ["6"] * 30,
+        gap=[""] * 30 + list(range(30)),
+        when=[*DATES[0], *DATES[1]],
+        once=[*range(30), *range(30)],
+        id=range(1, 61),
+        often=["5"] * 30 + [""] * 5 + ["5"] * 25,
+    )
     paths = [
         written(tmp_path / "all.csv", header, rows),
         written(tmp_path / "one.csv", header, rows[:30]),
         written(tmp_path / "two.csv", header, rows[30:]),
     ]
-    whole, one, two = (Schema.infer(read_table(path)) for path in paths)
-    both = united([one, two], ["a", "b"])
+    whole, one = (Schema.infer(read_table(path)) for path in paths[:2])
+    both = together(*paths[1:])
     assert column(one, "n").left_out == "5 in every row"
     assert both.features != one.features
-    for name in ("x", "n"):
-        assert column(both, name).centre == pytest.approx(column(whole, name).centre)
-        assert column(both, name).scale == pytest.approx(column(whole, name).scale)
-        assert column(both, name).left_out == ""
-    assert column(both, "c").categories == ("a", "b", "c")
-    assert united([one, one], ["a", "b"]).classes == one.classes
-    assert column(united([one, one], ["a", "b"]), "n").left_out == "5 in every row"
+    assert column(both, "c").categories == ("a", "b", "c", "r")
+    assert column(both, "c").has_other
+    assert column(both, "when").order == "mdy"
+    assert column(both, "id").left_out
+    for mine, expected in zip(both.columns, whole.columns):
+        for name in ("left_out", "count", "gaps", "order", "parts", "categories", "has_other"):
+            assert getattr(mine, name) == getattr(expected, name), (mine.name, name)
+        for name in ("centre", "scale"):
+            assert getattr(mine, name) == pytest.approx(getattr(expected, name)), mine.name
+    same = together(paths[1], paths[1])
+    assert same.classes == one.classes
+    assert column(same, "n").left_out == "5 in every row"
 
 
 def test_hosts_whose_columns_are_of_unlike_kinds_are_refused(tmp_path: Path) -> None:
-    one = Schema.infer(read_table(table(tmp_path, c=[1, 2] * 30)))
-    two = Schema.infer(read_table(table(tmp_path, c=["a", "b"] * 30)))
+    one, two, three = (tmp_path / name for name in ("1", "2", "3"))
+    for folder in (one, two, three):
+        folder.mkdir()
+    numbers = table(one, c=[1, 2] * 30)
     with pytest.raises(DataError, match="'c' is not of one kind: number on a; category on b"):
-        united([one, two], ["a", "b"])
+        together(numbers, table(two, c=["a", "b"] * 30))
+    fractions = table(three, c=[0.5 + i for i in range(60)])
+    with pytest.raises(DataError, match="target 'c' holds classes on a, numbers on b: --target-ki"):
+        together(numbers, fractions, target="c", ignore="label")
 
 
 # Digests, memory, many columns

@@ -15,7 +15,9 @@ from algoshelf.core import (
     DataError,
     Dataset,
     MultiLabelClassifier,
+    Objective,
     PluginError,
+    ThresholdHyperparameters,
     TrainingHyperparameters,
     codecs,
     mx,
@@ -124,6 +126,60 @@ def test_it_learns_and_answers_by_label(path: Path, tmp_path: Path) -> None:
     assert array.dtype == np.float32
     cells = Marks().output_fn(answer, codecs.CSV).decode().splitlines()
     assert [[float(cell) for cell in line.split(",")] for line in cells] == pytest.approx(array)
+
+
+class RareOptions(ThresholdHyperparameters, TrainingHyperparameters):
+    pass
+
+
+class Rare(Marks):
+    """A rare label that is uncertain beside one in two."""
+
+    Hyperparameters = RareOptions  # type: ignore[assignment]
+    objective = Objective("validation:cross_entropy", maximize=False)
+
+
+@pytest.mark.parametrize(
+    "how", [{"threshold": "f1"}, {"min_recall": 0.9}, {"cost_fn": 9, "cost_fp": 1}]
+)
+def test_thresholds_are_chosen_by_the_validation(how: dict[str, Any], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+
+    def drawn(name: str) -> Path:
+        x = rng.normal(size=(600, 2))
+        rare = rng.random(600) < 1 / (1 + np.exp(3 - 1.2 * x[:, 0]))
+        np.save(tmp_path / name, np.hstack([x, rare[:, None], x[:, 1:] > 0]))
+        return tmp_path / f"{name}.npy"
+
+    channels = {"train": drawn("train"), "validation": drawn("held")}
+    options = {"epochs": 12, "batch_size": 32, "learning_rate": 0.05}
+    found = {}
+    for name, more in (("usual", {}), ("chosen", how)):
+        parsed = RareOptions.parse({**options, **more})
+        log = Log()
+        train(Rare(), channels, parsed, tmp_path / name, reporter=log)
+        model = Rare().model_fn(tmp_path / name)
+        found[name] = Rare().evaluate(model, channels["validation"])
+    usual, chosen = (found[name].labels[0] for name in ("usual", "chosen"))
+    assert usual.threshold == 0.5
+    assert 0 < chosen.threshold < 0.3
+    assert chosen.recall > usual.recall + 0.3
+    assert chosen.recall >= how.get("min_recall", 0)
+    if "threshold" in how:
+        assert chosen.f1 > usual.f1
+    kept = model.metadata.encoding["decision"]["thresholds"]
+    assert kept[0] == chosen.threshold
+    x = np.load(channels["validation"])[:, :2].astype(np.float32)
+    given = list(Rare().predict_fn(x, model).given())
+    probabilities = Rare().predict_fn(x, model).values
+    assert ["one" in each for each in given] == (probabilities[:, 0] >= kept[0]).tolist()
+    broken = model.metadata.model_copy(
+        update={
+            "encoding": {**model.metadata.encoding, "decision": {"chosen": True, "thresholds": [1]}}
+        }
+    )
+    faults = list(Rare().disagreements(broken, ((1, 2),)))
+    assert faults == ["encoding: decision: thresholds: expected a number for each label"]
 
 
 def test_what_are_no_labels_is_refused(path: Path, tmp_path: Path) -> None:

@@ -73,8 +73,10 @@ def shown(flowers: Path, environment: dict[str, str]) -> str:
     return run(OF_PLUGINS["petal-width"], flowers, environment)
 
 
-def test_the_page_has_four_short_plugins() -> None:
-    assert list(PLUGINS) == ["wide-petals", "petal-width", "petal-labels", "flower-autoencoder"]
+def test_the_page_has_short_plugins() -> None:
+    assert list(PLUGINS) == [
+        "wide-petals", "petal-width", "petal-labels", "flower-autoencoder", "book-tastes"
+    ]  # fmt: skip
     assert len(COMMANDS) == len(PLUGINS)
     assert all(code.count("\n") < MAX_LINES for code in PLUGINS.values())
 
@@ -160,6 +162,19 @@ def test_the_autoencoder_of_the_page_tells_what_is_unusual(
     )
     assert odd["error"] > 3 * usual["error"]
     assert re.search(r"^r2 +0\.9", shown, re.MULTILINE)
+
+
+def test_the_recommender_of_the_page_knows_tastes(
+    flowers: Path, environment: dict[str, str]
+) -> None:
+    shown = run(OF_PLUGINS["book-tastes"], flowers, environment)
+    assert passes("book-tastes", shown)
+    answer = json.loads(shown.splitlines()[-1])
+    assert len({each["item"] for each in answer["items"]}) == 3
+    asked = "algoshelf evaluate models/book-tastes --test readers/readers/sample/test.csv --json"
+    found = json.loads(run(asked, flowers, environment))
+    assert all(found["metrics"]["rmse"] < each["metrics"]["rmse"] for each in found["baselines"])
+    assert (flowers / "books.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_regression_of_the_page_passes_and_has_two_fifths_of_the_means_error(

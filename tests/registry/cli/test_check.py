@@ -117,6 +117,7 @@ def test_wrong_usage_is_told_and_leaves_nothing(
         ("leaf-sizes", "regression"),
         ("leaf-marks", "multilabel"),
         ("leaf-codes", "autoencoder"),
+        ("leaf-likes", "recommendation"),
     ],
 )
 def test_a_new_distribution_passes_by_whatever_name(

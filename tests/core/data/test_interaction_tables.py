@@ -1,4 +1,4 @@
-"""recommender reads interactions as people have them, and says what it cannot read."""
+"""Interactions are read as people have them, and what cannot be read is said."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.recommender import data, sides
+from algoshelf.algorithms.recommender import sides
 from algoshelf.core import DataError
-from algoshelf.core.data import recordio
+from algoshelf.core.data import interaction_tables as data
+from algoshelf.core.data import plain_numbers, recordio
 from algoshelf.core.data.interactions import Interactions
 from algoshelf.core.data.reading import Reading, using
 
@@ -128,6 +129,56 @@ def test_which_columns_are_meant_has_to_be_known(tmp_path: Path) -> None:
     assert read(path, item="who").items == ["a"]
     with pytest.raises(DataError, match="--item-column 'what': no such heading"):
         read(path, item="what")
+
+
+@pytest.mark.parametrize(
+    ("separator", "header", "odd"),
+    [
+        (",", "userId,movieId,rating,timestamp\r", ""),
+        ("\t", "", ""),
+        ("::", "", ""),
+        (",", "", "1,007,3.5,9"),
+        (",", "", "1,7.0,3.5,9"),
+        (",", "", '"a,b",7,3.5,2020-01-31'),
+        (";", "user;item;rating;time", "1;7;3,5;9"),
+        (",", "", "1,7,NULL,9"),
+    ],
+)
+def test_tables_of_numbers_are_read_as_any_other(
+    separator: str, header: str, odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of numbers are parsed at once; with one odd row late in the table, all is read cell by
+    cell. What is read is the same, name by name.
+    """
+    monkeypatch.setattr(plain_numbers, "BLOCK_BYTES", 1000)
+    rng = np.random.default_rng(1)
+    rows = rng.integers([1, 1, 1, 10**9], [40, 30, 6, 2 * 10**9], (500, 4)).tolist()
+    lines = [separator.join(map(str, row)) for row in rows]
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join(([header] if header else []) + lines + ([odd] if odd else [])))
+    found = read(path)
+    expected = [(str(user), str(item), float(rating)) for user, item, rating, _ in rows]
+    assert named(found)[:500] == expected
+    assert found.when is not None
+    assert found.when[:500].tolist() == [row[3] for row in rows]
+    if "NULL" in odd:
+        assert found.counts["unrated"] == 1
+        assert "1 row without a rating is left out (the first: line 501)" in found.note
+    elif odd:
+        ((user, item, rating),) = named(found)[500:]
+        cells = odd.replace('"a,b"', "a+b").split(separator)
+        assert (user.replace(",", "+"), item, rating) == (cells[0], cells[1], 3.5)
+
+
+def test_headings_that_are_not_known_are_no_interaction(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("shopper,thing,worth\na,b,3\na,c,4\n")
+    with pytest.raises(DataError, match=r"found among 'shopper', .*; --header no, if the first"):
+        read(path, explicit=False)
+    found = read(path, user="shopper", item="thing", rating="worth")
+    assert named(found) == [("a", "b", 3.0), ("a", "c", 4.0)]
+    path.write_text("a,b\na,c\nb,c\n")
+    assert len(read(path, explicit=False)) == 3
 
 
 def varint(number: int) -> bytes:
