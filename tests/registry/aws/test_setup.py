@@ -248,7 +248,7 @@ def test_a_role_that_another_region_uses_stays(aws: Aws) -> None:
     assert there.exit_code == 0, there.exception
     assert set(state(aws)["buckets"]) == {BUCKET, IRELAND}
     first = aws(*TEARDOWN)
-    assert "the role and the policy stay: eu-west-1 use" in first.stderr
+    assert "the role and the policies stay: eu-west-1 use" in first.stderr
     assert set(state(aws)["buckets"]) == {IRELAND}
     assert aws(*TEARDOWN, "--region", "eu-west-1").exit_code == 0
     assert state(aws) == before
@@ -296,6 +296,24 @@ def test_a_key_of_ones_own_encrypts_the_bucket(aws: Aws) -> None:
     wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     assert settings(aws, BUCKET)["encryption"] == wanted
     assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is the key taken away again
+
+
+def test_what_companies_give_needs_rights_of_its_own_which_go_again(aws: Aws) -> None:
+    client = aws.client("iam")
+    client.create_user(UserName="anna")
+    before = state(aws)
+    assert aws(*SETUP, "--company", "--for", "user/anna").exit_code == 0
+    name = "algoshelf-company"
+    inline = client.get_role_policy(RoleName="algoshelf-execution", PolicyName=name)
+    assert inline["PolicyDocument"] == rights.policy(rights.COMPANY_ROLE, PLACE)
+    has = client.list_attached_user_policies(UserName="anna")["AttachedPolicies"]
+    assert {each["PolicyName"] for each in has} == {"algoshelf", name}
+    assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is it taken away
+    template = json.loads(aws("setup", "--cloudformation", "--company").stdout)["Resources"]
+    document = filled(template["CompanyPolicy"]["Properties"]["PolicyDocument"])
+    assert document == rights.policy(rights.COMPANY, PLACE)
+    assert aws(*TEARDOWN).exit_code == 0
+    assert state(aws) == before
 
 
 WITH_ALL = (
