@@ -47,7 +47,7 @@ class Plan:
         _check_stack(role, "setup --cloudformation prints the template to change it with")
         bucket = Bucket(account, recorded=account.region in role.buckets)
         faults = [*role.faults(), *policy.faults(), *more.faults()]
-        faults += [*bucket.faults(), *policy.unknown(people)]
+        faults += [*bucket.faults(), *policy.unknown(people), *_elsewhere(account, key)]
         if faults:
             raise InputError(*faults)
         self.notes = bucket.notes(key)
@@ -114,6 +114,13 @@ def _check_stack(role: Role, instead: str) -> None:
             f"{role.what}: the stack {name} of CloudFormation made it, which would not know of a "
             f"change: {instead.replace('NAME', name)}"
         )
+
+
+def _elsewhere(account: Account, key: str) -> list[str]:
+    """A fault where the key is not of the bucket's region."""
+    if not key or key.split(":")[3] == account.region:
+        return []
+    return [f"--kms-key: {key} is of another region than the bucket, {account.region}"]
 
 
 def _check_idle(account: Account) -> None:

@@ -100,7 +100,7 @@ def setup(
     click.echo(f"role    {plan.role}\npolicy  {plan.policy}\nbucket  {plan.bucket}")
     say(
         f"\nJobs and endpoints act in that role unless --role or {ROLE_VARIABLE} names another. "
-        "Next:\n  algoshelf sagemaker doctor"
+        "People have the policy by `setup --for user/NAME`. Next:\n  algoshelf sagemaker doctor"
     )
 
 
@@ -149,9 +149,8 @@ def teardown(
         left = removal.bucket.name if kept else None
         print_json({"region": acting.region, "done": done, "kept_bucket": left})
         return
-    click.echo(
-        "\n".join(f"done: {what}" for what in done) or f"nothing to remove in {acting.region}"
-    )
+    for what in done:
+        click.echo(f"done: {what}")
 
 
 def _print_template(region: str, people: Sequence[str], key: str, company: bool) -> None:

@@ -205,7 +205,7 @@ def test_a_bucket_with_data_says_its_bytes_and_stays_unless_that_is_wanted(aws: 
     client.create_multipart_upload(Bucket=BUCKET, Key="algoshelf/part")
     kept = aws(*TEARDOWN)
     assert kept.exit_code == 0, kept.exception
-    assert f"The bucket {BUCKET} holds 3 objects, 0.000 GB (1,234 bytes)" in kept.stderr
+    assert f"The bucket {BUCKET} holds 3 objects of 1,234 bytes: data" in kept.stderr
     assert "stays with its data" in kept.stderr
     assert list(state(aws)["buckets"]) == [BUCKET]
     assert state(aws)["iam"]["RoleDetailList"] == []
@@ -292,6 +292,8 @@ def test_a_dry_run_and_a_refusal_change_nothing(aws: Aws) -> None:
 def test_a_key_of_ones_own_encrypts_the_bucket(aws: Aws) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     assert "expected arn:aws:kms" in aws(*SETUP, "--kms-key", "mine").output
+    there = key.replace("us-east-1", "eu-west-1")
+    assert "is of another region than the bucket" in refusal(aws(*SETUP, "--kms-key", there))
     assert aws(*SETUP, "--kms-key", key).exit_code == 0
     wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     assert settings(aws, BUCKET)["encryption"] == wanted
