@@ -279,7 +279,7 @@ def test_a_transform(
         output_path=f"{ROOT}/transforms/ours",
         accept=settings.get("accept", "application/jsonlines"),
         max_payload=settings.get("max_payload", 6),
-        tags=tags.tags("kmeans"),
+        tags=tags.signed(session.account, tags.tags("kmeans")),
         output_kms_key=settings.get("output_kms_key"),
         volume_kms_key=settings.get("volume_kms_key"),
     )
