@@ -150,7 +150,7 @@ class Account:
 
     def _encrypt(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         """Have S3 encrypt what is written by the company's key."""
-        writes = model.name in ("PutObject", "CreateMultipartUpload")
+        writes = model.name in ("PutObject", "CopyObject", "CreateMultipartUpload")
         if self.kms_key and writes and "SSEKMSKeyId" not in params:
             params.update(ServerSideEncryption="aws:kms", SSEKMSKeyId=self.kms_key)
 
