@@ -122,6 +122,7 @@ def test_every_command_of_the_document_runs_in_order(
             assert result.exit_code == 0, f"{command}\n{result.exception}\n{result.stderr}"
             if words[2] == "teardown":
                 assert aws("setup", "--yes").exit_code == 0  # whoever goes on
+                left_by_the_job(aws, job, iris_model)
             if words[2] == "list":
                 lists.append(result.stdout)
             if words[2] == "train":
