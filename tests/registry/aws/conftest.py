@@ -259,6 +259,10 @@ def aws(
     search = "list_training_jobs_for_hyper_parameter_tuning_job"
     monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
+    none = ActionResult({"InferenceComponents": []})  # those of endpoints/conftest.py, if wanted
+    monkeypatch.setattr(
+        SageMakerResponse, "list_inference_components", lambda _: none, raising=False
+    )
     # A bucket's policy is read without its conditions, so one that is for TLS alone denies all.
     monkeypatch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
