@@ -29,7 +29,9 @@ class Contents:
         return bool(self.objects)
 
     def __str__(self) -> str:
-        return f"{self.objects:,} objects, {self.size / 1e9:,.3f} GB ({self.size:,} bytes)"
+        objects = "1 object" if self.objects == 1 else f"{self.objects:,} objects"
+        in_short = f" ({self.size / 1e9:,.1f} GB)" if self.size >= 1e9 else ""
+        return f"{objects} of {self.size:,} bytes{in_short}"
 
 
 @dataclass(frozen=True)
