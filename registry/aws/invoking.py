@@ -148,7 +148,8 @@ class Endpoint:
                 answer = client.invoke_endpoint(Body=body, **request)
                 return bytes(answer["Body"].read())
             except Exception as error:
-                code = getattr(error, "response", {}).get("Error", {}).get("Code")
+                response = getattr(error, "response", None) or {}  # none where nobody answered
+                code = response.get("Error", {}).get("Code")
                 if code == LOADING and number < LOADING_TRIES:
                     report(f"{self.name}: the model is being loaded; asking again")
                     time.sleep(LOADING_SECONDS * number)
