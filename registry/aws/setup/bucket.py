@@ -226,7 +226,8 @@ class Bucket:
         self.name = account.bucket
         self.what = f"bucket {self.name}"
         self.refused = ""
-        self.exists, self.labels = False, dict[str, str]()
+        self.exists = False
+        self.labels: dict[str, str] = {}
         try:
             self.exists = found(self._client.head_bucket, Bucket=self.name) is not None
         except AwsError as error:
