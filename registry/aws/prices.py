@@ -31,6 +31,7 @@ MAX_PAGES = 1_000
 API_REGION = "us-east-1"  # the price list is served in a few regions, and says the same in each
 SERVICE = "AmazonSageMaker"
 PRICE_LIST = "AWS Price List API"
+PAGE = "https://aws.amazon.com/sagemaker/pricing"
 SPOT = (
     "spot: AWS says up to 90 % less, publishes no price for it, and may bill as much as without; "
     "https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html"
@@ -63,8 +64,7 @@ def unknown(instance: str, region: str) -> str:
     if region == NO_REGION:
         return f"The price of {instance} depends on the region: give --region."
     return (
-        f"The price of {instance} in {region} is unknown: see "
-        "https://aws.amazon.com/sagemaker/pricing, or ask AWS by "
+        f"The price of {instance} in {region} is unknown: see {PAGE}, or ask AWS by "
         f"`algoshelf sagemaker cost --refresh --region {region}`."
     )
 

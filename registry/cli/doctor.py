@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 import click
 
-from ..doctor import FAILED, OK, Check, is_well, machine
+from ..doctor import FAILED, UNKNOWN, WARNING, Check, is_well, machine
 from .output import json_option, print_json, say
 
 
@@ -27,7 +27,7 @@ def doctor(quick: bool, as_json: bool) -> None:
         found.append(check)
         if not as_json:
             show(check)
-    comparisons = []
+    comparisons: list[dict[str, Any]] = []
     if not quick:
         if not as_json:
             say("The self-test takes some seconds.")
@@ -41,7 +41,7 @@ def doctor(quick: bool, as_json: bool) -> None:
     finish(found, as_json, comparisons=comparisons)
 
 
-def _apart(comparison: dict[str, object]) -> str:
+def _apart(comparison: Mapping[str, Any]) -> str:
     where = comparison["where"]
     return f"({where}: {comparison['deviation']:.2g} of its norm)" if where else ""
 
@@ -60,10 +60,8 @@ def finish(found: Sequence[Check], as_json: bool, **more: object) -> None:
         print_json({"ok": well, "checks": [check.document() for check in found], **more})
     else:
         failed = sum(check.status == FAILED for check in found)
-        others = sum(check.status not in (FAILED, OK) for check in found)
+        doubtful = sum(check.status in (WARNING, UNKNOWN) for check in found)
         end = f"{failed} failed" if failed else "nothing failed"
-        click.echo(
-            f"\n{end}; {others} of {len(found)} are to be looked at" if others else f"\n{end}"
-        )
+        click.echo(f"\n{end}" + (f", {doubtful} to be looked at" if doubtful else ""))
     if not well:
         sys.exit(1)

@@ -33,7 +33,7 @@ PURPOSES = {
     "plot": "the charts of `algoshelf tune` and `algoshelf benchmark`",
     "tensorboard": "event files for TensorBoard",
 }
-BY_MXNET = "`train`, `tune`, `evaluate`, `adopt`, `export`, `benchmark` and `check`"
+BY_MXNET = "`train`, `tune`, `export`, `benchmark`, and `check` without --model"
 WITHOUT_MXNET = "models that were exported are answered by ONNX Runtime"
 INSTALL = "pip install 'algoshelf[cpu]', or 'algoshelf[gpu]' on a machine with an NVIDIA GPU"
 LEAST_FREE = 2 * 10**9  # bytes; a model and its checkpoints, and what mxnet unpacks
@@ -105,8 +105,14 @@ def mxnet(loaded: Mxnet) -> Check:
     if not ort.is_installed():
         fix = f"{INSTALL}; or 'algoshelf[onnx]' for models that were exported"
         return Check("mxnet", FAILED, f"{text}, and without onnxruntime nothing answers", fix)
-    fix = INSTALL if sys.version_info[:2] <= mx.LAST_PYTHON else f"an environment of {mx.PYTHONS}"
-    return Check("mxnet", ABSENT, f"{text}; {WITHOUT_MXNET}", fix)
+    return Check("mxnet", ABSENT, f"{text}; {WITHOUT_MXNET}", _installing())
+
+
+def _installing() -> str:
+    """How to come by mxnet."""
+    if sys.version_info[:2] <= mx.LAST_PYTHON:
+        return INSTALL
+    return f"an environment of {mx.PYTHONS}"
 
 
 def processors(root: Path) -> Check:
@@ -226,7 +232,7 @@ def probe() -> Mxnet:
 def self_test(loaded: Mxnet | None = None) -> tuple[Check, list[dict[str, Any]]]:
     """Compare the GPUs, or else two contexts of the processor, with the processor."""
     if not mx.is_installed():
-        return Check("self-test", ABSENT, "needs mxnet", INSTALL), []
+        return Check("self-test", ABSENT, "needs mxnet", _installing()), []
     usable = [n for n, gpu in enumerate(devices.gpus()) if devices.is_supported(gpu)]
     on_gpus = bool(usable) and (loaded or probe()).has_cuda
     other = f"gpu:{','.join(map(str, usable))}" if on_gpus else "cpu:1,0"

@@ -208,7 +208,7 @@ def test_the_doctor_says_what_is_lacking_for_which_command(without_mxnet: Algosh
     assert told.code == 0, told.stderr
     checks = {each["name"]: each for each in told.json["checks"]}
     assert checks["mxnet"]["status"] == checks["Python"]["status"] == "absent"
-    assert "`train`, `tune`, `evaluate`" in checks["mxnet"]["text"]
+    assert "`train`, `tune`, `export`, `benchmark`" in checks["mxnet"]["text"]
     assert checks["mxnet"]["fix"] == "an environment of Python 3.8 to 3.12"
     assert checks["self-test"]["status"] == "absent"
     assert checks["[onnx]"]["status"] == checks["[serve]"]["status"] == "ok"

@@ -11,7 +11,7 @@ import click
 
 from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
-from ...aws import checks, endpoints, instances, packages, sources
+from ...aws import checks, endpoints, instances, packages, prices, sources
 from ...aws.account import Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
@@ -29,6 +29,7 @@ from .common import account, confirm
 from .company import company_options
 from .endpoints import image_option, iso, say_price
 
+HOURS_A_MONTH = 730
 MIN_TTL, MAX_TTL = 60, 10 * 365 * 24 * 3600
 
 
@@ -272,12 +273,16 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
     """Say what will be there and what it costs; USD an hour, None where it is unknown."""
     say(f"{wanted.name} in {acting.region}: {_shares(wanted)} on {wanted.hosting}")
     if wanted.hosting.memory:
-        say("It costs nothing while it has no requests; each request is billed by its duration.")
+        say(
+            "It costs nothing while it has no requests; each is billed by its duration, of which "
+            f"{wanted.hosting.concurrency} at once are the most. What a second costs is not in the "
+            f"table: {prices.PAGE}"
+        )
         return 0.0
     fleets = 1 if wanted.idles or wanted.multi else len(wanted.variants)
-    usd = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
+    usd = most = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
     if wanted.scaling:
-        say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
+        most = say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
         if not wanted.scaling.least:
             say(
                 "While nobody asks it has no instances, and costs only its CloudWatch alarms. Then "
@@ -291,6 +296,9 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
         )
     else:
         say(f"`algoshelf sagemaker sweep` deletes it after {timedelta(seconds=round(ttl))}.")
+    if most is not None:
+        hours, until = (HOURS_A_MONTH, "a month") if ttl is None else (ttl / 3600, "until then")
+        say(f"That is at most {most * hours:,.2f} USD {until}, for instances.")
     return usd
 
 

@@ -17,6 +17,8 @@ import click
 import pytest
 from algoshelf.registry.aws import rights
 from algoshelf.registry.cli import cli
+from algoshelf.registry.discovery import catalog, opened
+from algoshelf.registry.packaging import kinds
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
@@ -160,9 +162,8 @@ def _as_granted(asked: iam.Asked) -> iam.Asked:
     """In place of a role or a bucket that the user names, which docs/sagemaker.md has added to the
     policies, those that they name as they are.
     """
-    bucket = re.sub(
-        r"^(arn:aws:s3:::)(?!sagemaker-|algoshelf-web-)[^/]+", rf"\1{BUCKET}", asked.resource
-    )
+    own = rf"(?:sagemaker-[a-z0-9-]+-{ACCOUNT}|algoshelf-web-[^/]+)(?:/|$)"
+    bucket = re.sub(rf"^(arn:aws:s3:::)(?!{own})[^/]+", rf"\1{BUCKET}", asked.resource)
     resource = re.sub(r":role/.*", f":role/{rights.EXECUTION_ROLE}", bucket)
     return replace(asked, resource=resource)
 
@@ -176,6 +177,15 @@ def _command() -> str:
         context = context.parent
     within = names[1:]  # of the program itself
     return next((name for name in within if name != "sagemaker"), "")
+
+
+@pytest.fixture(scope="session")
+def packed_iris(iris_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of iris with its code, packed once for all tests that only upload it."""
+    folder = tmp_path_factory.mktemp("packed") / "iris"
+    artifact, algorithm = opened(iris_model)
+    kinds.model(catalog().get(algorithm.name), artifact, folder)
+    return folder / kinds.MODEL_ARCHIVE
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,8 @@ ELSEWHERE = {
     "algoshelf package mnist-cnn --as container": "tests/registry/packaging/test_package.py",
     "algoshelf package models/iris --as container": "tests/toolkits/test_onnx_image.py",
     "algoshelf package models/iris --as lambda": "tests/registry/packaging/test_answering.py",
-    "algoshelf sagemaker deploy models/iris --name seldom": "…/aws/endpoints/test_idle.py",
+    "algoshelf sagemaker deploy models/iris --name seldom": "endpoints/test_idle.py, beside this",
+    "algoshelf sagemaker delete digits:1": "tests/registry/aws/test_register.py",
     "algoshelf sagemaker recommend": "tests/registry/benchmark/test_recommend.py",
     "algoshelf sagemaker deploy packed/onnx": "tests/registry/aws/endpoints/test_endpoints.py",
     "aws s3 cp": "copies a file of which tests/registry/packaging/test_answering.py makes one",
@@ -122,6 +123,7 @@ def test_every_command_of_the_document_runs_in_order(
             assert result.exit_code == 0, f"{command}\n{result.exception}\n{result.stderr}"
             if words[2] == "teardown":
                 assert aws("setup", "--yes").exit_code == 0  # whoever goes on
+                left_by_the_job(aws, job, iris_model)
             if words[2] == "list":
                 lists.append(result.stdout)
             if words[2] == "train":

@@ -134,10 +134,10 @@ def gateway(served: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def endpoint(aws: Aws, gateway: Gateway, iris_model: Path) -> Any:
+def endpoint(aws: Aws, gateway: Gateway, packed_iris: Path) -> Any:
     """`demo`, deployed by us; as moto has it."""
     aws.quotas["ml.m5.large for endpoint usage"] = 1.0
-    done = aws("deploy", iris_model, "--name", "demo", "--role", aws.role(), "--yes")
+    done = aws("deploy", packed_iris, "--name", "demo", "--role", aws.role(), "--yes")
     assert done.exit_code == 0, done.exception
     aws.requests.clear()
     return sagemaker_backends[ACCOUNT]["us-east-1"].endpoints["demo"]
@@ -332,14 +332,14 @@ def test_variant_and_model_are_named_to_aws(
 
 
 def test_an_asynchronous_endpoint_answers_through_s3(
-    aws: Aws, in_process: InProcess, iris_model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, in_process: InProcess, packed_iris: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """moto keeps the request; this test answers in the place of the model."""
     aws.quotas["ml.m5.large for endpoint usage"] = 1.0
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="mine")
     given = ("--async", "s3://mine/answers", "--kms-key", "alias/firm")
-    done = aws("deploy", iris_model, "--name", "later", "--role", aws.role(), "--yes", *given)
+    done = aws("deploy", packed_iris, "--name", "later", "--role", aws.role(), "--yes", *given)
     assert done.exit_code == 0, done.exception
     described = sagemaker_backends[ACCOUNT]["us-east-1"].endpoints["later"]
     config = {"OutputConfig": {"S3OutputPath": "s3://mine/answers"}}

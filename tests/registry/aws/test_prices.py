@@ -195,7 +195,7 @@ def test_cost_tells_prices_the_worst_case_and_what_cannot_run(algoshelf: Algoshe
     assert cheap["prices"]["training"]["worst_case_usd"] == 1.408
     assert cheap["prices"]["transform"] is None
     assert cheap["refused"] is None
-    assert refused["prices"]["training"] is None
+    assert refused["prices"]["endpoint"] is None
     assert "9.0" in refused["refused"]
 
 

@@ -115,9 +115,9 @@ def test_a_model_is_registered_with_what_it_was_made_of(aws: Aws, iris_model: Pa
 
 
 def test_only_what_is_approved_is_deployed(
-    aws: Aws, iris_model: Path, checked: list[Finding]
+    aws: Aws, packed_iris: Path, checked: list[Finding]
 ) -> None:
-    register = ("register", iris_model, "--group", GROUP, "--yes")
+    register = ("register", packed_iris, "--group", GROUP, "--yes")
     role = aws.role()
     deploy = ("deploy", "--name", "demo", "--role", role, "--yes", "--package")
     ok(aws(*register))
@@ -152,7 +152,7 @@ def test_only_what_is_approved_is_deployed(
         (("--instance", "ml.g5.xlarge"), "its image does not run on ml.g5.xlarge"),
         (("--network-isolation",), "fetches packages when it starts"),
         (("--image", IMAGE), "a package has its image"),
-        ((str(iris_model),), "expected either a MODEL, or --package"),
+        ((str(packed_iris),), "expected either a MODEL, or --package"),
     ):
         done = aws("deploy", "--name", "other", "--role", role, "--yes", "--package", arn, *words)
         assert told in str(done.exception), done.exception
@@ -199,22 +199,22 @@ def test_a_job_is_registered_with_its_name(
 
 
 def test_a_model_that_fails_its_checks_is_not_approved(
-    aws: Aws, iris_model: Path, checked: list[Finding]
+    aws: Aws, packed_iris: Path, checked: list[Finding]
 ) -> None:
     checked[0] = Finding("answers", "it answers", "failed")
-    done = aws("register", iris_model, "--group", GROUP, "--approve", "--yes")
+    done = aws("register", packed_iris, "--group", GROUP, "--approve", "--yes")
     assert "--approve: kmeans failed: answers" in str(done.exception)
     assert aws.changes() == []
-    ok(aws("register", iris_model, "--group", GROUP, "--yes"))
+    ok(aws("register", packed_iris, "--group", GROUP, "--yes"))
     (request,) = aws.sent("CreateModelPackage")
     assert request["CustomerMetadataProperties"]["conformance"] == "failed: answers"
 
 
 def test_what_is_registered_is_deleted_but_not_what_a_model_is_made_of(
-    aws: Aws, iris_model: Path, checked: list[Finding]
+    aws: Aws, packed_iris: Path, checked: list[Finding]
 ) -> None:
     for _ in range(2):
-        ok(aws("register", iris_model, "--group", GROUP, "--approve", "--yes"))
+        ok(aws("register", packed_iris, "--group", GROUP, "--approve", "--yes"))
     ok(aws("deploy", "--package", GROUP, "--name", "demo", "--role", aws.role(), "--yes"))
     delete = ("delete", "--kind", "package", "--yes")
     used = aws(*delete, f"{GROUP}:2")
@@ -230,14 +230,14 @@ def test_what_is_registered_is_deleted_but_not_what_a_model_is_made_of(
 
 
 def test_a_group_of_somebody_else_is_left_alone(
-    aws: Aws, iris_model: Path, checked: list[Finding]
+    aws: Aws, packed_iris: Path, checked: list[Finding]
 ) -> None:
     aws.client("sagemaker").create_model_package_group(
         ModelPackageGroupName="theirs", ModelPackageGroupDescription="x"
     )
-    register = ("register", iris_model, "--group", "theirs", "--yes")
+    register = ("register", packed_iris, "--group", "theirs", "--yes")
     assert "algoshelf did not make theirs" in str(aws(*register).exception)
-    assert "expected up to 63" in str(aws("register", iris_model, "--group", "-").exception)
+    assert "expected up to 63" in str(aws("register", packed_iris, "--group", "-").exception)
     ok(aws(*register, "--foreign"))
 
 
@@ -245,7 +245,7 @@ def test_a_group_of_somebody_else_is_left_alone(
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_failure_leaves_nothing(
     aws: Aws,
-    iris_model: Path,
+    packed_iris: Path,
     checked: list[Finding],
     failing: str,
     error: Callable[[], BaseException],
@@ -256,13 +256,13 @@ def test_a_failure_leaves_nothing(
         raise error()
 
     aws.answers[failing] = fail
-    done = aws("register", iris_model, "--group", GROUP, "--yes")
+    done = aws("register", packed_iris, "--group", GROUP, "--yes")
     assert done.exit_code != 0
     assert (state(aws).model_packages, state(aws).model_package_groups) == ({}, {})
 
 
-def test_a_dry_run_shows_the_requests(aws: Aws, iris_model: Path, checked: list[Finding]) -> None:
-    done = ok(aws("register", iris_model, "--group", GROUP, "--dry-run"))
+def test_a_dry_run_shows_the_requests(aws: Aws, packed_iris: Path, checked: list[Finding]) -> None:
+    done = ok(aws("register", packed_iris, "--group", GROUP, "--dry-run"))
     asked = [each["operation"] for each in json.loads(done.stdout)["requests"]]
     assert asked[-2:] == ["CreateModelPackageGroup", "CreateModelPackage"]
     assert state(aws).model_package_groups == {}

@@ -140,28 +140,25 @@ def test_what_is_there_is_left_as_it_is_and_what_differs_is_mended(aws: Aws) -> 
 
 
 def interrupted(aws: Aws, command: tuple[str, ...]) -> int:
-    """Run ``command`` again and again, each time cut off at its next change, by an error or by
-    Ctrl-C, then whole; how often it was cut off.
+    """Run ``command`` again and again, cut off after each change, by an error or by Ctrl-C in turn,
+    until one run is whole; how often it was cut off.
     """
-    for number in range(1, 60):
+    for cuts in range(60):
         sent: list[str] = []
 
-        def cut(operation: str, left: int = number, sent: list[str] = sent) -> None:
+        def cut(operation: str, how: BaseException = CUTS[cuts % 2], sent: Any = sent) -> None:
             sent.append(operation)
-            if len(sent) == left:
-                raise CUTS[left % 2]
+            if len(sent) == 2:
+                raise how
 
         aws.on_change = cut
         result = aws(*command)
         aws.on_change = None
-        if len(sent) < number:
+        if len(sent) < 2:
             assert result.exit_code == 0, result.exception
-            return number - 1
+            return cuts
         assert result.exit_code != 0
         assert "again" in f"{result.exception} {result.stderr}"
-        whole = aws(*command)
-        assert whole.exit_code == 0, whole.exception
-        aws(*(TEARDOWN if command == SETUP else SETUP))
     raise AssertionError("never whole")
 
 
@@ -176,7 +173,7 @@ def test_setup_that_is_cut_off_at_any_step_is_completed_by_the_next(aws: Aws) ->
     aws(*SETUP)
     complete = untimed(state(aws))
     aws(*TEARDOWN)
-    assert interrupted(aws, SETUP) >= 9
+    assert interrupted(aws, SETUP) >= 8
     assert untimed(state(aws)) == complete
     aws(*TEARDOWN)
     assert state(aws) == before
@@ -185,7 +182,7 @@ def test_setup_that_is_cut_off_at_any_step_is_completed_by_the_next(aws: Aws) ->
 def test_teardown_that_is_cut_off_at_any_step_is_completed_by_the_next(aws: Aws) -> None:
     before = state(aws)
     aws(*SETUP)
-    assert interrupted(aws, TEARDOWN) >= 4
+    assert interrupted(aws, TEARDOWN) == 3
     assert state(aws) == before
 
 
@@ -205,7 +202,7 @@ def test_a_bucket_with_data_says_its_bytes_and_stays_unless_that_is_wanted(aws: 
     client.create_multipart_upload(Bucket=BUCKET, Key="algoshelf/part")
     kept = aws(*TEARDOWN)
     assert kept.exit_code == 0, kept.exception
-    assert f"The bucket {BUCKET} holds 3 objects, 0.000 GB (1,234 bytes)" in kept.stderr
+    assert f"The bucket {BUCKET} holds 3 objects of 1,234 bytes: data" in kept.stderr
     assert "stays with its data" in kept.stderr
     assert list(state(aws)["buckets"]) == [BUCKET]
     assert state(aws)["iam"]["RoleDetailList"] == []
@@ -248,7 +245,7 @@ def test_a_role_that_another_region_uses_stays(aws: Aws) -> None:
     assert there.exit_code == 0, there.exception
     assert set(state(aws)["buckets"]) == {BUCKET, IRELAND}
     first = aws(*TEARDOWN)
-    assert "the role and the policy stay: eu-west-1 use" in first.stderr
+    assert "the role and the policies stay: eu-west-1 use" in first.stderr
     assert set(state(aws)["buckets"]) == {IRELAND}
     assert aws(*TEARDOWN, "--region", "eu-west-1").exit_code == 0
     assert state(aws) == before
@@ -292,10 +289,30 @@ def test_a_dry_run_and_a_refusal_change_nothing(aws: Aws) -> None:
 def test_a_key_of_ones_own_encrypts_the_bucket(aws: Aws) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     assert "expected arn:aws:kms" in aws(*SETUP, "--kms-key", "mine").output
+    there = key.replace("us-east-1", "eu-west-1")
+    assert "is of another region than the bucket" in refusal(aws(*SETUP, "--kms-key", there))
     assert aws(*SETUP, "--kms-key", key).exit_code == 0
     wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     assert settings(aws, BUCKET)["encryption"] == wanted
     assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is the key taken away again
+
+
+def test_what_companies_give_needs_rights_of_its_own_which_go_again(aws: Aws) -> None:
+    client = aws.client("iam")
+    client.create_user(UserName="anna")
+    before = state(aws)
+    assert aws(*SETUP, "--company", "--for", "user/anna").exit_code == 0
+    name = "algoshelf-company"
+    inline = client.get_role_policy(RoleName="algoshelf-execution", PolicyName=name)
+    assert inline["PolicyDocument"] == rights.policy(rights.COMPANY_ROLE, PLACE)
+    has = client.list_attached_user_policies(UserName="anna")["AttachedPolicies"]
+    assert {each["PolicyName"] for each in has} == {"algoshelf", name}
+    assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is it taken away
+    template = json.loads(aws("setup", "--cloudformation", "--company").stdout)["Resources"]
+    document = filled(template["CompanyPolicy"]["Properties"]["PolicyDocument"])
+    assert document == rights.policy(rights.COMPANY, PLACE)
+    assert aws(*TEARDOWN).exit_code == 0
+    assert state(aws) == before
 
 
 WITH_ALL = (

@@ -179,6 +179,8 @@ class Components:
     def create(self, response: Any) -> ActionResult:
         asked = {key: response._get_param(key) for key in ("EndpointName", "VariantName", "Tags")}
         name = response._get_param("InferenceComponentName")
+        if name in self.there:
+            raise ValidationError(f"inference component {name} exists already")
         endpoint = response.sagemaker_backend.endpoints[asked["EndpointName"]]
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:inference-component/{name}"
         now = datetime.now(timezone.utc)

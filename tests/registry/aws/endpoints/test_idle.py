@@ -167,6 +167,35 @@ def test_who_may_not_scale_is_left_with_nothing_that_bills(
     assert listed_components() == []
 
 
+def test_somebody_elses_component_of_the_name_is_left_alone(run: Run, aws: Any) -> None:
+    deployed(run, *TO_ZERO, name="first")
+    client = boto3.client("sagemaker")
+    [model] = aws._models
+    theirs = {"EndpointName": "first", "VariantName": "instances", "Tags": []}
+    client.create_inference_component(
+        InferenceComponentName="demo",
+        Specification={"ModelName": model},
+        RuntimeConfig={"CopyCount": 1},
+        **theirs,
+    )
+    before = set(left(aws))
+    result = run("deploy", MODEL, "--name", "demo", *OWN, *TO_ZERO)
+    assert result.code == 1
+    assert "somebody else made it, and it is left alone" in result.err
+    assert "left behind" not in result.err
+    assert set(left(aws)) == before
+
+
+def test_the_worst_case_is_told_before_anything_is_billed(run: Run, aws: Any) -> None:
+    asked = ("deploy", MODEL, "--name", "demo", *OWN[:-1])
+    told = run(*asked, *TO_ZERO, "--ttl", "10h").err
+    assert "That is at most 2.30 USD until then" in told  # 10 h × 2 × 0.115
+    assert "costs only its CloudWatch alarms" in told
+    assert "at most 83.95 USD a month" in run(*asked).err
+    assert "What a second costs is not in the table" in run(*asked, "--serverless", "1024").err
+    assert left(aws) == []
+
+
 def test_an_asynchronous_endpoint_is_woken_and_moved_with_its_alarm(run: Run, aws: Any) -> None:
     deployed(run, "--async", "s3://out/answers", "--autoscale", "0:2")
     [alarm] = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
