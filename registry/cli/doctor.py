@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 import click
 
@@ -27,7 +27,7 @@ def doctor(quick: bool, as_json: bool) -> None:
         found.append(check)
         if not as_json:
             show(check)
-    comparisons = []
+    comparisons: list[dict[str, Any]] = []
     if not quick:
         if not as_json:
             say("The self-test takes some seconds.")
@@ -41,7 +41,7 @@ def doctor(quick: bool, as_json: bool) -> None:
     finish(found, as_json, comparisons=comparisons)
 
 
-def _apart(comparison: dict[str, object]) -> str:
+def _apart(comparison: Mapping[str, Any]) -> str:
     where = comparison["where"]
     return f"({where}: {comparison['deviation']:.2g} of its norm)" if where else ""
 

@@ -76,7 +76,8 @@ class Removal:
         )
         self.others = [region for region in role.regions if region != account.region]
         self._account, self._role, self._policies = account, role, policies
-        leaves = any(part.is_ours for part in (role, *policies, self.bucket))
+        self._parts: list[Bucket | Policy | Role] = [self.bucket, *policies, role]
+        leaves = any(part.is_ours for part in self._parts)
         if leaves:
             _check_idle(account)
         self.contents = self.bucket.contents() if self.bucket.is_ours else Contents()
@@ -96,7 +97,7 @@ class Removal:
         """What stays though it has the name, and why."""
         found = [
             f"{part.what}: is left as it is: setup did not make it"
-            for part in (self.bucket, *self._policies, self._role)
+            for part in self._parts
             if part.exists and not part.is_ours
         ]
         if self.others and self._role.is_ours:

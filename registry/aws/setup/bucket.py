@@ -146,8 +146,18 @@ def _lifecycle(client: Any, bucket: str) -> Any:
 
 
 def _is_tidy(rules: Any, _: str) -> bool:
-    there = {each.get("ID"): each for each in rules or ()}
-    return all(rule.items() <= there.get(rule["ID"], {}).items() for rule in RULES)
+    return {_said(rule) for rule in RULES} <= {_said(rule) for rule in rules or ()}
+
+
+def _said(rule: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a rule says, however S3 writes it: a filter for everything may be left out."""
+    return (
+        rule.get("ID"),
+        rule.get("Status"),
+        rule.get("Filter", {}).get("Prefix") or rule.get("Prefix") or "",
+        rule.get("Expiration", {}).get("Days"),
+        rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
+    )
 
 
 def _tidying(account: Account, rules: Any, _: str) -> Mapping[str, Any]:
@@ -216,7 +226,8 @@ class Bucket:
         self.name = account.bucket
         self.what = f"bucket {self.name}"
         self.refused = ""
-        self.exists, self.labels = False, dict[str, str]()
+        self.exists = False
+        self.labels: dict[str, str] = {}
         try:
             self.exists = found(self._client.head_bucket, Bucket=self.name) is not None
         except AwsError as error:

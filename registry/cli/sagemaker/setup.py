@@ -24,7 +24,7 @@ ENTITY = re.compile(r"(user|group|role)/[\w+=,.@-]{1,128}", re.ASCII)
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+", re.ASCII)
 
 
-def _matching(pattern: re.Pattern[str]) -> click.ParamType:
+def _matching(pattern: re.Pattern[str]) -> Parsed:
     expected = {
         ENTITY.pattern: "user/NAME, group/NAME or role/NAME",
         KEY.pattern: "arn:aws:kms:REGION:ACCOUNT:key/ID",

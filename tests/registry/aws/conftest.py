@@ -162,7 +162,8 @@ def _as_granted(asked: iam.Asked) -> iam.Asked:
     """In place of a role or a bucket that the user names, which docs/sagemaker.md has added to the
     policies, those that they name as they are.
     """
-    bucket = re.sub(r"^(arn:aws:s3:::)(?!sagemaker-)[^/]+", rf"\1{BUCKET}", asked.resource)
+    own = rf"sagemaker-[a-z0-9-]+-{ACCOUNT}(?:/|$)"
+    bucket = re.sub(rf"^(arn:aws:s3:::)(?!{own})[^/]+", rf"\1{BUCKET}", asked.resource)
     resource = re.sub(r":role/.*", f":role/{rights.EXECUTION_ROLE}", bucket)
     return replace(asked, resource=resource)
 
