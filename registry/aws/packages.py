@@ -32,7 +32,7 @@ APPROVED, PENDING = "Approved", "PendingManualApproval"
 RUN, PACKED, CONFORMANCE, COMMIT = "run", "packages", "conformance", "commit"
 WITH_WHEELS, IN_IMAGE, FETCHED = "packed", "in the image", "fetched at the start"
 METRIC = "metric "
-MAX_PROPERTIES, MAX_TEXT = 50, 256
+MAX_PROPERTIES, MAX_TEXT, MAX_DESCRIPTION = 50, 256, 1024
 UNWRITABLE = re.compile(r"[^\w \-.:/=+@]")
 # The figures that SageMaker Studio draws, by the kind of a model.
 FIGURES = {
@@ -155,7 +155,7 @@ def register(account: Account, asked: Registration, report: Report) -> dict[str,
 
     On any failure or interruption what was created is removed.
     """
-    check_group(account, asked)
+    check(account, asked)
     isolated = asked.settings.network_isolation and not asked.image
     own_image = bool(asked.image)
     with sources.model(account, asked.model, own_image=own_image, isolated=isolated) as found:
@@ -168,13 +168,15 @@ def register(account: Account, asked: Registration, report: Report) -> dict[str,
         uri = found.uploaded(offline)
         source = sources.Source(found.entry.algorithm.name, uri, asked.image)
         told = found.artifact.metadata
-        properties = _properties(account, asked, found.entry, told, checked, offline)
-        if not has_code:
-            properties.update(_commit(found.entry))
+        commit = {} if has_code else _commit(found.entry)
+        properties = {
+            **commit,
+            **_properties(account, asked, found.entry, told, checked, isolated),
+        }
         lineage = _lineage(account, asked.model, properties)
         request: dict[str, Any] = {
             "ModelPackageGroupName": asked.group,
-            "ModelPackageDescription": _clean(f"{found.entry.algorithm.name} by algoshelf", 1024),
+            "ModelPackageDescription": f"{found.entry.algorithm.name} by algoshelf",
             "InferenceSpecification": _specification(account, asked, found.entry, source),
             "ModelApprovalStatus": APPROVED if asked.approve else PENDING,
             "ModelMetrics": {"ModelQuality": {"Statistics": _figures(account, found.entry, told)}},
@@ -194,8 +196,11 @@ def register(account: Account, asked: Registration, report: Report) -> dict[str,
     }
 
 
-def check_group(account: Account, asked: Registration) -> None:
-    """Raise InputError where the group cannot be had, or is not algoshelf's."""
+def check(account: Account, asked: Registration) -> None:
+    """Raise InputError where the group cannot be had, or is not algoshelf's, and where the image
+    does not run on the instance type.
+    """
+    instances.find(asked.instance).check(ENDPOINT, own_image=bool(asked.image))
     if fault := names.fault(asked.group):
         raise InputError(fault.replace("--name", "--group"))
     arn = group_arn(account, asked.group)
@@ -323,7 +328,7 @@ def _create(
             with explained():
                 client.create_model_package_group(
                     ModelPackageGroupName=asked.group,
-                    ModelPackageGroupDescription=_clean(entry.algorithm.summary, 1024),
+                    ModelPackageGroupDescription=entry.algorithm.summary[:MAX_DESCRIPTION],
                     Tags=tags.tags(entry.algorithm.name, account.run),
                 )
             rollback.created()
@@ -349,8 +354,6 @@ def _specification(
 ) -> dict[str, Any]:
     """What answers, on which types, to what."""
     offered = {use: _types(asked, use) for use in (ENDPOINT, TRANSFORM)}
-    if asked.instance not in offered[ENDPOINT]:
-        instances.find(asked.instance).check(ENDPOINT, own_image=bool(asked.image))
     return {
         "Containers": [source.container(account.region, asked.instance)],
         "SupportedRealtimeInferenceInstanceTypes": offered[ENDPOINT],
@@ -391,10 +394,10 @@ def _properties(
     entry: Entry,
     told: Metadata,
     checked: Checked,
-    offline: bool,
+    isolated: bool,
 ) -> dict[str, str]:
     """What the package says of itself, the most important first."""
-    packed = IN_IMAGE if asked.image else WITH_WHEELS if offline else FETCHED
+    packed = IN_IMAGE if asked.image else WITH_WHEELS if isolated else FETCHED
     found = {
         tags.VERSION: metadata.version("algoshelf"),
         RUN: account.run,

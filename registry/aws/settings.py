@@ -295,7 +295,8 @@ def _count(text: str) -> int:
 def _role(text: str) -> str:
     if not text.strip():
         raise ValueError(
-            "expected the name or the ARN of a role, got ''; without it, $ALGOSHELF_ROLE counts"
+            "expected a value, the name or the ARN of a role, got ''; without it, "
+            "$ALGOSHELF_ROLE counts"
         )
     return text
 

@@ -62,7 +62,7 @@ def register(
     """
     asked = packages.Registration(model, group, approve, instance, image, settings, foreign)
     with account(region, profile, dry_run, bucket_owner, settings) as acting:
-        packages.check_group(acting, asked)
+        packages.check(acting, asked)
         state = packages.APPROVED if approve else packages.PENDING
         say(f"{model} becomes the next version of {group} in {acting.region}, {state}.")
         say("A version costs nothing but its storage in S3.")

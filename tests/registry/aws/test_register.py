@@ -237,6 +237,8 @@ def test_a_group_of_somebody_else_is_left_alone(
     )
     register = ("register", packed_iris, "--group", "theirs", "--yes")
     assert "algoshelf did not make theirs" in str(aws(*register).exception)
+    wrong = aws("register", packed_iris, "--group", GROUP, "--instance", "ml.c7g.large", "--yes")
+    assert "arm64" in str(wrong.exception)
     assert "expected up to 63" in str(aws("register", packed_iris, "--group", "-").exception)
     ok(aws(*register, "--foreign"))
 

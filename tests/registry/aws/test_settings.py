@@ -273,7 +273,7 @@ FAULTS = {
     'input-mode = "pipe"': "choose fastfile, which streams from S3 too, or file",
     'input-mode = "tape"': "expected file, fastfile, pipe, got 'tape'",
     "retry = ": "is no TOML",
-    "role = ''": "expected the name or the ARN of a role",
+    "role = ''": "expected a value, the name or the ARN of a role",
 }
 
 
