@@ -54,7 +54,7 @@ def _bucket(account: Account, wanted: Wanted) -> Iterator[Item]:
         return
     more = len(objects) > MAX_COUNTED
     counted = objects[:MAX_COUNTED]
-    status = f"{'more than ' * more}{len(counted):,} objects"
+    status = f"{'more than ' * more}{len(counted):,} object{'s' * (len(counted) != 1)}"
     size = sum(each["Size"] for each in counted)
     yield Item(BUCKET, name, status, oldest, "", 0.0, {tags.VERSION: ""}, size)
 

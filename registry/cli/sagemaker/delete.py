@@ -46,7 +46,10 @@ def delete(
     kept. A job is stopped only by who has created it.
     """
     if bool(names) == everything or (everything and kind):
-        raise InputError("expected either the NAMEs of endpoints and jobs, or --all")
+        raise InputError(
+            "expected either the NAMEs of endpoints and jobs, with --kind of what else there is, "
+            "or --all"
+        )
     with account(region, profile, dry_run) as acting:
         check_signed(acting, "what there is to delete")
         if everything:
@@ -71,7 +74,8 @@ def delete(
 def sweep(dry_run: bool, region: str | None, profile: str | None, as_json: bool) -> None:
     """Delete endpoints whose --ttl has passed, and configurations and models that nothing uses.
 
-    Only what algoshelf made is deleted. There is no question: the command is meant for cron.
+    The same holds for alarms, and for the empty logs of endpoints that are gone. Only what
+    algoshelf made is deleted. There is no question: the command is meant for cron.
     """
     with account(region, profile, dry_run) as acting:
         check_signed(acting, "what there is to delete")

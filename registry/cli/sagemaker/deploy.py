@@ -218,7 +218,7 @@ def _hosting(
     if serverless is None:
         least = max(1, scaling.least) if scaling else 1
         hosting = Hosting(instance or instances.CPU, count or least)
-        if scaling and not least <= hosting.count <= scaling.most:
+        if scaling and count and not least <= count <= scaling.most:
             raise InputError(
                 f"--count {hosting.count}: lies outside --autoscale {scaling.least}:{scaling.most}"
             )

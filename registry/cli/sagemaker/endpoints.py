@@ -42,3 +42,8 @@ def say_price(account: Account, hosting: Hosting, count: int, what: str) -> floa
 def iso(time: datetime | None) -> str | None:
     """As JSON has it: UTC, to the second."""
     return None if time is None else time.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def size(count: int) -> str:
+    """Bytes, as a person reads them."""
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 1024:,.1f} KiB"

@@ -13,7 +13,7 @@ from ...aws.stock.registered import PACKAGES
 from ..flags import account_options
 from ..output import console, json_option, print_json, print_table, say
 from .common import account
-from .endpoints import iso
+from .endpoints import iso, size
 
 
 @click.command("list")
@@ -62,7 +62,7 @@ def list_(
         click.echo(f"nothing{whose} is billed in {acting.region} now")
     if resting:
         click.echo("\nNot billed by the hour:\n")
-        headings = ["NAME", "KIND", "STATUS", "AGE", "STORES", "EXPIRES", "ALGORITHM"]
+        headings = ["NAME", "KIND", "STATUS", "AGE", "STORES", "ALGORITHM"]
         print_table(console(), headings, [_resting_row(item) for item in resting])
 
 
@@ -130,8 +130,8 @@ def _row(item: Item) -> list[str]:
 
 
 def _resting_row(item: Item) -> list[str]:
-    stored = "-" if item.kept is None else f"{item.kept / 2**20:,.1f} MiB"
-    return [item.name, item.kind, item.status, _age(item), stored, _expiry(item), _whose(item)]
+    stored = "-" if item.kept is None else size(item.kept)
+    return [item.name, item.kind, item.status, _age(item), stored, _whose(item)]
 
 
 def _age(item: Item) -> str:

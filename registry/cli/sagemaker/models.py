@@ -13,7 +13,7 @@ from ..flags import account_options, acting_options, bucket_option
 from ..output import console, json_option, print_json, print_table, say
 from .common import account, confirm
 from .deploy import named_model
-from .endpoints import image_option, iso
+from .endpoints import image_option, iso, size
 
 
 @click.command()
@@ -81,7 +81,7 @@ def _show(endpoint: str, found: list[dict[str, Any]], as_json: bool) -> None:
         print_json({"endpoint": endpoint, "models": listed})
         return
     rows = [
-        [each["name"], each["target_model"], f"{each['bytes'] / 2**20:,.1f} MiB",
+        [each["name"], each["target_model"], size(each["bytes"]),
          iso(each["changed"])]
         for each in found
     ]  # fmt: skip
