@@ -82,7 +82,7 @@ def _tidy(output: Any, folder: str) -> None:
         text = COLOURS.sub("", output["text"]).replace("\r\n", "\n")
         output["text"] = text.replace(folder, HOME)
     data = output.get("data", {})
-    if {"text/html", "image/png"} & data.keys():
+    if {"text/html", "text/markdown", "image/png"} & data.keys():
         data.pop("text/plain", None)
 
 
