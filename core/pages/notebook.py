@@ -26,7 +26,8 @@ def shown(parts: Sequence[str]) -> str:
 
 def said(text: str) -> str:
     """Some lines, as they were said."""
-    return f'<div style="white-space: pre-wrap"><small>{escape(text)}</small></div>'
+    style = "white-space: pre-wrap; font-family: monospace"
+    return f'<div style="{style}"><small>{escape(text)}</small></div>'
 
 
 def heading(text: str) -> str:

@@ -81,7 +81,7 @@ mnist.evaluate(model, Path("data/test.csv"))
 #     --epochs 3 --augmented 0 --batch-size 25 --name digits-1 --wait --yes 2>&1
 
 # %% language="bash"
-# algoshelf sagemaker status digits-1
+# algoshelf sagemaker status digits-1 2>/dev/null
 
 # %% [markdown]
 # ## Deploy: BILLED until it is deleted

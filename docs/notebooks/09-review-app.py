@@ -65,8 +65,8 @@ address = None
 while not address:
     assert app.poll() is None, Path("web.log").read_text()
     time.sleep(0.1)
-    address = re.search(r"http://127.0.0.1:\d+", Path("web.log").read_text())
-address = address[0]
+    address = re.search(r"open (\S+)/ in a browser", Path("web.log").read_text())
+address = address[1]
 
 
 def ask(path, body):

@@ -59,13 +59,13 @@ half = tabular.evaluate(tabular.model_fn("models/half"), test)
 half
 
 # %% [markdown]
-# The accuracy is that of always saying "fine", and next to no fraud is found. Yet the ranking is good, as the ROC curve and
+# The accuracy is that of always saying "fine", and few of the frauds are found. Yet the ranking is good, as the ROC curve and
 # the precision-recall curve show: the model knows more than its threshold lets out.
 #
 # ## What errors cost
 #
 # Say that a missed fraud costs 500, and a false alarm 10: somebody has to look at it. Then every threshold has a price. For a case of
-# probability $p$, an alarm pays where $500\,p > 10\,(1-p)$, which would be from $p = 0.02$ on if the probabilities were exact.
+# probability p, an alarm pays where 500 p > 10 (1 - p): from p = 0.02 on, if the probabilities were exact.
 
 # %%
 MISS, ALARM = 500, 10

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import sys
 import tempfile
@@ -81,7 +82,7 @@ def _tidy(output: Any, folder: str) -> None:
         text = COLOURS.sub("", output["text"]).replace("\r\n", "\n")
         output["text"] = text.replace(folder, HOME)
     data = output.get("data", {})
-    if {"text/html", "image/png"} & data.keys():
+    if {"text/html", "text/markdown", "image/png"} & data.keys():
         data.pop("text/plain", None)
 
 
@@ -93,16 +94,26 @@ def main() -> None:
     unknown = sorted(set(given.names) - set(names()))
     if unknown:
         parser.error(f"no notebook {', '.join(unknown)}; there are {', '.join(names())}")
-    everything = 0.0
+    first = _spent()
+    print(f"{'notebook':<28}{'seconds':>9}{'of processors':>15}")
     for name in given.names or names():
-        begun = time.monotonic()
+        before = _spent()
         notebook = run(name)
-        seconds = time.monotonic() - begun
-        everything += seconds
-        print(f"{name:<36}{seconds:7.1f} s", flush=True)
+        _tell(name, before)
         if given.write:
             nbformat.write(notebook, HERE / f"{name}.ipynb")
-    print(f"{'all':<36}{everything:7.1f} s")
+    _tell("all", first)
+
+
+def _spent() -> tuple[float, float]:
+    """Seconds so far, and those of processors in what has been started and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic(), used.ru_utime + used.ru_stime
+
+
+def _tell(name: str, before: tuple[float, float]) -> None:
+    seconds, processors = (now - then for now, then in zip(_spent(), before))
+    print(f"{name:<28}{seconds:9.1f}{processors:15.1f}", flush=True)
 
 
 if __name__ == "__main__":

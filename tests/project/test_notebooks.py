@@ -29,7 +29,7 @@ pytest.importorskip("nbclient", reason="pip install 'algoshelf[notebooks]'")
 
 FOLDER = ROOT / "docs" / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("[0-9][0-9]-*.py"))
-QUICK = ("01-research", "10-fraud")
+QUICK = ("09-review-app", "10-fraud")
 MAX_BYTES, MAX_BYTES_OF_ALL = 300_000, 1_500_000
 MACHINE = re.compile(r"/work/|/tmp/|/root\b|/home/(?!you/)|/usr/|site-packages|\.venv|localhost:\d")
 every = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
