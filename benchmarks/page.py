@@ -486,8 +486,8 @@ SECTIONS = (
     Section(
         "From the last key to the verdict",
         "typed",
-        "A review is entered in a real Chromium, and its verdict shown: by the page's own clock. The "
-        "review app waits 150 ms for more, since each question is paid for.",
+        "A review is entered in a real Chromium, and its verdict shown: by the page's own clock. "
+        "The review app waits 150 ms for more, since each question is paid for.",
         ("page", "reviews", "p50", "p95", "at most"),
         typed,
     ),

@@ -207,6 +207,17 @@ def test_what_fails_is_removed_again(
     assert aws.objects() == []
 
 
+def test_who_interrupts_it_leaves_nothing(aws: Aws, deploy: Deploy) -> None:
+    def interrupted(_: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    aws.answers["CreateStack"] = interrupted  # which has reached AWS
+    assert deploy().exit_code == 1
+    assert len(aws.sent("CreateStack")) == 1
+    assert left(aws) == []
+    assert aws.objects() == []
+
+
 def test_what_is_not_of_algoshelf_is_left_alone(aws: Aws) -> None:
     empty = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
     aws.client("cloudformation").create_stack(StackName=STACK, TemplateBody=empty)
