@@ -95,7 +95,6 @@ INSTANCES = (
     "Measure in training jobs on these instance types, such as ml.m5.xlarge,ml.g5.xlarge, instead "
     "of on this machine.",
 )
-ROLE = "The IAM role that {} uses: its ARN or its name. [default: $ALGOSHELF_ROLE]"
 # Of a benchmark, what belongs to --instances alone.
 REMOTE_FLAGS = (
     ("--hosts", "LIST",
@@ -107,7 +106,6 @@ REMOTE_FLAGS = (
     ("--price", "TYPE=USD",
      "What an instance of this type costs in one hour, where no price is known; several are "
      "separated by commas."),
-    ("--role", "ROLE", ROLE.format("each job")),
 )
 JOB_FLAGS = (
     ("--instance", "TYPE",
@@ -123,7 +121,6 @@ JOB_FLAGS = (
      "With --spot: AWS stops the job after this time, interruptions included. [default: twice "
      "--max-run]"),
     ("--volume", "GB", "The disk of each instance, in GB. [default: 30, or what the data needs]"),
-    ("--role", "ROLE", ROLE.format("the job")),
     ("--image", "URI",
      "Train in this image of your own, which `algoshelf package --as container` prepares. "
      "[default: AWS's MXNet image]"),
@@ -139,6 +136,60 @@ TUNING_JOB_FLAGS = (
     ("--jobs", "N", "The number of trainings in all. [default: 10]"),
     ("--parallel", "N", "The number of trainings at the same time. [default: 1]"),
 )
+# What a company decides once for all: each with the commands that have it, and what a value of it
+# is in pyproject.toml and in its variable, ALGOSHELF_VPC_SUBNETS for --vpc-subnets
+# (registry/aws/settings.py).
+TRAININGS = ("train", "tune", "benchmark")
+MODELS = ("transform", "deploy", "update")
+COMPANY_FLAGS: Sequence[tuple[Row, Sequence[str]]] = (
+    (("--role", "ROLE",
+      "The IAM role that SageMaker acts in: its ARN or its name. [default: $ALGOSHELF_ROLE]"),
+     (*TRAININGS, *MODELS)),
+    (("--vpc-subnets", "IDS",
+      "Run inside these subnets of your VPC, separated by commas. Needs --security-groups."),
+     (*TRAININGS, *MODELS)),
+    (("--security-groups", "IDS",
+      "The security groups of --vpc-subnets, separated by commas."),
+     (*TRAININGS, *MODELS)),
+    (("--kms-key", "KEY",
+      "The KMS key that encrypts what is written to S3: uploads, models, answers. Its ID, alias or "
+      "ARN."),
+     (*TRAININGS, *MODELS, "invoke", "register")),
+    (("--volume-kms-key", "KEY", "The KMS key that encrypts the disks of the instances."),
+     (*TRAININGS, *MODELS)),
+    (("--network-isolation/--no-network-isolation", "",
+      "Give the container no network; all packages are packed with the code."),
+     (*TRAININGS, *MODELS, "register")),
+    (("--encrypt-traffic/--no-encrypt-traffic", "",
+      "Encrypt what several instances of a training send each other."),
+     TRAININGS),
+    (("--tags", "KEY=VALUE",
+      "Tags on everything that is created, separated by commas, such as team=search,cost=42."),
+     (*TRAININGS, *MODELS, "register")),
+    (("--warm-pool", "TIME",
+      "Keep the instances for the next training for this time, such as 10m, at most 1h. They are "
+      "billed meanwhile."),
+     ("train",)),  # a benchmark keeps to its --max-cost, in which no pool is counted
+    (("--input-mode", "MODE",
+      "How the data reaches the instances: file copies it before the training, fastfile reads it "
+      "while the training runs; pipe is refused, since training reads its data more than once. "
+      "[default: file]"),
+     TRAININGS),
+    (("--retry", "N",
+      "How often AWS starts a training again that failed by an error of AWS's own, at most 30. "
+      "[default: 0]"),
+     TRAININGS),
+)
+
+
+COMPANY_SWITCHES = [row for row, _ in COMPANY_FLAGS if not row[1]]
+
+
+def company_flags(command: str) -> Table:
+    """Those of COMPANY_FLAGS that ``command`` has."""
+    return [row for row, commands in COMPANY_FLAGS if command in commands]
+
+
 # fmt: on
 REGION = ("--region", "REGION", "The AWS region. [default: as your AWS configuration says]")
 PROFILE = ("--profile", "NAME", "The profile of your AWS configuration to sign in with.")
@@ -166,9 +217,12 @@ _ACTING = (REGION, PROFILE, BUCKET_OWNER, DRY_RUN, YES)
 _COMMANDS: Mapping[str, Table] = {
     "train": (*MODEL_FLAGS, *RUN_FLAGS),
     "tune": (*TUNE_FLAGS, VARY),
-    "benchmark": (*BENCHMARK_FLAGS, *SERVING_FLAGS, INSTANCES, *REMOTE_FLAGS, *_ACTING),
-    "sagemaker train": (*JOB_FLAGS, *_ACTING),
-    "sagemaker tune": (*JOB_FLAGS, *TUNING_JOB_FLAGS, *_ACTING),
+    "benchmark": (
+        *(*BENCHMARK_FLAGS, *SERVING_FLAGS, INSTANCES, *REMOTE_FLAGS),
+        *(*company_flags("benchmark"), *_ACTING),
+    ),
+    "sagemaker train": (*JOB_FLAGS, *company_flags("train"), *_ACTING),
+    "sagemaker tune": (*JOB_FLAGS, *TUNING_JOB_FLAGS, *company_flags("tune"), *_ACTING),
 }
 
 

@@ -14,14 +14,18 @@ from .discovery import Entry
 
 def lacking(entry: Entry, extras: Sequence[str] | None = None) -> list[str]:
     """The requirements of the algorithm's extras, or of ``extras``, that are not met here."""
-    wanted = entry.algorithm.extras if extras is None else extras
-    if not wanted:
+    return unmet(entry.distribution, entry.algorithm.extras if extras is None else extras)
+
+
+def unmet(distribution: str, extras: Sequence[str]) -> list[str]:
+    """The requirements of the distribution's ``extras`` that are not met here."""
+    if not extras:
         return []
     try:
-        lines = metadata.distribution(entry.distribution).requires or []
+        lines = metadata.distribution(distribution).requires or []
     except metadata.PackageNotFoundError:
         return []
-    return [found for line in lines if (found := _unmet(line, wanted))]
+    return [found for line in lines if (found := _unmet(line, extras))]
 
 
 def install_command(entry: Entry, extras: Sequence[str] | None = None) -> str:

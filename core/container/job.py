@@ -28,8 +28,6 @@ from ..training.cluster import is_worker
 from ..training.launch import run_host
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
-# In a job without network the SDK hands the script over in a channel of this name.
-CODE = "code"
 # Hyperparameters of the job, beside those of the algorithm.
 READING = tuple(name for name, _, _ in READING_FLAGS)  # how tables and texts are read
 # AWS's toolkit hands no SIGTERM on: a job that is stopped loses what it learned since the last one.
@@ -121,8 +119,8 @@ def _channels(algorithm: Algorithm[Any]) -> dict[str, Path]:
         if variable.startswith(CHANNEL_VARIABLE)
     }
     folders = named or {name: container.base() / "input" / "data" / name for name in config}
-    if CODE not in {channel.name for channel in algorithm.channels}:
-        folders.pop(CODE, None)
+    if container.CODE not in {channel.name for channel in algorithm.channels}:
+        folders.pop(container.CODE, None)
     return {name: _only_file(folder) or folder for name, folder in folders.items()}
 
 

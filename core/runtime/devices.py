@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from . import mx
 from .errors import InputError
 from .types import Array, Context, NDArray
 
 FORMS = "auto, cpu, cpu:N (N replicas on the CPU), gpu (all GPUs) or gpu:0,2 (by number)"
-# mxnet-cu112 1.9.1 holds machine code for sm_50, 60, 70, 80 and 86, and no PTX to compile anew:
-# each serves its major version from there up, and nothing serves Hopper (9.0) and later.
+# mxnet-cu112 1.9.1 holds machine code for these alone, and no PTX to compile anew: each serves its
+# major version from its minor one up, and nothing serves Hopper (9.0) and later.
+MACHINE_CODE = (50, 60, 70, 80, 86)
 SUPPORTED_MAJOR = range(5, 9)
+CUDA = (11, 0)  # the least that the driver has to run, by CUDA's compatibility of minor versions
 STORES = ("device", "local", "nccl")
 DISTRIBUTED_STORES = ("dist_sync", "dist_device_sync")
 COMPRESSING_STORES = ("device", *DISTRIBUTED_STORES)
@@ -24,6 +27,15 @@ KVSTORES = {
     "dist_sync": "Several hosts with one CPU device each: parameter servers sum the gradients.",
     "dist_device_sync": "Several hosts with GPUs or several devices each: gradients are summed on "
     "the devices of each host, then by parameter servers.",
+}
+# https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html, CUresult
+_CUDA_ERRORS = {
+    3: ": it is not initialized",
+    100: ": there is no GPU, or this container was started without one",
+    802: ": the system is not ready yet (NVSwitch's fabric manager)",
+    803: ": the driver and its libraries are of different versions: restart, or install anew",
+    804: ": the libraries of forward compatibility do not go with this GPU",
+    999: ": unknown; `nvidia-smi` may say more",
 }
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
@@ -44,7 +56,7 @@ def parse_devices(text: str) -> list[Context]:
     """
     kind, _, rest = text.partition(":")
     if text == "auto":
-        usable = [index for index, gpu in enumerate(gpus()) if _is_supported(gpu)]
+        usable = [index for index, gpu in enumerate(gpus()) if is_supported(gpu)]
         return [mx.gpu(index) for index in usable if has_cuda()] or [mx.cpu()]
     if kind == "cpu" and re.fullmatch(r"([1-9]\d?)?", rest) and text != "cpu:":
         replicas = int(rest or 1)
@@ -75,7 +87,7 @@ def _gpu_contexts(numbers: list[int]) -> list[Context]:
         f"{there[number].major}.{there[number].minor}; mxnet 1.9.1 runs on 5.0 to 8.9 "
         "(up to A100, A10G and L4)"
         for number in numbers
-        if number < len(there) and not _is_supported(there[number])
+        if number < len(there) and not is_supported(there[number])
     ]
     if len(set(numbers)) < len(numbers):
         faults.append("--devices: a GPU is named twice")
@@ -100,19 +112,47 @@ def has_cuda() -> bool:
     return bool(mx.runtime.Features().is_enabled("CUDA"))
 
 
-def _is_supported(gpu: Gpu) -> bool:
-    return gpu.major in SUPPORTED_MAJOR
+def machine_code(gpu: Gpu) -> int | None:
+    """Which of MACHINE_CODE the GPU runs, such as 86; None where it can run none."""
+    own = gpu.major * 10 + gpu.minor
+    return max((code for code in MACHINE_CODE if own // 10 * 10 <= code <= own), default=None)
+
+
+def is_supported(gpu: Gpu) -> bool:
+    """Whether mxnet-cu112 1.9.1 has machine code for it."""
+    return machine_code(gpu) is not None
+
+
+class Driver(NamedTuple):
+    """NVIDIA's driver: ``cuda`` is the newest version of CUDA that it runs, such as (12, 4).
+
+    ``fault`` says why it shows no GPU, "" where it shows some; ``gpus`` are those it shows.
+    """
+
+    cuda: tuple[int, int] = (0, 0)
+    fault: str = ""
+    gpus: Sequence[Gpu] = ()
 
 
 def gpus() -> list[Gpu]:
     """The GPUs that NVIDIA's driver shows, without importing mxnet; none without a driver."""
+    return list(driver().gpus)
+
+
+def driver() -> Driver:
+    """NVIDIA's driver, asked without mxnet and without its toolkit."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return []
-    count = ctypes.c_int(0)
-    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
-        return []
+    except OSError as error:
+        return Driver(fault=f"no NVIDIA driver: {error}")
+    version, count = ctypes.c_int(0), ctypes.c_int(0)
+    with contextlib.suppress(AttributeError):
+        cuda.cuDriverGetVersion(ctypes.byref(version))
+    newest = (version.value // 1000, version.value % 1000 // 10)
+    failed = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    if failed:
+        why = _CUDA_ERRORS.get(failed, "")
+        return Driver(newest, f"NVIDIA's driver answers with error {failed}{why}")
     found = []
     for index in range(count.value):
         device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
@@ -125,7 +165,7 @@ def gpus() -> list[Gpu]:
         )
         if not failed:
             found.append(Gpu(name.value.decode(errors="replace"), major.value, minor.value))
-    return found
+    return Driver(newest, "" if found else "NVIDIA's driver shows no GPU", found)
 
 
 def choose_distributed(devices: list[Context], asked: str) -> tuple[str, str]:

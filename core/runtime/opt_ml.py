@@ -16,6 +16,8 @@ from .errors import InputError
 
 # SageMaker shows so many characters of the reason of a failure.
 FAILURE_CHARACTERS = 1024
+# A job without network finds its code in a channel of this name.
+CODE = "code"
 
 
 def base() -> Path:

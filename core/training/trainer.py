@@ -69,7 +69,7 @@ def train(
     if not cluster.is_chief:
         reporter = Reporter()
     with cluster, _stage(output, cluster) as folder, _stopping(stop, resumable) as asked:
-        _seed(seed)
+        seed_everything(seed)
         run = Run(
             algorithm=algorithm,
             hyperparameters=hyperparameters,
@@ -115,7 +115,8 @@ def _stopping(stop: Stop | None, resumable: bool) -> ContextManager[Stop]:
     return stop_on_signals(resumable) if stop is None else nullcontext(stop)
 
 
-def _seed(seed: int) -> None:
+def seed_everything(seed: int) -> None:
+    """Of Python, numpy and mxnet."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     mx.random.seed(seed)

@@ -9,7 +9,8 @@ import contextlib
 import re
 import secrets
 from functools import cached_property
-from typing import Any, Callable, Iterator
+from types import MappingProxyType
+from typing import Any, Callable, Iterator, Mapping
 
 from ...core.runtime.errors import AlgoshelfError, InputError, MissingDependencyError
 
@@ -20,6 +21,15 @@ SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
 S3_REQUEST, OWNER, ANY = "provide-client-params.s3", "ExpectedBucketOwner", "any"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
+CREATION = "provide-client-params.sagemaker"
+# What only an account knows, in the requests of a dry run without credentials.
+NO_ACCOUNT, NO_REGION = "ACCOUNT", "REGION"
+NOBODY = {"Account": NO_ACCOUNT, "Arn": f"arn:aws:iam::{NO_ACCOUNT}:user/USER"}
+UNSIGNED = (
+    "There are no AWS credentials: the requests are shown as of an account that has nothing yet, "
+    "with ACCOUNT, REGION and ROLE for what only an account knows. Its role, quotas, names and "
+    "data in S3 are not checked."
+)
 REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 FIXES = {
     "AccessDenied": "the credentials lack a right; docs/sagemaker.md has the policy",
@@ -29,6 +39,7 @@ FIXES = {
     "NoCredentialsError": "sign in, as with `aws configure`",
     "PartialCredentialsError": "sign in, as with `aws configure`",
     "InvalidClientTokenId": "these credentials are unknown: see `aws configure`",
+    "ReadTimeoutError": "the model takes too long: send less at once, or deploy it with --async",
     "ResourceInUse": "somebody has made one of this name: choose another --name",
     "ResourceLimitExceeded": "ask for a higher quota: Service Quotas, Amazon SageMaker",
     "EndpointConnectionError": "is there a network, and is the region spelt right?",
@@ -62,6 +73,10 @@ class Account:
     Every request to S3 names the account that the bucket is to belong to, this one, so that nobody
     else's bucket under an expected name takes or gives anything. ``bucket_owner`` is another
     account that buckets may belong to, except the account's own, or ANY.
+
+    What is created with tags gets ``tags`` as well, and what is written to S3 is encrypted by
+    ``kms_key``. A dry run without credentials asks AWS nothing (``is_unsigned``): it is answered as
+    by an account that has nothing yet.
     """
 
     def __init__(
@@ -72,19 +87,24 @@ class Account:
         planned: Callable[[str, str, dict[str, Any]], None] | None = None,
         boto: Any = None,
         bucket_owner: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
+        kms_key: str = "",
     ) -> None:
         boto3 = _boto3()
         with explained():
             self.boto = boto or boto3.Session(region_name=region, profile_name=profile)
-        if not self.boto.region_name:
+            self.is_unsigned = planned is not None and self.boto.get_credentials() is None
+        if not self.boto.region_name and not self.is_unsigned:
             raise InputError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
-        self.region: str = self.boto.region_name
+        self.region: str = self.boto.region_name or NO_REGION
         self.dry = planned is not None
         self.run = secrets.token_hex(8)
         self.bucket_owner = bucket_owner
+        self.tags = dict(tags)
+        self.kms_key = kms_key
         self._clients: dict[str, Any] = {}
         if boto is None:  # of clients that the SDK makes, too
-            self.boto.events.register(S3_REQUEST, self._name_owner)
+            self._listen(self.boto.events)
         if planned is not None:
             self._intercept(planned)
 
@@ -94,15 +114,18 @@ class Account:
 
         if service not in self._clients:
             config = Config(retries={"mode": "standard", "max_attempts": 5})
+            where = {"region_name": self.region} if self.is_unsigned else {}
             with explained():
-                made = self.boto.client(service, config=config)
-                made.meta.events.register(S3_REQUEST, self._name_owner)
+                made = self.boto.client(service, config=config, **where)
+                self._listen(made.meta.events)
                 self._clients[service] = made
         return self._clients[service]
 
     @cached_property
     def identity(self) -> dict[str, str]:
         """Whose credentials these are: ``Account``, ``Arn``. Raises AwsError."""
+        if self.is_unsigned:
+            return NOBODY
         with explained():
             return dict(self.client("sts").get_caller_identity())
 
@@ -114,6 +137,26 @@ class Account:
     def bucket(self) -> str:
         """The name of the bucket that the SageMaker SDK uses too."""
         return f"sagemaker-{self.region}-{self.identity['Account']}"
+
+    def _listen(self, events: Any) -> None:
+        events.register(S3_REQUEST, self._name_owner)
+        events.register(S3_REQUEST, self._encrypt)
+        events.register(CREATION, self._add_tags)
+
+    def _encrypt(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Have S3 encrypt what is written by the company's key."""
+        writes = model.name in ("PutObject", "CopyObject", "CreateMultipartUpload")
+        if self.kms_key and writes and "SSEKMSKeyId" not in params:
+            params.update(ServerSideEncryption="aws:kms", SSEKMSKeyId=self.kms_key)
+
+    def _add_tags(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """The company's tags on what is created with tags of ours, whoever asks for it."""
+        given = params.get("Tags")
+        if not given or not model.name.startswith("Create"):
+            return
+        there = {tag["Key"] for tag in given}
+        more = [{"Key": k, "Value": v} for k, v in self.tags.items() if k not in there]
+        params["Tags"] = [*given, *more]
 
     def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         """Have S3 refuse the request where the bucket is another's."""
@@ -133,9 +176,10 @@ class Account:
             return not model.name.startswith(READING)
 
         def answer(model: Any, params: Any, **_: Any) -> Any:
-            if not changes(model):
-                return None
             from botocore.awsrequest import AWSResponse
+
+            if not changes(model):
+                return _of_nothing(model) if self.is_unsigned else None
 
             shape = model.output_shape
             parsed = {
@@ -156,6 +200,23 @@ class Account:
 
         events.register("provide-client-params", note)
         events.register("before-call", answer)
+
+
+def _of_nothing(model: Any) -> Any:
+    """The answer of an account that has nothing: empty lists, and nothing of any name."""
+    from botocore.awsrequest import AWSResponse
+
+    if model.name.startswith(("List", "Search")):
+        found: dict[str, list[Any]] = {
+            name: []
+            for name, member in model.output_shape.members.items()
+            if member.type_name == "list"
+        }
+        return AWSResponse("", 200, {}, None), found
+    fault = {"Code": "404" if model.name.startswith("Head") else "ResourceNotFound"}
+    if model.service_model.service_name == "iam":
+        fault["Code"] = "NoSuchEntity"
+    return AWSResponse("", 404, {}, None), {"Error": {**fault, "Message": UNSIGNED}}
 
 
 def local_session() -> Any:

@@ -20,10 +20,11 @@ from ...core.training import Reporter, RunOptions
 from ...core.training import train as run_training
 from ..discovery import AnyAlgorithm
 from . import data, instances
-from .account import REFUSED, ROLE_VARIABLE, Account, AwsError, explained
+from .account import NO_ACCOUNT, REFUSED, ROLE_VARIABLE, Account, AwsError, explained
 from .instances import ENDPOINT, TRAINING, TRANSFORM, Instance
+from .rights import EXECUTION_ROLE, SAGEMAKER
 
-TRUSTED = "sagemaker.amazonaws.com"
+TRUSTED = SAGEMAKER
 QUOTA_NAMES = {
     TRAINING: "{} for training job usage",
     ENDPOINT: "{} for endpoint usage",
@@ -33,6 +34,7 @@ SPOT_QUOTA_NAME = "{} for spot training job usage"
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 ASSUMED_ROLE = re.compile(r"arn:([a-z-]+):sts::([0-9]+):assumed-role/([^/]+)/.*")
 CONSOLE_ROLE = "AmazonSageMaker-ExecutionRole"
+NO_ROLE = f"arn:aws:iam::{NO_ACCOUNT}:role/ROLE"  # in a dry run without credentials
 CHECKED_EXAMPLES = 2_000
 
 Tell = Callable[[str], None]
@@ -145,17 +147,23 @@ class _UpToTheFirstStep(Reporter):
 
 
 def execution_role(account: Account, given: str | None) -> str:
-    """The ARN of the role that a job acts in: ``given``, that of ALGOSHELF_ROLE, or one's own.
+    """The ARN of the role that a job acts in: ``given``, that of ALGOSHELF_ROLE, one's own in a
+    notebook of SageMaker, or the one that ``sagemaker setup`` makes.
 
     Raises InputError where there is none, or SageMaker may not assume it.
     """
-    found = given or os.environ.get(ROLE_VARIABLE) or _own_role(account)
-    if not found:
+    found = given or os.environ.get(ROLE_VARIABLE) or own_role(account)
+    if not found and account.is_unsigned:
+        found = NO_ROLE
+    if found:
+        return role(account, found)
+    try:
+        return role(account, EXECUTION_ROLE)
+    except InputError as error:
         raise InputError(
-            f"no role for the job to act in: give --role, or set {ROLE_VARIABLE}, to one that "
-            f"{TRUSTED} may assume; docs/sagemaker.md shows how to create it"
-        )
-    return role(account, found)
+            f"no role for the job to act in: `algoshelf sagemaker setup` makes one, and --role or "
+            f"{ROLE_VARIABLE} names another that {TRUSTED} may assume; {error}"
+        ) from None
 
 
 def role(account: Account, given: str, tell: Tell = say) -> str:
@@ -165,6 +173,8 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
     may not look, that is told.
     """
     arn = given.startswith("arn:")
+    if given == NO_ROLE and account.is_unsigned:
+        return given
     if arn and not ROLE_ARN.fullmatch(given):
         raise InputError(
             f"--role: {given!r} is no ARN of a role: expected arn:aws:iam::ACCOUNT:role/NAME"
@@ -172,6 +182,8 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
     name = given.rpartition("/")[2]
     if not arn and not all(sign.isalnum() or sign in "+=,.@_-" for sign in name):
         raise InputError(f"--role: {given!r} is no name and no ARN of a role")
+    if account.is_unsigned:
+        return given if arn else f"arn:{account.partition}:iam::{NO_ACCOUNT}:role/{given}"
     if arn and given.split(":")[4] != account.identity["Account"]:
         tell(f"{given}: is of another account, and cannot be checked")
         return given
@@ -189,7 +201,7 @@ def role(account: Account, given: str, tell: Tell = say) -> str:
         tell(f"{given}: the credentials may not look at it (iam:GetRole), so it is not checked")
         partition, number = account.partition, account.identity["Account"]
         return given if arn else f"arn:{partition}:iam::{number}:role/{given}"
-    if not _trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
+    if not trusts(found.get("AssumeRolePolicyDocument", {}), account.identity["Account"]):
         raise InputError(
             f"{found['Arn']}: {TRUSTED} may not assume it for account "
             f"{account.identity['Account']}: see its trust policy (docs/sagemaker.md), or give "
@@ -205,11 +217,13 @@ def quota(
 
     Where the credentials may not look, or nothing is said of the type, that is told.
     """
+    if account.is_unsigned:
+        return
     quota_name = (SPOT_QUOTA_NAME if spot else QUOTA_NAMES[use]).format(name)
     try:
         with explained():
             found = next(
-                (each for each in _quotas(account) if each["QuotaName"] == quota_name), None
+                (each for each in quotas(account) if each["QuotaName"] == quota_name), None
             )
     except AwsError as error:
         tell(f"the quota of {name} is not checked: {error}")
@@ -226,7 +240,7 @@ def quota(
         )
 
 
-def _own_role(account: Account) -> str:
+def own_role(account: Account) -> str:
     """The role whose credentials these are, as in SageMaker's notebooks; "" where they are none's.
 
     Its path is not in its credentials: SageMaker's own console puts its roles under one.
@@ -239,13 +253,13 @@ def _own_role(account: Account) -> str:
     return f"arn:{partition}:iam::{number}:role/{path}{name}"
 
 
-def _quotas(account: Account) -> Iterator[Mapping[str, Any]]:
+def quotas(account: Account) -> Iterator[Mapping[str, Any]]:
     pages = account.client("service-quotas").get_paginator("list_service_quotas")
     for page in pages.paginate(ServiceCode="sagemaker"):
         yield from page["Quotas"]
 
 
-def _trusts(policy: Any, number: str) -> bool:
+def trusts(policy: Any, number: str) -> bool:
     """Whether the trust policy lets SageMaker in for the account of this ``number``.
 
     Another condition than that on ``aws:SourceAccount`` is taken to hold.
@@ -263,6 +277,13 @@ def _trusts(policy: Any, number: str) -> bool:
         ):
             return True
     return False
+
+
+def is_bound(policy: Any) -> bool:
+    """Whether SageMaker may assume it for certain accounts or resources alone."""
+    policy = json.loads(policy) if isinstance(policy, str) else policy
+    conditions = json.dumps([each.get("Condition") for each in _listed(policy.get("Statement"))])
+    return any(key in conditions.lower() for key in ("aws:sourceaccount", "aws:sourcearn"))
 
 
 def _is_for(condition: Mapping[str, Any], number: str) -> bool:

@@ -53,7 +53,7 @@ def upload(account: Account, path: Path, kind: str, place: str = "") -> str:
     bucket, *folders = (place or root(account))[len(SCHEME) :].split("/", 1)
     if bucket == account.bucket:
         ensured_bucket(account)
-    prefix = "/".join([*folders, kind, _digest(files), ""])
+    prefix = "/".join([*folders, kind, _digest(files, account.kms_key), ""])
     with explained():
         there = dict(_listed(account, bucket, prefix))
         missing = {
@@ -83,6 +83,8 @@ def check_uri(account: Account, uri: str) -> None:
     bucket, _, prefix = uri[len(SCHEME) :].partition("/")
     if not bucket:
         raise DataError(f"{uri}: names no bucket; expected s3://BUCKET/KEY")
+    if account.is_unsigned:
+        return
     try:
         with explained():
             answer = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
@@ -154,9 +156,11 @@ def _told(account: Account, uri: str, error: AwsError) -> AwsError:
     return AwsError(text, error.aws_code)
 
 
-def _digest(files: dict[str, Path]) -> str:
-    """The SHA-256 of all names and contents, in hexadecimal."""
-    digest = hashlib.sha256()
+def _digest(files: dict[str, Path], key: str) -> str:
+    """The SHA-256 of all names and contents, in hexadecimal; another one by each ``key``, for what
+    lies there already may be encrypted otherwise.
+    """
+    digest = hashlib.sha256(key.encode())
     for name in sorted(files):
         try:
             written = quote(name)
@@ -166,13 +170,20 @@ def _digest(files: dict[str, Path]) -> str:
     return digest.hexdigest()
 
 
+def objects(account: Account, uri: str) -> Iterator[dict[str, Any]]:
+    """What lies below ``uri``, as ListObjectsV2 says it. botocore's errors pass."""
+    bucket, _, prefix = uri[len(SCHEME) :].partition("/")
+    for page in (
+        account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    ):
+        yield from page.get("Contents", ())
+
+
 def _listed(account: Account, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Key and size of each object; nothing of a bucket that a dry run only would make."""
-    pages = account.client("s3").get_paginator("list_objects_v2")
     try:
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
-            for found in page.get("Contents", ()):
-                yield found["Key"], found["Size"]
+        for found in objects(account, f"{SCHEME}{bucket}/{prefix}"):
+            yield found["Key"], found["Size"]
     except account.client("s3").exceptions.NoSuchBucket:
         if not account.dry:
             raise

@@ -7,19 +7,21 @@ for there (docs/decisions/0031-idle.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Sequence
 
 from ...core.runtime.errors import InputError
-from . import components, instances, names, removal, scaling, tags
+from . import components, instances, logs, multi, names, removal, scaling, tags
 from .account import Account, AwsError, explained
 from .instances import CPU
 from .names import named
 from .rollback import Report, Rollback
+from .settings import Settings
 from .sources import Source
 
+NO_SETTINGS = Settings()
 MAX_VARIANTS = 10
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB
 MAX_CONCURRENCY = 200
@@ -121,7 +123,8 @@ class Variant:
 class Deployment:
     """What is asked for; ``outputs`` and ``capture`` are s3:// addresses, "" for none.
 
-    With ``outputs`` the endpoint is asynchronous and leaves its answers there.
+    With ``outputs`` the endpoint is asynchronous and leaves its answers there. With ``multi`` one
+    container answers with all models, and loads each when it is asked for.
     """
 
     name: str
@@ -133,6 +136,8 @@ class Deployment:
     capture: str = ""
     capture_percent: int = 100
     expires: datetime | None = None
+    multi: bool = False
+    settings: Settings = NO_SETTINGS
 
     @property
     def idles(self) -> bool:
@@ -150,7 +155,7 @@ class Deployment:
         faults = self._misfits()
         if fault := names.fault(self.name):
             faults.append(fault)
-        if not 1 <= len(self.variants) <= MAX_VARIANTS:
+        if not self.multi and not 1 <= len(self.variants) <= MAX_VARIANTS:
             faults.append(f"expected 1 to {MAX_VARIANTS} models, got {len(self.variants)}")
         weights = [variant.weight for variant in self.variants]
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
@@ -162,10 +167,24 @@ class Deployment:
     def _misfits(self) -> list[str]:
         """The options that do not go together."""
         faults = []
+        if self.multi:
+            taken = {
+                "--serverless": self.hosting.memory, "--async": self.outputs,
+                "--autoscale 0:…": self.idles,
+            }  # fmt: skip
+            faults += [
+                f"--multi-model: AWS has no {what} for it" for what, given in taken.items() if given
+            ]
+            if not self.hosting.memory and instances.find(self.hosting.instance).gpus:
+                faults.append("--multi-model: AWS offers it on a GPU for Triton alone")
+            if len({variant.source.image for variant in self.variants}) > 1:
+                faults.append("--multi-model: one image answers with all models: give --image")
         if self.hosting.memory:
             taken = {
                 "--autoscale": self.scaling, "--async": self.outputs, "--capture": self.capture,
                 "several models": len(self.variants) > 1,
+                "--vpc-subnets": self.settings.vpc_subnets,
+                "--network-isolation": self.settings.network_isolation,
             }  # fmt: skip
             faults += [
                 f"--serverless: AWS allows no {what} there"
@@ -205,6 +224,8 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     """
     labels = wanted.tags(account.run)
     with Rollback(account, report) as rollback:
+        if wanted.multi:
+            wanted, labels = _gathered(account, rollback, wanted, labels)
         made = [
             create_model(
                 account,
@@ -214,11 +235,14 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
                 wanted.hosting.instance,
                 wanted.role,
                 for_endpoint(wanted.name, labels),
+                **({} if wanted.idles else wanted.settings.of_model()),
             )
             for variant in wanted.variants
         ]
         request = _idle_request(wanted) if wanted.idles else _request(wanted, made)
         configuration = create_configuration(account, rollback, wanted.name, request, labels)
+        for group in _log_groups(wanted):
+            logs.prepare(account, group, for_endpoint(wanted.name, labels), report)
         _create_endpoint(account, rollback, wanted.name, configuration, labels, report)
         if wanted.idles:
             held = components.needs(wanted.hosting.instance, len(made))
@@ -243,6 +267,24 @@ def deploy(account: Account, wanted: Deployment, report: Report) -> dict[str, An
     }
 
 
+def _gathered(
+    account: Account, rollback: Rollback, wanted: Deployment, labels: list[dict[str, str]]
+) -> tuple[Deployment, list[dict[str, str]]]:
+    """With one variant, whose models are in a folder of its own in S3; its tag says where."""
+    place = multi.folder(account, wanted.name)
+    rollback.creating(
+        f"the folder {place}",
+        partial(multi.clear, account, place),
+        f"aws s3 rm --recursive {place}",
+    )
+    for variant in wanted.variants:
+        multi.put(account, place, variant.name, variant.source.uri)
+    first = wanted.variants[0].source
+    one = replace(first, algorithm="models", uri=place, mode=multi.MODE)
+    label = {"Key": tags.MODELS, "Value": place}
+    return replace(wanted, variants=[Variant("models", one)]), [*labels, label]
+
+
 def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
     """Of a configuration whose variants are the models."""
     request: dict[str, Any] = {
@@ -256,16 +298,27 @@ def _request(wanted: Deployment, models: Sequence[str]) -> dict[str, Any]:
             for variant, model in zip(wanted.variants, models)
         ]
     }
+    if not wanted.hosting.memory:  # a serverless endpoint has no disks of yours
+        request.update(wanted.settings.of_disks("KmsKeyId"))
+    encrypted = wanted.settings.of_output()
     if wanted.outputs:
-        request["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": wanted.outputs}}
+        place = {"S3OutputPath": wanted.outputs, **encrypted}
+        request["AsyncInferenceConfig"] = {"OutputConfig": place}
     if wanted.capture:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,
             "InitialSamplingPercentage": wanted.capture_percent,
             "DestinationS3Uri": wanted.capture,
+            **encrypted,
             **CAPTURED,
         }
     return request
+
+
+def _log_groups(wanted: Deployment) -> list[str]:
+    if wanted.idles:
+        return [logs.of_component(wanted.component(variant)) for variant in wanted.variants]
+    return [logs.of_endpoint(wanted.name)]
 
 
 def _idle_request(wanted: Deployment) -> dict[str, Any]:
@@ -278,7 +331,12 @@ def _idle_request(wanted: Deployment) -> dict[str, Any]:
         "ManagedInstanceScaling": managed,
         "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
     }
-    return {"ProductionVariants": [host], "ExecutionRoleArn": wanted.role}
+    return {
+        "ProductionVariants": [host],
+        "ExecutionRoleArn": wanted.role,
+        **wanted.settings.of_model(),  # of all components; they do not take their model's
+        **wanted.settings.of_disks("KmsKeyId"),
+    }
 
 
 def create_model(

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from ...core.runtime.errors import InputError
 from . import instances
+from .account import NO_REGION
 
 TABLE = Path(__file__).with_name("images.csv")
 MXNET, PYTHON = "1.9.0", "py38"
 INFERENCE = "inference"
+REGISTRY = f"REGISTRY.dkr.ecr.{NO_REGION}.amazonaws.com"  # in a dry run that knows no region
 # By how the names of their regions begin; all others are in the standard one, "aws".
 PARTITIONS = {
     "cn-": "aws-cn",
@@ -31,7 +33,7 @@ def image(region: str, instance: str, scope: str) -> str:
 
     Raises InputError where AWS has none in the region, UnknownNameError.
     """
-    registry = _registries().get(region)
+    registry = REGISTRY if region == NO_REGION else _registries().get(region)
     if registry is None:
         raise InputError(
             f"{region}: AWS has no image of MXNet in this region: choose another --region, or "

@@ -13,10 +13,12 @@ from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from . import tags
 from .account import REFUSED, Account, AwsError
 from .rollback import Report
-from .stock import ORPHAN_AGE, Item, Kind, Part, Wanted
+from .stock import Item, Kind, Part, Wanted
 from .stock.apps import APPS
 from .stock.hosting import ALARMS, COMPONENTS, CONFIGURATIONS, ENDPOINTS, MODELS
+from .stock.registered import GROUPS, PACKAGES
 from .stock.running import TRAINING_JOBS, TRANSFORM_JOBS, TUNING_JOBS
+from .stock.stored import BUCKETS, LOG_GROUPS
 
 # What uses comes before what is used: so `sweep` ends it.
 KINDS: tuple[Kind, ...] = (
@@ -29,6 +31,10 @@ KINDS: tuple[Kind, ...] = (
     CONFIGURATIONS,
     MODELS,
     ALARMS,
+    PACKAGES,
+    GROUPS,
+    LOG_GROUPS,
+    BUCKETS,
 )
 REMAINS = "remains of an endpoint"
 
@@ -157,14 +163,14 @@ def discard(
 def orphans(account: Account, now: datetime) -> Iterator[Item]:
     """What is algoshelf's and nothing uses, of the kinds that ``sweep`` ends then.
 
-    What is younger than ORPHAN_AGE may be part of a deployment under way, and is no orphan; nor is
-    what still stores something.
+    What is younger than its kind's ``age`` may be part of a deployment under way, and is no orphan;
+    nor is what still stores something.
     """
     leaving: list[Part] = []
     for each in KINDS:
         if each.sweeps:
             used = _used(account, each.title, leaving)
-            for item in each.found(account, Wanted(spared=used, before=now - ORPHAN_AGE)):
+            for item in each.found(account, Wanted(spared=used, before=now - each.age)):
                 if not item.kept:
                     leaving.append((each.title, item.name))
                     yield item

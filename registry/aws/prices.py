@@ -21,6 +21,7 @@ from typing_extensions import Annotated
 
 from ...core.runtime.errors import InputError
 from ..files import write_text
+from .account import NO_REGION
 from .instances import ENDPOINT, TRAINING, TRANSFORM
 
 BUNDLED = Path(__file__).with_name("prices.json")
@@ -30,6 +31,7 @@ MAX_PAGES = 1_000
 API_REGION = "us-east-1"  # the price list is served in a few regions, and says the same in each
 SERVICE = "AmazonSageMaker"
 PRICE_LIST = "AWS Price List API"
+PAGE = "https://aws.amazon.com/sagemaker/pricing"
 SPOT = (
     "spot: AWS says up to 90 % less, publishes no price for it, and may bill as much as without; "
     "https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html"
@@ -59,9 +61,10 @@ class Price:
 
 def unknown(instance: str, region: str) -> str:
     """A sentence for where the price of ``instance`` is unknown."""
+    if region == NO_REGION:
+        return f"The price of {instance} depends on the region: give --region."
     return (
-        f"The price of {instance} in {region} is unknown: see "
-        "https://aws.amazon.com/sagemaker/pricing, or ask AWS by "
+        f"The price of {instance} in {region} is unknown: see {PAGE}, or ask AWS by "
         f"`algoshelf sagemaker cost --refresh --region {region}`."
     )
 

@@ -17,7 +17,10 @@ REPORT_SECONDS = 60.0
 # AWS refuses to delete or change an endpoint in these.
 UNSETTLED = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 IN_SERVICE, DELETING = "InService", "Deleting"
-ABSENT = ("could not find", "not found", "no scalable target", "no scaling policy")
+ABSENT = (
+    *("could not find", "not found", "does not exist"),
+    *("no scalable target", "no scaling policy"),
+)
 
 
 def endpoint(account: Account, name: str) -> dict[str, Any] | None:

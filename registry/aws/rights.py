@@ -27,6 +27,7 @@ MAX_INLINE = 10_240  # of a role's inline policies together
 
 # The documents: for people, for whoever sets up and tears down, for the containers.
 USER, SETUP, EXECUTION = "iam-policy", "iam-setup", "iam-execution-role"
+COMPANY, COMPANY_ROLE = "iam-company", "iam-company-role"  # for KMS keys, and a VPC
 TRUST = "iam-execution-trust"
 WEB = "iam-web"  # for whoever deploys review apps
 # In place of a command: the container of a job or an endpoint, which SageMaker itself acts for.
@@ -92,6 +93,11 @@ def call(action: str, commands: str, why: str, implied: str = "") -> Call:
     return Call(action, tuple(commands.split()), why, implied)
 
 
+def calls(service: str, *rows: tuple[str, ...]) -> tuple[Call, ...]:
+    """Of one service; each row is a right's name, then as ``call``."""
+    return tuple(call(f"{service}:{name}", *rest) for name, *rest in rows)
+
+
 def _one_or_all(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
@@ -113,19 +119,30 @@ BUCKET = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT",)
 OBJECTS = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/*",)
 ROLE = (f"arn:PARTITION:iam::ACCOUNT:role/{EXECUTION_ROLE}",)
 POLICY = (f"arn:PARTITION:iam::ACCOUNT:policy/{USER_POLICY}",)
+REGISTERED = tuple(
+    f"arn:PARTITION:sagemaker:*:ACCOUNT:{kind}/*"
+    for kind in ("model-package", "model-package-group")
+)
+KEYS = ("arn:PARTITION:kms:*:ACCOUNT:key/*",)
+BY_S3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+S3_ASKS = "S3 asks for it in the name of whoever writes or reads"
 CREATING = {
     "CreateEndpoint": "deploy",
     "CreateEndpointConfig": "deploy update",
     "CreateHyperParameterTuningJob": "tune",
+    "CreateInferenceComponent": "deploy",
     "CreateModel": "deploy update transform",
+    "CreateModelPackageGroup": "register",
     "CreateTrainingJob": "train benchmark",
     "CreateTransformJob": "transform",
 }
 TAGGING = " ".join(dict.fromkeys(" ".join(CREATING.values()).split()))
 UNDONE = "deploy update transform"  # what undoes what it made when it fails
-BY_AWS_CLI = "`aws sagemaker-runtime` sends it"
+WITH_TAGS = "AWS asks for it wherever something is created with tags"
 BY_TRANSFERS = "boto3's transfers of files send it"
+STOCK = "list delete sweep teardown"  # what looks at what there is
 CHECKED = "train tune transform deploy update benchmark"
+WRITING = f"{CHECKED} register invoke models"
 
 # Review apps: all that CloudFormation makes of one is called so.
 APP = "algoshelf-web-*"
@@ -155,7 +172,7 @@ STATEMENTS: tuple[Statement, ...] = (
         USER,
         (
             call("sagemaker:AddTags", TAGGING, "what is created bears its tags from the beginning",
-                 "AWS asks for it wherever something is created with tags"),
+                 WITH_TAGS),
         ),
         ALL_OF_SAGEMAKER,
         {"StringEquals": {"sagemaker:TaggingAction": sorted(CREATING)}},
@@ -167,9 +184,14 @@ STATEMENTS: tuple[Statement, ...] = (
             call("sagemaker:AddTags", "update", "the endpoint is of another algorithm then"),
             call("sagemaker:DeleteEndpoint", "delete sweep deploy", "ends what is billed"),
             call("sagemaker:DeleteEndpointConfig", f"delete sweep {UNDONE}", "leaves nothing"),
+            call("sagemaker:DeleteInferenceComponent", "delete sweep deploy",
+                 "ends what is billed"),
             call("sagemaker:DeleteModel", f"delete sweep {UNDONE}", "leaves nothing"),
-            call("sagemaker:InvokeEndpoint", "deploy", "asks for predictions", BY_AWS_CLI),
-            call("sagemaker:InvokeEndpointAsync", "deploy", "asks for predictions", BY_AWS_CLI),
+            call("sagemaker:DeleteModelPackage", "delete register",
+                 "a version that is not wanted; it counts as tagged as its group"),
+            call("sagemaker:DeleteModelPackageGroup", "delete sweep register", "leaves nothing"),
+            call("sagemaker:InvokeEndpoint", "invoke", "asks for predictions"),
+            call("sagemaker:InvokeEndpointAsync", "invoke", "asks for predictions"),
             call("sagemaker:StopHyperParameterTuningJob", "delete tune", "ends what is billed"),
             call("sagemaker:StopTrainingJob", "delete train benchmark", "ends what is billed"),
             call("sagemaker:StopTransformJob", "delete transform", "ends what is billed"),
@@ -181,6 +203,16 @@ STATEMENTS: tuple[Statement, ...] = (
         OURS_ALREADY,
     ),
     Statement(
+        "Register",
+        USER,
+        (
+            call("sagemaker:CreateModelPackage", "register", "a version of a model; AWS takes no "
+                 "tags of it, so it is known by a property"),
+        ),
+        REGISTERED,
+        {"Null": {"sagemaker:CustomerMetadataProperties/algoshelf": "false"}},
+    ),
+    Statement(
         "Look",
         USER,
         (
@@ -188,34 +220,53 @@ STATEMENTS: tuple[Statement, ...] = (
                  "scaling that has to be kept, or removed"),
             call("application-autoscaling:DescribeScalingPolicies", "update delete deploy sweep",
                  "scaling that has to be kept, or removed"),
-            call("cloudwatch:DescribeAlarms", "deploy", "the alarms of scaling",
-                 "Application Auto Scaling looks for them in your name"),
+            call("cloudwatch:DescribeAlarms", f"deploy update {STOCK}",
+                 "the alarms that wake an endpoint from zero"),
+            call("cloudwatch:ListTagsForResource", STOCK,
+                 "whether an alarm is algoshelf's"),
             call("cloudwatch:GetMetricData", "update", "rolls back on errors"),
+            call("logs:DescribeLogGroups", STOCK, "what logs are stored"),
             call("pricing:GetProducts", "cost", "--refresh reads AWS's price list"),
-            call("sagemaker:DescribeEndpoint", "deploy update status list delete sweep",
+            call("sagemaker:DescribeEndpoint", f"deploy update models status invoke {STOCK}",
                  "whether a name is free, waiting, and what there is to remove"),
-            call("sagemaker:DescribeEndpointConfig", "deploy update list delete sweep",
+            call("sagemaker:DescribeEndpointConfig", f"deploy update invoke {STOCK}",
                  "what an endpoint runs on, and what there is to remove"),
-            call("sagemaker:DescribeHyperParameterTuningJob", "tune status delete logs list",
+            call("sagemaker:DescribeHyperParameterTuningJob", f"tune status logs {STOCK}",
                  "whether a name is free, waiting"),
-            call("sagemaker:DescribeModel", f"{UNDONE} delete sweep", "what there is to remove"),
+            call("sagemaker:DescribeInferenceComponent",
+                 f"deploy update invoke {STOCK}", "waiting, and which model it uses"),
+            call("sagemaker:DescribeModel", f"{UNDONE} invoke {STOCK}",
+                 "what there is to remove, and what answers"),
+            call("sagemaker:DescribeModelPackage", f"register deploy invoke {STOCK}",
+                 "whether a registered model may be deployed, and what it was made of"),
+            call("sagemaker:DescribeModelPackageGroup", f"register deploy {STOCK}",
+                 "whether there is the group"),
+            call("sagemaker:ListModelPackageGroups", f"update deploy {STOCK}",
+                 "what is registered"),
+            call("sagemaker:ListModelPackages", f"register update deploy {STOCK}",
+                 "what is registered, and the latest that is approved"),
             call("sagemaker:DescribeTrainingJob",
-                 "train tune transform deploy update status logs list delete benchmark",
+                 "train tune transform deploy models update register status logs benchmark "
+                 f"{STOCK}",
                  "whether a name is free, waiting, and where the model is"),
-            call("sagemaker:DescribeTransformJob", "transform status logs list delete sweep update",
+            call("sagemaker:DescribeTransformJob", f"transform status logs update {STOCK}",
                  "whether a name is free, waiting"),
-            call("sagemaker:ListEndpointConfigs", "list delete sweep update deploy",
+            call("sagemaker:ListEndpointConfigs", f"update deploy {STOCK}",
                  "what there is to remove"),
-            call("sagemaker:ListEndpoints", "list delete sweep update deploy",
+            call("sagemaker:ListEndpoints", f"update deploy {STOCK}",
                  "what is billed, and what uses a model"),
-            call("sagemaker:ListHyperParameterTuningJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListModels", "list delete sweep", "what there is to remove"),
-            call("sagemaker:ListTags", f"list delete sweep train tune benchmark {UNDONE}",
+            call("sagemaker:ListHyperParameterTuningJobs", STOCK, "what is billed"),
+            call("sagemaker:ListInferenceComponents", f"update invoke {STOCK}",
+                 "what shares an endpoint, what uses a model, and which one is to answer"),
+            call("sagemaker:ListModels", f"update {STOCK}", "what there is to remove"),
+            call("sagemaker:ListTags", f"{WRITING} {STOCK}",
                  "whether it is algoshelf's, and this run's"),
-            call("sagemaker:ListTrainingJobs", "list delete sweep", "what is billed"),
-            call("sagemaker:ListTransformJobs", "list delete sweep update",
+            call("sagemaker:ListTrainingJobs", STOCK, "what is billed"),
+            call("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "status tune",
+                 "what a search has cost"),
+            call("sagemaker:ListTransformJobs", f"update {STOCK}",
                  "what is billed, and what uses a model"),
-            call("servicequotas:ListServiceQuotas", CHECKED,
+            call("servicequotas:ListServiceQuotas", f"{CHECKED} doctor",
                  "a quota that is too small is reported before anything is created"),
         ),
         ("*",),
@@ -228,8 +279,24 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             call("logs:DescribeLogStreams", "logs train tune transform", "what containers print"),
             call("logs:GetLogEvents", "logs train tune transform", "what containers print"),
+            call("logs:ListTagsForResource", STOCK, "whether a log is algoshelf's"),
         ),
         ("arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/*",),
+    ),
+    Statement(
+        "LogsOfEndpoints",
+        USER,
+        (
+            call("logs:CreateLogGroup", "deploy", "an endpoint's log bears its tags"),
+            call("logs:TagResource", "deploy", "an endpoint's log bears its tags",
+                 "AWS asks for it where a log group is made with tags"),
+            call("logs:DeleteLogGroup", "delete sweep", "a log that is empty"),
+            call("logs:PutRetentionPolicy", "deploy", "an endpoint's log is kept for 30 days"),
+        ),
+        (
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/Endpoints/*",
+            "arn:PARTITION:logs:*:ACCOUNT:log-group:/aws/sagemaker/InferenceComponents/*",
+        ),
     ),
     Statement(
         "ScaleEndpoints",
@@ -257,6 +324,17 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:TargetTracking*",),
     ),
     Statement(
+        "AlarmsThatWake",
+        USER,
+        (
+            call("cloudwatch:DeleteAlarms", "deploy update delete sweep", "leaves nothing"),
+            call("cloudwatch:PutMetricAlarm", "deploy update", "wakes an endpoint from zero"),
+            call("cloudwatch:TagResource", "deploy update", "the alarm bears its tags",
+                 "AWS asks for it where an alarm is made with tags"),
+        ),
+        ("arn:PARTITION:cloudwatch:*:ACCOUNT:alarm:algoshelf-wakes-*",),
+    ),
+    Statement(
         "RoleOfScaling",
         USER,
         (
@@ -269,10 +347,18 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "LookAtOneRole",
         USER,
-        (
-            call("iam:GetRole", CHECKED, "it exists and trusts SageMaker"),
+        calls(
+            "iam",
+            ("GetRole", f"{CHECKED} doctor", "it exists and trusts SageMaker"),
+            ("GetRolePolicy", "doctor", "whether it suffices, where nobody may simulate"),
         ),
         ROLE,
+    ),
+    Statement(
+        "Simulate",
+        USER,
+        (call("iam:SimulatePrincipalPolicy", "doctor", "what you and the role may do"),),
+        (*ROLE, "arn:PARTITION:iam::ACCOUNT:user/${aws:username}"),
     ),
     Statement(
         "HandOverOneRole",
@@ -288,7 +374,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "MakeBucket",
         USER,
         (
-            call("s3:CreateBucket", CHECKED, "the account's bucket for SageMaker, once"),
+            call("s3:CreateBucket", WRITING, "the account's bucket for SageMaker, once"),
         ),
         BUCKET,
     ),
@@ -296,7 +382,21 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnBucket",
         USER,
         (
-            call("s3:ListBucket", CHECKED, "what is there already"),
+            call("s3:ListBucket", f"{WRITING} doctor {STOCK}", "what is there already"),
+            *calls(
+                "s3",
+                *(
+                    (name, "doctor", "whether it is kept well")
+                    for name in (
+                        "GetBucketOwnershipControls",
+                        "GetBucketPolicy",
+                        "GetBucketPublicAccessBlock",
+                        "GetBucketTagging",
+                        "GetEncryptionConfiguration",
+                        "GetLifecycleConfiguration",
+                    )
+                ),
+            ),
         ),
         BUCKET,
         OWN_ACCOUNT,
@@ -305,19 +405,121 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnObjects",
         USER,
         (
-            call("s3:AbortMultipartUpload", CHECKED, "an upload that fails leaves no parts",
+            call("s3:AbortMultipartUpload", WRITING, "an upload that fails leaves no parts",
                  BY_TRANSFERS),
-            call("s3:GetObject", "deploy update transform benchmark", "a model, a measurement"),
-            call("s3:PutObject", CHECKED, "data, code and models", BY_TRANSFERS),
+            call("s3:GetObject", "deploy models update transform benchmark register invoke",
+                 "a model, a measurement, an answer"),
+            call("s3:PutObject", WRITING, "data, code and models", BY_TRANSFERS),
         ),
         OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "MakeRole",
+        SETUP,
+        calls(
+            "iam",
+            ("CreateRole", "setup", "the execution role"),
+            ("DeleteRole", "teardown", "the execution role"),
+            ("DeleteRolePolicy", "teardown", "its policies"),
+            ("DetachRolePolicy", "teardown", "what others have attached to it"),
+            ("GetRole", "setup teardown", "whether it is there, and is setup's"),
+            ("GetRolePolicy", "setup", "whether it says what it has to"),
+            ("ListAttachedRolePolicies", "teardown", "what others have attached to it"),
+            ("ListRolePolicies", "teardown", "its policies"),
+            ("PutRolePolicy", "setup", "what containers may do"),
+            ("TagRole", "setup teardown", "the record of what setup made"),
+            ("UpdateAssumeRolePolicy", "setup", "SageMaker alone, for this account"),
+        ),
+        ROLE,
+    ),
+    Statement(
+        "MakePolicy",
+        SETUP,
+        calls(
+            "iam",
+            ("CreatePolicy", "setup", "what people may do"),
+            ("CreatePolicyVersion", "setup", "a later version of algoshelf asks for more"),
+            ("DeletePolicy", "teardown", "what people may do"),
+            ("DeletePolicyVersion", "setup teardown", "AWS keeps five"),
+            ("GetPolicy", "setup teardown", "whether it is there, and is setup's"),
+            ("GetPolicyVersion", "setup", "whether it says what it has to"),
+            ("ListEntitiesForPolicy", "setup teardown", "who has it"),
+            ("ListPolicyVersions", "setup teardown", "AWS keeps five"),
+            ("TagPolicy", "setup", "by which teardown knows it", WITH_TAGS),
+        ),
+        POLICY,
+    ),
+    Statement(
+        "GivePolicy",
+        SETUP,
+        tuple(
+            call(f"iam:{verb}{kind}Policy", command, "setup --for, and back")
+            for verb, command in (("Attach", "setup"), ("Detach", "teardown"))
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+        {"ArnEquals": {"iam:PolicyARN": POLICY[0]}},
+    ),
+    Statement(
+        "FindPeople",
+        SETUP,
+        tuple(
+            call(f"iam:Get{kind}", "setup", "whether whom setup --for names is there")
+            for kind in ("Group", "Role", "User")
+        ),
+        tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
+    ),
+    Statement(
+        "MakeBucket",
+        SETUP,
+        calls(
+            "s3",
+            ("CreateBucket", "setup", "the account's bucket for SageMaker, once"),
+            ("DeleteBucket", "teardown", "once it is empty"),
+            ("GetBucketOwnershipControls", "setup", "what it lacks"),
+            ("GetBucketPolicy", "setup", "what it lacks"),
+            ("GetBucketPublicAccessBlock", "setup", "what it lacks"),
+            ("GetBucketTagging", "setup teardown", "whether setup made it"),
+            ("GetEncryptionConfiguration", "setup", "what it lacks"),
+            ("GetLifecycleConfiguration", "setup", "what it lacks"),
+            ("ListBucket", "setup teardown", "whether it is there"),
+            ("ListBucketMultipartUploads", "teardown", "what lies in it"),
+            ("ListBucketVersions", "teardown", "what lies in it"),
+            ("PutBucketOwnershipControls", "setup", "objects are the account's"),
+            ("PutBucketPolicy", "setup", "TLS alone"),
+            ("PutBucketPublicAccessBlock", "setup", "private"),
+            ("PutBucketTagging", "setup", "by which teardown knows it"),
+            ("PutEncryptionConfiguration", "setup", "encrypted"),
+            ("PutLifecycleConfiguration", "setup", "old uploads and checkpoints go"),
+        ),
+        BUCKET,
+    ),
+    Statement(
+        "EmptyBucket",
+        SETUP,
+        tuple(
+            call(f"s3:{name}", "teardown", "what lies in it, if that is wanted")
+            for name in ("AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion")
+        ),
+        OBJECTS,
+        OWN_ACCOUNT,
+    ),
+    Statement(
+        "ModelsOfEndpoints",
+        USER,
+        (
+            call("s3:DeleteObject", "deploy delete sweep models",
+                 "a multi-model endpoint's own copies of its models"),
+        ),
+        ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/algoshelf/endpoints/*",),
         OWN_ACCOUNT,
     ),
     Statement(
         "AppsListed",
         USER,
         (
-            call("cloudformation:DescribeStacks", "list delete sweep", "the review apps there are"),
+            call("cloudformation:DescribeStacks", STOCK, "the review apps there are"),
         ),
         ("*",),
         wildcard="AWS lists stacks of every name, or none",
@@ -326,7 +528,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "AppsKept",
         USER,
         (
-            call("s3:ListBucket", "list delete sweep", "how much a review app keeps"),
+            call("s3:ListBucket", STOCK, "how much a review app keeps"),
         ),
         APP_BUCKETS,
         OWN_ACCOUNT,
@@ -515,11 +717,72 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         _image_repositories,
     ),
+    Statement(
+        "EncryptUploads",
+        COMPANY,
+        (
+            call("kms:Decrypt", WRITING, "--kms-key: uploads in parts, what is read", S3_ASKS),
+            call("kms:GenerateDataKey", WRITING, "--kms-key: what is uploaded", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EncryptDisks",
+        COMPANY,
+        (
+            call("kms:CreateGrant", CHECKED, "--volume-kms-key: the disks of the instances",
+                 "SageMaker asks for it in your name"),
+        ),
+        KEYS,
+        {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringLike": {"kms:ViaService": "sagemaker.*.amazonaws.com"},
+        },
+    ),
+    Statement(
+        "EncryptData",
+        COMPANY_ROLE,
+        (
+            call("kms:Decrypt", CONTAINER, "--kms-key: data, code and models", S3_ASKS),
+            call("kms:GenerateDataKey", CONTAINER, "--kms-key: models and answers", S3_ASKS),
+        ),
+        KEYS,
+        BY_S3,
+    ),
+    Statement(
+        "EnterVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: the instances' places in your network")
+            for name in (
+                "CreateNetworkInterface", "CreateNetworkInterfacePermission",
+                "DeleteNetworkInterface", "DeleteNetworkInterfacePermission",
+            )
+        ),
+        tuple(
+            f"arn:PARTITION:ec2:*:ACCOUNT:{kind}/*"
+            for kind in ("network-interface", "security-group", "subnet")
+        ),
+    ),
+    Statement(
+        "LookAtVpc",
+        COMPANY_ROLE,
+        tuple(
+            call(f"ec2:{name}", CONTAINER, "--vpc-subnets: what there is in your network")
+            for name in (
+                "DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups",
+                "DescribeSubnets", "DescribeVpcs",
+            )
+        ),
+        ("*",),
+        wildcard="AWS knows no narrower right to list what a network has",
+    ),
 )  # fmt: skip
 
 
 def policy(document: str, place: Place = IN_DOCS) -> dict[str, Any]:
-    """The policy ``document``, one of USER, SETUP, WEB, EXECUTION, in the account of ``place``."""
+    """The policy ``document``, one of USER, SETUP and EXECUTION, in the account of ``place``."""
     statements = [each.policy(place) for each in STATEMENTS if each.document == document]
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -577,6 +840,8 @@ TITLES = {
     SETUP: "for whoever runs `algoshelf sagemaker setup` and `teardown`, beside the first",
     EXECUTION: "for the containers of jobs and endpoints",
     WEB: "for whoever deploys review apps, beside the first",
+    COMPANY: "for whoever gives `--kms-key` or `--volume-kms-key`, beside the first",
+    COMPANY_ROLE: "for the containers, where a KMS key or a VPC is given, beside the one before",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 

@@ -19,9 +19,9 @@ from .sources import Source
 from .standing import (
     AT_ONCE,
     Standing,
+    changed_configuration,
     existing,
     kept_of_configuration,
-    kept_of_model,
     pause_scaling,
 )
 from .stock.hosting import CONFIGURATION, ENDPOINT, MODEL
@@ -95,10 +95,10 @@ def update(
             before.hosting.instance,
             role,
             for_endpoint(name, labels),
-            **kept_of_model(before),
+            **before.changed_model(wanted.settings),
         )
         new = {**old, "VariantName": _fresh(old["VariantName"], wanted.source), "ModelName": model}
-        more = kept_of_configuration(account, before.configuration)
+        more = changed_configuration(account, before, wanted.settings)
         alone = create_configuration(
             account, rollback, name, {"ProductionVariants": [new], **more}, labels
         )

@@ -16,8 +16,9 @@ from ...core.runtime.errors import ArtifactError, DataError, InputError
 from ..discovery import Entry, catalog, opened
 from ..packaging import answering, kinds
 from ..packaging.kinds import INFERENCE, MAX_MODEL_BYTES, MODEL_ARCHIVE
-from . import data, images, removal, tags
-from .account import Account, AwsError, explained
+from ..packaging.requirements import WHEELS
+from . import checks, data, images, removal, tags
+from .account import NO_ACCOUNT, Account, AwsError, explained
 from .names import is_name
 
 UNKNOWN = "unknown"  # the algorithm of an archive that does not say
@@ -29,6 +30,7 @@ OWN = {
     **dict.fromkeys((PARAMETERS, SYMBOL, ONNX), MAX_MODEL_BYTES),
 }
 BOUNDS = Bounds(contents=2 * MAX_MODEL_BYTES)
+NO_BUCKET = "s3://BUCKET"  # where a job's model lies, in a dry run without credentials
 AWS_TRAINING_IMAGE = "/mxnet-training:"
 HANDLERS = {  # where AWS's MXNet image finds the code that answers
     "SAGEMAKER_PROGRAM": INFERENCE,
@@ -41,20 +43,27 @@ class Source:
     """A model archive that an endpoint can answer with.
 
     ``image`` is "" where AWS's MXNet image serves it; ``role`` is that of its training job, or "".
+    With a ``mode`` the ``uri`` is that of a folder of archives.
+    ``package`` is the ARN of the registered model that it is, which has all else; or "".
     """
 
     algorithm: str
     uri: str
     image: str = ""
     role: str = ""
+    mode: str = ""
+    package: str = ""
 
     def container(self, region: str, instance: str) -> dict[str, Any]:
         """As CreateModel takes it, for ``instance``. Raises InputError where AWS has no image."""
+        if self.package:
+            return {"ModelPackageName": self.package}
+        model = {"ModelDataUrl": self.uri, **({"Mode": self.mode} if self.mode else {})}
         if self.image:
-            return {"Image": self.image, "ModelDataUrl": self.uri}
+            return {"Image": self.image, **model}
         return {
             "Image": images.image(region, instance, images.INFERENCE),
-            "ModelDataUrl": self.uri,
+            **model,
             "Environment": {
                 **HANDLERS,
                 "SAGEMAKER_CONTAINER_LOG_LEVEL": str(logging.INFO),
@@ -100,8 +109,8 @@ def checked(account: Account, what: str, image: str = "") -> Source:
     if data.is_uri(what):
         _check_uri(account, what)
         return Source(what.rsplit("/", 2)[-2], "", image)
-    if not _is_local(what):
-        job = _job(account, what)
+    if not is_local(what):
+        job = completed_job(account, what)
         _check_uri(account, job["ModelArtifacts"]["S3ModelArtifacts"])
         return Source(what, "", image or _own_image(job), role=job["RoleArn"])
     with _artifact(Path(what)) as (folder, _):
@@ -115,35 +124,43 @@ def found(account: Account, what: str, image: str = "", *, offline: bool = False
     where it had one. ``offline`` adds the wheels. Raises as ``model`` does, and OutputError.
     """
     role, uri, algorithm = "", what, UNKNOWN
-    if not data.is_uri(what) and not _is_local(what):
-        job = _job(account, what)
+    if not data.is_uri(what) and not is_local(what):
+        job = completed_job(account, what)
         role, uri = job["RoleArn"], job["ModelArtifacts"]["S3ModelArtifacts"]
         algorithm = tags.of(account, job["TrainingJobArn"]).get(tags.ALGORITHM, UNKNOWN)
         image = image or _own_image(job)
-    if image and data.is_uri(uri):
+    if data.is_uri(uri) and (image or account.is_unsigned):
         _check_uri(account, uri)
         return Source(algorithm, uri, image, role)
-    with model(account, uri, own_image=bool(image)) as it:
+    with model(account, uri, own_image=bool(image), isolated=offline) as it:
         return Source(it.entry.algorithm.name, it.uploaded(offline), image, role)
 
 
 @contextmanager
-def model(account: Account, what: str | Path, *, own_image: bool = False) -> Iterator[FoundModel]:
+def model(
+    account: Account, what: str | Path, *, own_image: bool = False, isolated: bool = False
+) -> Iterator[FoundModel]:
     """Open what ``what`` names: a folder that ``algoshelf train`` wrote, a model.tar.gz here or in
-    S3, or a training job that has completed. An ``own_image`` answers without code in the archive.
+    S3, or a training job that has completed. An ``own_image`` answers without code in the archive;
+    an ``isolated`` container only with code that has its wheels.
 
     Raises ArtifactError, AwsError, DataError, InputError, PluginError, UnknownNameError.
     """
     place = str(what)
-    if not data.is_uri(place) and not _is_local(place):
-        place = str(_job(account, place)["ModelArtifacts"]["S3ModelArtifacts"])
+    if not data.is_uri(place) and not is_local(place):
+        place = str(completed_job(account, place)["ModelArtifacts"]["S3ModelArtifacts"])
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
         path, uri = Path(place), ""
         if data.is_uri(place):
             _check_uri(account, place)
+            if account.is_unsigned:
+                raise InputError(
+                    f"{what}: its model is in S3, where a dry run without credentials cannot look: "
+                    "give the model's folder here, or sign in, as with `aws configure`"
+                )
             path, uri = Path(scratch, MODEL_ARCHIVE), place
             data.download(account, uri, path, MAX_MODEL_BYTES)
-        with _artifact(path, place) as (folder, has_code):
+        with _artifact(path, place, isolated) as (folder, has_code):
             artifact, algorithm = opened(folder)
             algorithm.check(artifact)
             entry = catalog().get(algorithm.name)
@@ -151,7 +168,7 @@ def model(account: Account, what: str | Path, *, own_image: bool = False) -> Ite
             yield FoundModel(account, entry, artifact, path if packed else None, uri, own_image)
 
 
-def _is_local(what: str) -> bool:
+def is_local(what: str) -> bool:
     """Whether it is, or was meant as, a file or folder here."""
     return Path(what).exists() or "/" in what
 
@@ -163,8 +180,10 @@ def _check_uri(account: Account, uri: str) -> None:
 
 
 @contextmanager
-def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
-    """The folder of the artifact at ``path``, which may be an archive, and whether it has code."""
+def _artifact(path: Path, label: str = "", isolated: bool = False) -> Iterator[tuple[Path, bool]]:
+    """The folder of the artifact at ``path``, which may be an archive, and whether it has code,
+    with its wheels if ``isolated``.
+    """
     if not path.is_file():
         yield path, False
         return
@@ -179,7 +198,8 @@ def _artifact(path: Path, label: str = "") -> Iterator[tuple[Path, bool]]:
                 f"{label}: holds no {METADATA}, so it is no model of algoshelf's: give the --image "
                 "that answers with it"
             )
-        yield Path(scratch), CODE in names
+        has_wheels = any(name.startswith(f"code/{WHEELS}/") for name in names)
+        yield Path(scratch), CODE in names and (has_wheels or not isolated)
 
 
 def _own_image(job: Mapping[str, Any]) -> str:
@@ -188,10 +208,19 @@ def _own_image(job: Mapping[str, Any]) -> str:
     return "" if AWS_TRAINING_IMAGE in image else image
 
 
-def _job(account: Account, name: str) -> dict[str, Any]:
+def completed_job(account: Account, name: str) -> dict[str, Any]:
     """The training job ``name``. Raises InputError where it has no model."""
     if not is_name(name):
         raise InputError(f"{name}: is no folder here, and no name of a training job")
+    if account.is_unsigned:
+        arn = f"arn:aws:sagemaker:{account.region}:{NO_ACCOUNT}:training-job/{name}"
+        return {
+            "TrainingJobArn": arn,
+            "TrainingJobStatus": "Completed",
+            "RoleArn": checks.NO_ROLE,
+            "AlgorithmSpecification": {"TrainingImage": AWS_TRAINING_IMAGE},
+            "ModelArtifacts": {"S3ModelArtifacts": f"{NO_BUCKET}/{name}/output/{MODEL_ARCHIVE}"},
+        }
     try:
         with explained():
             job = account.client("sagemaker").describe_training_job(TrainingJobName=name)

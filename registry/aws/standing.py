@@ -11,9 +11,11 @@ from . import removal, scaling, tags
 from .account import Account
 from .endpoints import Hosting
 from .rollback import Rollback
+from .settings import Settings
 from .watch import FULL
 
 AT_ONCE = (FULL,)
+NO_SERVERLESS = ("--vpc-subnets", "--network-isolation")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ class Standing:
         if self.configuration.get("AsyncInferenceConfig"):
             return "an asynchronous endpoint"
         return ""
+
+    def changed_model(self, settings: Settings) -> dict[str, Any]:
+        """What the new model has: the old one's network, but for what ``settings`` give."""
+        fields = ("VpcConfig", "EnableNetworkIsolation")
+        kept = {field: self.model[field] for field in fields if self.model.get(field)}
+        return settings.of_changed_model(kept)
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raise InputError for what a serverless endpoint cannot have."""
+        if self.hosting.memory and settings.of_model():
+            raise InputError(
+                f"{self.name}: is serverless, where AWS allows no {' and no '.join(NO_SERVERLESS)}"
+            )
 
     def check_steps(self, steps: Sequence[int]) -> None:
         """Raise InputError for steps that do not rise to 100, or cannot be taken here."""
@@ -133,12 +148,6 @@ def existing(
     return described, configuration, labels
 
 
-def kept_of_model(before: Standing) -> dict[str, Any]:
-    """What the new model has of the old one: its network."""
-    fields = ("VpcConfig", "EnableNetworkIsolation")
-    return {field: before.model[field] for field in fields if before.model.get(field)}
-
-
 def kept_of_configuration(account: Account, old: dict[str, Any]) -> dict[str, Any]:
     """What a new configuration has of the old one: all but name, tags and variants."""
     operation = account.client("sagemaker").meta.service_model.operation_model(
@@ -147,6 +156,21 @@ def kept_of_configuration(account: Account, old: dict[str, Any]) -> dict[str, An
     own = {"EndpointConfigName", "ProductionVariants", "Tags"}
     fields = set(operation.input_shape.members) - own
     return {field: old[field] for field in sorted(fields) if old.get(field)}
+
+
+def changed_configuration(account: Account, before: Standing, settings: Settings) -> dict[str, Any]:
+    """What a new configuration has of the old one, with the keys that ``settings`` give."""
+    found = kept_of_configuration(account, before.configuration)
+    if not before.hosting.memory:
+        found.update(settings.of_disks("KmsKeyId"))
+    encrypted = settings.of_output()
+    if "DataCaptureConfig" in found:
+        found["DataCaptureConfig"] = {**found["DataCaptureConfig"], **encrypted}
+    if "AsyncInferenceConfig" in found:
+        old = found["AsyncInferenceConfig"]
+        place = {**old["OutputConfig"], **encrypted}
+        found["AsyncInferenceConfig"] = {**old, "OutputConfig": place}
+    return found
 
 
 def pause_scaling(account: Account, rollback: Rollback, before: Standing) -> None:

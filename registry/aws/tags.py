@@ -14,6 +14,7 @@ WEB = "algoshelf:web"  # on review apps: the model that they ask
 ENDPOINT = "algoshelf:endpoint"  # on configurations and models: which endpoint they are for
 # Of which run of a command it is: names can be anybody's, and what fails undoes its own alone.
 RUN = "algoshelf:run"
+MODELS = "algoshelf:models"  # on a multi-model endpoint: the folder in S3 of its models
 CREATOR = "algoshelf:creator"  # on jobs: whose they are, for nobody else to stop them
 # Sessions of a role that programs name anew each time: they tell nobody apart.
 NAMELESS = re.compile(r"botocore-session-[0-9]+|i-[0-9a-f]+|[0-9a-f-]{20,}|aws-[a-z-]*-?[0-9]{8,}")
@@ -31,6 +32,11 @@ def tags(algorithm: str, run: str = "", expires: datetime | None = None) -> list
     if expires is not None:
         found[EXPIRES] = expires.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return [{"Key": key, "Value": value} for key, value in found.items()]
+
+
+def setup(run: str) -> list[dict[str, str]]:
+    """On what ``algoshelf sagemaker setup`` makes."""
+    return [{"Key": VERSION, "Value": metadata.version("algoshelf")}, {"Key": RUN, "Value": run}]
 
 
 def read(listed: Iterable[Mapping[str, str]]) -> dict[str, str]:

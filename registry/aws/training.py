@@ -16,20 +16,25 @@ from ...core.algorithm.search_space import Range, tunable
 from ...core.benchmark import Task
 from ...core.data.reading import Reading
 from ...core.runtime.errors import InputError
+from ...core.runtime.opt_ml import CODE
 from ..discovery import Entry
 from ..lacking import check_installed
 from ..packaging import kinds
+from ..packaging.kinds import SOURCE_ARCHIVE
 from . import checks, data, images, jobs, names, prices, tags
 from .account import Account
 from .instances import TRAINING
 from .prices import Price
 from .rollback import Report, Rollback
+from .settings import FILE, INPUT_MODES, Settings, with_wheels
 
 # GB of the disk: what SageMaker's SDK takes; what is kept free beside the data, for model and
 # checkpoints; and the bound of VolumeSizeInGB.
 USUAL_VOLUME, FREE_VOLUME, MAX_VOLUME = 30, 20, 16_384
 RANGES = {"int": "IntegerParameterRanges", "float": "ContinuousParameterRanges"}
 CHOICES = "CategoricalParameterRanges"
+NO_SETTINGS = Settings()
+PACKED_CODE = f"/opt/ml/input/data/{CODE}/{SOURCE_ARCHIVE}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class JobRequest:
     spot: bool = False
     seed: int | None = None
     volume: int | None = None
-    role: str | None = None
+    settings: Settings = NO_SETTINGS
     image: str | None = None
     output: str | None = None
     name: str | None = None
@@ -174,21 +179,37 @@ class PreparedJob:
         found: dict[str, Any] = {
             "AlgorithmSpecification": {
                 "TrainingImage": image,
-                "TrainingInputMode": "File",
+                "TrainingInputMode": INPUT_MODES[asked.settings.input_mode],
                 "MetricDefinitions": jobs.metric_definitions(asked.entry.algorithm),
             },
             "RoleArn": self.role,
-            "InputDataConfig": [_channel(*each) for each in uploads.channels.items()],
-            "OutputDataConfig": {"S3OutputPath": self.output},
+            "InputDataConfig": self._channels(uploads),
+            "OutputDataConfig": {"S3OutputPath": self.output, **asked.settings.of_output()},
             "ResourceConfig": {
                 "InstanceType": asked.instance,
                 "InstanceCount": asked.hosts,
                 "VolumeSizeInGB": self.volume,
+                **asked.settings.of_resources(),
             },
             "StoppingCondition": limits,
+            **asked.settings.of_training(),
         }
         if asked.spot:
             found["EnableManagedSpotTraining"] = True
+        return found
+
+    @property
+    def _has_code_channel(self) -> bool:
+        """Whether the code comes as data does: a container without network cannot fetch it."""
+        return self.source is not None and self.request.settings.network_isolation
+
+    def _channels(self, uploads: Uploads) -> list[dict[str, Any]]:
+        found = [_channel(*each) for each in uploads.channels.items()]
+        if self._has_code_channel:
+            code = _channel(CODE, uploads.code)
+            if self.request.settings.input_mode != FILE:  # which is for the data
+                code["InputMode"] = INPUT_MODES[FILE]
+            found.append(code)
         return found
 
     def _hyperparameters(self, uploads: Uploads) -> dict[str, str]:
@@ -199,7 +220,8 @@ class PreparedJob:
         )
         if self.source is None:
             return {name: self._written(value) for name, value in values.items()}
-        return script_mode(values, self.name, self.account.region, uploads.code, asked.hosts)
+        code = PACKED_CODE if self._has_code_channel else uploads.code
+        return script_mode(values, self.name, self.account.region, code, asked.hosts)
 
     def _written(self, value: Any) -> str:
         """A hyperparameter's value; a string is bare in an image of one's own, as by AWS's SDK."""
@@ -245,11 +267,13 @@ def prepared(
         raise InputError(f"{algorithm.name}: nothing is left to tune: give fewer hyperparameters")
     if request.output is not None:
         data.check_output(request.output)
+    check_code_channel(request.entry, request.settings, request.image)
     channels = checked_channels(account, request.entry, request.channels, report)
     name = request.name or names.timed(algorithm.name, tuning=tuning)
-    size = request.volume or volume(account, channels, report)
-    role = checks.execution_role(account, request.role)
-    with packed(request.entry, request.image) as source:
+    settings = request.settings
+    size = request.volume or volume(account, channels, report, settings)
+    role = checks.execution_role(account, settings.role)
+    with packed(account, request.entry, request.image, settings, report) as source:
         job = PreparedJob(account, request, kind, name, channels, role, size, source, ranges)
         jobs.check_free(account, name, kind)
         at_once = request.hosts * min(request.parallel, request.trainings)
@@ -259,13 +283,29 @@ def prepared(
 
 
 @contextmanager
-def packed(entry: Entry, image: str | None) -> Iterator[Path | None]:
-    """The archive of the code that AWS's image runs; None for an ``image`` of one's own."""
+def packed(
+    account: Account, entry: Entry, image: str | None, settings: Settings, report: Report
+) -> Iterator[Path | None]:
+    """The archive of the code that AWS's image runs; None for an ``image`` of one's own.
+
+    For a container without network it holds the wheels of all that is installed there.
+    """
     if image is not None:
         yield None
         return
+    offline = with_wheels(settings, account, report)
     with tempfile.TemporaryDirectory(prefix="algoshelf-") as scratch:
-        yield kinds.script_archive(entry, Path(scratch, "source"))
+        yield kinds.script_archive(entry, Path(scratch, "source"), offline=offline)
+
+
+def check_code_channel(entry: Entry, settings: Settings, image: str | None) -> None:
+    """Raise InputError where the algorithm's own channel has the name of that of the code."""
+    taken = CODE in {channel.name for channel in entry.algorithm.channels}
+    if taken and settings.network_isolation and image is None:
+        raise InputError(
+            f"--network-isolation: {entry.algorithm.name} has a channel {CODE!r}, by which the "
+            "code comes into a container without network: rename that channel, or give --image"
+        )
 
 
 def checked_channels(
@@ -295,8 +335,15 @@ def check_contents(
     checks.contents(entry.algorithm, here, hyperparameters, reading)
 
 
-def volume(account: Account, channels: Mapping[str, Path | str], report: Report) -> int:
-    """The GB of each instance's disk, on which all channels are laid."""
+def volume(
+    account: Account,
+    channels: Mapping[str, Path | str],
+    report: Report,
+    settings: Settings = NO_SETTINGS,
+) -> int:
+    """The GB of each instance's disk, on which all channels are laid unless they are streamed."""
+    if settings.input_mode != FILE:
+        return USUAL_VOLUME
     held = sum(data.size(account, source) for source in set(channels.values()))
     needed = math.ceil(held / 10**9) + FREE_VOLUME
     if needed <= USUAL_VOLUME:

@@ -17,8 +17,10 @@ from .account import Account
 from .instances import TRANSFORM
 from .prices import Price
 from .rollback import Report, Rollback
+from .settings import Settings, with_wheels
 
 MAX_PAYLOAD = 100 * 2**20  # bytes of a request of a transform job
+NO_SETTINGS = Settings()
 SPLITS = {LINE: "Line", RECORDIO: "RecordIO"}
 
 
@@ -30,7 +32,7 @@ class TransformRequest:
     source: str
     instance: str
     hosts: int = 1
-    role: str | None = None
+    settings: Settings = NO_SETTINGS
     image: str | None = None
     output: str | None = None
     content_type: str | None = None
@@ -76,14 +78,17 @@ class PreparedTransform:
         Raises AwsError; what was created is removed then.
         """
         account, asked, algorithm = self.account, self.request, self.found.entry.algorithm
-        source = sources.Source(algorithm.name, self.found.uploaded(), asked.image or "")
+        offline = asked.image is None and with_wheels(asked.settings, account, report)
+        uri = self.found.uploaded(offline)
+        source = sources.Source(algorithm.name, uri, asked.image or "")
         local = not data.is_uri(asked.source)
         uri = data.upload(account, Path(asked.source), "data") if local else asked.source
         labels = tags.tags(algorithm.name, account.run)
         with Rollback(account, report) as rollback:
             model = endpoints.create_model(
-                account, rollback, algorithm.name, source, asked.instance, self.role, labels
-            )
+                account, rollback, algorithm.name, source, asked.instance, self.role, labels,
+                **asked.settings.of_model(),
+            )  # fmt: skip
             parameters = {"ModelName": model, "Tags": labels, **self._parameters(uri)}
             jobs.create(rollback, self.name, jobs.TRANSFORM, parameters)
         return model
@@ -100,13 +105,17 @@ class PreparedTransform:
         if split in SPLITS:
             source["SplitType"] = SPLITS[split]
         output = f"{asked.output or data.root(self.account)}/transforms/{self.name}"
-        target = {"S3OutputPath": output, "Accept": self.accept}
+        target = {"S3OutputPath": output, "Accept": self.accept, **asked.settings.of_output()}
         if split == LINE:
             target["AssembleWith"] = "Line"
         found = {
             "TransformInput": source,
             "TransformOutput": target,
-            "TransformResources": {"InstanceType": asked.instance, "InstanceCount": asked.hosts},
+            "TransformResources": {
+                "InstanceType": asked.instance,
+                "InstanceCount": asked.hosts,
+                **asked.settings.of_disks("VolumeKmsKeyId"),
+            },
             "BatchStrategy": "SingleRecord" if split == NONE else "MultiRecord",
             "MaxPayloadInMB": -(-asked.max_payload // 2**20),
         }
@@ -126,14 +135,15 @@ def prepared(account: Account, request: TransformRequest) -> Iterator[PreparedTr
         data.check_uri(account, request.source)
     else:
         checks.not_empty(Path(request.source))
-    with sources.model(account, request.model) as found:
+    isolated = request.settings.network_isolation and request.image is None
+    with sources.model(account, request.model, isolated=isolated) as found:
         algorithm = found.entry.algorithm
         payload.check_content_type(kind, algorithm.accepted_media_types())
         usual = (
             payload.JSONLINES if payload.JSONLINES in algorithm.response_media_types() else "*/*"
         )
         accept = payload.negotiate(request.accept or usual, algorithm.response_media_types())
-        role = checks.execution_role(account, request.role)
+        role = checks.execution_role(account, request.settings.role)
         checks.quota(account, request.instance, TRANSFORM, request.hosts)
         name = request.name or names.timed(algorithm.name)
         jobs.check_free(account, name, jobs.TRANSFORM)

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 
 from .account import Account, AwsError, explained
 from .rollback import Report
+from .settings import Settings
 from .sources import Source
 
 NAMESPACE = "AWS/SageMaker"
@@ -16,6 +17,7 @@ ERRORS = "Invocation5XXErrors"  # a sample a request: 1 for an error of the mode
 CHECK_SECONDS = 60.0  # CloudWatch has a sample a minute
 FULL = 100  # percent
 STEPS = (10, 50, FULL)
+NO_SETTINGS = Settings()
 
 
 class RolledBack(AwsError):  # noqa: N818 - the update failed, the endpoint did not
@@ -57,6 +59,7 @@ class Update:
     bake: float = 300.0
     errors: float = 1.0
     metrics: Sequence[Metric] = ()
+    settings: Settings = NO_SETTINGS
 
 
 class Watch:

@@ -64,11 +64,13 @@ def prepared(
 
     Raises AwsError, DataError, InputError, PluginError.
     """
+    settings_of_aws = request.settings
+    training.check_code_channel(entry, settings_of_aws, None)
     channels = training.checked_channels(account, entry, given, tell)
     known = _known_prices(account, request)
-    role = checks.execution_role(account, request.role)
-    volume = training.volume(account, channels, tell)
-    with training.packed(entry, None) as source:
+    role = checks.execution_role(account, settings_of_aws.role)
+    volume = training.volume(account, channels, tell, settings_of_aws)
+    with training.packed(account, entry, None, settings_of_aws, tell) as source:
         planned: list[RemoteJob] = []
         for (instance, hosts), setting in itertools.product(request.pairs, settings):
             place = Place(
@@ -108,6 +110,7 @@ def _asked(
         max_run=request.max_run,
         reading=setting.reading,
         output=f"{data.root(account)}/benchmarks",
+        settings=request.settings,
         benchmark=Task(seeds=seeds, target=setting.target),
     )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable, Mapping, Sequence
 
 from ...core.benchmark import RECORD, Outcome, Place, Record, Run, Setting, record_of
 from ...core.runtime.archives import Bounds, unpack
 from ...core.runtime.errors import AlgoshelfError, DataError
-from ..aws import data, jobs, tags
+from ..aws import bills, data, jobs, tags
 from ..aws.account import Account, AwsError
 from ..aws.prices import Price
+from ..aws.settings import Settings
 from ..aws.training import PreparedJob, Uploads
 from . import results_file
 
@@ -41,7 +41,7 @@ class RemoteRequest:
     max_run: float
     parallel: int
     prices: Mapping[str, float]
-    role: str | None
+    settings: Settings
 
 
 @dataclass
@@ -244,7 +244,7 @@ class RemoteRuns:
                 job.status = doing
                 continue
             self._running.remove(job)
-            job.status, job.billed = found.status, _billed(found.description)
+            job.status, job.billed = found.status, bills.billed(found.description)
             self._take(job, found)
         self._asked_in_vain = self._asked_in_vain + 1 if failure else 0
         if failure is not None:
@@ -370,13 +370,3 @@ def _reason(job: jobs.Job) -> str:
     if job.description.get("SecondaryStatus") == "MaxRuntimeExceeded":
         return "it was stopped after --max-run"
     return "it was stopped"
-
-
-def _billed(description: dict[str, Any]) -> float | None:
-    """Seconds that AWS bills of each instance; None where it does not say."""
-    if "BillableTimeInSeconds" in description:
-        return float(description["BillableTimeInSeconds"])
-    if "TrainingStartTime" not in description:
-        return 0.0  # it never had an instance
-    end = description.get("TrainingEndTime") or datetime.now(timezone.utc)
-    return max(0.0, float((end - description["TrainingStartTime"]).total_seconds()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import re
 import subprocess
 import sys
@@ -10,12 +12,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 from ...core.artifact.folder import Artifact
 from ...core.benchmark import Record, Run
+from ...core.benchmark.machine import processor
 from ...core.runtime.children import ask, start
+from ...core.runtime.cores import cores
 from ...core.runtime.errors import TrainingError
 
 PATH = "/invocations"
@@ -45,12 +50,13 @@ def measure_serving(
     for number in range(1, repeats + 1):
         tell(f"server {number} of {repeats}: {trained.algorithm} on {devices}")
         try:
-            with _server(model, devices) as (port, started, said):
-                figures = {"cold_start_seconds": _first_answer(port, example) - started}
+            with _server(model, devices) as server:
+                answered = _first_answer(server.port, example)
+                figures = {"cold_start_seconds": answered - server.started}
                 for count in connections:
-                    found = _load(port, example, count, seconds)
+                    found = _load(server.port, example, count, seconds)
                     figures.update((f"{name}@{count}", value) for name, value in found.items())
-                notes = [note for note in [said()] if note]
+                notes = [note for note in [server.workers()] if note]
             runs.append(Run(seed=number, figures=figures, notes=notes))
             tell(f"  {figures['cold_start_seconds']:.2f} s to the first answer")
         except (TrainingError, OSError) as error:
@@ -59,9 +65,85 @@ def measure_serving(
         yield trained.model_copy(update={"kind": "serving", "devices": devices, "runs": [*runs]})
 
 
+@dataclass(frozen=True)
+class Level:
+    """So many ``connections`` at once: requests a ``rate`` a second, 99 of 100 within ``p99`` s."""
+
+    connections: int
+    rate: float
+    p99: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a server of a model answers on this machine, by the number of connections.
+
+    ``memory`` is MiB of each worker, the server's own shared among them; 0 where it is unknown.
+    """
+
+    algorithm: str
+    processor: str
+    cores: int
+    workers: int
+    memory: float
+    levels: tuple[Level, ...]
+
+    @classmethod
+    def read(cls, text: str) -> Capacity:
+        """As ``json`` wrote it. Raises ValueError."""
+        try:
+            found = json.loads(text)
+            levels = tuple(Level(**each) for each in found.pop("levels"))
+            made = cls(**found, levels=levels)
+            if not levels or min(made.cores, made.workers, *(each.rate for each in levels)) <= 0:
+                raise ValueError
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ValueError('expected what `recommend --json` writes as "measured"') from None
+        return made
+
+
+def capacity(
+    model: Path, *, connections: Sequence[int], seconds: float, tell: Callable[[str], None]
+) -> Capacity:
+    """What a new server answers with the model's own example, each number of ``connections`` for
+    ``seconds`` after a warm-up. Client and server share this machine's cores.
+
+    Raises ArtifactError, TrainingError where it does not answer.
+    """
+    metadata = Artifact.open(model).metadata
+    with _server(model, "cpu") as server:
+        _first_answer(server.port, metadata.example)
+        levels = []
+        for count in connections:
+            found = _load(server.port, metadata.example, count, seconds)
+            level = Level(
+                count,
+                found["requests_per_second"],
+                found.get("p99_ms", math.inf) / 1000,
+                int(found["failed_requests"]),
+            )
+            levels.append(level)
+            tell(f"{count} at once: {level.rate:,.1f} requests/s, p99 {level.p99 * 1000:.1f} ms")
+        said = server.workers()
+        workers = int((re.match(r"([0-9]+) workers?", said) or ["", "1"])[1])
+        memory = _memory(server.pid) / workers
+    return Capacity(
+        metadata.algorithm, processor(), cores(), workers, round(memory, 1), tuple(levels)
+    )
+
+
+@dataclass(frozen=True)
+class _Server:
+    port: int
+    started: float
+    pid: int
+    workers: Callable[[], str]  # ``2 workers on cpu, 1 thread each``, once it is ready
+
+
 @contextlib.contextmanager
-def _server(model: Path, devices: str) -> Iterator[tuple[int, float, Callable[[], str]]]:
-    """Its port, when it was started, and what it says of its workers once it is ready."""
+def _server(model: Path, devices: str) -> Iterator[_Server]:
+    """One that is ready."""
     command = [sys.executable, "-m", "algoshelf.registry.cli", "serve", str(model)]
     with tempfile.TemporaryFile() as log:
         started = time.monotonic()
@@ -79,7 +161,7 @@ def _server(model: Path, devices: str) -> Iterator[tuple[int, float, Callable[[]
             while not _is_ready(int(port[1])):
                 _check_alive(process, said, deadline)
                 time.sleep(ASK_AGAIN_SECONDS)
-            yield int(port[1]), started, lambda: _workers(said())
+            yield _Server(int(port[1]), started, process.pid, lambda: _workers(said()))
         finally:
             process.terminate()
             try:
@@ -87,6 +169,17 @@ def _server(model: Path, devices: str) -> Iterator[tuple[int, float, Callable[[]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _memory(pid: int) -> float:
+    """MiB of a process and those below it, what they share counted once; 0 where Linux is not."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return 0.0
+    own = re.search(r"^Pss: +([0-9]+) kB$", text, re.M)
+    return (int(own[1]) / 1024 if own else 0.0) + sum(_memory(int(child)) for child in children)
 
 
 def _workers(log: str) -> str:

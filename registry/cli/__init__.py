@@ -65,6 +65,10 @@ COMMANDS = {
         "check:check",
         "Check that the algorithm NAME behaves as every algorithm must, and say what to change.",
     ),
+    "doctor": (
+        "doctor:doctor",
+        "Check this machine: Python, mxnet, processors, GPUs, extras and disk, and say what to do.",
+    ),
     "new": (
         "new:new",
         "Create a package with a small working algorithm NAME, to change into your own.",

@@ -63,6 +63,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("profile", "bucket_owner", "ttl"),
             *("page_origin", "email", "requests_per_second", "log_days", "correction_days"),
         ),
+        "Network, keys and tags": tuple(
+            row[0].split("/")[0][2:].replace("-", "_") for row, _ in flags.COMPANY_FLAGS
+        ),
         "Rollout": ("steps", "bake", "errors", "limits", "only"),
         "Output": ("output", "corrections", "metrics", "plot", "force", "wait"),
         OTHER: ("dry_run", "yes", "as_json", "help"),
@@ -143,14 +146,15 @@ def options(table: Table) -> list[click.Parameter]:
 
 def option(row: Row, **more: Any) -> Callable[[Command], Command]:
     """The flag of a row of a table, for a command's function."""
-    return click.option(row[0], **_settings(row), **more)
+    return click.option(row[0], **{**_settings(row), **more})
 
 
 def _settings(row: Row) -> dict[str, Any]:
     name, kind, text = row
     if kind:
         return {"metavar": kind, "help": text}
-    return {"is_flag": True, "default": "/--no-" in name, "help": text}
+    may_be_open = row in flags.COMPANY_SWITCHES  # a variable or a file may decide
+    return {"is_flag": True, "default": None if may_be_open else "/--no-" in name, "help": text}
 
 
 def channel_options(entry: Entry) -> list[click.Parameter]:

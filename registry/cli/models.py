@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-import stat
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Sequence
 
 import click
 
 from ...core import codecs
-from ...core.algorithm.base import Algorithm
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.evaluation import (
     ClassFigures,
@@ -23,28 +18,19 @@ from ...core.algorithm.evaluation import (
     LabelFigures,
     TargetFigures,
 )
-from ...core.artifact.folder import Artifact
-from ...core.data import images
 from ...core.data.files import absent, exists
-from ...core.data.folders import named
 from ...core.data.reading import using
-from ...core.inference import headings as headed
 from ...core.inference.handlers import Handlers
-from ...core.inference.headings import Taken
-from ...core.inference.intake import intake
-from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
+from ...core.runtime.errors import InputError
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
+from .asking import Answer, accepted_answer, asked_of, print_answers
 from .flags import PATH, SectionedCommand, engine_option, resolved
-from .output import console, figure, json_option, print_json, print_table, say, write_answer
+from .output import console, figure, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 
-STDIN = "-"
-MAX_INPUT_BYTES = 2**30
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
-ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
-_EXAMPLE = re.compile(r"example (\d+)")
 
 
 @click.command(cls=SectionedCommand)
@@ -260,135 +246,19 @@ def predict(
     Example: algoshelf predict models/mine image.png
     """
     artifact, algorithm = opened(model)
-    answered = algorithm.response_media_types()
-    usual = codecs.JSONLINES if codecs.JSONLINES in answered else answered[0]
-    answer_type = codecs.negotiate(accept or usual, answered)
-    if len(inputs) > 1 and answer_type in ONE_DOCUMENT:
-        raise InputError(
-            f"--accept {answer_type} gives one document per INPUT: "
-            f"give a single INPUT, or --accept {codecs.JSONLINES}"
-        )
+    answer_type = accepted_answer(algorithm, accept, inputs)
     with using(taken(given), say, artifact.metadata.headings):
-        asked = _asked(model, artifact, algorithm, inputs, content_type)
+        of_folder = partial(_transformed, model)
+        asked = asked_of(artifact.metadata, algorithm, inputs, content_type, of_folder)
         handlers = Handlers.load(algorithm, model, engine=resolved(engine, model))
-        for each in asked:
-            body = Taken(b"")
-            try:
-                body = each.taken()
-                examples = handlers.decode(body.body, each.kind)
-                answer = handlers.encode(handlers.predict(examples), answer_type)
-            except PayloadError as error:
-                faults = (f"{each.source}: {_placed(body, each.kind, x)}" for x in error.faults)
-                raise type(error)(*faults, *_advice(each, error)) from None
-            if codecs.PNG in algorithm.accepted_media_types():
-                _say_one_colour(each.source, examples)
-            write_answer(answer)
+
+        def ask(body: bytes, kind: str) -> Answer:
+            examples = handlers.decode(body, kind)
+            return Answer(handlers.encode(handlers.predict(examples), answer_type), examples)
+
+        print_answers(algorithm, asked, ask)
 
 
-class _Asked(NamedTuple):
-    """Where a request comes from, what reads it, and its content type."""
-
-    source: str
-    taken: Callable[[], Taken]
-    kind: str
-
-
-def _asked(
-    model: Path,
-    artifact: Artifact,
-    algorithm: Algorithm[Any],
-    inputs: tuple[str, ...],
-    content_type: str | None,
-) -> list[_Asked]:
-    """The requests, checked as far as it can be without mxnet; all faults in one InputError."""
-    if not inputs:
-        if content_type is not None:
-            raise InputError("--content-type needs an INPUT: give a file, or - for standard input")
-        click.echo("no INPUT: predicting the example request that the model carries", err=True)
-        example = artifact.metadata.example
-        body = partial(Taken, example.body.encode())
-        return [_Asked("the model's example", body, example.content_type)]
-    found, faults = [], []
-    for name in inputs:
-        try:
-            found.append(_input(model, artifact, algorithm, name, content_type))
-        except InputError as error:
-            faults += [each if name in each else f"{name}: {each}" for each in error.faults]
-    if faults:
-        raise InputError(*faults)
-    return found
-
-
-def _input(
-    model: Path,
-    artifact: Artifact,
-    algorithm: Algorithm[Any],
-    name: str,
-    content_type: str | None,
-) -> _Asked:
-    if name == STDIN:
-        if content_type is None:
-            raise InputError(
-                "standard input needs --content-type, since it has no file name to tell it"
-            )
-        kind, headings = content_type, artifact.metadata.headings
-        read_all = sys.stdin.buffer.read
-        mixed = algorithm.mixed_tables
-        return _Asked("stdin", lambda: headed.taken(read_all(), kind, headings, mixed), kind)
-    try:
-        status = os.stat(name)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(absent(Path(name))) from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(
-            f"{name}: is a folder; for all files in it, run `algoshelf transform "
-            f"{shlex.quote(str(model))} {shlex.quote(name)} OUTPUT`"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{name}: not a regular file; give - for standard input")
-    if status.st_size > MAX_INPUT_BYTES:
-        raise InputError(
-            f"{name}: larger than {MAX_INPUT_BYTES:,} bytes, the limit of predict: use transform"
-        )
-    read = intake(algorithm, Path(name), content_type)
-    if read.is_empty:
-        raise InputError(f"{name}: holds no rows")
-    columns = None if read.layout is None else read.layout.columns
-    return _Asked(
-        name,
-        lambda: Taken(read.body(MAX_INPUT_BYTES), read.lead, columns),
-        content_type or read.content_type,
-    )
-
-
-def _placed(taken: Taken, kind: str, fault: str) -> str:
-    """``fault`` of a line or an example of what was ``taken`` with its line in the file."""
-    found = _EXAMPLE.match(fault)
-    starts = codecs.lines_of_records(taken.body, kind) if found else ()
-    if found and int(found[1]) <= len(starts):
-        fault = f"line {starts[int(found[1]) - 1]}{fault[found.end() :]}"
-    return taken.placed(fault)
-
-
-def _say_one_colour(source: str, examples: Any) -> None:
-    """Note the pictures whose answers, however certain, have nothing to go by."""
-    some = examples if isinstance(examples, list) or hasattr(examples, "shape") else []
-    pictures = [each for each in some if getattr(each, "ndim", 0) in (2, 3)]
-    blank = [str(i) for i, each in enumerate(pictures, 1) if images.is_one_colour(each)]
-    if blank:
-        which = f"example {named(blank)}: " if len(pictures) > 1 else ""
-        say(f"{source}: {which}one colour throughout: the answer has nothing to go by")
-
-
-def _advice(asked: _Asked, error: PayloadError) -> tuple[str, ...]:
-    """What to do where a table has columns that are not asked about."""
-    if codecs.media_type(asked.kind) != codecs.CSV or not isinstance(error, UnfitPayloadError):
-        return ()
-    if not any(word in fault for fault in error.faults for word in ("shape", "rows of", "cells")):
-        return ()
-    return (
-        "where the table has other columns too, choose with --columns, or leave one out with "
-        "--label-column, or name the one with texts by --text-column",
-    )
+def _transformed(model: Path, folder: str) -> str:
+    command = f"{shlex.quote(str(model))} {shlex.quote(folder)} OUTPUT"
+    return f"for all files in it, run `algoshelf transform {command}`"

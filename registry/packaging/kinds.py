@@ -35,9 +35,9 @@ def script(entry: Entry, target: Path, *, offline: bool = False) -> Files:
     return files
 
 
-def script_archive(entry: Entry, target: Path) -> Path:
+def script_archive(entry: Entry, target: Path, *, offline: bool = False) -> Path:
     """Write what ``script`` writes as one archive in the folder ``target``, for a training job."""
-    writing.write_archive(target, SOURCE_ARCHIVE, _source(entry, ENTRY_POINT, offline=False))
+    writing.write_archive(target, SOURCE_ARCHIVE, _source(entry, ENTRY_POINT, offline))
     return target / SOURCE_ARCHIVE
 
 

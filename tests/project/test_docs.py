@@ -26,6 +26,7 @@ ELSEWHERE = {
     ".venv/bin/pip install --upgrade pip setuptools": "tests/project/test_make.py",
     ".venv/bin/pip install -e '.[cpu,serve]'": "tests/project/test_make.py",
     ". .venv/bin/activate": "tests/project/test_make.py",
+    "algoshelf doctor": "tests/registry/test_machine.py",
 }
 
 

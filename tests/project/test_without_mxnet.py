@@ -201,3 +201,16 @@ def test_the_answers_of_an_exported_model_are_checked(name: str, without_mxnet: 
         ("example", "fresh-process", "evaluation", "batches", "refused-requests"), "passed"
     )
     assert statuses["training"] == statuses["onnx"] == "skipped"
+
+
+def test_the_doctor_says_what_is_lacking_for_which_command(without_mxnet: Algoshelf) -> None:
+    told = without_mxnet("doctor", "--json")
+    assert told.code == 0, told.stderr
+    checks = {each["name"]: each for each in told.json["checks"]}
+    assert checks["mxnet"]["status"] == checks["Python"]["status"] == "absent"
+    assert "`train`, `tune`, `evaluate`" in checks["mxnet"]["text"]
+    assert checks["mxnet"]["fix"] == "an environment of Python 3.8 to 3.12"
+    assert checks["self-test"]["status"] == "absent"
+    assert checks["[onnx]"]["status"] == checks["[serve]"]["status"] == "ok"
+    assert "`algoshelf sagemaker`" in checks["[sagemaker]"]["text"]
+    assert checks["[sagemaker]"]["fix"] == "pip install 'algoshelf[sagemaker]'"

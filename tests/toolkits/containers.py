@@ -13,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping, Sequence, TypeVar
 
+T = TypeVar("T")
 ML = "/opt/ml"
 PATIENCE = 300.0
 # In a mount namespace of its own: WORK, ML_ROOT, HOSTS, PASSWD, LAYERS and MOUNTS are variables.
@@ -102,6 +104,32 @@ def network(names: Sequence[str] = ("algo-1", "algo-2")) -> Iterator[list[Host]]
         for host in hosts:
             with contextlib.suppress(subprocess.CalledProcessError):
                 _ip("netns", "delete", host.namespace)
+
+
+@contextmanager
+def alone() -> Iterator[Host]:
+    """A host without any network but its own loopback."""
+    host = Host("algo-1", f"shelf{os.getpid()}-alone", "127.0.0.1")
+    try:
+        _ip("netns", "add", host.namespace)
+        _ip("-n", host.namespace, "link", "set", "lo", "up")
+        yield host
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("netns", "delete", host.namespace)
+
+
+def within(host: Host, work: Callable[[], T]) -> T:
+    """What ``work`` gives in the network of ``host``."""
+
+    def entered() -> T:
+        with open(f"/run/netns/{host.namespace}") as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+                raise OSError(ctypes.get_errno(), "setns")
+        return work()
+
+    with ThreadPoolExecutor(1) as threads:  # a namespace is a thread's
+        return threads.submit(entered).result()
 
 
 def _ip(*arguments: str) -> None:

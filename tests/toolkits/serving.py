@@ -8,12 +8,13 @@ import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from algoshelf.core import codecs
 
-from tests.toolkits.containers import PATIENCE, Container
+from tests.toolkits.containers import PATIENCE, Container, within
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Endpoint:
 
     def ask(self, body: bytes, content_type: str, accept: str = codecs.JSON) -> tuple[int, bytes]:
         """The status and the body of the answer."""
+        host = self.container.host
+        if host is None:
+            return self._ask(body, content_type, accept)
+        return within(host, partial(self._ask, body, content_type, accept))
+
+    def _ask(self, body: bytes, content_type: str, accept: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": content_type, "Accept": accept}
         try:
@@ -35,6 +42,10 @@ class Endpoint:
             connection.close()
 
     def ping(self) -> bool:
+        host = self.container.host
+        return self._ping() if host is None else within(host, self._ping)
+
+    def _ping(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/ping")

@@ -98,7 +98,7 @@ class Kind:
     ``uses`` names, for each other kind, those that things of this one use; given what is not to
     count, since it is about to go. ``parts`` are what was made for one and may go with it, if
     nothing else uses it. ``sweeps`` says that one which nothing uses is ended by ``sweep``, except
-    the young (ORPHAN_AGE) and those that still store something.
+    those younger than ``age`` and those that still store something.
 
     ``personal``: only who has created it ends it, whoever else may; so is a job.
     """
@@ -112,4 +112,5 @@ class Kind:
     )
     parts: Callable[[Account, str], Sequence[Part]] = _no_parts
     sweeps: bool = False
+    age: timedelta = ORPHAN_AGE
     personal: bool = False

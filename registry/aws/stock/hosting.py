@@ -6,14 +6,15 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Collection, Iterable, Iterator
 
-from .. import components, instances, prices, removal, scaling, tags
+from .. import components, instances, logs, multi, prices, removal, scaling, tags
 from ..account import Account, explained
 from ..names import STEM, slug
 from ..rollback import Report
 from . import Item, Kind, Part, Wanted
 
 ENDPOINT, COMPONENT = "endpoint", "component"
-CONFIGURATION, MODEL, ALARM = "configuration", "model", "alarm"
+CONFIGURATION, MODEL = "configuration", "model"
+ALARM, LOG_GROUP = "alarm", "log group"
 
 
 def models(configuration: dict[str, Any]) -> set[str]:
@@ -88,6 +89,8 @@ def _end_endpoint(account: Account, item: Item, report: Report) -> None:
         target = scaling.of_variant(item.name, variant["VariantName"])
         scaling.given_up(account, target, report)
     removal.remove_endpoint(account, item.name, report)
+    if multi.is_own(place := item.tags.get(tags.MODELS, ""), item.name):
+        multi.clear(account, place)
 
 
 def _parts_of_endpoint(account: Account, name: str) -> list[Part]:
@@ -163,6 +166,17 @@ def _alarms_of_endpoints(account: Account, without: Collection[Part]) -> Iterato
                 yield scaling.alarm(scaling.of_variant(name, variant["VariantName"]))
 
 
+def _logs_of_endpoints(account: Account, without: Collection[Part]) -> Iterator[str]:
+    for name, _, _ in _stock(account, ENDPOINT):
+        if (ENDPOINT, name) not in without:
+            yield logs.of_endpoint(name)
+
+
+def _logs_of_components(account: Account, without: Collection[Part]) -> Iterator[str]:
+    for each in components.listed(account):
+        yield logs.of_component(each["InferenceComponentName"])
+
+
 def _alarms_of_components(account: Account, without: Collection[Part]) -> Iterator[str]:
     for each in components.listed(account):
         yield scaling.alarm(scaling.of_component(each["InferenceComponentName"]))
@@ -204,7 +218,11 @@ ENDPOINTS = Kind(
     ENDPOINT,
     _endpoints,
     _end_endpoint,
-    uses={CONFIGURATION: _configurations_of_endpoints, ALARM: _alarms_of_endpoints},
+    uses={
+        CONFIGURATION: _configurations_of_endpoints,
+        ALARM: _alarms_of_endpoints,
+        LOG_GROUP: _logs_of_endpoints,
+    },
     parts=_parts_of_endpoint,
 )
 COMPONENTS = Kind(
@@ -214,7 +232,11 @@ COMPONENTS = Kind(
     parts=lambda account, name: [
         (MODEL, model) for model in _models_of(account, {"InferenceComponentName": name})
     ],
-    uses={MODEL: _models_of_components, ALARM: _alarms_of_components},
+    uses={
+        MODEL: _models_of_components,
+        ALARM: _alarms_of_components,
+        LOG_GROUP: _logs_of_components,
+    },
 )
 CONFIGURATIONS = Kind(
     CONFIGURATION,

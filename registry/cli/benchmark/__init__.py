@@ -29,6 +29,7 @@ from ..flags import (
 from ..output import console, json_option, print_json, print_table, say
 from ..reading import reading_parameters
 from ..sagemaker.common import account as open_account
+from ..sagemaker.company import company_names, company_parameters
 from .compare import compare
 from .remote import measure_there
 from .request import BATCH_SIZE, Request, read
@@ -41,14 +42,16 @@ def benchmark_command(entry: Entry) -> click.Command:
     """The command that measures ``entry``."""
     parameters = channel_options(entry)
     parameters += options((*BENCHMARK_FLAGS, *SERVING_FLAGS, INSTANCES, *REMOTE_FLAGS))
+    parameters += company_parameters("benchmark")
     parameters += reading_parameters()
     parameters += [option for option in hyperparameter_options(entry) if option.name != BATCH_SIZE]
 
     def callback(as_json: bool, serving: bool, **given: Any) -> None:
         switches = {name: given.pop(name) for name in SWITCHES}
+        flags = {name: given.pop(name) for name in company_names("benchmark")}
         values = {name: value for name, value in given.items() if value is not None}
         set_switches = [name for name in SWITCHES if switches[name]]
-        request = read(entry, values, click.get_current_context(), serving, set_switches)
+        request = read(entry, values, flags, click.get_current_context(), serving, set_switches)
         command = _command(entry, values, serving)
         if request.remote is None:
             _measure_here(entry, request, command, serving, as_json)
@@ -135,7 +138,8 @@ def _measure_there(
 
     assert request.remote is not None
     keep = partial(write_all, request.output)
-    with open_account(dry_run=dry_run, **where) as account:
+    settings = request.remote.settings
+    with open_account(dry_run=dry_run, settings=settings, **where) as account:
         channels = {c.name: given[c.name] for c in entry.algorithm.channels if c.name in given}
         records, cost = measure_there(
             account, entry, channels, request.settings, request.remote, command, keep, yes=yes
@@ -157,7 +161,7 @@ def _command(entry: Entry, given: Mapping[str, str], serving: bool) -> str:
     """The command as it was given, without what it does not depend on, or is nobody's business."""
     words = ["algoshelf", "benchmark", entry.algorithm.name]
     for name, value in given.items():
-        words += [flag(name), value] if name not in ("output", "role") else []
+        words += [flag(name), value] if name != "output" else []
     threads = os.environ.get(THREADS)
     told = f"{THREADS}={shlex.quote(threads)} " if threads else ""
     return told + shlex.join(words + ["--serving"] * serving)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from ...discovery import Entry
 from ..output import say
 from ..sagemaker.common import confirm
+from ..sagemaker.company import read as resolve
 from ..values import Values
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ MAX_JOBS, MAX_HOSTS, MAX_PARALLEL = 100, 99, 20
 MAX_USD = 1e6
 
 
-def read(values: Values, settings: Sequence[Setting], repeats: int) -> RemoteRequest:
+def read(
+    values: Values, company: Mapping[str, Any], settings: Sequence[Setting], repeats: int
+) -> RemoteRequest:
     """What ``values`` say; what is wrong with it goes to their faults."""
     from ...aws import checks
     from ...aws.instances import TRAINING
+    from ...aws.settings import Settings
     from ...benchmark.remote import RemoteRequest
 
     given, faults = values.given, values.faults
@@ -53,7 +57,7 @@ def read(values: Values, settings: Sequence[Setting], repeats: int) -> RemoteReq
         max_run=float(math.ceil(longest or MAX_RUN_SECONDS)),
         parallel=values.whole("parallel", 2, MAX_PARALLEL),
         prices=_prices(given.get("price"), types, faults),
-        role=given.get("role"),
+        settings=values.attempt(partial(resolve, "benchmark", company)) or Settings(),
     )
 
 

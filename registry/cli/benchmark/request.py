@@ -51,11 +51,14 @@ class Request:
 def read(
     entry: Entry,
     given: Mapping[str, str],
+    company: Mapping[str, Any],
     ctx: click.Context,
     serving: bool,
     switches: Sequence[str],
 ) -> Request:
-    """What ``given`` says, beside the ``switches`` of AWS that are set. Raises InputError."""
+    """What ``given`` says, beside the flags for a ``company``, None where they are not given, and
+    the ``switches`` of AWS that are set. Raises InputError.
+    """
     algorithm = entry.algorithm
     faults = unknown_flags(ctx)
     values = Values(given, faults)
@@ -74,14 +77,15 @@ def read(
             if name in given
         ]
     there = "instances" in given
-    faults += _misplaced(given, serving, switches, there)
+    of_aws = [*(name for name, value in company.items() if value is not None), *switches]
+    faults += _misplaced(given, serving, of_aws, there)
     channels: Mapping[str, Path] = {}
     if not there:  # those of a job may lie in S3, and are checked in the account
         own = {c.name: Path(given[c.name]) for c in algorithm.channels if c.name in given}
         paths = algorithm.sample() if sampled else own
         channels = values.attempt(partial(check_channels, algorithm.channels, paths)) or {}
     settings = _settings(entry, given, channels, values)
-    remote = read_remote(values, settings, repeats) if there else None
+    remote = read_remote(values, company, settings, repeats) if there else None
     if faults:
         raise InputError(*faults)
     return Request(sampled, output, repeats, connections, seconds, settings, remote)

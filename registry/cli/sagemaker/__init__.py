@@ -12,12 +12,14 @@ import click
 from ..output import SuggestingGroup
 
 COMMANDS = (
+    "setup", "doctor", "teardown",
     "train", "transform", "tune", "status", "logs",
-    "deploy", "update", "list", "delete", "sweep", "cost",
+    "deploy", "update", "models", "invoke", "register", "list", "delete", "sweep", "cost",
+    "recommend",
     "web",
 )  # fmt: skip
 # The module of a command that is not called as its module is.
-MODULES = {"list": "listing", "sweep": "delete"}
+MODULES = {"list": "listing", "sweep": "delete", "teardown": "setup"}
 
 
 class LazyGroup(SuggestingGroup):

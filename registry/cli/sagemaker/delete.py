@@ -13,7 +13,7 @@ from ...aws.account import Account, AwsError
 from ...aws.stock import Item
 from ..flags import account_options, acting_options, dry_run_option
 from ..output import json_option, print_json, say
-from .common import account, confirm
+from .common import account, check_signed, confirm
 from .endpoints import foreign_option
 
 
@@ -48,6 +48,7 @@ def delete(
     if bool(names) == everything or (everything and kind):
         raise InputError("expected either the NAMEs of endpoints and jobs, or --all")
     with account(region, profile, dry_run) as acting:
+        check_signed(acting, "what there is to delete")
         if everything:
             items = _everything(acting, foreign)
         else:
@@ -73,6 +74,7 @@ def sweep(dry_run: bool, region: str | None, profile: str | None, as_json: bool)
     Only what algoshelf made is deleted. There is no question: the command is meant for cron.
     """
     with account(region, profile, dry_run) as acting:
+        check_signed(acting, "what there is to delete")
         now = datetime.now(timezone.utc)
         items = [*inventory.found(acting), *inventory.found(acting, bills=False)]
         gone = _ended(acting, inventory.expired(items, now))

@@ -11,10 +11,11 @@ import click
 
 from ....core.runtime.durations import parse_duration
 from ....core.runtime.errors import InputError
-from ...aws import checks, endpoints, instances, sources
-from ...aws.account import ROLE_VARIABLE, Account
+from ...aws import checks, endpoints, instances, packages, prices, sources
+from ...aws.account import Account
 from ...aws.endpoints import Deployment, Hosting, Scaling, Variant
 from ...aws.names import named, slug
+from ...aws.settings import Settings, with_wheels
 from ..flags import (
     Parsed,
     SectionedCommand,
@@ -25,8 +26,10 @@ from ..flags import (
 )
 from ..output import json_option, print_json, say
 from .common import account, confirm
-from .endpoints import image_option, iso, role_option, say_price
+from .company import company_options
+from .endpoints import image_option, iso, say_price
 
+HOURS_A_MONTH = 730
 MIN_TTL, MAX_TTL = 60, 10 * 365 * 24 * 3600
 
 
@@ -62,7 +65,12 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("what", nargs=-1, required=True, metavar="MODEL[=WEIGHT]...")
+@click.argument("what", nargs=-1, metavar="[MODEL[=WEIGHT]]...")
+@click.option(
+    "--package", metavar="ARN|GROUP[:VERSION]",
+    help="Deploy this registered model in place of MODEL: the latest approved version of GROUP, or "
+    "that VERSION, which has to be approved.",
+)  # fmt: skip
 @click.option("--name", help="The name of the endpoint. [default: made from the algorithm's name]")
 @click.option("--instance", metavar="TYPE", help=f"The instance type. [default: {instances.CPU}]")
 @click.option("--count", type=whole(1), help="The number of instances of each model. [default: 1]")
@@ -81,11 +89,16 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     "answered at the same time. [default of N: 5]",
 )  # fmt: skip
 @click.option(
+    "--multi-model", "multi", is_flag=True,
+    help="Answer with all MODELs in one container, which loads each when it is asked for. A "
+    "request names its model, the algorithm's name or the NAME of MODEL=NAME; `algoshelf sagemaker "
+    "models` adds and removes models.",
+)  # fmt: skip
+@click.option(
     "--ttl", type=Parsed("ttl", _parse_ttl, "a time of a minute or more, as 30m or 2h"),
     metavar="TIME",
     help="Let `algoshelf sagemaker sweep` delete the endpoint after this time, such as 30m or 2h.",
 )  # fmt: skip
-@role_option
 @image_option
 @click.option(
     "--async", "outputs", type=ADDRESS, metavar="S3",
@@ -100,22 +113,25 @@ ADDRESS = Parsed("s3", _parse_address, "an address as s3://BUCKET/PREFIX")
     "--capture-percent", type=whole(1, 100), default=100, show_default=True,
     help="With --capture: the percentage of requests that are kept.",
 )  # fmt: skip
+@company_options("deploy")
 @bucket_option
 @account_options
 @acting_options
 @json_option
 def deploy(
     what: tuple[str, ...],
+    package: str | None,
     name: str | None,
     instance: str | None,
     count: int | None,
     scaling: Scaling | None,
     serverless: Hosting | None,
+    multi: bool,
     outputs: str | None,
     capture: str | None,
     capture_percent: int,
     ttl: float | None,
-    role: str | None,
+    settings: Settings,
     image: str,
     bucket_owner: str,
     region: str | None,
@@ -130,42 +146,57 @@ def deploy(
     training job. Several models share the requests according to their weights. If anything fails,
     or on Ctrl-C, everything that was created is removed.
     """
+    if bool(what) == bool(package):
+        raise InputError("expected either a MODEL, or --package with a registered one")
+    if package and image:
+        raise InputError("--image: a package has its image: leave it out")
+    if package and multi:
+        raise InputError("--multi-model: AWS loads archives, and no packages: give MODELs")
     hosting = _hosting(instance, count, scaling, serverless)
-    weighted = [_weighted(text) for text in what]
-    with account(region, profile, dry_run, bucket_owner) as acting:
+    called = [named_model(text) if multi else (text, "") for text in what]
+    weighted = [(text, 1.0) if multi else _weighted(text) for text, _ in called]
+    with account(region, profile, dry_run, bucket_owner, settings) as acting:
         models = [sources.checked(acting, model, image) for model, _ in weighted]
+        if package:
+            models = [_registered(acting, package, hosting, settings)]
+            weighted, called = [(package, 1.0)], [(package, "")]
         labels = [model.algorithm for model in models]
-        given = role or next((model.role for model in models if model.role), None)
-        if given is None:
-            raise InputError(
-                "no IAM role is given that SageMaker may use: give --role ROLE, or set "
-                f"{ROLE_VARIABLE}; docs/sagemaker.md shows how to create one"
-            )
+        given = settings.role or next((model.role for model in models if model.role), None)
         wanted = Deployment(
             name=named(labels[0]) if name is None else name,
             variants=[
                 Variant(variant, model, weight)
-                for variant, model, (_, weight) in zip(_distinct(labels), models, weighted)
+                for variant, model, (_, weight) in zip(
+                    _distinct([own or label for (_, own), label in zip(called, labels)]),
+                    models,
+                    weighted,
+                )
             ],
             hosting=hosting,
-            role=checks.role(acting, given, say),
+            role=checks.execution_role(acting, given),
             scaling=scaling,
             outputs=outputs or "",
             capture=capture or "",
             capture_percent=capture_percent,
+            multi=multi,
+            settings=settings,
         )
         wanted.check()
         endpoints.check_free(acting, wanted.name)
         if not hosting.memory:
-            instances_at_first = hosting.count * len(weighted)
+            fleets = 1 if multi or wanted.idles else len(weighted)
+            instances_at_first = hosting.count * fleets
             checks.quota(acting, hosting.instance, instances.ENDPOINT, instances_at_first, tell=say)
         price = _announce(acting, wanted, ttl)
         if not dry_run:
             confirm(f"Deploy {wanted.name}?", yes)
+        offline = not (image or package) and with_wheels(settings, acting, say)
         wanted = replace(
             wanted,
             variants=[
-                replace(variant, source=sources.found(acting, model, image))
+                variant
+                if variant.source.package
+                else replace(variant, source=sources.found(acting, model, image, offline=offline))
                 for variant, (model, _) in zip(wanted.variants, weighted)
             ],
             expires=None if ttl is None else datetime.now(timezone.utc) + timedelta(seconds=ttl),
@@ -202,6 +233,22 @@ def _hosting(
     return serverless
 
 
+def named_model(text: str) -> tuple[str, str]:
+    """MODEL and NAME of ``MODEL=NAME``; "" for a MODEL alone."""
+    model, equals, name = text.rpartition("=")
+    return (model, name) if equals and model and "/" not in name else (text, "")
+
+
+def _registered(
+    acting: Account, reference: str, hosting: Hosting, settings: Settings
+) -> sources.Source:
+    """The package, which may be deployed on ``hosting``. Raises InputError."""
+    package = packages.found(acting, reference)
+    package.check("" if hosting.memory else hosting.instance, settings)
+    say(f"{package.name} of {package.algorithm}: conformance {package.conformance}.")
+    return sources.Source(package.algorithm, "", package.own_image, package=package.arn)
+
+
 def _weighted(text: str) -> tuple[str, float]:
     """MODEL and WEIGHT of ``MODEL=WEIGHT``; a MODEL alone weighs 1."""
     model, equals, weight = text.rpartition("=")
@@ -226,12 +273,16 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
     """Say what will be there and what it costs; USD an hour, None where it is unknown."""
     say(f"{wanted.name} in {acting.region}: {_shares(wanted)} on {wanted.hosting}")
     if wanted.hosting.memory:
-        say("It costs nothing while it has no requests; each request is billed by its duration.")
+        say(
+            "It costs nothing while it has no requests; each is billed by its duration, of which "
+            f"{wanted.hosting.concurrency} at once are the most. What a second costs is not in the "
+            f"table: {prices.PAGE}"
+        )
         return 0.0
-    fleets = 1 if wanted.idles else len(wanted.variants)
-    usd = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
+    fleets = 1 if wanted.idles or wanted.multi else len(wanted.variants)
+    usd = most = say_price(acting, wanted.hosting, wanted.hosting.count * fleets, "It costs")
     if wanted.scaling:
-        say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
+        most = say_price(acting, wanted.hosting, wanted.scaling.most * fleets, "At most, it costs")
         if not wanted.scaling.least:
             say(
                 "While nobody asks it has no instances, and costs only its CloudWatch alarms. Then "
@@ -245,12 +296,15 @@ def _announce(acting: Account, wanted: Deployment, ttl: float | None) -> float |
         )
     else:
         say(f"`algoshelf sagemaker sweep` deletes it after {timedelta(seconds=round(ttl))}.")
+    if most is not None:
+        hours, until = (HOURS_A_MONTH, "a month") if ttl is None else (ttl / 3600, "until then")
+        say(f"That is at most {most * hours:,.2f} USD {until}, for instances.")
     return usd
 
 
 def _shares(wanted: Deployment) -> str:
     """Which models answer what."""
-    if wanted.idles:
+    if wanted.idles or wanted.multi:
         return f"{', '.join(variant.name for variant in wanted.variants)}, together"
     total = sum(variant.weight for variant in wanted.variants)
     shares = (f"{variant.name} {variant.weight / total:.0%}" for variant in wanted.variants)
@@ -260,14 +314,9 @@ def _shares(wanted: Deployment) -> str:
 def _next(wanted: Deployment, region: str) -> str:
     """What is done with it, in a line or two."""
     name = shlex.quote(wanted.name)
-    ask = (
-        f"aws sagemaker-runtime invoke-endpoint-async --endpoint-name {name} "
-        "--input-location s3://… --content-type …"
-        if wanted.outputs
-        else f"aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --body fileb://… "
-        "--content-type … answer"
-    )
-    if wanted.idles:
-        component = shlex.quote(wanted.component(wanted.variants[0]))
-        ask += f" --inference-component-name {component}"
+    ask = f"algoshelf sagemaker invoke {name} FILE" + " --async" * bool(wanted.outputs)
+    if wanted.idles and len(wanted.variants) > 1:
+        ask += f" --variant {shlex.quote(wanted.component(wanted.variants[0]))}"
+    if wanted.multi:
+        ask += f" --target-model {shlex.quote(wanted.variants[0].name)}.tar.gz"
     return f"  {ask} --region {region}\n  algoshelf sagemaker delete {name} --region {region}"

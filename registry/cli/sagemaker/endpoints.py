@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...aws import instances, prices
-from ...aws.account import ROLE_VARIABLE, Account
+from ...aws.account import Account
 from ..flags import option
 from ..output import say
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from ...aws.endpoints import Hosting
 
 HOURS_A_DAY = 24
-role_option = option(
-    (
-        "--role",
-        "ROLE",
-        f"The IAM role that the endpoint uses: its ARN or its name. [default: ${ROLE_VARIABLE}, or "
-        "that of the training job]",
-    ),
-    envvar=ROLE_VARIABLE,
-)
 image_option = option(
     ("--image", "URI", "The image of your own that answers. [default: AWS's MXNet image]"),
     default="",

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from ...aws import inventory
-from ...aws.stock import Item
+from ...aws import inventory, packages
+from ...aws.stock import Item, Wanted
+from ...aws.stock.registered import PACKAGES
 from ..flags import account_options
 from ..output import console, json_option, print_json, print_table, say
 from .common import account
@@ -17,14 +18,20 @@ from .endpoints import iso
 
 @click.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also show what algoshelf did not make.")
+@click.option("--registered", is_flag=True, help="Show the registered models alone, each version.")
 @account_options
 @json_option
-def list_(everything: bool, region: str | None, profile: str | None, as_json: bool) -> None:
+def list_(
+    everything: bool, registered: bool, region: str | None, profile: str | None, as_json: bool
+) -> None:
     """Show what is billed now, and all else of algoshelf's, in one region.
 
     First the endpoints and running jobs, with the prices of their instances; volumes, storage and
     traffic are billed on top. Then what is not billed by the hour, such as models.
     """
+    if registered:
+        _show_registered(region, profile, everything, as_json)
+        return
     unseen: list[str] = []
     with account(region, profile, False) as acting:
         items = inventory.found(acting, foreign=everything, unseen=unseen)
@@ -57,6 +64,40 @@ def list_(everything: bool, region: str | None, profile: str | None, as_json: bo
         click.echo("\nNot billed by the hour:\n")
         headings = ["NAME", "KIND", "STATUS", "AGE", "STORES", "EXPIRES", "ALGORITHM"]
         print_table(console(), headings, [_resting_row(item) for item in resting])
+
+
+def _show_registered(
+    region: str | None, profile: str | None, everything: bool, as_json: bool
+) -> None:
+    with account(region, profile, False) as acting:
+        found = [
+            (item, packages.found(acting, item.name))
+            for item in PACKAGES.found(acting, Wanted(everything))
+        ]
+    if as_json:
+        versions = [
+            {**_document(item), "package": package.arn, "properties": dict(package.properties)}
+            for item, package in found
+        ]
+        print_json({"region": acting.region, "registered": versions})
+        return
+    if not found:
+        whose = "" if everything else " of algoshelf's"
+        click.echo(f"no model{whose} is registered in {acting.region}")
+        return
+    headings = ["PACKAGE", "STATUS", "AGE", "ALGORITHM", "CONFORMANCE", "METRICS"]
+    rows = [
+        [
+            item.name,
+            item.status,
+            _age(item),
+            _whose(item),
+            package.conformance,
+            ", ".join(f"{name} {value}" for name, value in package.metrics.items()),
+        ]
+        for item, package in found
+    ]
+    print_table(console(), headings, rows)
 
 
 def _document(item: Item) -> dict[str, Any]:

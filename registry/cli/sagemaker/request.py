@@ -29,6 +29,7 @@ from ..reading import reading_parameters, taken
 from ..values import Values
 from .common import account as open_account
 from .common import confirm, say_price
+from .company import company_names, company_parameters, read
 from .showing import follow
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def job_command(entry: Entry, *, tuning: bool) -> click.Command:
     parameters = channel_options(entry)
     parameters += options(JOB_FLAGS)
     parameters += options(TUNING_JOB_FLAGS) if tuning else []
+    verb = "tune" if tuning else "train"
+    parameters += company_parameters(verb)
     parameters += reading_parameters()
     parameters += hyperparameter_options(entry)
 
@@ -55,14 +58,15 @@ def job_command(entry: Entry, *, tuning: bool) -> click.Command:
         bucket_owner: str,
         spot: bool,
         wait: bool,
-        **given: str | None,
+        **given: Any,
     ) -> None:
+        flags = {name: given.pop(name) for name in company_names(verb)}
         told = {name: value for name, value in given.items() if value is not None}
-        request = _request(entry, told, spot, click.get_current_context(), tuning)
+        request = _request(entry, told, flags, spot, click.get_current_context(), tuning)
         from ...aws import jobs, training
 
         kind = jobs.TUNING if tuning else jobs.TRAINING
-        with open_account(region, profile, dry_run, bucket_owner) as account:
+        with open_account(region, profile, dry_run, bucket_owner, request.settings) as account:
             with training.prepared(account, request, kind, say) as job:
                 _announce(job, tuning, yes)
                 job.start(say)
@@ -80,11 +84,17 @@ def job_command(entry: Entry, *, tuning: bool) -> click.Command:
 
 
 def _request(
-    entry: Entry, told: Mapping[str, str], spot: bool, ctx: click.Context, tuning: bool
+    entry: Entry,
+    told: Mapping[str, str],
+    flags: Mapping[str, Any],
+    spot: bool,
+    ctx: click.Context,
+    tuning: bool,
 ) -> JobRequest:
     """What the command line says; every fault of it in one InputError."""
     from ...aws import checks, jobs, names
     from ...aws.instances import TRAINING
+    from ...aws.settings import Settings
     from ...aws.training import MAX_VOLUME, JobRequest
 
     algorithm = entry.algorithm
@@ -107,6 +117,9 @@ def _request(
         )
     volume = values.whole("volume", 1, MAX_VOLUME) if "volume" in told else None
     seed = values.read("seed", parse_seed)
+    settings = values.attempt(partial(read, "tune" if tuning else "train", flags)) or Settings()
+    if settings.warm_pool and spot:
+        faults.append("--warm-pool: AWS keeps no instances of --spot: leave out one of them")
     reading = values.attempt(partial(taken, told)) or Reading()
     if told.get("name"):
         most = names.MAX_TUNING_NAME if tuning else names.MAX_NAME
@@ -130,7 +143,7 @@ def _request(
         )
     if faults:
         raise InputError(*faults)
-    strings: dict[str, Any] = {name: told.get(name) for name in ("role", "image", "output", "name")}
+    strings: dict[str, Any] = {name: told.get(name) for name in ("image", "output", "name")}
     return JobRequest(
         entry=entry,
         hyperparameters=hyperparameters,
@@ -146,6 +159,7 @@ def _request(
         trainings=trainings,
         parallel=parallel,
         reading=reading,
+        settings=settings,
         **strings,
     )
 
@@ -163,9 +177,11 @@ def _announce(job: PreparedJob, tuning: bool, yes: bool) -> None:
         say(f"  {flag(each.name)}: {each}")
     cost = say_price(job.price, request.instance, region)
     if job.price is not None:
-        cost = f"at most {job.price.worst_case(request.max_run, job.runs):,.2f} USD"
+        pool = request.settings.warm_pool
+        cost = f"at most {job.price.worst_case(request.max_run + pool, job.runs):,.2f} USD"
+        kept = f", and is kept for {pool / 60:g} min" if pool else ""
         trainings = f" in {request.trainings} trainings" if tuning else ""
-        say(f"That is {cost}{trainings}, if each runs for {request.max_run / 3600:g} h.")
+        say(f"That is {cost}{trainings}, if each runs for {request.max_run / 3600:g} h{kept}.")
     if request.spot:
         say(prices.SPOT)
     if not job.account.dry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,8 +41,8 @@ def follow(account: Account, kind: Kind, name: str, *, wait: bool, as_json: bool
 
 
 def show(job: Job, as_json: bool) -> None:
-    """What there is to know of the job, and what may come next."""
-    found = job.summary()
+    """What there is to know of the job, what it has cost, and what may come next."""
+    found = {**job.summary(), **_cost(job)}
     if as_json:
         print_json(found)
         return
@@ -56,3 +56,16 @@ def show(job: Job, as_json: bool) -> None:
         say("\nNext:")
         say(f"  algoshelf sagemaker deploy {job.name}")
         say(f"  aws s3 cp {found['model']} .")
+
+
+def _cost(job: Job) -> dict[str, Any]:
+    """What it has cost, as far as the credentials may look."""
+    from ...aws import bills
+    from ...aws.account import AwsError
+
+    try:
+        bill = bills.of(job)
+    except AwsError as error:
+        say(f"what {job.name} has cost is not shown: {error}")
+        return {}
+    return bill.summary() if bill else {}

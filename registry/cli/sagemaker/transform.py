@@ -8,7 +8,7 @@ import click
 
 from ....core.runtime.errors import TrainingError
 from ....core.transform.reader import SPLIT_TYPES
-from ...flags import ROLE
+from ...aws.settings import Settings
 from ..flags import (
     SIZE,
     SectionedCommand,
@@ -20,6 +20,7 @@ from ..flags import (
 from ..output import json_option, say
 from .common import account as open_account
 from .common import confirm, say_price
+from .company import company_options
 from .showing import follow
 
 
@@ -33,7 +34,6 @@ from .showing import follow
 @click.option(
     "--hosts", type=whole(1, 99), default=1, show_default=True, help="The number of instances."
 )
-@click.option("--role", metavar="ROLE", help=ROLE.format("the job"))
 @click.option(
     "--image", metavar="URI",
     help="The image of your own that answers. [default: AWS's MXNet image]",
@@ -65,12 +65,14 @@ from .showing import follow
     help="The largest size of one request.",
 )  # fmt: skip
 @click.option("--join-source", is_flag=True, help="Write each record together with its answer.")
+@company_options("transform")
 @bucket_option
 @account_options
 @acting_options
 @json_option
 def transform(
     wait: bool,
+    settings: Settings,
     bucket_owner: str,
     region: str | None,
     profile: str | None,
@@ -88,9 +90,9 @@ def transform(
     from ...aws import jobs, removal
     from ...aws.transform import TransformRequest, prepared
 
-    request = TransformRequest(**asked)
+    request = TransformRequest(settings=settings, **asked)
     request.check()
-    with open_account(region, profile, dry_run, bucket_owner) as account:
+    with open_account(region, profile, dry_run, bucket_owner, settings) as account:
         with prepared(account, request) as job:
             say(
                 f"{request.model} answers {request.source} on {request.hosts} × "

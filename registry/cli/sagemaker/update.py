@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ....core.runtime.errors import InputError
 from ...aws import checks, rollout, sources
+from ...aws.settings import Settings, with_wheels
 from ...aws.standing import AT_ONCE, standing
 from ...aws.watch import FULL, NAMESPACE, STEPS, Metric, Update
 from ..flags import (
@@ -17,8 +20,9 @@ from ..flags import (
     bucket_option,
 )
 from ..output import json_option, print_json, say
-from .common import account, confirm
-from .endpoints import foreign_option, image_option, role_option, say_price
+from .common import account, check_signed, confirm
+from .company import company_options
+from .endpoints import foreign_option, image_option, say_price
 
 
 def _parse_steps(text: str) -> tuple[int, ...]:
@@ -68,9 +72,9 @@ def _parse_metric(text: str) -> Metric:
     "--only", metavar="VARIANT",
     help="Instead of moving to MODEL: remove all variants of the endpoint but this one.",
 )  # fmt: skip
-@role_option
 @image_option
 @foreign_option
+@company_options("update")
 @bucket_option
 @account_options
 @acting_options
@@ -83,7 +87,7 @@ def update(
     errors: float,
     limits: tuple[Metric, ...],
     only: str | None,
-    role: str | None,
+    settings: Settings,
     image: str,
     foreign: bool,
     bucket_owner: str,
@@ -101,7 +105,8 @@ def update(
     """
     if (model is None) == (only is None):
         raise InputError("expected either a MODEL to move to, or --only VARIANT")
-    with account(region, profile, dry_run, bucket_owner) as acting:
+    with account(region, profile, dry_run, bucket_owner, settings) as acting:
+        check_signed(acting, f"what {endpoint} is now")
         if only is not None:
             if not dry_run:
                 confirm(f"Have {only} alone answer at {endpoint}?", yes)
@@ -116,7 +121,10 @@ def update(
             before.check_steps(steps)
             checked = sources.checked(acting, model, image)
             before.hosting.check(own_image=bool(checked.image))
-            arn = checks.role(acting, role, say) if role else before.model.get("ExecutionRoleArn")
+            before.check_settings(settings)
+            arn = before.model.get("ExecutionRoleArn")
+            if settings.role:
+                arn = checks.role(acting, settings.role, say)
             if not arn:
                 raise InputError(
                     f"{endpoint}: its model was deleted, which named the IAM role: give --role ROLE"
@@ -131,11 +139,14 @@ def update(
                 say_price(acting, before.hosting, both, "While both models run, it costs")
             if not dry_run:
                 confirm(f"Update {endpoint}?", yes)
-            source = sources.found(acting, model, image)
+            isolated = before.changed_model(settings).get("EnableNetworkIsolation", False)
+            packing = replace(settings, network_isolation=isolated and not image)
+            offline = with_wheels(packing, acting, say)
+            source = sources.found(acting, model, image, offline=offline)
             was = before.algorithm
             if was and was != source.algorithm:
                 say(f"Note: {was} answers until now; {source.algorithm} expects other requests.")
-            wanted = Update(source, steps, bake, errors, limits)
+            wanted = Update(source, steps, bake, errors, limits, settings)
             done = rollout.update(acting, before, wanted, arn, say)
     if dry_run:
         return

@@ -7,6 +7,8 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -15,6 +17,8 @@ import click
 import pytest
 from algoshelf.registry.aws import rights
 from algoshelf.registry.cli import cli
+from algoshelf.registry.discovery import catalog, opened
+from algoshelf.registry.packaging import kinds
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
@@ -23,6 +27,10 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.iam.responses import IamResponse
+from moto.s3.models import FakeBucket
+from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.registry.aws import iam
@@ -46,18 +54,30 @@ def trusting(service: str) -> str:
 class Aws:
     """The account, the requests that reached it, and ``answers`` that are changed on the way.
 
-    ``before`` is what happens just before a request arrives.
+    ``before`` is what happens just before a request arrives, once, ``on_change`` before any that
+    is not only reading. ``policies`` are those of who signs in and of roles, as IAM simulates them.
     """
 
     quotas: dict[str, float]
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    policies: dict[str, list[iam.Policy]] = field(
+        default_factory=lambda: {
+            f"user/{iam.USER}": [rights.policy(rights.USER, PLACE)],
+            f"role/{rights.EXECUTION_ROLE}": [rights.policy(rights.EXECUTION, PLACE)],
+        }
+    )
+    on_change: Callable[[str], None] | None = None
     command: str = ""
-    unasked: list[str] = field(default_factory=list)
+    unasked: dict[str, None] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        return boto3.client("sagemaker")
 
     def role(self, name: str = "algoshelf", service: str = "sagemaker.amazonaws.com") -> str:
         """The ARN of a new role."""
@@ -92,10 +112,12 @@ class Aws:
             return
 
         def tags(arn: str) -> dict[str, str]:
-            if not arn.startswith("arn:aws:sagemaker:"):
+            if operation.startswith(READING) or not arn.startswith("arn:aws:sagemaker:"):
                 return {}
+            # a version counts as tagged as its group is
+            arn = re.sub(r":model-package/([^/]+)/\d+$", r":model-package-group/\1", arn)
             try:
-                found = call(boto3.client("sagemaker"), "ListTags", {"ResourceArn": arn})["Tags"]
+                found = call(self.sagemaker, "ListTags", {"ResourceArn": arn})["Tags"]
             except (ClientError, AttributeError):  # there is none, for which moto has no answer
                 return {}
             return {each["Key"]: each["Value"] for each in found}
@@ -106,7 +128,29 @@ class Aws:
         named = set().union(*granted.values())
         for each in iam.asked(service, operation, parameters, account=ACCOUNT, tags=tags):
             if each.action not in named or not iam.allows(policies, _as_granted(each)):
-                self.unasked.append(f"{self.command}: {each.action} on {each.resource}")
+                self.unasked[f"{self.command}: {each.action} on {each.resource}"] = None
+
+    def simulated(self, response: Any) -> ActionResult:
+        """IAM's SimulatePrincipalPolicy, by ``policies``."""
+        asked = response._get_params()
+        context = {"aws:PrincipalAccount": ACCOUNT, "aws:username": iam.USER}
+        for each in asked.get("ContextEntries", []):
+            context[each["ContextKeyName"]] = each["ContextKeyValues"][0]
+        policies = self.policies[asked["PolicySourceArn"].split(":")[5]]
+        results = []
+        for action in asked["ActionNames"]:
+            (resource,) = asked["ResourceArns"]
+            allowed = iam.allows(policies, iam.Asked(action, resource, context))
+            decision = "allowed" if allowed else "implicitDeny"
+            results.append({"EvalActionName": action, "EvalDecision": decision})
+        return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+    def check(self) -> None:
+        """Fail where ``hold`` has noted something."""
+        assert not self.unasked, (
+            "registry/aws/rights.py does not grant what a command asked for; add a Call there, "
+            "then `python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(self.unasked)
+        )
 
     def __call__(self, *arguments: object) -> Result:
         """``algoshelf sagemaker ARGUMENTS``, in this process."""
@@ -134,6 +178,15 @@ def _command() -> str:
         context = context.parent
     within = names[1:]  # of the program itself
     return next((name for name in within if name != "sagemaker"), "")
+
+
+@pytest.fixture(scope="session")
+def packed_iris(iris_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of iris with its code, packed once for all tests that only upload it."""
+    folder = tmp_path_factory.mktemp("packed") / "iris"
+    artifact, algorithm = opened(iris_model)
+    kinds.model(catalog().get(algorithm.name), artifact, folder)
+    return folder / kinds.MODEL_ARCHIVE
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +229,9 @@ def aws(
     loader: Loader,
     sdk_of_aws: None,
 ) -> Iterator[Aws]:
-    """An empty account, and Service Quotas, which moto 5.2 lacks."""
+    """An empty account, and what moto 5.2 lacks: Service Quotas, IAM's simulation, the trainings of
+    a search, and the conditions of buckets' policies.
+    """
     quotas = {f"{INSTANCE} for {use} usage": 4.0 for use in USES}
 
     def listed(_: Any) -> ActionResult:
@@ -188,7 +243,30 @@ def aws(
         ]
         return ActionResult({"Quotas": found})
 
+    def trainings(response: Any) -> ActionResult:
+        search = response._get_param("HyperParameterTuningJobName")
+        names = [name for name in response.sagemaker_backend.training_jobs if search in name]
+        found = [
+            {
+                "TrainingJobName": name,
+                "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/{name}",
+                "CreationTime": datetime.now(timezone.utc),
+                "TrainingJobStatus": "Completed",
+                "TunedHyperParameters": {},
+            }
+            for name in names
+        ]
+        return ActionResult({"TrainingJobSummaries": found})
+
+    search = "list_training_jobs_for_hyper_parameter_tuning_job"
+    monkeypatch.setattr(SageMakerResponse, search, trainings, raising=False)
     monkeypatch.setattr(ServiceQuotasResponse, "list_service_quotas", listed, raising=False)
+    none = ActionResult({"InferenceComponents": []})  # those of endpoints/conftest.py, if wanted
+    monkeypatch.setattr(
+        SageMakerResponse, "list_inference_components", lambda _: none, raising=False
+    )
+    # A bucket's policy is read without its conditions, so one that is for TLS alone denies all.
+    monkeypatch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -196,11 +274,19 @@ def aws(
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr("botocore.session.create_loader", lambda _paths: loader)
     account = Aws(quotas)
+    monkeypatch.setattr(
+        IamResponse,
+        "simulate_principal_policy",
+        lambda self: account.simulated(self),
+        raising=False,
+    )
     call = BaseClient._make_api_call
 
     def noted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         account.requests.append((operation, parameters))
         account.hold(call, client, operation, parameters)
+        if account.on_change is not None and not operation.startswith(READING):
+            account.on_change(operation)
         if operation in account.before:
             account.before.pop(operation)()
         answer = call(client, operation, parameters)
@@ -213,10 +299,7 @@ def aws(
         boto3.DEFAULT_SESSION = None
         yield account
     boto3.DEFAULT_SESSION = None
-    assert not account.unasked, (
-        "registry/aws/rights.py does not grant what a command asked for; add a Call there, then "
-        "`python -m algoshelf.registry.aws.rights docs`:\n" + "\n".join(account.unasked)
-    )
+    account.check()
 
 
 def check_request(operation: str, parameters: dict[str, Any], service: str = "sagemaker") -> None:

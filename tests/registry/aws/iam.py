@@ -13,11 +13,13 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 Policy = Mapping[str, Any]
 Tags = Mapping[str, str]
 
+USER = "moto"  # who signs in
 SERVICES = {"service-quotas": "servicequotas", "sagemaker-runtime": "sagemaker"}  # by endpoint name
 FREE = {("sts", "GetCallerIdentity")}  # needs no right, and cannot be forbidden
 # Requests whose right has another name; without an entry it is the request's own.
 RENAMED = {
     "s3": {
+        "CopyObject": ("PutObject",),
         "CompleteMultipartUpload": ("PutObject",),
         "CreateMultipartUpload": ("PutObject",),
         "DeleteObjects": ("DeleteObject", "DeleteObjectVersion"),
@@ -53,7 +55,8 @@ RESOURCES = {
     },
     "application-autoscaling": {"ResourceId": "scalable-target/{}"},
     "cloudformation": {"StackName": "stack/{}/*"},
-    "logs": {"logGroupName": "log-group:{}"},
+    "cloudwatch": {"AlarmName": "alarm:{}", "AlarmNames": "alarm:{}"},
+    "logs": {"logGroupName": "log-group:{}", "resourceArn": "{}"},
     "iam": {
         "GroupName": "group/{}",
         "PolicyArn": "{}",
@@ -66,6 +69,7 @@ RESOURCES = {
 UNSCOPED = ("List", "DescribeScal", "DescribeAlarms", "GetMetricData", "GetProducts")
 WITH_RESOURCE = {"ListTags", "ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"}
 WITH_RESOURCE |= {"ListTrainingJobsForHyperParameterTuningJob", "ListRolePolicies"}
+WITH_RESOURCE |= {"ListTagsForResource"}
 WITH_RESOURCE |= {"ListAttachedRolePolicies", "ListPolicyVersions", "ListEntitiesForPolicy"}
 
 
@@ -91,10 +95,16 @@ def asked(
     if (service, operation) in FREE:
         return []
     prefix = SERVICES.get(service, service)
-    context = {"aws:PrincipalAccount": account, "aws:ResourceAccount": account}
+    context = {
+        "aws:PrincipalAccount": account,
+        "aws:ResourceAccount": account,
+        "aws:username": USER,
+    }
     context |= {f"aws:RequestTag/{key}": value for key, value in _tags(parameters).items()}
     if prefix == "application-autoscaling":
         context["application-autoscaling:service-namespace"] = parameters["ServiceNamespace"]
+    told = parameters.get("CustomerMetadataProperties", {})
+    context |= {f"sagemaker:CustomerMetadataProperties/{k}": v for k, v in told.items()}
     if "PolicyArn" in parameters and prefix == "iam":
         context["iam:PolicyARN"] = parameters["PolicyArn"]
     found = []
@@ -149,11 +159,11 @@ def _resources(
     where = "" if prefix == "iam" else region
     found = []
     for parameter, form in RESOURCES.get(prefix, {}).items():
-        value = parameters.get(parameter)
-        if not isinstance(value, str) or (prefix, parameter) in _inline(name):
-            continue
-        own = value.startswith("arn:")
-        found.append(value if own else f"arn:aws:{prefix}:{where}:{account}:{form.format(value)}")
+        for value in _listed(parameters.get(parameter)):
+            if not isinstance(value, str) or (prefix, parameter) in _inline(name):
+                continue
+            own = f"arn:aws:{prefix}:{where}:{account}:{form.format(value)}"
+            found.append(value if value.startswith("arn:") else own)
     if prefix == "iam" and name.startswith(("Attach", "Detach")):  # the policy is a condition
         found = [each for each in found if ":policy/" not in each]
     return found or ["*"]

@@ -20,6 +20,7 @@ from algoshelf.core.runtime.errors import MissingDependencyError
 from algoshelf.registry.aws import images, instances, tags
 from algoshelf.registry.aws.account import Account
 from algoshelf.registry.aws.instances import TRAINING
+from algoshelf.registry.packaging import requirements
 
 from tests.registry.aws.conftest import BUCKET, INSTANCE, WITHOUT_SDK, Aws, check_request
 
@@ -39,7 +40,8 @@ def sdk_of_aws(validated_once: None) -> None:
 
 
 @pytest.fixture
-def role(aws: Aws) -> str:
+def role(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(requirements, "wheels", lambda lines: {"wheels/any.whl": b""})  # pip's
     client = aws.client("s3")
     client.create_bucket(Bucket="mine")
     client.put_object(Bucket="mine", Key="iris/iris.csv", Body=IRIS.read_bytes())
@@ -77,7 +79,12 @@ def _plain(aws: Aws, request: dict[str, Any]) -> dict[str, Any]:
         for own in ("sagemaker_estimator_class_name", "sagemaker_estimator_module"):
             values.pop(own, None)
         if SUBMITTED in values:  # ours lies under its digest
-            values[SUBMITTED] = _unpacked(aws, json.loads(values[SUBMITTED]))
+            place = json.loads(values[SUBMITTED])
+            values[SUBMITTED] = _unpacked(aws, place) if place.startswith("s3://") else place
+    for channel in definition.get("InputDataConfig", ()):
+        if channel["ChannelName"] == "code":
+            source = channel["DataSource"]["S3DataSource"]
+            source["S3Uri"] = _unpacked(aws, source["S3Uri"])
     ranges = found.get("HyperParameterTuningJobConfig", {}).get("ParameterRanges", {})
     for kind in ranges.values():
         kind.sort(key=lambda each: each["Name"])
@@ -103,6 +110,27 @@ def _unpacked(aws: Aws, uri: str) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file is not None}
 
 
+COMPANY: tuple[tuple[object, ...], dict[str, Any]] = (
+    (
+        *("--vpc-subnets", "subnet-1,subnet-2", "--security-groups", "sg-1"),
+        *("--kms-key", "alias/data", "--volume-kms-key", "alias/disks"),
+        *("--encrypt-traffic", "--input-mode", "fastfile", "--retry", 3, "--hosts", 2),
+    ),
+    {
+        "subnets": ["subnet-1", "subnet-2"],
+        "security_group_ids": ["sg-1"],
+        "output_kms_key": "alias/data",
+        "volume_kms_key": "alias/disks",
+        "encrypt_inter_container_traffic": True,
+        "input_mode": "FastFile",
+        "max_retry_attempts": 3,
+        "instance_count": 2,
+    },
+)
+ISOLATED: tuple[tuple[object, ...], dict[str, Any]] = (
+    ("--network-isolation",),
+    {"enable_network_isolation": True, "offline": True},
+)
 TRAININGS: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {
     "one host": ((), {}),
     "text and seed": (
@@ -126,6 +154,13 @@ TRAININGS: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {
     "spot without a bound": (("--spot",), {"spot": True}),
     "a GPU": (("--instance", "ml.g5.xlarge"), {"instance_type": "ml.g5.xlarge"}),
     "a place of its own": (("--output", "s3://mine/out"), {"output": "s3://mine/out"}),
+    "a company's": COMPANY,
+    "a warm pool": (("--warm-pool", "10m"), {"keep_alive_period_in_seconds": 600}),
+    "no network": ISOLATED,
+    "no network, own image": (
+        ("--image", IMAGE, "--network-isolation"),
+        {"image_uri": IMAGE, "enable_network_isolation": True},
+    ),
     "own image": (
         ("--image", IMAGE, "--init", "random", "--hosts", 2),
         {"image_uri": IMAGE, "hyperparameters": {"init": "random"}, "instance_count": 2},
@@ -151,6 +186,7 @@ def test_a_training(aws: Aws, role: str, case: str) -> None:
 
 TUNINGS: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {
     "script": ((), {}),
+    "a company's": COMPANY,
     "own image, spot": (
         ("--image", IMAGE, "--spot", "--hosts", 2),
         {"image_uri": IMAGE, "spot": True, "instance_count": 2},
@@ -201,8 +237,17 @@ class _SentError(Exception):
             ("--split-type", "recordio", "--accept", "text/csv"),
             {"split_type": "RecordIO", "strategy": "MultiRecord", "accept": "text/csv"},
         ),
+        (
+            (*COMPANY[0][:8], "--network-isolation", "--split-type", "none"),
+            {
+                "strategy": "SingleRecord",
+                "output_kms_key": "alias/data",
+                "volume_kms_key": "alias/disks",
+                "network": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
+            },
+        ),
     ],
-    ids=["lines", "files", "RecordIO"],
+    ids=["lines", "files", "RecordIO", "a company's"],
 )
 def test_a_transform(
     aws: Aws,
@@ -221,8 +266,10 @@ def test_a_transform(
     session = sdk.Session(Account())
     made = registry.model(
         iris_model, role=role, image_uri=IMAGE if own else None, name=model["ModelName"],
-        session=session,
+        session=session, offline="network" in settings and not own,
     )  # fmt: skip
+    if "network" in settings:
+        made.vpc_config, made._enable_network_isolation = settings["network"], True
     aws.client("sagemaker").delete_model(ModelName=model["ModelName"])
     transformer = made.transformer(
         settings.get("count", 1),
@@ -233,6 +280,8 @@ def test_a_transform(
         accept=settings.get("accept", "application/jsonlines"),
         max_payload=settings.get("max_payload", 6),
         tags=tags.tags("kmeans"),
+        output_kms_key=settings.get("output_kms_key"),
+        volume_kms_key=settings.get("volume_kms_key"),
     )
     _ask(aws, transformer, settings)
     alike(aws, "CreateTransformJob")

@@ -153,6 +153,7 @@ def test_nothing_is_granted_that_no_request_needs() -> None:
         for kind in ("endpoint", "model", "training-job")
         if call.action.startswith("sagemaker:")
         and not call.action.partition(":")[2].startswith(READING)
+        and call.action != "sagemaker:CreateModelPackage"  # of which AWS takes no tags
     ],
 )
 def test_only_what_is_tagged_can_be_created_changed_or_ended(action: str, kind: str) -> None:
@@ -161,6 +162,18 @@ def test_only_what_is_tagged_can_be_created_changed_or_ended(action: str, kind: 
     assert not allowed(rights.USER, action, mine)
     assert allowed(rights.USER, action, mine, **tagged)
     assert not allowed(rights.USER, action, theirs, **tagged)
+
+
+def test_only_a_package_of_ours_can_be_registered() -> None:
+    ours = {"sagemaker__CustomerMetadataProperties_of_algoshelf": "1"}
+    for number, told, expected in (
+        (ACCOUNT, ours, True),
+        (ACCOUNT, {}, False),
+        (OTHER, ours, False),
+    ):
+        resource = MACHINE.format(number, "model-package")
+        found = allowed(rights.USER, "sagemaker:CreateModelPackage", resource, **told)
+        assert found == expected
 
 
 def test_nothing_reaches_into_buckets_roles_or_images_of_others() -> None:

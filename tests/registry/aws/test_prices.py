@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.stub import Stubber
 
-from tests.conftest import Algoshelf, InProcess
+from tests.conftest import ROOT, Algoshelf, InProcess
 
 FILTERS = [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"}]
 REQUEST = {"ServiceCode": "AmazonSageMaker", "Filters": FILTERS, "FormatVersion": "aws_v1"}
@@ -194,7 +195,7 @@ def test_cost_tells_prices_the_worst_case_and_what_cannot_run(algoshelf: Algoshe
     assert cheap["prices"]["training"]["worst_case_usd"] == 1.408
     assert cheap["prices"]["transform"] is None
     assert cheap["refused"] is None
-    assert refused["prices"]["training"] is None
+    assert refused["prices"]["endpoint"] is None
     assert "9.0" in refused["refused"]
 
 
@@ -221,3 +222,31 @@ def test_refreshing_without_credentials_says_what_to_do(
     )  # fmt: skip
     assert done.code == 1
     assert "sign in" in done.stderr
+
+
+USES = {"train": TRAINING, "tune": TRAINING, "benchmark": TRAINING, "deploy": ENDPOINT,
+        "transform": TRANSFORM}  # fmt: skip
+
+
+def named_in_the_documents() -> list[tuple[str, str]]:
+    """Each instance type with what README and docs use it for; "" where no command of ours does."""
+    found = set()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text().replace("\\\n", " ")
+        for line in text.splitlines():
+            command = re.search(r"algoshelf (?:sagemaker )?([a-z]+)", line)
+            use = USES.get(command[1], "") if command else ""
+            found |= {(name, use) for name in re.findall(r"\bml\.[a-z0-9-]+\.[a-z0-9]+", line)}
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("name", "use"), named_in_the_documents())
+def test_no_price_of_a_type_in_the_documents_is_unknown(name: str, use: str) -> None:
+    known = prices.of_region("us-east-1").get(name, {})
+    assert known if not use else use in known
+    for price in known.values():
+        assert price.source
+
+
+def test_the_documents_name_types_for_each_use() -> None:
+    assert {use for _, use in named_in_the_documents()} >= {"", TRAINING, ENDPOINT}

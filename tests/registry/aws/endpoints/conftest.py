@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import signal
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator
@@ -15,7 +15,9 @@ import boto3
 import botocore.loaders
 import botocore.session
 import pytest
+from algoshelf.registry.aws import inventory
 from algoshelf.registry.cli import main
+from botocore.client import BaseClient
 from moto import mock_aws
 from moto.applicationautoscaling.models import ScalableDimensionValueSet
 from moto.core.responses import ActionResult
@@ -23,6 +25,8 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
+
+from tests.registry.aws.conftest import Aws
 
 INSTANCE, PRICE = "ml.m5.large", 0.115
 COPIES = "sagemaker:inference-component:DesiredCopyCount"
@@ -107,7 +111,19 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="models")
         s3.put_object(Bucket="models", Key="one/model.tar.gz", Body=b"an archive")
+        asking = Aws({})
+        call = BaseClient._make_api_call
+
+        def held(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+            if operation != "PutMetricData":  # a test's own, in the middle of a command
+                asking.hold(call, client, operation, parameters)
+            return call(client, operation, parameters)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", held)
         yield sagemaker_backends[ACCOUNT][REGION]
+    # The policy is for what is tagged: --foreign needs other rights.
+    asking.unasked = [each for each in asking.unasked if not each.endswith("/theirs")]
+    asking.check()
 
 
 def _write_prices(cache: Path) -> None:
@@ -163,6 +179,8 @@ class Components:
     def create(self, response: Any) -> ActionResult:
         asked = {key: response._get_param(key) for key in ("EndpointName", "VariantName", "Tags")}
         name = response._get_param("InferenceComponentName")
+        if name in self.there:
+            raise ValidationError(f"inference component {name} exists already")
         endpoint = response.sagemaker_backend.endpoints[asked["EndpointName"]]
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:inference-component/{name}"
         now = datetime.now(timezone.utc)
@@ -264,3 +282,9 @@ def left(aws: Any) -> list[str]:
 def listed_components() -> list[Any]:
     """Every inference component."""
     return list(boto3.client("sagemaker").list_inference_components()["InferenceComponents"])
+
+
+def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all that is there had been made long ago: moto's alarms cannot be made older."""
+    kinds = tuple(replace(each, age=timedelta(minutes=-1)) for each in inventory.KINDS)
+    monkeypatch.setattr(inventory, "KINDS", kinds)

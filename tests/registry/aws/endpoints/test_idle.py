@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -23,6 +22,7 @@ from tests.registry.aws.endpoints.conftest import (
     deployed,
     left,
     listed_components,
+    long_ago,
 )
 
 TO_ZERO = ("--autoscale", "0:2:100")
@@ -86,7 +86,8 @@ def test_down_to_zero_and_woken_by_the_first_request(
     listed = run("list", "--json").json
     assert listed["price_per_hour"] == 0
     assert {item["kind"] for item in listed["items"]} == {"endpoint", "component"}
-    assert {item["kind"] for item in listed["resting"]} == {"configuration", "model", "alarm"}
+    resting = {item["kind"] for item in listed["resting"]}
+    assert resting == {"configuration", "model", "alarm", "log group"}
     assert f"0 × {INSTANCE}" in run("list").out
     assert run("delete", "demo", "--yes").code == 0
     assert left(aws) == []
@@ -166,6 +167,35 @@ def test_who_may_not_scale_is_left_with_nothing_that_bills(
     assert listed_components() == []
 
 
+def test_somebody_elses_component_of_the_name_is_left_alone(run: Run, aws: Any) -> None:
+    deployed(run, *TO_ZERO, name="first")
+    client = boto3.client("sagemaker")
+    [model] = aws._models
+    theirs = {"EndpointName": "first", "VariantName": "instances", "Tags": []}
+    client.create_inference_component(
+        InferenceComponentName="demo",
+        Specification={"ModelName": model},
+        RuntimeConfig={"CopyCount": 1},
+        **theirs,
+    )
+    before = set(left(aws))
+    result = run("deploy", MODEL, "--name", "demo", *OWN, *TO_ZERO)
+    assert result.code == 1
+    assert "somebody else made it, and it is left alone" in result.err
+    assert "left behind" not in result.err
+    assert set(left(aws)) == before
+
+
+def test_the_worst_case_is_told_before_anything_is_billed(run: Run, aws: Any) -> None:
+    asked = ("deploy", MODEL, "--name", "demo", *OWN[:-1])
+    told = run(*asked, *TO_ZERO, "--ttl", "10h").err
+    assert "That is at most 2.30 USD until then" in told  # 10 h × 2 × 0.115
+    assert "costs only its CloudWatch alarms" in told
+    assert "at most 83.95 USD a month" in run(*asked).err
+    assert "What a second costs is not in the table" in run(*asked, "--serverless", "1024").err
+    assert left(aws) == []
+
+
 def test_an_asynchronous_endpoint_is_woken_and_moved_with_its_alarm(run: Run, aws: Any) -> None:
     deployed(run, "--async", "s3://out/answers", "--autoscale", "0:2")
     [alarm] = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
@@ -187,9 +217,11 @@ def test_sweep_ends_an_alarm_without_its_endpoint_and_no_model_of_a_component(
     for stock in (aws.endpoints, aws.endpoint_configs, aws._models):
         for name in [name for name in stock if name.startswith("gone")]:
             del stock[name]
-    # as if all had been made long ago: moto's alarms cannot be made older
-    monkeypatch.setattr("algoshelf.registry.aws.inventory.ORPHAN_AGE", timedelta(minutes=-1))
+    long_ago(monkeypatch)
     ended = run("sweep", "--json").json["ended"]
-    assert ended == [{"kind": "alarm", "name": "algoshelf-wakes-endpoint-gone-variant-one"}]
+    assert ended == [
+        {"kind": "alarm", "name": "algoshelf-wakes-endpoint-gone-variant-one"},
+        {"kind": "log group", "name": "/aws/sagemaker/Endpoints/gone"},
+    ]
     assert len(aws._models) == 1
     assert run("delete", next(iter(aws._models)), "--kind", "model", "--yes").code == 2
