@@ -21,7 +21,8 @@ SIGNING_IN = ("sts", "sso", "sso-oidc", "signin")
 PLACEHOLDER = "arn:{partition}:sagemaker:{region}:{account}:dry-run/{name}"
 S3_REQUEST, OWNER, ANY = "provide-client-params.s3", "ExpectedBucketOwner", "any"
 ROLE_VARIABLE = "ALGOSHELF_ROLE"
-CREATION = "provide-client-params.sagemaker"
+CREATION = "provide-client-params"
+MAKING = ("Create", "PutMetricAlarm", "RegisterScalableTarget")
 # What only an account knows, in the requests of a dry run without credentials.
 NO_ACCOUNT, NO_REGION = "ACCOUNT", "REGION"
 NOBODY = {"Account": NO_ACCOUNT, "Arn": f"arn:aws:iam::{NO_ACCOUNT}:user/USER"}
@@ -150,13 +151,17 @@ class Account:
             params.update(ServerSideEncryption="aws:kms", SSEKMSKeyId=self.kms_key)
 
     def _add_tags(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        """The company's tags on what is created with tags of ours, whoever asks for it."""
-        given = params.get("Tags")
-        if not given or not model.name.startswith("Create"):
+        """The company's tags on what is created with tags, whatever it is."""
+        if not self.tags or not model.name.startswith(MAKING):
             return
-        there = {tag["Key"] for tag in given}
-        more = [{"Key": k, "Value": v} for k, v in self.tags.items() if k not in there]
-        params["Tags"] = [*given, *more]
+        for field in ("Tags", "tags"):
+            given = params.get(field)
+            if isinstance(given, dict):  # as CloudWatch Logs has them
+                params[field] = {**self.tags, **given}
+            elif given:
+                there = {tag["Key"] for tag in given}
+                more = [{"Key": k, "Value": v} for k, v in self.tags.items() if k not in there]
+                params[field] = [*given, *more]
 
     def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         """Have S3 refuse the request where the bucket is another's."""

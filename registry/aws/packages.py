@@ -171,13 +171,14 @@ def register(account: Account, asked: Registration, report: Report) -> dict[str,
         properties = _properties(account, asked, found.entry, told, checked, offline)
         if not has_code:
             properties.update(_commit(found.entry))
-        request = {
+        lineage = _lineage(account, asked.model, properties)
+        request: dict[str, Any] = {
             "ModelPackageGroupName": asked.group,
             "ModelPackageDescription": _clean(f"{found.entry.algorithm.name} by algoshelf", 1024),
             "InferenceSpecification": _specification(account, asked, found.entry, source),
             "ModelApprovalStatus": APPROVED if asked.approve else PENDING,
             "ModelMetrics": {"ModelQuality": {"Statistics": _figures(account, found.entry, told)}},
-            "MetadataProperties": _lineage(account, asked.model, properties),
+            "MetadataProperties": lineage,
             "CustomerMetadataProperties": dict(list(properties.items())[:MAX_PROPERTIES]),
         }
     arn = _create(account, asked, found.entry, request, report)
@@ -189,7 +190,7 @@ def register(account: Account, asked: Registration, report: Report) -> dict[str,
         "algorithm": found.entry.algorithm.name,
         "conformance": str(checked),
         "metrics": dict(told.metrics),
-        "lineage": {**properties, **request["MetadataProperties"]},
+        "lineage": {**properties, **lineage},
     }
 
 

@@ -20,6 +20,7 @@ from . import images
 
 EXECUTION_ROLE = "algoshelf-execution"  # also the name of its one inline policy
 USER_POLICY = "algoshelf"
+COMPANY_POLICY = "algoshelf-company"  # of people, and beside the role's own
 SAGEMAKER = "sagemaker.amazonaws.com"
 SCALING = "sagemaker.application-autoscaling.amazonaws.com"
 MAX_CHARACTERS = 6_144  # of a managed policy, without white space
@@ -118,7 +119,9 @@ ALL_OF_SAGEMAKER = ("arn:PARTITION:sagemaker:*:ACCOUNT:*",)
 BUCKET = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT",)
 OBJECTS = ("arn:PARTITION:s3:::sagemaker-*-ACCOUNT/*",)
 ROLE = (f"arn:PARTITION:iam::ACCOUNT:role/{EXECUTION_ROLE}",)
-POLICY = (f"arn:PARTITION:iam::ACCOUNT:policy/{USER_POLICY}",)
+POLICY = tuple(
+    f"arn:PARTITION:iam::ACCOUNT:policy/{name}" for name in (USER_POLICY, COMPANY_POLICY)
+)
 REGISTERED = tuple(
     f"arn:PARTITION:sagemaker:*:ACCOUNT:{kind}/*"
     for kind in ("model-package", "model-package-group")
@@ -459,7 +462,7 @@ STATEMENTS: tuple[Statement, ...] = (
             for kind in ("Group", "Role", "User")
         ),
         tuple(f"arn:PARTITION:iam::ACCOUNT:{kind}/*" for kind in ("group", "role", "user")),
-        {"ArnEquals": {"iam:PolicyARN": POLICY[0]}},
+        {"ArnEquals": {"iam:PolicyARN": list(POLICY)}},
     ),
     Statement(
         "FindPeople",

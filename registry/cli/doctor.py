@@ -8,7 +8,7 @@ from typing import Sequence
 
 import click
 
-from ..doctor import FAILED, OK, Check, is_well, machine
+from ..doctor import FAILED, UNKNOWN, WARNING, Check, is_well, machine
 from .output import json_option, print_json, say
 
 
@@ -60,10 +60,8 @@ def finish(found: Sequence[Check], as_json: bool, **more: object) -> None:
         print_json({"ok": well, "checks": [check.document() for check in found], **more})
     else:
         failed = sum(check.status == FAILED for check in found)
-        others = sum(check.status not in (FAILED, OK) for check in found)
+        doubtful = sum(check.status in (WARNING, UNKNOWN) for check in found)
         end = f"{failed} failed" if failed else "nothing failed"
-        click.echo(
-            f"\n{end}; {others} of {len(found)} are to be looked at" if others else f"\n{end}"
-        )
+        click.echo(f"\n{end}" + (f", {doubtful} to be looked at" if doubtful else ""))
     if not well:
         sys.exit(1)

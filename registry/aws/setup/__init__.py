@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.runtime.errors import InputError
-from .. import inventory
+from .. import inventory, rights
 from ..account import Account
 from .bucket import Bucket, Contents
 from .people import Policy
@@ -26,23 +26,35 @@ __all__ = ["Contents", "Plan", "Removal", "Step"]
 
 class Plan:
     """What ``setup`` has to do; ``people`` get the policy: ``user/NAME``, ``group/NAME``,
-    ``role/NAME``. ``key`` is the ARN of the KMS key that the bucket is encrypted with, "" for S3's.
+    ``role/NAME``. ``key`` is the ARN of the KMS key that the bucket is encrypted with, "" for S3's;
+    with it, or ``company``, come the rights to use keys and a VPC.
 
     ``notes`` say what is left as it is. Raises InputError for what is there under these names and
     somebody else has made, AwsError.
     """
 
-    def __init__(self, account: Account, people: tuple[str, ...] = (), key: str = "") -> None:
-        role, policy = Role(account), Policy(account)
+    def __init__(
+        self,
+        account: Account,
+        people: tuple[str, ...] = (),
+        key: str = "",
+        *,
+        company: bool = False,
+    ) -> None:
+        company = company or bool(key)
+        role, policy = Role(account), Policy(account, rights.USER)
+        more = Policy(account, rights.COMPANY)
         _check_stack(role, "setup --cloudformation prints the template to change it with")
         bucket = Bucket(account, recorded=account.region in role.buckets)
-        faults = [*role.faults(), *policy.faults(), *bucket.faults(), *policy.unknown(people)]
+        faults = [*role.faults(), *policy.faults(), *more.faults()]
+        faults += [*bucket.faults(), *policy.unknown(people), *_elsewhere(account, key)]
         if faults:
             raise InputError(*faults)
         self.notes = bucket.notes(key)
         self.steps = [
-            *role.steps(owns_bucket=bucket.is_ours or not bucket.exists),
+            *role.steps(owns_bucket=bucket.is_ours or not bucket.exists, company=company),
             *policy.steps(people),
+            *(more.steps(people) if company or more.exists else ()),
             *bucket.steps(key),
         ]
         self.role, self.policy, self.bucket = role.arn, policy.arn, bucket.name
@@ -56,14 +68,15 @@ class Removal:
     """
 
     def __init__(self, account: Account) -> None:
-        role, policy = Role(account), Policy(account)
+        role = Role(account)
+        policies = [Policy(account, document) for document in (rights.USER, rights.COMPANY)]
         self.bucket = Bucket(account, recorded=account.region in role.buckets)
         _check_stack(
             role, f"aws cloudformation delete-stack --stack-name NAME --region {account.region}"
         )
         self.others = [region for region in role.regions if region != account.region]
-        self._account, self._role, self._policy = account, role, policy
-        leaves = role.is_ours or policy.is_ours or self.bucket.is_ours
+        self._account, self._role, self._policies = account, role, policies
+        leaves = any(part.is_ours for part in (role, *policies, self.bucket))
         if leaves:
             _check_idle(account)
         self.contents = self.bucket.contents() if self.bucket.is_ours else Contents()
@@ -74,19 +87,21 @@ class Removal:
         steps = [] if keeps else self.bucket.removal()
         if self.others:
             return [*steps, *self._role.forgetting(self._account.region)]
-        return [*steps, *self._policy.removal(), *self._role.removal()]
+        for policy in self._policies:
+            steps += policy.removal()
+        return [*steps, *self._role.removal()]
 
     @property
     def notes(self) -> list[str]:
         """What stays though it has the name, and why."""
         found = [
             f"{part.what}: is left as it is: setup did not make it"
-            for part in (self.bucket, self._policy, self._role)
+            for part in (self.bucket, *self._policies, self._role)
             if part.exists and not part.is_ours
         ]
         if self.others and self._role.is_ours:
             found.append(
-                f"the role and the policy stay: {', '.join(self.others)} use them, see "
+                f"the role and the policies stay: {', '.join(self.others)} use them, see "
                 f"`algoshelf sagemaker teardown --region {self.others[0]}`"
             )
         return found
@@ -99,6 +114,13 @@ def _check_stack(role: Role, instead: str) -> None:
             f"{role.what}: the stack {name} of CloudFormation made it, which would not know of a "
             f"change: {instead.replace('NAME', name)}"
         )
+
+
+def _elsewhere(account: Account, key: str) -> list[str]:
+    """A fault where the key is not of the bucket's region."""
+    if not key or key.split(":")[3] == account.region:
+        return []
+    return [f"--kms-key: {key} is of another region than the bucket, {account.region}"]
 
 
 def _check_idle(account: Account) -> None:

@@ -29,7 +29,9 @@ class Contents:
         return bool(self.objects)
 
     def __str__(self) -> str:
-        return f"{self.objects:,} objects, {self.size / 1e9:,.3f} GB ({self.size:,} bytes)"
+        objects = "1 object" if self.objects == 1 else f"{self.objects:,} objects"
+        in_short = f" ({self.size / 1e9:,.1f} GB)" if self.size >= 1e9 else ""
+        return f"{objects} of {self.size:,} bytes{in_short}"
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,18 @@ def _lifecycle(client: Any, bucket: str) -> Any:
 
 
 def _is_tidy(rules: Any, _: str) -> bool:
-    there = {each.get("ID"): each for each in rules or ()}
-    return all(rule.items() <= there.get(rule["ID"], {}).items() for rule in RULES)
+    return {_said(rule) for rule in RULES} <= {_said(rule) for rule in rules or ()}
+
+
+def _said(rule: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a rule says, however S3 writes it: a filter for everything may be left out."""
+    return (
+        rule.get("ID"),
+        rule.get("Status"),
+        rule.get("Filter", {}).get("Prefix") or rule.get("Prefix") or "",
+        rule.get("Expiration", {}).get("Days"),
+        rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
+    )
 
 
 def _tidying(account: Account, rules: Any, _: str) -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ from .. import rights, tags
 from ..account import Account, explained
 from .steps import Step, found, gone, place, step
 
-NAME = rights.USER_POLICY
+# The policies, each with the document that it is of.
+NAMES = {rights.USER: rights.USER_POLICY, rights.COMPANY: rights.COMPANY_POLICY}
 MAX_VERSIONS = 5
 ENTITIES = {"user": "User", "group": "Group", "role": "Role"}  # as written, and as AWS has it
 FIND = {"user": "get_user", "group": "get_group", "role": "get_role"}
@@ -27,14 +28,14 @@ DETACH = {
 
 
 class Policy:
-    """The managed policy as it is in the account, and who has it."""
+    """The managed policy of ``document`` as it is in the account, and who has it."""
 
-    what = f"policy {NAME}"
-
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, document: str) -> None:
         self._account = account
         self._client = account.client("iam")
-        self.arn = place(account).fill(rights.POLICY[0])
+        self._document, self.name = document, NAMES[document]
+        self.what = f"policy {self.name}"
+        self.arn = place(account).fill(f"arn:PARTITION:iam::ACCOUNT:policy/{self.name}")
         answer = found(self._client.get_policy, PolicyArn=self.arn)
         self._policy: dict[str, Any] = answer["Policy"] if answer else {}
 
@@ -51,9 +52,9 @@ class Policy:
         if not self.exists or self.is_ours:
             return []
         return [
-            f"{NAME}: there is a policy of this name, which setup did not make: delete it, or hand "
-            f"it over to setup, which then replaces what it says: aws iam tag-policy --policy-arn "
-            f"{self.arn} --tags Key={tags.VERSION},Value=setup"
+            f"{self.name}: there is a policy of this name, which setup did not make: delete it, or "
+            f"hand it over to setup, which then replaces what it says: aws iam tag-policy "
+            f"--policy-arn {self.arn} --tags Key={tags.VERSION},Value=setup"
         ]
 
     def unknown(self, people: Sequence[str]) -> list[str]:
@@ -68,14 +69,14 @@ class Policy:
 
     def steps(self, people: Sequence[str]) -> list[Step]:
         """What makes it what it has to be, and gives it to ``people``."""
-        client, wanted = self._client, rights.policy(rights.USER, place(self._account))
+        client, wanted = self._client, rights.policy(self._document, place(self._account))
         steps = []
         if not self.exists:
             steps.append(
                 step(
-                    f"make the policy {NAME}: what people may do by `algoshelf sagemaker`",
+                    f"make the policy {self.name}: what people may do by `algoshelf sagemaker`",
                     client.create_policy,
-                    PolicyName=NAME,
+                    PolicyName=self.name,
                     PolicyDocument=json.dumps(wanted),
                     Description="What people may do by algoshelf sagemaker",
                     Tags=tags.setup(self._account.run),
@@ -86,7 +87,7 @@ class Policy:
         has = self.entities() if self.exists else []
         for entity in dict.fromkeys(people):
             if entity not in has:
-                what = f"give the policy {NAME} to {entity}"
+                what = f"give the policy {self.name} to {entity}"
                 steps.append(step(what, self._request(ATTACH, entity)))
         return steps
 
@@ -108,12 +109,12 @@ class Policy:
         if not self.is_ours:
             return []
         steps = [
-            gone(f"take the policy {NAME} from {entity}", self._request(DETACH, entity))
+            gone(f"take the policy {self.name} from {entity}", self._request(DETACH, entity))
             for entity in self.entities()
         ]
         steps += [
             gone(
-                f"delete the version {version} of the policy {NAME}",
+                f"delete the version {version} of the policy {self.name}",
                 self._client.delete_policy_version,
                 PolicyArn=self.arn,
                 VersionId=version,
@@ -122,7 +123,7 @@ class Policy:
         ]
         return [
             *steps,
-            gone(f"delete the policy {NAME}", self._client.delete_policy, PolicyArn=self.arn),
+            gone(f"delete the policy {self.name}", self._client.delete_policy, PolicyArn=self.arn),
         ]
 
     def _replacement(self, wanted: dict[str, Any]) -> list[Step]:
@@ -131,7 +132,7 @@ class Policy:
         if len(old) >= MAX_VERSIONS - 1:
             steps.append(
                 gone(
-                    f"delete the version {old[-1]} of the policy {NAME}: AWS keeps {MAX_VERSIONS}",
+                    f"delete the version {old[-1]} of the policy {self.name}, as AWS keeps five",
                     client.delete_policy_version,
                     PolicyArn=self.arn,
                     VersionId=old[-1],
@@ -139,7 +140,7 @@ class Policy:
             )
         steps.append(
             step(
-                f"have the policy {NAME} say what this version of algoshelf asks for",
+                f"have the policy {self.name} say what this version of algoshelf asks for",
                 client.create_policy_version,
                 PolicyArn=self.arn,
                 PolicyDocument=json.dumps(wanted),

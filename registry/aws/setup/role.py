@@ -10,6 +10,8 @@ from ..account import Account, explained
 from .steps import Step, found, gone, place, step
 
 NAME = rights.EXECUTION_ROLE
+# Its inline policies, each with the document that it is of.
+POLICIES = {rights.EXECUTION: NAME, rights.COMPANY_ROLE: rights.COMPANY_POLICY}
 # On the role: the regions that were set up, and those whose bucket this made, with blanks between.
 REGIONS, BUCKETS = "algoshelf:regions", "algoshelf:buckets"
 
@@ -55,10 +57,12 @@ class Role:
             f"tag-role --role-name {NAME} --tags Key={tags.VERSION},Value=setup"
         ]
 
-    def steps(self, *, owns_bucket: bool) -> list[Step]:
-        """What makes it what it has to be. ``owns_bucket``: this region's is made, too."""
+    def steps(self, *, owns_bucket: bool, company: bool) -> list[Step]:
+        """What makes it what it has to be. ``owns_bucket``: this region's is made, too;
+        ``company``: it may use keys and enter a VPC.
+        """
         client, where = self._client, place(self._account)
-        trust, policy = rights.trust(where), rights.policy(rights.EXECUTION, where)
+        trust = rights.trust(where)
         record = self._record(self._account.region, owns_bucket)
         steps = []
         if not self.exists:
@@ -91,23 +95,30 @@ class Role:
                         Tags=record,
                     )
                 )
-        if self.policy() != policy:
+        does = {
+            rights.EXECUTION: "read and write the bucket, write logs, and pull images",
+            rights.COMPANY_ROLE: "use KMS keys of the account, and enter a VPC",
+        }
+        for document, what in does.items():
+            policy, wanted = self.policy(document), rights.policy(document, where)
+            if policy == wanted or (document != rights.EXECUTION and not (policy or company)):
+                continue
             steps.append(
                 step(
-                    f"let the role {NAME} read and write the bucket, write logs, and pull images",
+                    f"let the role {NAME} {what}",
                     client.put_role_policy,
                     RoleName=NAME,
-                    PolicyName=NAME,
-                    PolicyDocument=json.dumps(policy),
+                    PolicyName=POLICIES[document],
+                    PolicyDocument=json.dumps(wanted),
                 )
             )
         return steps
 
-    def policy(self) -> dict[str, Any] | None:
-        """Its inline policy; None where it has none."""
+    def policy(self, document: str = rights.EXECUTION) -> dict[str, Any] | None:
+        """Its inline policy of ``document``; None where it has none."""
         if not self.exists:
             return None
-        answer = found(self._client.get_role_policy, RoleName=NAME, PolicyName=NAME)
+        answer = found(self._client.get_role_policy, RoleName=NAME, PolicyName=POLICIES[document])
         return dict(answer["PolicyDocument"]) if answer else None
 
     def removal(self) -> list[Step]:

@@ -14,15 +14,18 @@ BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 BUCKET_ARN = f"arn:PARTITION:s3:::{BUCKET}"
 
 
-def template(region: str, entities: Sequence[str] = (), key: str = "") -> dict[str, Any]:
+def template(
+    region: str, entities: Sequence[str] = (), key: str = "", *, company: bool = False
+) -> dict[str, Any]:
     """For an account that is named nowhere in it, in ``region``'s partition.
 
-    ``entities`` and ``key`` as ``Plan`` has them.
+    ``entities``, ``key`` and ``company`` as ``Plan`` has them.
     """
+    company = company or bool(key)
     partition = images.partition_of(region)
     place = rights.Place(partition, ACCOUNT)
     labels = tags.setup(STACK)
-    resources = {
+    resources: dict[str, Any] = {
         "ExecutionRole": {
             "Type": "AWS::IAM::Role",
             "Condition": "MakesRole",
@@ -31,22 +34,11 @@ def template(region: str, entities: Sequence[str] = (), key: str = "") -> dict[s
                 "Description": "What the jobs and endpoints of algoshelf act in",
                 "AssumeRolePolicyDocument": rights.trust(place),
                 "Policies": [
-                    {
-                        "PolicyName": role.NAME,
-                        "PolicyDocument": rights.policy(rights.EXECUTION, place),
-                    }
+                    {"PolicyName": name, "PolicyDocument": rights.policy(document, place)}
+                    for document, name in role.POLICIES.items()
+                    if company or document == rights.EXECUTION
                 ],
                 "Tags": [*labels, {"Key": role.REGIONS, "Value": REGION}],
-            },
-        },
-        "PeoplePolicy": {
-            "Type": "AWS::IAM::ManagedPolicy",
-            "Condition": "MakesRole",
-            "Properties": {
-                "ManagedPolicyName": people.NAME,
-                "Description": "What people may do by algoshelf sagemaker",
-                "PolicyDocument": rights.policy(rights.USER, place),
-                **_having(entities),
             },
         },
         "Bucket": {
@@ -68,6 +60,18 @@ def template(region: str, entities: Sequence[str] = (), key: str = "") -> dict[s
             },
         },
     }
+    for document in [rights.USER, *([rights.COMPANY] if company else [])]:
+        title = "PeoplePolicy" if document == rights.USER else "CompanyPolicy"
+        resources[title] = {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Condition": "MakesRole",
+            "Properties": {
+                "ManagedPolicyName": people.NAMES[document],
+                "Description": "What people may do by algoshelf sagemaker",
+                "PolicyDocument": rights.policy(document, place),
+                **_having(entities),
+            },
+        }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "What algoshelf needs once in an account and region",

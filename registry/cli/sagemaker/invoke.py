@@ -12,6 +12,7 @@ from ....core import codecs
 from ....core.artifact.metadata import Metadata
 from ....core.data.reading import using
 from ....core.data.walking import walk
+from ....core.inference.handlers import decode
 from ....core.runtime.errors import InputError, PayloadError, UnknownNameError
 from ...aws import invoking
 from ...aws.account import AwsError
@@ -101,7 +102,7 @@ def invoke(
             answer, examples = endpoint.ask(body, content_type, kind, say), None
             if decodes:
                 with suppress(PayloadError):  # it was answered: whoever did knows better
-                    examples = algorithm.input_fn(body, content_type)
+                    examples = decode(algorithm, body, content_type)
             return Answer(answer, examples)
 
         with using(reading, say, metadata.headings):

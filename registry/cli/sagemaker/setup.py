@@ -48,6 +48,11 @@ def _matching(pattern: re.Pattern[str]) -> click.ParamType:
     help="Encrypt the bucket with this key of yours. [default: S3's own keys]",
 )  # fmt: skip
 @click.option(
+    "--company", is_flag=True,
+    help="Also give the rights that --kms-key, --volume-kms-key and --vpc-subnets of the other "
+    "commands need. [default: with --kms-key]",
+)  # fmt: skip
+@click.option(
     "--cloudformation", is_flag=True,
     help="Make nothing, but print a CloudFormation template of it, for somebody with the rights.",
 )  # fmt: skip
@@ -57,6 +62,7 @@ def _matching(pattern: re.Pattern[str]) -> click.ParamType:
 def setup(
     people: tuple[str, ...],
     key: str | None,
+    company: bool,
     cloudformation: bool,
     region: str | None,
     profile: str | None,
@@ -74,14 +80,13 @@ def setup(
     Example: algoshelf sagemaker setup --for user/anna
     """
     if cloudformation:
-        _print_template(
-            region or os.environ.get(REGION_VARIABLE) or DEFAULT_REGION, people, key or ""
-        )
+        region = region or os.environ.get(REGION_VARIABLE) or DEFAULT_REGION
+        _print_template(region, people, key or "", company)
         return
     from ...aws import setup as parts
 
     with account(region, profile, dry_run) as acting:
-        plan = parts.Plan(acting, people, key or "")
+        plan = parts.Plan(acting, people, key or "", company=company)
         for note in plan.notes:
             say(note)
         _announce(acting, plan.steps, "Make this", yes)
@@ -95,7 +100,7 @@ def setup(
     click.echo(f"role    {plan.role}\npolicy  {plan.policy}\nbucket  {plan.bucket}")
     say(
         f"\nJobs and endpoints act in that role unless --role or {ROLE_VARIABLE} names another. "
-        "Next:\n  algoshelf sagemaker doctor"
+        "People have the policy by `setup --for user/NAME`. Next:\n  algoshelf sagemaker doctor"
     )
 
 
@@ -144,15 +149,14 @@ def teardown(
         left = removal.bucket.name if kept else None
         print_json({"region": acting.region, "done": done, "kept_bucket": left})
         return
-    click.echo(
-        "\n".join(f"done: {what}" for what in done) or f"nothing to remove in {acting.region}"
-    )
+    for what in done:
+        click.echo(f"done: {what}")
 
 
-def _print_template(region: str, people: Sequence[str], key: str) -> None:
+def _print_template(region: str, people: Sequence[str], key: str, company: bool) -> None:
     from ...aws.setup.template import STACK, template
 
-    click.echo(json.dumps(template(region, people, key), indent=2))
+    click.echo(json.dumps(template(region, people, key, company=company), indent=2))
     say(
         "With this template in a file, somebody with the rights makes it by\n"
         f"  aws cloudformation deploy --stack-name {STACK} --template-file FILE "

@@ -99,7 +99,10 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "--volume-kms-key": {"CreateTransformJob.TransformResources.VolumeKmsKeyId": "alias/disks"},
         "--tags": {f"{MODEL}.Tags": TAGS, "CreateTransformJob.Tags": TAGS},
     },
-    "deploy": {**HOSTED, "--tags": {**HOSTED["--tags"], "CreateEndpoint.Tags": TAGS}},
+    "deploy": {
+        **HOSTED,
+        "--tags": {**HOSTED["--tags"], "CreateEndpoint.Tags": TAGS, "CreateLogGroup.tags": TAGS},
+    },
     "update": HOSTED,
 }
 
@@ -153,7 +156,9 @@ def fields(requests: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def enter(where: str, value: Any) -> None:
-        if isinstance(value, dict):
+        if where.endswith(".tags"):
+            found[where] = value
+        elif isinstance(value, dict):
             for key, inner in value.items():
                 enter(f"{where}.{key}", inner)
         elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -181,9 +186,9 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     for where, value in after.items():
         if where.endswith(VARYING) or before.get(where) == value:
             continue
-        if where.endswith(".Tags"):
+        if where.endswith((".Tags", ".tags")):
             known = before.get(where, {})
-            value = {k: v for k, v in value.items() if k not in known}
+            value = {k: v for k, v in value.items() if k not in (*known, "algoshelf:run")}
             if not value:
                 continue
         found[where] = value

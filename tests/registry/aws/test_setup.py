@@ -205,7 +205,7 @@ def test_a_bucket_with_data_says_its_bytes_and_stays_unless_that_is_wanted(aws: 
     client.create_multipart_upload(Bucket=BUCKET, Key="algoshelf/part")
     kept = aws(*TEARDOWN)
     assert kept.exit_code == 0, kept.exception
-    assert f"The bucket {BUCKET} holds 3 objects, 0.000 GB (1,234 bytes)" in kept.stderr
+    assert f"The bucket {BUCKET} holds 3 objects of 1,234 bytes: data" in kept.stderr
     assert "stays with its data" in kept.stderr
     assert list(state(aws)["buckets"]) == [BUCKET]
     assert state(aws)["iam"]["RoleDetailList"] == []
@@ -248,7 +248,7 @@ def test_a_role_that_another_region_uses_stays(aws: Aws) -> None:
     assert there.exit_code == 0, there.exception
     assert set(state(aws)["buckets"]) == {BUCKET, IRELAND}
     first = aws(*TEARDOWN)
-    assert "the role and the policy stay: eu-west-1 use" in first.stderr
+    assert "the role and the policies stay: eu-west-1 use" in first.stderr
     assert set(state(aws)["buckets"]) == {IRELAND}
     assert aws(*TEARDOWN, "--region", "eu-west-1").exit_code == 0
     assert state(aws) == before
@@ -292,10 +292,30 @@ def test_a_dry_run_and_a_refusal_change_nothing(aws: Aws) -> None:
 def test_a_key_of_ones_own_encrypts_the_bucket(aws: Aws) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     assert "expected arn:aws:kms" in aws(*SETUP, "--kms-key", "mine").output
+    there = key.replace("us-east-1", "eu-west-1")
+    assert "is of another region than the bucket" in refusal(aws(*SETUP, "--kms-key", there))
     assert aws(*SETUP, "--kms-key", key).exit_code == 0
     wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     assert settings(aws, BUCKET)["encryption"] == wanted
     assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is the key taken away again
+
+
+def test_what_companies_give_needs_rights_of_its_own_which_go_again(aws: Aws) -> None:
+    client = aws.client("iam")
+    client.create_user(UserName="anna")
+    before = state(aws)
+    assert aws(*SETUP, "--company", "--for", "user/anna").exit_code == 0
+    name = "algoshelf-company"
+    inline = client.get_role_policy(RoleName="algoshelf-execution", PolicyName=name)
+    assert inline["PolicyDocument"] == rights.policy(rights.COMPANY_ROLE, PLACE)
+    has = client.list_attached_user_policies(UserName="anna")["AttachedPolicies"]
+    assert {each["PolicyName"] for each in has} == {"algoshelf", name}
+    assert "Nothing is to be done" in aws(*SETUP).stderr  # nor is it taken away
+    template = json.loads(aws("setup", "--cloudformation", "--company").stdout)["Resources"]
+    document = filled(template["CompanyPolicy"]["Properties"]["PolicyDocument"])
+    assert document == rights.policy(rights.COMPANY, PLACE)
+    assert aws(*TEARDOWN).exit_code == 0
+    assert state(aws) == before
 
 
 WITH_ALL = (
