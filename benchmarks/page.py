@@ -258,6 +258,12 @@ def attacked(each: Kept) -> Iterator[Row]:
     yield f"{found['requests']:,}", failed, f"{between:,}", held
 
 
+def typed(each: Kept) -> Iterator[Row]:
+    for page, found in each.document["pages"].items():
+        times = (f"{found[name]} ms" for name in ("p50_ms", "p95_ms", "most_ms"))
+        yield page, found["reviews"], *times
+
+
 def reviewed(each: Kept) -> Iterator[Row]:
     found = each.document
     statuses = found["answers_by_status"]
@@ -491,6 +497,14 @@ SECTIONS = (
         "of them on.",
         ("requests", "5xx or lost", "good ones, all answered", "memory"),
         attacked,
+    ),
+    Section(
+        "From the last key to the verdict",
+        "typed",
+        "A review is entered in a real Chromium, and its verdict shown: by the page's own clock. "
+        "The review app waits 150 ms for more, since each question is paid for.",
+        ("page", "reviews", "p50", "p95", "at most"),
+        typed,
     ),
     Section(
         "The review app under load",

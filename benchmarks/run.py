@@ -104,6 +104,7 @@ MEASUREMENTS = {
         for name in ALGORITHMS
     },
     "web_app": "web_app.py",
+    "typed": "typed.py",
     **{f"transform-{case}": f"transform.py --cases {case}" for case in ("kmeans", "text", "mnist")},
     "tuning-sst2-ngram": "tuning.py sst2-ngram --data {data}",
     "tuning-mnist-cnn": "tuning.py mnist-cnn",

@@ -71,7 +71,7 @@ def read_token(path: Path, option: str = "--token-file") -> bytes:
     if not FEWEST_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_BYTES or len(token.split()) != 1:
         raise InputError(
             f"{path}: expected one token of {FEWEST_TOKEN_CHARACTERS} characters or more, such as "
-            "`openssl rand -hex 32` prints ({option})"
+            f"`openssl rand -hex 32` prints ({option})"
         )
     return token
 

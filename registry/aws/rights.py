@@ -522,7 +522,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "AppsListed",
         USER,
         (
-            call("cloudformation:DescribeStacks", "list delete sweep", "the review apps there are"),
+            call("cloudformation:DescribeStacks", STOCK, "the review apps there are"),
         ),
         ("*",),
         wildcard="AWS lists stacks of every name, or none",
@@ -531,7 +531,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "AppsKept",
         USER,
         (
-            call("s3:ListBucket", "list delete sweep", "how much a review app keeps"),
+            call("s3:ListBucket", STOCK, "how much a review app keeps"),
         ),
         APP_BUCKETS,
         OWN_ACCOUNT,
@@ -785,7 +785,7 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def policy(document: str, place: Place = IN_DOCS) -> dict[str, Any]:
-    """The policy ``document``, one of USER, SETUP, WEB, EXECUTION, in the account of ``place``."""
+    """The policy ``document``, one of USER, SETUP and EXECUTION, in the account of ``place``."""
     statements = [each.policy(place) for each in STATEMENTS if each.document == document]
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -842,9 +842,9 @@ TITLES = {
     USER: "for whoever uses `algoshelf sagemaker`",
     SETUP: "for whoever runs `algoshelf sagemaker setup` and `teardown`, beside the first",
     EXECUTION: "for the containers of jobs and endpoints",
+    WEB: "for whoever deploys review apps, beside the first",
     COMPANY: "for whoever gives `--kms-key` or `--volume-kms-key`, beside the first",
     COMPANY_ROLE: "for the containers, where a KMS key or a VPC is given, beside the one before",
-    WEB: "for whoever deploys review apps, beside the first",
 }
 HEAD = """# Rights: what each command asks of AWS, and why
 

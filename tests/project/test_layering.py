@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Iterable, Mapping
@@ -172,13 +173,36 @@ def test_registry_knows_no_algorithm_by_name(path: Path) -> None:
     assert not [name for name in imports(path) if name.startswith("algoshelf.algorithms")]
 
 
-@pytest.mark.parametrize("path", REGISTRY, ids=lambda p: str(p.relative_to(ROOT)))
+# What is carried into a function of AWS Lambda has the boto3 that is there.
+AT_HOME = [path for path in REGISTRY if ROOT / "registry/web/scaffold" not in path.parents]
+
+
+@pytest.mark.parametrize("path", AT_HOME, ids=lambda p: str(p.relative_to(ROOT)))
 def test_each_sdk_of_aws_is_imported_in_one_module(path: Path) -> None:
     homes = {"boto3": ROOT / "registry/aws/account.py", "sagemaker": ROOT / "registry/aws/sdk.py"}
     for name in imports(path):
         root = name.split(".")[0]
         assert homes.get(root, path) == path
         assert root not in {"botocore", "s3transfer"} or path.parent == ROOT / "registry/aws"
+
+
+CARRIED = (
+    "algoshelf.registry.web.app",
+    "algoshelf.registry.web.corrections",
+    "algoshelf.core.container.events",
+)
+
+
+@pytest.mark.parametrize("module", CARRIED)
+def test_what_a_function_carries_imports_the_standard_library_and_what_it_carries(
+    module: str,
+) -> None:
+    path = next(path for path in FILES if module_of(path) == module)
+    for name in imports(path):
+        root = name.split(".")[0]
+        assert root in sys.stdlib_module_names or any(
+            name == each or name.startswith(f"{each}.") for each in CARRIED
+        ), name
 
 
 @pytest.mark.parametrize("path", REGISTRY, ids=lambda p: str(p.relative_to(ROOT)))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-from algoshelf.registry.aws import inventory
 from algoshelf.registry.aws.account import Account
 from algoshelf.registry.aws.stock import Wanted
 from algoshelf.registry.aws.stock.apps import APPS
@@ -122,7 +121,8 @@ def test_it_is_deployed_and_nothing_is_left_of_it(aws: Aws, deploy: Deploy, tmp_
     assert (log["logGroupName"], log["retentionInDays"]) == (f"/aws/lambda/{STACK}", 7)
     bucket = variables["ALGOSHELF_BUCKET"]
 
-    assert APPS in inventory.KINDS  # so `list` shows it
+    shown = json.loads(aws("list", "--json").output)["resting"]
+    assert ("reviews", "web app", True) in [(e["name"], e["kind"], e["ours"]) for e in shown]
     [item] = APPS.found(Account(), Wanted())
     assert (item.name, item.is_ours, item.price, item.kept) == ("reviews", True, 0.0, 0)
     given = {"text": "a warm film", "label": "negative", "answer": {}, "consent": True}
@@ -203,6 +203,17 @@ def test_what_fails_is_removed_again(
     aws.answers["DescribeStacks"] = failed
     assert f"{STACK}: failed" in refused(deploy())
     aws.answers.clear()
+    assert left(aws) == []
+    assert aws.objects() == []
+
+
+def test_who_interrupts_it_leaves_nothing(aws: Aws, deploy: Deploy) -> None:
+    def interrupted(_: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    aws.answers["CreateStack"] = interrupted  # which has reached AWS
+    assert deploy().exit_code == 1
+    assert len(aws.sent("CreateStack")) == 1
     assert left(aws) == []
     assert aws.objects() == []
 

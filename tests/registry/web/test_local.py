@@ -71,6 +71,11 @@ def test_its_end_is_the_end_of_all(number: int, reviews_model: Path, tmp_path: P
         (("x", "--output", "o", "--port", "1"), "--port: applies to --local only"),
         (("x", "--local", "--alarm-usd", "5"), "--alarm-usd: applies to --output only"),
         (("x", "--output", "o", "--password-file", "none"), "none: cannot be read"),
+        (
+            ("x", "--output", "o", "--password-file", "short/file"),
+            "short/file: expected one token of 16 characters or more, such as `openssl rand -hex "
+            "32` prints (--password-file)",
+        ),
         (("x", "--output", "short"), "short: is not empty"),
     ],
 )

@@ -7,7 +7,7 @@ import { button, element } from "./dom.js";
 
 const REFRESH_SECONDS = 10;
 const STARTING_SECONDS = 1;
-const PAUSE_MILLISECONDS = 120;
+const PAUSE_MILLISECONDS = 120; // from a question to the next one, while somebody types
 const WIDGETS = ["text", "digit", "picture", "rows", "body"];
 
 const main = document.getElementById("main");
@@ -150,6 +150,7 @@ class Desk {
     this.asked = null; // the request under way, or null
     this.request = null; // the last one
     this.pause = 0;
+    this.begun = -PAUSE_MILLISECONDS; // when it was asked last
     this.hasLeft = false;
     this.models = element("nav", { class: "models", "aria-label": "Models" });
     this.heading = element("h1", { tabindex: "-1" }, element("bdi", {}, model.modelName));
@@ -274,15 +275,17 @@ class Desk {
     this.settle(null);
   }
 
-  /** The input is another one: ask about it as soon as it rests. */
+  /** The input is another one: ask about it at once, unless it was asked a moment ago. */
   changed() {
     clearTimeout(this.pause);
-    this.pause = setTimeout(() => this.ask({ isSilent: true }), PAUSE_MILLISECONDS);
+    const rest = Math.max(0, this.begun + PAUSE_MILLISECONDS - performance.now());
+    this.pause = setTimeout(() => this.ask({ isSilent: true }), rest);
   }
 
   /** Ask the model; what was asked before and is not answered yet is given up. */
   async ask({ isSilent = false } = {}) {
     clearTimeout(this.pause);
+    this.begun = performance.now();
     this.asked?.abort();
     const asked = new AbortController();
     this.asked = asked;

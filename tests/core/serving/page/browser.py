@@ -96,7 +96,7 @@ class Browser:
         """A tab with storage of its own, at ``url``; ``media`` are features such as dark."""
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)
-        tab = Tab(self, target["targetId"])
+        tab = Tab(self, target["targetId"], context)
         try:
             tab.call("Page.enable")
             tab.call("Runtime.enable")
@@ -128,8 +128,8 @@ class Browser:
 class Tab:
     """A tab, and what a person does in it."""
 
-    def __init__(self, browser: Browser, target: str) -> None:
-        self.browser = browser
+    def __init__(self, browser: Browser, target: str, context: str) -> None:
+        self.browser, self.context = browser, context
         attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
 
@@ -209,6 +209,16 @@ class Tab:
                 "Input.dispatchMouseEvent",
                 type=kind, x=left, y=top, button="left", buttons=1, clickCount=1,
             )  # fmt: skip
+
+    def touch(self, selector: str, points: list[tuple[float, float]]) -> None:
+        """As ``stroke``, by a finger."""
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        x, y, width, height = self.box(selector)
+        for place, (right, down) in enumerate(points):
+            finger = {"x": x + width * right, "y": y + height * down}
+            kind = "touchMove" if place else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[finger])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def drop(self, selector: str, path: Path) -> None:
         """Drop a file on an element."""

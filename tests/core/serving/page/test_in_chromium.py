@@ -124,6 +124,17 @@ def test_a_three_that_is_drawn_is_a_three(browser: Browser, server: Server) -> N
         tab.until("document.querySelector('.verdict')")
 
 
+def test_a_three_is_drawn_by_a_finger_and_the_page_does_not_scroll(
+    browser: Browser, server: Server
+) -> None:
+    with opened(browser, server, "digits", PHONE) as tab:
+        tab.box("#board")
+        before = tab.run("scrollY")
+        tab.touch("#board", THREE)
+        assert _verdict(tab) == "3"
+        assert tab.run("scrollY") == before
+
+
 def test_a_digit_is_drawn_by_the_keyboard(browser: Browser, server: Server) -> None:
     with opened(browser, server, "digits") as tab:
         tab.run("document.querySelector('#board').focus()")
@@ -256,6 +267,21 @@ def test_the_command_is_that_of_serve_and_does_the_same(browser: Browser, iris_m
         done = subprocess.run(["sh", "-c", f"{shown} -s"], capture_output=True, check=True)
         cluster = json.loads(done.stdout)["predictions"][0]["closest_cluster"]
         assert tab.text(".verdict .name") == f"Cluster {cluster:.0f}"
+
+
+def test_the_command_is_copied_or_else_selected(browser: Browser, server: Server) -> None:
+    with opened(browser, server, "iris") as tab:
+        allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+        browser.call("Browser.grantPermissions", permissions=allowed, browserContextId=tab.context)
+        tab.click(tab.button("Use the example"))
+        assert _verdict(tab) != ""
+        tab.click(tab.button("Copy"))
+        tab.until("document.querySelector('.shell [role=status]').textContent === 'copied'")
+        assert tab.run("navigator.clipboard.readText()") == tab.text(".shell pre")
+        tab.run("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))")
+        tab.click('[data-test="Copy"]')
+        tab.until("document.querySelector('.shell [role=status]').textContent.includes('Ctrl-C')")
+        assert tab.run("getSelection().toString()") == tab.text(".shell pre")
 
 
 def test_two_tabs_do_not_disturb_each_other(browser: Browser, server: Server) -> None:
