@@ -204,7 +204,16 @@ def main() -> None:
         train("mnist-cnn", folder / "m", "--epochs", 1)
         runs += pictures(Pool(folder / "m", data / "mnist", ()))
         adult = data / "tabular" / "adult"
-        train("tabular", folder / "a", "--train", adult / "train.csv.gz", "--epochs", 2)
+        train(
+            "tabular",
+            folder / "a",
+            "--train",
+            adult / "train.csv.gz",
+            "--target",
+            "income",
+            "--epochs",
+            2,
+        )
         runs += tables(Pool(folder / "a", adult / "test.csv.gz", ()))
     document = {
         "what": f"{DRAWS} draws of {BASELINE} beside up to {max(SIZES)}, alpha {ALPHA}",
