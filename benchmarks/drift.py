@@ -18,7 +18,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 from algoshelf.core.drift import comparing
-from algoshelf.core.drift.asked import Asked, Question, _answers, asked, label_of
+from algoshelf.core.drift.asked import Asked, Question, answered, asked, label_of
 from algoshelf.core.drift.changes import ALPHA, Change
 from algoshelf.core.drift.figures import ACCURACY, Figure, compared
 from algoshelf.core.inference.handlers import Handlers
@@ -53,7 +53,7 @@ class Pool:
 
     def again(self, questions: Sequence[Question]) -> list[Question]:
         """``questions`` answered anew."""
-        rows, faults = _answers(self.handlers, [each.example for each in questions])
+        rows, faults = answered(self.handlers, [each.example for each in questions])
         assert not faults, faults[0]
         return [each._replace(answer=row) for each, row in zip(questions, rows)]
 
@@ -204,7 +204,16 @@ def main() -> None:
         train("mnist-cnn", folder / "m", "--epochs", 1)
         runs += pictures(Pool(folder / "m", data / "mnist", ()))
         adult = data / "tabular" / "adult"
-        train("tabular", folder / "a", "--train", adult / "train.csv.gz", "--epochs", 2)
+        train(
+            "tabular",
+            folder / "a",
+            "--train",
+            adult / "train.csv.gz",
+            "--target",
+            "income",
+            "--epochs",
+            2,
+        )
         runs += tables(Pool(folder / "a", adult / "test.csv.gz", ()))
     document = {
         "what": f"{DRAWS} draws of {BASELINE} beside up to {max(SIZES)}, alpha {ALPHA}",

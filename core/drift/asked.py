@@ -73,7 +73,7 @@ def asked(handlers: Handlers, path: Path, most: int = MOST) -> Asked:
         return _captured(handlers, path, most)
     examples, count = _data(handlers, path, most)
     found = Asked(path, [], count, False)
-    rows, faults = _answers(handlers, examples)
+    rows, faults = answered(handlers, examples)
     for number, (example, row) in enumerate(zip(examples, rows), 1):
         if not isinstance(row, PayloadError):
             found.questions.append(Question(example, row, None, f"example {number}"))
@@ -102,7 +102,7 @@ def _captured(handlers: Handlers, path: Path, most: int) -> Asked:
         part = [decoded[i] for i in range(len(decoded))]
         examples += part
         events += [event] * len(part)
-    rows, unanswered = _answers(handlers, examples)
+    rows, unanswered = answered(handlers, examples)
     for example, event, row in zip(examples, events, rows):
         if not isinstance(row, PayloadError):
             found.questions.append(Question(example, row, event, event.place))
@@ -163,8 +163,8 @@ def _files(handlers: Handlers, path: Path, most: int) -> tuple[list[Any], int]:
     return [examples[i] for i in _drawn(len(examples), most)], max(len(examples), len(files))
 
 
-def _answers(handlers: Handlers, examples: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    """The row of each example's answer, or the PayloadError that it is refused by; and the faults.
+def answered(handlers: Handlers, examples: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """The row of each example's answer, or the PayloadError by which it is refused; and the faults.
 
     Examples of one shape are computed together.
     """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DRIFTED = 3  # the exit code
 SCHEME = "s3://"
-PLACE = Parsed("place", lambda text: text or _refuse(), "a path or s3://BUCKET/PREFIX")
+PLACE = Parsed("path", lambda text: text or _refuse(), "a path or s3://BUCKET/PREFIX")
 
 
 def _refuse() -> str:

@@ -42,7 +42,9 @@ def fetched(account: Account, uri: str, folder: Path, say: Callable[[str], None]
             f"{uri}: the newest {len(kept):,} of {len(found):,} objects are read, {total:,} bytes; "
             "a longer prefix, such as one of a day, says which"
         )
-    base = prefix if prefix.endswith("/") or not prefix else prefix.rpartition("/")[0] + "/"
+    base = prefix.rpartition("/")[0] + "/" if "/" in prefix else ""
+    if all(key.startswith(f"{prefix}/") for key in kept):  # a folder, without its slash
+        base = f"{prefix}/"
     root = folder.resolve()
     for key in kept:
         target = (folder / key[len(base) :]).resolve()

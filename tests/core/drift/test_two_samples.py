@@ -96,11 +96,11 @@ def test_where_nothing_has_changed_few_p_values_are_small(sizes: tuple[int, int]
         found["chi"].append(two_samples.chi_squared(*counts).p)
         rows = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
         found["classifier"].append(two_samples.separability(*rows, rng)[0].p)
-    for _ in range(20):
-        a, b = (rng.normal(size=(n // 2, 6)) for n in sizes)
+    for _ in range(8):
+        a, b = (rng.normal(size=(n // 4, 6)) for n in sizes)
         found["energy"].append(two_samples.energy(a, b, rng).p)
     for name, values in found.items():
-        assert np.mean(np.array(values) < 0.1) <= 0.25, name  # 0.1 is expected
+        assert np.mean(np.array(values) < 0.1) <= 0.3, name  # 0.1 is expected
         assert min(values) > 1e-5, name
 
 
