@@ -13,6 +13,7 @@ from typing import (
     Dict,
     Iterable,
     Iterator,
+    List,
     Mapping,
     NamedTuple,
     Sequence,
@@ -65,7 +66,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 KINDS = tuple(NAMES)
-Block = Tuple[Sequence[int], Sequence[Sequence[str]]]
+Block = Tuple[Sequence[int], Sequence[List[str]]]
 """Rows, and the lines at which they begin."""
 BLOCK_ROWS = 8192
 HEAD_ROWS = 200  # by which headings are told
@@ -454,7 +455,7 @@ def opened(path: Path, kinds: Sequence[str]) -> Table | None:
         table = sources.read_table(path)
         header = table.names if table.has_names else ()
         blocks: Iterator[Block] = (
-            (block.places, list(zip(*map(sources.as_texts, block.columns))))
+            (block.places, list(map(list, zip(*map(sources.as_texts, block.columns)))))
             for _, block in table.blocks(range(len(table.names)))
         )
     else:
