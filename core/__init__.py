@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .data import protobuf as recordio_protobuf
     from .data.dataset import ArrayDataset, Dataset
     from .data.image_datasets import CsvRows, ImageFiles, RecordImages
+    from .data.interaction_tables import read_interactions
     from .runtime import mx
     from .runtime.devices import on_device
     from .runtime.errors import (
@@ -130,6 +131,7 @@ __all__ = [
     "hookspec",
     "mx",
     "on_device",
+    "read_interactions",
     "recordio_protobuf",
     "supervised_channels",
     "train",
@@ -151,6 +153,7 @@ lazy.offer(
         "data.dataset": "ArrayDataset Dataset",
         "data.files": "files=",
         "data.image_datasets": "CsvRows ImageFiles RecordImages",
+        "data.interaction_tables": "read_interactions",
         "data.protobuf": "recordio_protobuf=",
         "payload": "codecs=",
         "runtime.devices": "on_device",

@@ -250,6 +250,17 @@ def read(
     return _numbered(raw, explicit, known)
 
 
+def read_interactions(
+    path: Path, *, explicit: bool = True, known: Mapping[str, Any] | None = None
+) -> Interactions:
+    """Who chose or rated what, in any of the common forms; columns are told by their headings, or
+    stand as user, item, rating, time. Without ``explicit`` ratings do not count.
+
+    ``known`` is the encoding of the training. Raises DataError, with the line of each fault.
+    """
+    return read(path, {}, explicit=explicit, known=known)
+
+
 def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> None:
     pairs = _sparse(path)
     if pairs is not None:
