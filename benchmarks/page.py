@@ -549,8 +549,8 @@ SECTIONS = (
     Section(
         "20 million ratings",
         "recommender_reading",
-        "A table of the shape of MovieLens-20M, drawn at random (138,493 users, 26,744 items), read "
-        "by `recommender`, and a training on it that is ended within its epoch.",
+        "A table of MovieLens-20M's shape (138,493 users, 26,744 items), drawn at random: read by "
+        "`recommender`, and a training on it that is ended within its epoch.",
         ("what", "ratings", "speed", "peak of memory"),
         many_interactions,
     ),

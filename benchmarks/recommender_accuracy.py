@@ -33,9 +33,9 @@ CASES = {
     },
     "choices": {
         "history": "--network history --history 50 --factors 64 --dropout 0.5 "
-        "--learning-rate 0.003 --batch-size 512 --epochs 3",
+        "--learning-rate 0.003 --batch-size 512 --epochs 3 --spread 0.05 --weight-decay 0",
         "mf": "--network mf --factors 64 --negatives 4 --regularization 0.01 "
-        "--learning-rate 0.005 --batch-size 2048 --epochs 5",
+        "--learning-rate 0.005 --batch-size 2048 --epochs 5 --spread 0.05 --weight-decay 0",
     },
 }
 SHOWN = {"ratings": ("rmse", "mae"), "choices": ("hit_rate", "ndcg")}

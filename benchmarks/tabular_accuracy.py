@@ -27,6 +27,9 @@ SEEDS = (1, 2, 3, 4, 5)
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PARTS = ("train", "validation", "test")
 GAPS = ("", "?")
+# The best of 13 settings by 5-fold cross-validation on Titanic's training rows, ROC AUC 0.855 for
+# the defaults' 0.849.
+OF_FEW = {"bins": 0, "dropout": 0.3, "categorical": "pclass"}
 COST = {"cost_fn": 5, "cost_fp": 1}  # of a bad credit that is missed, and of a false alarm
 
 
@@ -97,6 +100,8 @@ def measured(name: str, data: Path, peers: str | None) -> None:
     settings: dict[str, dict[str, Any]] = {"mlp": {}, "linear": {"network": "linear"}}
     if name == "credit":
         settings["mlp, by cost"] = COST
+    if name == "titanic":
+        settings["mlp, by cross-validation"] = OF_FEW
     for setting, options in settings.items():
         runs[setting] = []
         for seed in SEEDS:

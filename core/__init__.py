@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .data import protobuf as recordio_protobuf
     from .data.dataset import ArrayDataset, Dataset
     from .data.image_datasets import CsvRows, ImageFiles, RecordImages
+    from .data.interaction_tables import read_interactions
     from .runtime import mx
     from .runtime.devices import on_device
     from .runtime.errors import (
@@ -140,6 +141,7 @@ __all__ = [
     "model_channel",
     "mx",
     "on_device",
+    "read_interactions",
     "recordio_protobuf",
     "supervised_channels",
     "train",
@@ -163,6 +165,7 @@ lazy.offer(
         "data.dataset": "ArrayDataset Dataset",
         "data.files": "files=",
         "data.image_datasets": "CsvRows ImageFiles RecordImages",
+        "data.interaction_tables": "read_interactions",
         "data.protobuf": "recordio_protobuf=",
         "payload": "codecs=",
         "runtime.devices": "on_device",

@@ -58,8 +58,14 @@ class FactorsHyperparameters(RecommenderHyperparameters):
         description="Number of the latest interactions of each user, and of ratings each item, "
         "that are known (history only).",
     )
+    learning_rate: float = Field(
+        5e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
+    )
+    weight_decay: float = Field(
+        2e-4, ge=0, le=1, description="Weight decay: strength of the L2 penalty on the weights."
+    )
     spread: float = Field(
-        0.05,
+        0.1,
         gt=0,
         le=10,
         description="Standard deviation of the factors before the first step.",
@@ -133,8 +139,9 @@ class FactorRecommender(Recommender):
     def is_product(self, hyperparameters: FactorsHyperparameters) -> bool:
         return hyperparameters.network != "neumf"
 
-    def described(self, data: Interactions, run: Run[FactorsHyperparameters]) -> Interactions:
+    def described(self, data: Dataset, run: Run[FactorsHyperparameters]) -> Interactions:
         """With the columns of the channels ``users`` and ``items``, where they are given."""
+        pairs = interactions_of(data)
         for kind in ("user", "item"):
             channel = f"{kind}s"
             if channel not in run.channels:
@@ -145,13 +152,13 @@ class FactorRecommender(Recommender):
             run.examples[channel] = {"examples": len(found.names)}
             run.reporter.message(f"{channel}: {found.note}")
             run.cluster.check_alike(f"the channel {channel}", run.data[channel])
-            names, table = sides.aligned(found, data.encoding[channel])
+            names, table = sides.aligned(found, pairs.encoding[channel])
             encoding = {
-                **data.encoding, channel: names, f"{kind}_properties": list(found.properties)
+                **pairs.encoding, channel: names, f"{kind}_properties": list(found.properties)
             }  # fmt: skip
             known: dict[str, Any] = {"encoding": encoding, f"{kind}_sides": table}
-            data = replace(data, **known)
-        return data
+            pairs = replace(pairs, **known)
+        return pairs
 
     def network(self, hyperparameters: FactorsHyperparameters, data: Dataset) -> HybridBlock:
         from . import networks

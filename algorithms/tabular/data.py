@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ...core import Array, ArtifactError, DataError, Dataset
-from ...core.data.columns import CATEGORY, NUMBER, Column
+from ...core.data.columns import CATEGORY, CLOCK, NUMBER, Column
 from ...core.data.dataset import chunks, lengths_of
 from ...core.data.schema import Facts, Schema, TableDataset, united
 from ...core.training.cluster import Cluster
@@ -24,6 +24,7 @@ LOOKED_AT = 200_000  # rows by which bins are chosen
 FEWEST_BINS, ROWS_OF_A_BIN = 8, 200
 MOST_SLOTS = 8_192  # bins of all numbers together
 STEPS, BATCHES = 64, (32, 256)  # steps in an epoch, where the batch is within these bounds
+DAY = 24 * 60  # minutes
 DIGITS = 7  # of a border: those of float32
 MEMORY = 2**28  # bytes of encoded rows
 ENCODED_AT_ONCE = 4096  # rows
@@ -302,5 +303,7 @@ def _cell(column: Column, value: float) -> Any:
     if column.kind == NUMBER:
         number = _rounded(exact)
         return int(number) if number.is_integer() else number
-    moment = np.datetime64(0, "s") + np.timedelta64(round(exact * 86_400), "s")
-    return str(moment).replace("T00:00:00", "")
+    # float32 leaves a date some seconds off: of dates days are meant, of times minutes
+    is_date = CLOCK not in column.parts and abs(column.centre) > 1
+    minutes = round(exact) * DAY if is_date else round(exact * DAY)
+    return str(np.datetime64(minutes, "m")).replace("T00:00", "")

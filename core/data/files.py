@@ -6,7 +6,7 @@ import hashlib
 import os
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from ..runtime.types import Array
 from . import faults, leftovers, reading, tables
 from .opening import open_bytes as open_bytes  # plugins read their files with it
 from .tables import Layout
-
-if TYPE_CHECKING:
-    from .interactions import Interactions
 
 # Of tables, whatever stands between their cells.
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat", ".data")
@@ -148,19 +145,6 @@ def read_numbers_csv(path: Path, *, columns: int, target_first: bool = False) ->
     if not blocks:
         raise DataError(f"{path}: holds no examples")
     return np.concatenate(blocks).astype(np.float32)
-
-
-def read_interactions(
-    path: Path, *, explicit: bool = True, known: Mapping[str, Any] | None = None
-) -> Interactions:
-    """Who chose or rated what, in any of the common forms; columns are told by their headings, or
-    stand as user, item, rating, time. Without ``explicit`` ratings do not count.
-
-    ``known`` is the encoding of the training. Raises DataError, with the line of each fault.
-    """
-    from . import interaction_tables
-
-    return interaction_tables.read(path, {}, explicit=explicit, known=known)
 
 
 def table_files(path: Path, suffixes: tuple[str, ...] = TABLE_SUFFIXES) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import (
     Dict,
     Iterable,
     Iterator,
+    List,
     Mapping,
     NamedTuple,
     Sequence,
@@ -65,7 +66,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 KINDS = tuple(NAMES)
-Block = Tuple[Sequence[int], Sequence[Sequence[str]]]
+Block = Tuple[Sequence[int], Sequence[List[str]]]
 """Rows, and the lines at which they begin."""
 BLOCK_ROWS = 8192
 HEAD_ROWS = 200  # by which headings are told
@@ -247,6 +248,17 @@ def read(
     if not raw.user:
         raise DataError(f"{path}: holds no interactions: expected {'; or '.join(FORMATS)}")
     return _numbered(raw, explicit, known)
+
+
+def read_interactions(
+    path: Path, *, explicit: bool = True, known: Mapping[str, Any] | None = None
+) -> Interactions:
+    """Who chose or rated what, in any of the common forms; columns are told by their headings, or
+    stand as user, item, rating, time. Without ``explicit`` ratings do not count.
+
+    ``known`` is the encoding of the training. Raises DataError, with the line of each fault.
+    """
+    return read(path, {}, explicit=explicit, known=known)
 
 
 def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> None:
@@ -454,7 +466,7 @@ def opened(path: Path, kinds: Sequence[str]) -> Table | None:
         table = sources.read_table(path)
         header = table.names if table.has_names else ()
         blocks: Iterator[Block] = (
-            (block.places, list(zip(*map(sources.as_texts, block.columns))))
+            (block.places, list(map(list, zip(*map(sources.as_texts, block.columns)))))
             for _, block in table.blocks(range(len(table.names)))
         )
     else:

@@ -49,7 +49,8 @@ def seen_by(user: str) -> set[str]:
 
 def test_it_beats_what_needs_no_network(model: Path, in_process: InProcess) -> None:
     test = ("--test", SAMPLE / "test.csv", "--json")
-    found = in_process("evaluate", model, *test).json
+    found = in_process("evaluate", model, *test, "--plot", "drawn.png").json
+    assert (in_process.folder / "drawn.png").read_bytes().startswith(b"\x89PNG")
     trained = json.loads((model / "algorithm.json").read_text())["metrics"]
     assert found["metrics"]["error"] == pytest.approx(trained["test:error"], abs=1e-6)
     first = found["baselines"][0]

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from algoshelf.algorithms.tabular.data import record_of
+from algoshelf.core.data.schema import Overrides, Schema, read_table
 
 from tests.conftest import InProcess
 
@@ -135,6 +137,23 @@ def test_many_categories_several_targets_and_dates(in_process: InProcess) -> Non
     )
     assert set(answer) == {"a", "b"}
     assert in_process("export", "models/tabular").code == 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "shown"),
+    [
+        (["2023-01-01", "2018-05-31"], "2023-01-01"),
+        (["2023-01-01 10:15", "2018-05-31 08:30"], "2023-01-01T10:15"),
+    ],
+)
+def test_a_date_of_the_example_is_the_one_of_the_table(
+    cells: list[str], shown: str, tmp_path: Path
+) -> None:
+    lines = [f"{cell},{i % 2}" for i, cell in enumerate(cells * 30)]
+    (tmp_path / "t.csv").write_text("\n".join(["when,y", *lines]) + "\n")
+    schema = Schema.infer(read_table(tmp_path / "t.csv"), Overrides(target="y"))
+    row = schema.dataset(read_table(tmp_path / "t.csv")).take(np.zeros(1, np.int64))[0][0]
+    assert record_of(schema, row) == {"when": shown}
 
 
 def test_what_cannot_be_learned_is_refused(flats: Path, in_process: InProcess) -> None:

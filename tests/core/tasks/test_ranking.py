@@ -49,6 +49,9 @@ def test_full_ranking_counts_all_items_that_the_user_has_not_chosen() -> None:
         hits.append(item > 0 and better < 10)
     assert found.metrics["full_hit_rate"] == np.mean(hits)
     assert found.examples == 4
+    (curve,) = found.curves
+    assert curve.points[9] == (10, found.metrics["hit_rate"])
+    assert curve.points[-1] == (100, 3 / 4)  # one is none that the training had
 
 
 def test_neighbours_are_cosines_of_who_has_an_item() -> None:

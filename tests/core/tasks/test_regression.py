@@ -365,11 +365,14 @@ def on_hosts(
 def test_hosts_with_data_of_their_own_agree_on_the_scale(
     algoshelf: Algoshelf, tmp_path: Path, sizes: Array
 ) -> None:
-    """The one has small petals alone, the other large ones: mean and scale are those of both."""
+    """The one has small petals alone, the other large ones: mean and scale of the target, and those
+    of the inputs that are standardized, are those of both.
+    """
     rows = sizes[np.argsort(sizes[:, 3], kind="stable")][:, [3, 0, 1, 2]]
     parts = [table(tmp_path, rows[:70], "small.csv"), table(tmp_path, rows[70:], "large.csv")]
     site = Site(algoshelf, tmp_path / "site")
-    site.install("widths", PLUGIN)
+    asked = "    def network"
+    site.install("widths", PLUGIN.replace(asked, f"    standardize_inputs = True\n\n{asked}"))
 
     environment = {**os.environ, "PYTHONPATH": str(site.folder), "OMP_NUM_THREADS": "1"}
     validation = table(tmp_path, rows, "both.csv")
@@ -380,6 +383,10 @@ def test_hosts_with_data_of_their_own_agree_on_the_scale(
     scale = float(kept["arg:units_scale"].asscalar())
     assert mean == pytest.approx(rows[:, 0].mean() * 1e4, rel=0.05)  # a tenth is held out
     assert scale == pytest.approx(rows[:, 0].std() * 1e4, rel=0.05)
+    inputs = rows[:, 1:]
+    for name, expected in (("mean", inputs.mean(axis=0)), ("scale", inputs.std(axis=0))):
+        values = kept[f"arg:standardized_{name}"].asnumpy()[0]
+        assert values == pytest.approx(expected, rel=0.05)
     assert Artifact.open(tmp_path / "m").metadata.encoding == {"targets": ["width"]}
     found = site("evaluate", tmp_path / "m", "--test", validation, "--json")
     assert found.json["metrics"]["r2"] > 0.85, found.text

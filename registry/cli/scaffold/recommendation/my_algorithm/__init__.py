@@ -16,9 +16,9 @@ from algoshelf.core import (
     HybridBlock,
     Recommender,
     RecommenderHyperparameters,
-    files,
     hookimpl,
     mx,
+    read_interactions,
     supervised_channels,
 )
 from pydantic import Field
@@ -53,7 +53,7 @@ class MyAlgorithm(Recommender):
     ) -> Dataset:
         """Pairs (N, 2) int32 of a user and an item, and their ratings (N,) float32."""
         rated = hyperparameters.feedback == "explicit"
-        return files.read_interactions(path, explicit=rated, known=encoding)
+        return read_interactions(path, explicit=rated, known=encoding)
 
     def is_product(self, hyperparameters: MyAlgorithmHyperparameters) -> bool:
         return True
