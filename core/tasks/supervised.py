@@ -255,7 +255,10 @@ class SupervisedAlgorithm(Algorithm[H]):
             return self.augment(x, y, options, rng)
 
         loss = self.weighted(self.loss(options), train, run)
-        loop = training.loop.Loop(run, network, loss, learned, augment, options)
+        changed = type(self).augment is not SupervisedAlgorithm.augment
+        loop = training.loop.Loop(
+            run, network, loss, learned, augment if changed else None, options
+        )
         decision = self.decision(train, run)
         validated = training.together.Together(
             run.cluster,

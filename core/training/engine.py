@@ -11,7 +11,7 @@ An author who writes an own loop uses these; the ready loop is built of nothing 
 from __future__ import annotations
 
 import math
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..runtime import mx
@@ -19,6 +19,7 @@ from ..runtime.devices import on_device
 from ..runtime.types import Array, Context, HybridBlock, NDArray
 from .graphs import LossScale, all_finite, in_half_precision, twin
 from .reducing import Reducer
+from .updates import Updates
 
 # In one store with the gradients, which count from 0. mxnet multiplies a key by 9973 in 32 bits to
 # find its server: from 215,328 on it overflows, and reads memory that is not its own.
@@ -89,9 +90,7 @@ class Engine:
             on_gpu = devices[0].device_type == "gpu"
             self.forward = in_half_precision(network, "float16" if on_gpu else "bfloat16")
         self.reducer = Reducer(kvstore)
-        self.trainer = mx.gluon.Trainer(
-            network.collect_params(), _optimizer(hyperparameters), kvstore=None
-        )
+        self.updates = Updates(self._parameters(), devices, hyperparameters)
         self._trained = [p for p in self._parameters() if p.grad_req != "null"]
         self._begin_alike()
 
@@ -113,7 +112,6 @@ class Engine:
 
         Returns each device's loss of every example, (B / devices,), without waiting for it.
         """
-        self.trainer.set_learning_rate(rate)
         scale = 1.0 if self.scale is None else self.scale.value
         with mx.autograd.record():
             losses = [self.loss(self.forward(x), y) for x, y in zip(inputs, labels)]
@@ -126,11 +124,13 @@ class Engine:
             return losses
         if self.clip_norm:
             self._clip(self.clip_norm * total)
-        self.trainer.update(total)
+        self.updates.update(rate, total)
         return losses
 
     def reduce(self) -> None:
         """Sum every gradient over all devices and hosts, in place."""
+        if self.reducer.store is None:
+            return
         self.reducer.reduce({parameter.name: parameter.list_grad() for parameter in self._trained})
 
     def _clip(self, limit: float) -> None:
@@ -185,12 +185,7 @@ class Engine:
                     network[f"{parameter.name}@{i}"] = parameter.data(device)
             else:
                 network[parameter.name] = parameter.data(self.devices[0])
-        memory = self.trainer._updaters[0].states
-        optimizer = {
-            f"{index}.{place}": slot
-            for index, state in memory.items()
-            for place, slot in enumerate(_slots(state))
-        }
+        optimizer = self.updates.state()
         if self.scale is not None:
             optimizer[SCALE] = self.scale.state()
         return {"network": network, **({"optimizer": optimizer} if optimizer else {})}
@@ -201,38 +196,10 @@ class Engine:
             for i, device in enumerate(self.devices):
                 name = parameter.name + (f"@{i}" if parameter.grad_req == "null" else "")
                 arrays["network"][name].copyto(parameter.data(device))
-        optimizer = self.trainer.optimizer
-        optimizer.begin_num_update = optimizer.num_update = step
         saved = arrays.get("optimizer", {})
         if self.scale is not None:
             self.scale.restore(saved[SCALE])
-        for updater, device in zip(self.trainer._updaters, self.devices):
-            for index, parameter in enumerate(self.trainer._params):
-                if parameter.grad_req == "null":
-                    continue
-                state = optimizer.create_state_multi_precision(index, parameter.data(device))
-                for place, slot in enumerate(_slots(state)):
-                    saved[f"{index}.{place}"].copyto(slot)
-                updater.states[index] = state
-                updater.states_synced[index] = True
+        self.updates.restore(saved, step)
 
     def _parameters(self) -> list[Any]:
         return list(self.network.collect_params().values())
-
-
-def _slots(state: Any) -> Iterator[NDArray]:
-    """The arrays in one parameter's optimizer state, which may be none, one, or nested."""
-    if isinstance(state, (tuple, list)):
-        for part in state:
-            yield from _slots(part)
-    elif state is not None:
-        yield state
-
-
-def _optimizer(hyperparameters: TrainingHyperparameters) -> Any:
-    options = {"learning_rate": hyperparameters.learning_rate, "wd": hyperparameters.weight_decay}
-    if hyperparameters.optimizer == "adam":
-        options["beta2"] = hyperparameters.beta2
-    else:
-        options["momentum"] = hyperparameters.momentum
-    return mx.optimizer.create(hyperparameters.optimizer, **options)

@@ -7,6 +7,7 @@ second graph over the same parameters, and the network stays what it is.
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any, Sequence
 
@@ -15,9 +16,12 @@ import numpy as np
 from ..runtime import graph as files
 from ..runtime import mx
 from ..runtime.errors import PluginError
+from ..runtime.operators import OPERATORS
 from ..runtime.types import Array, HybridBlock, NDArray
 from .run import Trainable
 
+# Of the operators that a model may hold, those that can draw random numbers in training.
+DRAWING = {"Dropout", "LeakyReLU", "RNN"}
 # mxnet's kernel has room for the addresses of so many arrays.
 AT_ONCE = 200
 
@@ -37,6 +41,20 @@ def twin(network: HybridBlock) -> HybridBlock:
     """
     data = mx.sym.var("data")
     return _block(network(data), data, network)
+
+
+def draws(network: HybridBlock, loss: Any) -> bool:
+    """Whether a step of ``network`` under ``loss`` may draw random numbers of mxnet's.
+
+    Told by its operators; of those that no model may hold, any may.
+    """
+    try:
+        found = loss(network(mx.sym.var("data")), mx.sym.var("labels"))
+        nodes = json.loads(found.tojson())["nodes"]
+    except Exception:  # a loss of one's own, which is no graph
+        return True
+    used = {node["op"] for node in nodes} - {files.VARIABLE}
+    return not used <= set(OPERATORS) - DRAWING
 
 
 def check(network: HybridBlock, x: Array, algorithm: Trainable[Any]) -> None:

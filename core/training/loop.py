@@ -77,7 +77,7 @@ class Loop:
             loop.validated(figures)
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
-    it is given. The loop goes on from the newest checkpoint of ``run``. When it ends, ``network``
+    it is given; None where batches are as they are. The loop goes on from the newest checkpoint of ``run``. When it ends, ``network``
     has the parameters of the epoch that was the best by the algorithm's objective, or where no
     figures tell it, of the last; which one is in ``run.epoch``, and ``run.metrics`` are its
     figures. Raises TrainingError when the loss is no longer finite, Stopped when a signal ended it.
@@ -89,7 +89,7 @@ class Loop:
         network: HybridBlock,
         loss: Any,
         train: Dataset,
-        augment: Augment,
+        augment: Augment | None,
         options: TrainingHyperparameters | None = None,
     ) -> None:
         self.run = run
@@ -115,6 +115,8 @@ class Loop:
         self.engine = Engine(
             network, loss, self.options, run.devices, run.kvstore, self.cluster.count
         )
+        # What draws nothing need not be seeded.
+        self.draws = augment is not None or graphs.draws(network, loss)
         self.position = Position()
         self.best: Mapping[str, NDArray] = {}  # the parameters of the epoch that is kept
         self.ended = ""  # why the training ends before its time
@@ -209,8 +211,9 @@ class Loop:
                     if decision.save and index > done:
                         self._save()
                     self._stop_if_asked(decision)
-                    noise = run.rng(NOISE, epoch, index, *self._own)
-                    mx.random.seed(int(noise.integers(2**31)))
+                    if self.draws:
+                        noise = run.rng(NOISE, epoch, index, *self._own)
+                        mx.random.seed(int(noise.integers(2**31)))
                 asked = time.monotonic()
                 x, y = next(stream)
                 waited += time.monotonic() - asked
@@ -240,8 +243,10 @@ class Loop:
     def _step(self, x: Array, y: Array) -> None:
         position, device = self.position, self.run.devices[0]
         ahead = max(1, min(AHEAD, AHEAD_BYTES // max(1, x.nbytes)))
-        rng = self.run.rng(AUGMENT, position.step, *self._own)
-        inputs, labels = self.augment(on_device(x, device), on_device(y, device), rng)
+        inputs, labels = on_device(x, device), on_device(y, device)
+        if self.augment is not None:
+            rng = self.run.rng(AUGMENT, position.step, *self._own)
+            inputs, labels = self.augment(inputs, labels, rng)
         rate = self.schedule(position.step)
         with self.cluster.waiting(f"the other hosts in step {position.step + 1}"):
             losses = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
