@@ -125,9 +125,12 @@ class Inference:
             kind, decimal = again.get(i, (self.kinds.get(i), "."))
             surveys.append(Survey(name, kind, decimal, with_places=i in self.targets))
         looked = [i for i in (again or range(len(self.names))) if i not in self.ignored]
-        for _, block in self.table.blocks(looked):
+        memory = self.table.remembered
+        memory.begin(looked)
+        for part, block in self.table.blocks(looked):
             for i, cells in zip(looked, block.columns):
-                surveys[i].add(cells, block.places)
+                memory.add(i, cells, surveys[i].add(cells, block.places))
+            memory.end_block(part, block.places)
         return surveys
 
     def _recounted(self, survey: Survey, commas: bool) -> Survey | None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterable, Iterator, List, NamedTuple, Sequence, Union
+from typing import Any, Collection, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from . import encoding, opening, protobuf, reading, recordio, tables
 from .cells import NUMBER
 from .encoding import TextForm
 from .files import TABLE_SUFFIXES, NoRowsError, check_empty, check_unpacked, table_files
+from .remembered import Cells as Cells
+from .remembered import Remembered
 from .tables import Layout
 
 FORMATS = (
@@ -47,9 +49,6 @@ BLOCK_CELLS, BLOCK_NUMBERS = 2**20, 2**23  # of text, of 60 bytes each, and of f
 MAX_COLUMNS = 2**16
 MAX_COUNTED = 1000  # rows of another width that are counted before a table is refused
 HEAD_ROWS = 200  # by which headings are told
-
-Cells = Union[List[str], Array]
-"""One column of a block: text, or float64 with NaN for gaps."""
 
 
 class Block(NamedTuple):
@@ -80,12 +79,14 @@ class Part:
 class Table:
     """A table in one file or several, whose columns are those of the first, by their headings.
 
-    ``chosen`` are the indices of those that are read, in order.
+    ``chosen`` are the indices of those that are read, in order. What was read of them is
+    ``remembered`` by who looks at all.
     """
 
     path: Path
     parts: tuple[Part, ...]
     chosen: tuple[int, ...]
+    remembered: Remembered = field(default_factory=Remembered, compare=False, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,6 +121,21 @@ class Table:
                 places = [places[i] for i in wanted]
             for block in part.blocks(places):
                 yield part, block
+
+    def blocks_once_more(
+        self, wanted: Sequence[int], numbers: Collection[int]
+    ) -> Iterator[tuple[Part, Block]]:
+        """``blocks`` for the last time, from memory where they are ``remembered``; of those that
+        are ``numbers``, cells may be numbers where the file has text.
+        """
+        found = self.remembered.blocks(wanted, numbers)
+        if found is None:
+            self.remembered.clear()
+            yield from self.blocks(wanted)
+            return
+        for part, columns, places in found:
+            yield part, Block(columns, places)
+        self.remembered.clear()
 
     def _places(self, part: Part) -> Sequence[int]:
         """Where the chosen columns stand in ``part``."""
@@ -237,8 +253,19 @@ class TextPart(Part):
     layout: Layout = field(default_factory=lambda: Layout(Path(), TextForm()))
 
     def blocks(self, chosen: Sequence[int]) -> Iterator[Block]:
-        width = self.layout.width
-        return _in_blocks(self, chosen, self.layout.batches(block_rows(width)))
+        layout, width = self.layout, self.layout.width
+        count = block_rows(width)
+        cells = layout.cells(count)
+        line: int | None = None
+        for line, found in cells:
+            if found is None:
+                layout = layout.begun_at(line)
+                break
+            columns = [found[i::width] for i in chosen]
+            yield Block(columns, range(line, line + len(found) // width))
+        else:
+            return
+        yield from _in_blocks(self, chosen, layout.batches(count))
 
 
 def _in_blocks(

@@ -120,9 +120,10 @@ class Survey:
         self.last: float | None = None
         self.ids: list[Array] | None = [] if is_id_name(name) else None
 
-    def add(self, cells: Cells, places: Sequence[int]) -> None:
-        """The column's cells in one block."""
+    def add(self, cells: Cells, places: Sequence[int]) -> Cells:
+        """The column's cells in one block; as numbers where all are plain ones or gaps."""
         self.rows += len(cells)
+        given = cells
         if isinstance(cells, np.ndarray) and (self.kind == CATEGORY or self.places is not None):
             cells = list(as_texts(cells))
         if isinstance(cells, np.ndarray):
@@ -139,9 +140,11 @@ class Survey:
                     self._note_points(cells, places)
                 self._numbers(values, places)
                 self.uncounted += len(cells)
+                given = values
         if not self.example:
             first = as_texts(cells[:100]) if isinstance(cells, np.ndarray) else cells[:100]
             self.example = next((c.strip() for c in first if not is_no_value(c)), "")[:40]
+        return given
 
     def _note_points(self, cells: Sequence[str], places: Sequence[int]) -> None:
         if _NOT_THOUSANDS.search(",".join(cells)):
@@ -293,10 +296,17 @@ def plain_numbers(cells: Sequence[str]) -> Array | None:
     try:
         if ",".join(cells).encode().translate(None, _PLAIN):
             return _numbers_and_gaps(cells)
-        values = np.fromiter(map(float, cells), np.float64, len(cells))
+        values = _floats(cells)
     except ValueError:  # a UnicodeEncodeError is one too
         return _numbers_and_gaps(cells)
     return None if np.isinf(values).any() else values
+
+
+def _floats(cells: Sequence[str]) -> Array:
+    """The numbers (N,) float64 of ``cells``, NaN for an empty one. Raises ValueError."""
+    if "" not in cells:
+        return np.fromiter(map(float, cells), np.float64, len(cells))
+    return np.array([float(cell) if cell else math.nan for cell in cells])
 
 
 def _numbers_and_gaps(cells: Sequence[str]) -> Array | None:

@@ -13,7 +13,7 @@ from ..runtime.types import Array
 from . import reading
 from .cells import is_no_value
 from .coding import Encoder, Wrong, numbers
-from .columns import Column, Columns, class_name
+from .columns import NUMBER, Column, Columns, class_name
 from .rows import Collected, Rows
 from .sources import Cells, Part, Table, as_texts
 
@@ -43,7 +43,9 @@ class TableReading:
             reading.keep(headings)
         places = self._places()
         count = len(self.schema.targets)
-        for part, block in self.table.blocks(places):
+        columns = (*self.schema.target_columns, *self.schema.features)
+        numeric = [i for i, c in zip(places, columns) if c.kind == NUMBER and c.decimal == "."]
+        for part, block in self.table.blocks_once_more(places, numeric):
             self._block(part, block.places, block.columns[count:], block.columns[:count])
         if self.more:
             self.faults.append(f"... and {self.more:,} more")

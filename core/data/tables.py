@@ -139,6 +139,37 @@ class Layout:
                 return
             yield [line for line, _ in batch], [row for _, row in batch]
 
+    def cells(self, count: int) -> Iterator[tuple[int, list[str] | None]]:
+        """All cells below the headings, ``count`` rows at a time, row by row in one list, and the
+        line where they begin. Where a row may not be one line that is divided by each delimiter,
+        or is of another width, None: from there on ``begun_at`` reads row by row.
+        """
+        line = self.lead + 1
+        with open_utf8(self.path, self.form) as binary:
+            stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n")
+            try:
+                head = list(itertools.islice(stream, self.lead))[self.above :]
+                if head and _divided(head, self.delimiter, self.width) != list(self.header):
+                    yield line, None
+                    return
+                while True:
+                    rows = list(itertools.islice(stream, count))
+                    if not rows:
+                        return
+                    found = _divided(rows, self.delimiter, self.width)
+                    yield line, found
+                    if found is None:
+                        return
+                    line += len(rows)
+            except UnicodeDecodeError:
+                yield line, None
+            finally:
+                stream.detach()
+
+    def begun_at(self, line: int) -> Layout:
+        """What is left of the table from ``line`` on, below the headings."""
+        return self if line == self.lead + 1 else replace(self, above=line - 1, has_header=False)
+
     def chosen(self, row: Sequence[str]) -> list[str]:
         """The meant cells of ``row``, numbers with a point; a row of another width whole."""
         cells = list(row)
@@ -662,6 +693,22 @@ def _rows(path: Path, form: TextForm, delimiter: str, above: int) -> Iterator[Ro
             f"{path}: line {first}: {error}; a quote in a cell is written twice, and the cell in "
             "double quotes"
         ) from None
+
+
+def _divided(lines: Sequence[str], delimiter: str, width: int) -> list[str] | None:
+    """The cells of ``lines``, each a row of ``width`` cells without quotes; None for any other."""
+    text = "".join(lines)
+    if '"' in text or "\0" in text:
+        return None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        if "\r" in text:
+            return None
+    if set(map(operator.methodcaller("count", delimiter), lines)) != {width - 1}:
+        return None
+    if (width == 1 or delimiter == "\t") and not all(map(str.strip, lines)):
+        return None  # blank ones are no rows
+    return (text[:-1] if text.endswith("\n") else text).replace("\n", delimiter).split(delimiter)
 
 
 def _quick_batches(layout: Layout, count: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
