@@ -387,7 +387,7 @@ SECTIONS = (
     ),
     Section(
         "Speed of training",
-        "(training_speed|kmeans_k|scaling|recommender_speed).*",
+        "(training_speed|kmeans_k|scaling|recommender_speed|table_reading).*",
         "Sides are run in turn; the median of the ratios within a round. Of images a second "
         "more is better, of seconds less.",
         ("what", "ratio of", "median", "rounds"),

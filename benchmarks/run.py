@@ -75,6 +75,7 @@ MEASUREMENTS = {
     },
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "recommender_top": "recommender_top.py",
+    "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "kmeans_memory": "kmeans_memory.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
