@@ -3,8 +3,8 @@
 A model of 64 factors, not trained, of 1,000 users and 1,682 items, and of 27,000; each user has
 seen 100. In turn in one process: what ``predict_fn`` takes to answer 1,000 questions, and numpy for
 the product of the same factors and the places of the 10 highest of each row, with nothing left out
-and nothing named: by as many users at once as are the fastest of BLOCKS. Beside it, what the product
-alone takes. The median of the rounds is kept under results/.
+and nothing named: by as many users at once as are the fastest of BLOCKS. Beside it, what the
+product alone takes. The median of the rounds is kept under results/.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 100,000 rows of 40 columns and a target: 28 of numbers, two of them with gaps, 6 of whole numbers, 6
 of words. Ours reads it, tells what each column holds, and gives the encoded rows that training
-takes. pandas is asked for three things: ``read_csv`` alone; ``read_csv`` with numbers that are exact
-to the bit, as ours are; and that with words as codes and numbers standardized, as ours does. Each is
-a process of its own, run in turn, ROUNDS times; imports are not counted. PYTHON is the interpreter
-of an environment that holds pandas.
+takes. pandas is asked for three things: ``read_csv`` alone; ``read_csv`` with numbers that are
+exact to the bit, as ours are; and that with words as codes and numbers standardized, as ours does.
+Each is a process of its own, run in turn, ROUNDS times; imports are not counted. PYTHON is the
+interpreter of an environment that holds pandas.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def pandas(table: Path, side: str) -> float:
 def measured(side: str, table: Path, python: str) -> float:
     interpreter = sys.executable if side == SIDES[0] else python
     command = [interpreter, __file__, "--pandas", python, "--side", side, "--table", str(table)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(command, check=True, capture_output=True)
     return round(float(done.stdout.split()[-1]), 3)
 
 

@@ -1,10 +1,13 @@
 """Rows a second of training tabular's mlp, beside PyTorch: tabular_speed.py --torch PYTHON
 
-Both learn the same network on the same encoded rows of the bundled sample, twice, in batches of 256
-by Adam; each side is a process of its own, run in turn, ROUNDS times, and the first epoch is not
+Both learn the same network on the same rows of the bundled sample, twice, in batches of 256 by
+Adam; each side is a process of its own, run in turn, ROUNDS times, and the first epoch is not
 counted. What counts is the median of the ratios within a round. Ours shuffles, schedules, measures
-and validates besides. PYTHON is the interpreter of an environment that holds torch. Figures are
-kept under results/. Needs the extra cpu.
+and validates besides, and makes the columns of each row once; PyTorch makes them in every step, as
+its network stands ("torch"), or is given them ("torch, of columns"). The ratios of ``cpu`` are by
+seconds of a processor for each row, which on a machine that others use too tell more: the time of
+LONG epochs less that of SHORT. PYTHON is the interpreter of an environment that holds torch.
+Figures are kept under results/. Needs the extra cpu.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,12 +27,12 @@ from typing import Any
 import numpy as np
 
 ROUNDS = 5
-EPOCHS = 4
+SHORT, LONG = 2, 8  # epochs
 BATCH, TIMES = 256, 2
 MEMBERS, HIDDEN, RATE = 8, 64, 4e-3
 
 
-def ours(folder: Path) -> float:
+def ours(folder: Path, epochs: int) -> float:
     """Rows a second through ``algoshelf.core.train``."""
     from algoshelf.algorithms.tabular import SAMPLE, Tabular
     from algoshelf.algorithms.tabular.data import BinnedTable
@@ -52,10 +56,10 @@ def ours(folder: Path) -> float:
                 keep(folder, found, places)
             return Subset(found, places)
 
-    options = Tabular.Hyperparameters.parse({"epochs": EPOCHS, "batch_size": BATCH})
+    options = Tabular.Hyperparameters.parse({"epochs": epochs, "batch_size": BATCH})
     channels = {"train": SAMPLE / "train.csv.gz", "validation": SAMPLE / "test.csv.gz"}
     train(Measured(), channels, options, folder / "model", reporter=Throughput())
-    return max(rates[1:EPOCHS])
+    return max(rates[1:epochs])
 
 
 def keep(folder: Path, table: Any, places: np.ndarray) -> None:
@@ -76,7 +80,7 @@ def keep(folder: Path, table: Any, places: np.ndarray) -> None:
     )
 
 
-def torch(folder: Path) -> float:
+def torch(folder: Path, epochs: int, of_columns: bool = False) -> float:
     """The same network in PyTorch, its batches cut from a permutation."""
     import torch
     from torch import nn
@@ -98,12 +102,15 @@ def torch(folder: Path) -> float:
             self.output = nn.Parameter(torch.randn(MEMBERS, HIDDEN, 2) * HIDDEN**-0.5)
             self.last = nn.Parameter(torch.zeros(MEMBERS, 1, 2))
 
-        def forward(self, rows: Any) -> Any:
+        def columns(self, rows: Any) -> Any:
             filled = torch.where(torch.isnan(rows), torch.zeros_like(rows), rows)
             bins = torch.addcmul(self.offset, filled[:, self.place], self.slope)
             bins = torch.minimum(torch.maximum(bins, self.low), self.high)
             codes = (filled[:, self.column] == self.code).float()
-            found = self.first(torch.cat([bins, codes], dim=1))
+            return torch.cat([bins, codes], dim=1)
+
+        def forward(self, rows: Any) -> Any:
+            found = self.first(rows if of_columns else self.columns(rows))
             found = found.view(-1, MEMBERS, HIDDEN).transpose(0, 1).relu()
             found = torch.baddbmm(self.bias, found, self.weight).relu()
             return torch.baddbmm(self.last, found, self.output)
@@ -112,8 +119,10 @@ def torch(folder: Path) -> float:
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=1e-5)
     loss = nn.CrossEntropyLoss()
     x, y = torch.from_numpy(held["x"]), torch.from_numpy(held["y"].astype(np.int64))
+    if of_columns:
+        x = network.columns(x)
     rates = []
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         start = time.perf_counter()
         for part in torch.randperm(len(x)).split(BATCH):
             optimizer.zero_grad(set_to_none=True)
@@ -128,39 +137,70 @@ def torch(folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", required=True, help="an interpreter that has torch")
-    parser.add_argument("--side", choices=["ours", "torch"], help="measure one side alone")
+    parser.add_argument("--side", choices=[*SIDES], help="measure one side alone")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--folder", type=Path, help="where the sides share the rows")
     given = parser.parse_args()
     if given.side:
-        print({"ours": ours, "torch": torch}[given.side](given.folder))
+        print(SIDES[given.side](given.folder, given.epochs))
         return
-    rounds = []
+    rounds: list[dict[str, dict[str, float]]] = []
     for number in range(ROUNDS):
         with tempfile.TemporaryDirectory() as scratch:
             found = {
-                side: measured(python, side, scratch)
-                for side, python in (("ours", sys.executable), ("torch", given.torch))
+                side: measured(sys.executable if side == "ours" else given.torch, side, scratch)
+                for side in SIDES
             }
         rounds.append(found)
         print(f"round {number + 1}: {found}", file=sys.stderr, flush=True)
     keep_results(rounds, given.torch)
 
 
-def measured(python: str, side: str, folder: str) -> float:
+def measured(python: str, side: str, folder: str) -> dict[str, float]:
+    """Rows a second, and rows for each second of a processor."""
     from algoshelf.core.runtime.cores import cores
 
     command = [python, __file__, "--torch", python, "--side", side, "--folder", folder]
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores()))}
-    done = subprocess.run(
-        command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE
-    )
-    return float(done.stdout.split()[-1])
+    rate, spent = 0.0, []
+    for epochs in (SHORT, LONG):
+        before = _spent()
+        done = subprocess.run(
+            [*command, "--epochs", str(epochs)],
+            env={**os.environ, **threads},
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+        spent.append(_spent() - before)
+        rate = float(done.stdout.split()[-1])
+    rows = len(np.load(Path(folder, "rows.npz"))["y"])
+    per_cpu = rows * (LONG - SHORT) / (spent[1] - spent[0])
+    return {"rows/s": round(rate), "rows/cpu s": round(per_cpu)}
 
 
-def keep_results(rounds: list[dict[str, float]], python: str) -> None:
+def _spent() -> float:
+    """Seconds of a processor that processes begun here, and ended, have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def torch_of_columns(folder: Path, epochs: int) -> float:
+    return torch(folder, epochs, of_columns=True)
+
+
+SIDES = {"ours": ours, "torch": torch, "torch, of columns": torch_of_columns}
+
+
+def keep_results(rounds: list[dict[str, dict[str, float]]], python: str) -> None:
     from environment import environment, results_file
 
-    ratios = [each["ours"] / each["torch"] for each in rounds]
+    ratios = {
+        f"engine / {side}{what}": [
+            round(each["ours"][figure] / each[side][figure], 3) for each in rounds
+        ]
+        for side in list(SIDES)[1:]
+        for what, figure in (("", "rows/s"), (", cpu", "rows/cpu s"))
+    }
     ask = [python, "-c", "import torch; print(torch.__version__)"]
     version = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     document = {
@@ -170,9 +210,9 @@ def keep_results(rounds: list[dict[str, float]], python: str) -> None:
             "torch": version,
             "threads": os.environ.get("OMP_NUM_THREADS", "one a core"),
         },
-        "median_ratios": {"engine / torch": round(statistics.median(ratios), 3)},
-        "ratios": {"engine / torch": [round(ratio, 3) for ratio in ratios]},
-        "rounds": [{side: round(figure) for side, figure in each.items()} for each in rounds],
+        "median_ratios": {name: statistics.median(each) for name, each in ratios.items()},
+        "ratios": ratios,
+        "rounds": rounds,
     }
     path = results_file("training_speed-tabular")
     path.write_text(json.dumps(document, indent=2) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.core import TrainingHyperparameters, mx
+from algoshelf.core import PluginError, TrainingHyperparameters, mx
 from algoshelf.core.training.engine import Engine
 
 from tests.conftest import InProcess
@@ -106,3 +106,53 @@ def test_on_a_processor_it_is_refused(in_process: InProcess, tmp_path: Path) -> 
     assert result.code == 2
     assert "--precision mixed: needs a GPU" in result.stderr
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam", "beta2": 0.99},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "sgd", "momentum": 0.0},
+    ],
+)
+def test_updates_are_those_of_gluons_trainer_to_the_bit(settings: dict[str, Any]) -> None:
+    options = TrainingHyperparameters(weight_decay=0.01, **settings)
+    ours, theirs = network(), network()
+    for net in (ours, theirs):
+        for parameter in net.collect_params(".*bias").values():
+            parameter.wd_mult, parameter.lr_mult = 0.0, 4.0
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    trained = Engine(ours, loss, options, [mx.cpu()])
+    given = {"wd": 0.01, **{k: v for k, v in settings.items() if k != "optimizer"}}
+    trainer = mx.gluon.Trainer(
+        theirs.collect_params(), settings["optimizer"], {"learning_rate": 1, **given}, kvstore=None
+    )
+    x, y = map(mx.nd.array, examples())
+    for step in range(5):
+        rate = 0.1 / (1 + step)
+        trained.step([x], [y], rate)
+        trainer.set_learning_rate(rate)
+        with mx.autograd.record():
+            found = loss(theirs(x), y)
+        found.backward()
+        trainer.update(len(x))
+    np.testing.assert_array_equal(parameters(ours), parameters(theirs))
+
+
+def test_a_parameter_that_no_gradient_reaches_is_named() -> None:
+    class Idle(mx.gluon.HybridBlock):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = mx.gluon.nn.Dense(3, in_units=72)
+            self.idle = self.params.get("idle", shape=(2, 2))
+
+        def hybrid_forward(self, ops: Any, x: Any, idle: Any) -> Any:
+            return self.used(ops.flatten(x))
+
+    net = Idle()
+    net.initialize()
+    trained = engine(net, "float32")
+    x, y = examples()
+    with pytest.raises(PluginError, match=r"no gradient reaches \w+idle: .* leave it out"):
+        trained.step(trained.split(x), trained.split(y), 0.1)
