@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Collection, Iterator, List, Sequence, Union
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Remembered:
 
     def blocks(
         self, wanted: Sequence[int], numbers: Collection[int]
-    ) -> Iterator[Tuple[Any, List[Cells], Sequence[int]]] | None:
+    ) -> Iterator[tuple[Any, list[Cells], Sequence[int]]] | None:
         """All blocks of the columns ``wanted``: part, cells and places; those of ``numbers`` may
         come as numbers. None where they were not all kept.
         """

@@ -1,9 +1,10 @@
 """The training loop: epochs of steps, with a validation after each epoch.
 
 Everything random is a function of the seed and the place in the training: the order of the examples
-and their augmentation by generators of their own, what mxnet draws (dropout) by seeding it at every
-SEGMENT steps of an epoch. At those places, and between epochs, a checkpoint may be taken, and a run
-that goes on from it does what the uninterrupted one would have done, to the bit.
+and their augmentation by generators of their own, what mxnet draws (dropout), where anything does,
+by seeding it at every SEGMENT steps of an epoch. At those places, and between epochs, a checkpoint
+may be taken, and a run that goes on from it does what the uninterrupted one would have done, to the
+bit.
 """
 
 from __future__ import annotations
@@ -77,10 +78,11 @@ class Loop:
             loop.validated(figures)
 
     ``augment`` changes a batch x (B, …), y (B, …) on the first device, drawing from the generator
-    it is given; None where batches are as they are. The loop goes on from the newest checkpoint of ``run``. When it ends, ``network``
-    has the parameters of the epoch that was the best by the algorithm's objective, or where no
-    figures tell it, of the last; which one is in ``run.epoch``, and ``run.metrics`` are its
-    figures. Raises TrainingError when the loss is no longer finite, Stopped when a signal ended it.
+    it is given; None where batches are as they are. The loop goes on from the newest checkpoint of
+    ``run``. When it ends, ``network`` has the parameters of the epoch that was the best by the
+    algorithm's objective, or where no figures tell it, of the last; which one is in ``run.epoch``,
+    and ``run.metrics`` are its figures. Raises TrainingError when the loss is no longer finite,
+    Stopped when a signal ended it.
     """
 
     def __init__(
