@@ -487,8 +487,8 @@ SECTIONS = (
         "The best items of a user",
         "recommender_top",
         "`recommender`: the best 10 of all items for 1,000 users with names, without what each has "
-        "seen, beside a product of the same factors in numpy and its 10 highest by argpartition, of "
-        "as many users at once as is the fastest, in turn; the product alone.",
+        "seen, beside a product of the same factors in numpy and its 10 highest by argpartition, "
+        "of as many users at once as is the fastest, in turn; the product alone.",
         ("items", "engine", "here", "numpy", "ratio", "product"),
         best_items,
     ),
