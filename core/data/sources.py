@@ -111,7 +111,10 @@ class Table:
         if not indices or len(sparse) < len(self.parts):
             return self
         parts = tuple(part.of(min(indices), max(indices) + 1) for part in sparse)
-        return Table(self.path, parts, tuple(range(len(parts[0].names))))
+        chosen = tuple(range(len(parts[0].names)))
+        if (parts, chosen) == (self.parts, self.chosen):
+            return self  # with what is remembered of it
+        return Table(self.path, parts, chosen)
 
     def blocks(self, wanted: Sequence[int] | None = None) -> Iterator[tuple[Part, Block]]:
         """All rows in blocks, of ``names`` the columns ``wanted``, and the part where they are."""
