@@ -77,11 +77,12 @@ class NotebookReporter(Reporter):
         return notebook.shown(parts)
 
     def _draw(self) -> None:
-        from IPython.display import HTML, display
+        from IPython import display
 
+        shown: Any = display  # has no types
+        content = shown.HTML(self._repr_html_())
         self._drawn = time.monotonic()
-        content = HTML(self._repr_html_())
         if self._display is None:
-            self._display = display(content, display_id=True)
+            self._display = shown.display(content, display_id=True)
         else:
             self._display.update(content)
