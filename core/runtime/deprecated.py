@@ -51,7 +51,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "files": ("data.files",),
     "hooks": ("algorithm.hooks",),
     "hyperparameters": ("algorithm.hyperparameters",),
-    "job": ("container.job",),
+    "job": ("container.job", "runtime.opt_ml"),
     "measuring": ("benchmark",),
     "measuring.child": ("benchmark.child",),
     "measuring.job": ("benchmark.job",),
@@ -77,7 +77,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "supervised": ("tasks.supervised", "tasks.classification"),
     "training.data": ("data.dataset",),
     "training.devices": ("runtime.devices",),
-    "training.loop": ("artifact.network",),
+    "training.loop": ("artifact.network", "training.run"),
     "training.run": (
         *("training.options", "training.provenance", "training.trainer"),
         "runtime.durations",

@@ -46,6 +46,7 @@ class Capture:
         self._random = random.Random()
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(WAITING)
         self._bytes = 0
+        self._count = 0  # of files
         self._files: dict[str, tuple[IO[bytes], float, Path]] = {}
         self._sizes = self._found()
         self._thread = threading.Thread(target=self._write_all, name="capture", daemon=True)
@@ -108,7 +109,10 @@ class Capture:
 
     def _opened(self, model: str) -> tuple[IO[bytes], float, Path]:
         now = datetime.now(timezone.utc)
-        name = f"{now:%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4().hex}{capture.SUFFIX}"
+        # In order, also within a millisecond; another process's are told apart by the rest.
+        self._count += 1
+        unique = f"{self._count:08x}{uuid.uuid4().hex[8:]}"
+        name = f"{now:%M-%S}-{now.microsecond // 1000:03}-{unique}{capture.SUFFIX}"
         path = self.folder / model / now.strftime(capture.FOLDERS) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # of what people have sent, others on the machine need not know

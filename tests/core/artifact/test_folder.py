@@ -222,7 +222,8 @@ def test_another_algorithm_or_version_does_not_load_it(copy: Path) -> None:
 def test_a_short_write_is_an_output_error(tmp_path: Path, few: Path) -> None:
     """A quota that cuts the last bytes: mxnet itself notices nothing."""
     program = Path(sys.executable).parent / "algoshelf"
-    command = f"ulimit -f 1094; exec {program} train mnist-cnn --train {few} --epochs 1 --output m"
+    options = f"--train {few} --epochs 1 --output m"
+    command = f"ulimit -f 1094; exec {program} train mnist-cnn --network large {options}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )

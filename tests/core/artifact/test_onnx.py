@@ -271,7 +271,9 @@ def test_int8_is_smaller_and_told_beside_what_it_costs(copy: Path, in_process: I
 
 def test_what_the_readme_says_of_int8_holds(copy: Path, in_process: InProcess) -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
-    said = re.search(r"With `(--quantize int8 [^`]*)` (.*?)\. MNIST: ([^.]*\.)", text)
+    said = re.search(
+        r"With `(--quantize int8 [^`]*)` (.*?)\. MNIST, large network: ([^.]*\.)", text
+    )
     assert said is not None
     options = [SAMPLE if word == "PATH" else word for word in said[1].split()]
     assert f"ranges found on {quantization.CALIBRATED_ON} training examples" in said[2]
@@ -285,7 +287,8 @@ def test_what_the_readme_says_of_int8_holds(copy: Path, in_process: InProcess) -
     for shown in ("test:accuracy", "bytes", "milliseconds"):
         (row,) = (row for row in rows if row and row[0] == shown)
         assert len([cell for cell in row if cell[0].isdigit()]) == 2
-    assert (copy / "model.onnx").stat().st_size < 0.3 * before  # a quarter of the size
+    # A quarter of the size; of the small network, where what is around weights counts, a third.
+    assert (copy / "model.onnx").stat().st_size < 0.33 * before
 
 
 def test_int8_of_texts_answers_any_length(

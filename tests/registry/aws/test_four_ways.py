@@ -149,7 +149,7 @@ def left_by_the_job(aws: Aws, job: str, model: Path) -> None:
 def test_every_option_that_the_document_names_there_is() -> None:
     known = {"--recursive"}  # of `aws s3 rm`
     context = click.Context(cli)
-    for name in ("benchmark", "sagemaker", "package", "train"):
+    for name in ("benchmark", "sagemaker", "package", "train", "drift"):
         group = cli.get_command(context, name)
         assert group is not None
         known |= _options(group)

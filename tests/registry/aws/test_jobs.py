@@ -190,7 +190,7 @@ def test_links_in_the_data_upload_no_file_twice(aws: Aws, tmp_path: Path) -> Non
         (["--instance", "m5.xlarge"], "no instance type", "'ml.m5.xlarge'"),
         (["--role", "nobody"], "there is no such role", "--role"),
         (["--role", "ec2"], "may not assume it", "trust policy"),
-        (["--role", ""], "expected the name or the ARN", "--role"),
+        (["--role", ""], "the name or the ARN of a role", "--role"),
         (["--hosts", "5"], "is 4, and 5 are needed", "request-service-quota-increase"),
         (["--max-run", "90d"], "--max-run", "at most 28 days"),
         (["--volume", "0"], "--volume", "from 1 to 16384"),

@@ -14,17 +14,9 @@ from algoshelf.core.data import capture
 from algoshelf.registry.cli import main
 
 from tests.project.test_docs import blocks
-from tests.registry.aws.test_endpoints import (
-    ACCOUNT,
-    ERRORS,
-    Run,
-    _measure,
-    _update_endpoint,
-    left,
-)
-from tests.registry.aws.test_endpoints import aws as aws
-from tests.registry.aws.test_endpoints import run as run
-from tests.registry.aws.test_endpoints import service_models as service_models
+from tests.registry.aws.conftest import ACCOUNT
+from tests.registry.aws.endpoints.conftest import Run, _update_endpoint, left
+from tests.registry.aws.endpoints.test_endpoints import ERRORS, _measure
 from tests.support_updating import DOCUMENT, texts_of
 
 pytestmark = pytest.mark.long
