@@ -2,6 +2,7 @@
 # make test   set everything up, run all tests
 # make lint types bench    ruff; mypy --strict on the installed wheel; the measurements
 # make notebooks           runs all of docs/notebooks, and tells how long each took
+# make long                what takes minutes and is no part of `make test`
 # make endurance           what kills and interrupts, twenty times as often
 # make toolkits            AWS's toolkits, the SDK's local mode and an image of one's own: needs root,
 #                          Linux's namespaces, Python 3.8, Java and a quarter of an hour
@@ -17,7 +18,7 @@ PYTHON38 = $(shell for p in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python; d
 	"$$p" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 8))" 2>/dev/null \
 	&& echo "$$p" && exit; done)
 
-.PHONY: notebooks run test lint types endurance toolkits toolkits-lack bench clean
+.PHONY: notebooks run test lint types long endurance toolkits toolkits-lack bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -38,6 +39,10 @@ lint: $(VENV)/developing
 
 types: $(VENV)/developing
 	$(BIN)/python tests/project/check_types.py
+
+# One after the other, since most of them fill both cores or measure memory.
+long: $(VENV)/developing
+	ALGOSHELF_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m apart
 
 endurance: $(VENV)/developing
 	ALGOSHELF_REPEATS=20 ALGOSHELF_KILLS=20 $(BIN)/python -m pytest tests/core/training

@@ -35,6 +35,10 @@ SAMPLE = ROOT / "algorithms" / "mnist_cnn" / "sample"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if "ALGOSHELF_LONG" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("apart"):
+                item.add_marker(pytest.mark.skip(reason="takes long: run `make long`"))
 
 
 @dataclass(frozen=True)

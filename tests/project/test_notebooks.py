@@ -157,7 +157,7 @@ def test_the_runner_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> N
     assert "no notebook 11-none; there are 01-research" in capsys.readouterr().err
 
 
-@pytest.mark.long
+@pytest.mark.apart
 @pytest.mark.parametrize("name", QUICK)
 def test_the_quickest_run(name: str) -> None:
     """In an environment without credentials; as many outputs of each kind as are kept."""

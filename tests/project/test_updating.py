@@ -12,7 +12,7 @@ import pytest
 from tests.project.test_docs import blocks
 from tests.support_updating import DOCUMENT, texts_of
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.apart
 
 
 def told(folder: Path, start: str, *parts: str) -> str:

@@ -33,6 +33,7 @@ def named(result: Result) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in result.json["checks"]}
 
 
+@pytest.mark.apart
 def test_this_machine_computes_the_same_on_two_contexts(algoshelf: Algoshelf) -> None:
     """Every network, the whole way that the first person with a GPU goes."""
     result = algoshelf("doctor", "--json")

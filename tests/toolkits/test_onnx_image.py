@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from algoshelf.core import codecs
 
 from tests.conftest import Algoshelf
@@ -23,6 +24,7 @@ ENVIRONMENT = {
 }
 
 
+@pytest.mark.apart
 def test_it_answers_as_mxnet_does_without_root_and_without_mxnet(
     able: None, python_3_13: str, iris_model: Path, algoshelf: Algoshelf, tmp_path: Path
 ) -> None:

@@ -194,8 +194,8 @@ def test_a_reader_of_everything_needs_more_memory_for_more_data(
 @pytest.mark.parametrize(
     ("form", "options", "more"),
     [
-        ("folders", IMAGES, 3 * SIZE * SIDE**2 * 4),
-        ("records", IMAGES, 3 * SIZE * SIDE**2 * 4),
+        pytest.param("folders", IMAGES, 3 * SIZE * SIDE**2 * 4, marks=pytest.mark.apart),
+        pytest.param("records", IMAGES, 3 * SIZE * SIDE**2 * 4, marks=pytest.mark.apart),
         ("rows", ROWS, 3 * LINES * 785 * 4),
     ],
 )

@@ -319,8 +319,12 @@ def test_a_model_of_an_endpoint(aws: Aws, role: str, iris_model: Path) -> None:
     assert ours["ExecutionRoleArn"] == theirs["ExecutionRoleArn"]
 
 
-def test_the_addresses_of_the_images_are_those_of_the_sdk() -> None:
-    from sagemaker import image_uris
+def test_the_addresses_of_the_images_are_those_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagemaker import image_uris, utils
+
+    # which it would read anew for each address
+    resolver = utils._botocore_resolver()
+    monkeypatch.setattr(utils, "_botocore_resolver", lambda: resolver)
 
     known = image_uris.config_for_framework("mxnet")
 

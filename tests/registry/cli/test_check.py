@@ -112,12 +112,12 @@ def test_wrong_usage_is_told_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("leaf-shapes", "classification"),
+        pytest.param("leaf-shapes", "classification", marks=pytest.mark.apart),
         ("path", "classification"),
-        ("leaf-sizes", "regression"),
-        ("leaf-marks", "multilabel"),
-        ("leaf-codes", "autoencoder"),
-        ("leaf-likes", "recommendation"),
+        pytest.param("leaf-sizes", "regression", marks=pytest.mark.apart),
+        pytest.param("leaf-marks", "multilabel", marks=pytest.mark.apart),
+        pytest.param("leaf-codes", "autoencoder", marks=pytest.mark.apart),
+        pytest.param("leaf-likes", "recommendation", marks=pytest.mark.apart),
     ],
 )
 def test_a_new_distribution_passes_by_whatever_name(

@@ -294,6 +294,7 @@ def finished(process: subprocess.Popen[str], count: int) -> set[str]:
     return found
 
 
+@pytest.mark.apart
 def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> None:
     one = algoshelf.start(*TUNE, "--repeats", 0)
     before = finished(one, 1)
@@ -339,6 +340,7 @@ def test_a_tuning_that_is_killed_and_shared_goes_on(algoshelf: Algoshelf) -> Non
     assert kept == {str(best["trial"]), str(default["trial"])}
 
 
+@pytest.mark.apart
 def test_a_model_of_which_a_killed_process_has_told_nobody_is_not_kept(
     algoshelf: Algoshelf,
 ) -> None:
