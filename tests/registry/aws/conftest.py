@@ -293,6 +293,9 @@ def aws(
             account.answers[operation](answer)
         return answer
 
+    # Whatever a test or moto makes of these, they are as before when ``monkeypatch`` ends.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
     with mock_aws():
         monkeypatch.setattr(BaseClient, "_make_api_call", noted)
         boto3.DEFAULT_SESSION = None

@@ -103,6 +103,9 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         monkeypatch.setattr(
             f"moto.applicationautoscaling.{module}.ScalableDimensionValueSet", dimensions
         )
+    # Whatever a test or moto makes of these, they are as before when ``monkeypatch`` ends.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
     with mock_aws():
         boto3.client("iam").create_role(
             RoleName="sagemaker", AssumeRolePolicyDocument=json.dumps(TRUST)
