@@ -89,6 +89,27 @@ def run(
         loop.close()
 
 
+def http_server(app: Any, **settings: Any) -> uvicorn.Server:
+    """uvicorn around ``app``, with ``Protocol`` and what else is left to whoever uses it; signals
+    are the caller's, as are further ``settings`` of uvicorn's.
+    """
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            **settings,
+        )
+    )
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    return server
+
+
 async def _serve(
     listening: socket.socket,
     models: dict[str, Path],
@@ -101,22 +122,12 @@ async def _serve(
     capture = None
     if options.capture is not None:
         capture = Capture(options.capture, options.capture_percent, options.capture_bytes)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            App(pool, capture),
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+    server = http_server(
+        App(pool, capture),
+        date_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -22,12 +22,31 @@ from ...core.inference import headings as headed
 from ...core.inference.headings import Taken
 from ...core.inference.intake import intake
 from ...core.runtime.errors import InputError, PayloadError, UnfitPayloadError
+from .flags import Command
 from .output import say, write_answer
 
 STDIN = "-"
 MAX_INPUT_BYTES = 2**30
 ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
 _EXAMPLE = re.compile(r"example (\d+)")
+
+
+def asking_options(function: Command) -> Command:
+    """INPUT, --content-type and --accept."""
+    for add in (
+        click.option(
+            "--accept",
+            help="Content type of the answers. "
+            f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
+        ),
+        click.option(
+            "--content-type",
+            help="Content type of every INPUT, such as text/csv. [default: by the file's name]",
+        ),
+        click.argument("inputs", nargs=-1, metavar="[INPUT ...]"),
+    ):
+        function = add(function)
+    return function
 
 
 class Answer(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Sequence
 
 import click
 
-from ...core import codecs
 from ...core.algorithm.channels import TEST
 from ...core.algorithm.evaluation import (
     ClassFigures,
@@ -25,7 +24,7 @@ from ...core.runtime.errors import InputError
 from ...core.runtime.printable import figure
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
-from .asking import Answer, accepted_answer, asked_of, print_answers
+from .asking import Answer, accepted_answer, asked_of, asking_options, print_answers
 from .flags import PATH, SectionedCommand, engine_option, resolved
 from .output import console, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
@@ -220,16 +219,7 @@ def _shown(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=PATH)
-@click.argument("inputs", nargs=-1, metavar="[INPUT ...]")
-@click.option(
-    "--content-type",
-    help="Content type of every INPUT, such as text/csv. [default: by the file's name]",
-)
-@click.option(
-    "--accept",
-    help="Content type of the answers. "
-    f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
-)
+@asking_options
 @engine_option
 @reading_options
 def predict(

@@ -18,11 +18,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Mapping
 
-import uvicorn
-
 from ...core.runtime.signals import heeded
 from ...core.serving import admission
-from ...core.serving.server import Protocol
+from ...core.serving.server import http_server
 
 log = logging.getLogger(__name__)
 
@@ -142,20 +140,7 @@ async def _run(
     tell: Callable[[], None],
 ) -> None:
     gateway = Gateway(handler, hosts)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gateway,
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    server = http_server(gateway, timeout_graceful_shutdown=GRACE_SECONDS)
     loop = asyncio.get_running_loop()
     for number in heeded(signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))

@@ -26,6 +26,7 @@ from ..asking import (
     Answer,
     accepted_answer,
     asked_of,
+    asking_options,
     print_answers,
 )
 from ..flags import SectionedCommand, account_options, bucket_option
@@ -37,16 +38,7 @@ from .company import company_options
 
 @click.command(cls=SectionedCommand)
 @click.argument("name")
-@click.argument("inputs", nargs=-1, metavar="[INPUT ...]")
-@click.option(
-    "--content-type",
-    help="Content type of every INPUT, such as text/csv. [default: by the file's name]",
-)
-@click.option(
-    "--accept",
-    help="Content type of the answers. "
-    f"[default: {codecs.JSONLINES}, where the algorithm offers it]",
-)
+@asking_options
 @click.option(
     "--async", "later", is_flag=True,
     help="The endpoint is asynchronous: each request goes through S3, and its answer is waited "
