@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, Iterator, NamedTuple, Union
@@ -233,12 +234,20 @@ def _syntax(path: str, content: Content, python: Python) -> Iterator[str]:
     """A fault where ``python`` could not read ``path``."""
     if not path.endswith(".py"):
         return
-    try:
-        ast.parse(read(content), feature_version=python.feature_version)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
+    place, fault = _invalid(read(content), python.feature_version)
+    if fault:
         yield (
-            f"{path}{f', line {line}' if line else ''}: is not valid in Python "
+            f"{path}{f', line {place}' if place else ''}: is not valid in Python "
             f"{'.'.join(map(str, python.feature_version))}, the version of {python.place}: "
-            f"{getattr(error, 'msg', error)}; change it, or {python.otherwise}"
+            f"{fault}; change it, or {python.otherwise}"
         )
+
+
+@lru_cache(maxsize=1024)  # a process that packages often reads the same hundreds of modules
+def _invalid(source: bytes, version: tuple[int, int]) -> tuple[int | None, str]:
+    """The line and the fault of what is no Python of ``version``; (None, "") of what is."""
+    try:
+        ast.parse(source, feature_version=version)
+    except (SyntaxError, ValueError) as error:
+        return getattr(error, "lineno", None), getattr(error, "msg", None) or str(error)
+    return None, ""

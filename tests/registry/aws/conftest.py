@@ -205,7 +205,8 @@ def sdk_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def validated_once() -> Iterator[None]:
     """The SDK holds its configuration against a schema at each value it reads: 2 s a request."""
-    from sagemaker import utils
+    from sagemaker import session, utils
+    from sagemaker.local import local_session
 
     validate = utils.validate_sagemaker_config
     seen: set[str] = set()
@@ -217,7 +218,8 @@ def validated_once() -> Iterator[None]:
             seen.add(text)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, "validate_sagemaker_config", once)
+        for module in (utils, session, local_session):
+            patch.setattr(module, "validate_sagemaker_config", once)
         yield
 
 
