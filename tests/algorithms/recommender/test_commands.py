@@ -201,18 +201,23 @@ def assert_close(one: Any, other: Any) -> None:
 @pytest.mark.parametrize(
     ("network", "feedback"),
     [
-        ("mf", "explicit"), ("mf", "implicit"), ("fm", "explicit"), ("neumf", "implicit"),
-        ("history", "explicit"), ("history", "implicit"),
+        ("mf", "explicit"),
+        ("history", "implicit"),
+        pytest.param("mf", "implicit", marks=pytest.mark.apart),
+        pytest.param("fm", "explicit", marks=pytest.mark.apart),
+        pytest.param("neumf", "implicit", marks=pytest.mark.apart),
+        pytest.param("history", "explicit", marks=pytest.mark.apart),
     ],
-)  # fmt: skip
+)
 def test_devices_and_hosts_learn_what_one_learns(
-    network: str, feedback: str, algoshelf: Algoshelf
+    network: str, feedback: str, algoshelf: Algoshelf, in_process: InProcess
 ) -> None:
     settings = ("--network", network, "--feedback", feedback, "--history", 20, *DATA, *QUICK)
     found = {}
     for how in ((), ("--devices", "cpu:2"), ("--devices", "cpu:4"), ("--hosts", 2)):
         output = "-".join(("m", *map(str, how)))
-        result = algoshelf("train", "recommender", *settings, *how, "--output", output)
+        run = algoshelf if "--hosts" in how else in_process
+        result = run("train", "recommender", *settings, *how, "--output", output)
         assert result.code == 0, result.stderr
         found[how] = params.read(algoshelf.folder / output / "model-0000.params").arrays
     one = found.pop(())
@@ -222,12 +227,16 @@ def test_devices_and_hosts_learn_what_one_learns(
             assert apart < 1e-4, (how, name)
 
 
-@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
-def test_a_killed_training_goes_on_to_the_same_bytes(feedback: str, algoshelf: Algoshelf) -> None:
-    settings = ("train", "recommender", "--feedback", feedback, *DATA, *QUICK, "--epochs", 12)
-    assert algoshelf(*settings, "--output", "whole").code == 0
-    kept = ("--checkpoints", "kept", "--checkpoint-every", "0.01s")
-    process = algoshelf.start(*settings, "--output", "part", *kept)
+@pytest.mark.parametrize(
+    "feedback", ["explicit", pytest.param("implicit", marks=pytest.mark.apart)]
+)
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    feedback: str, algoshelf: Algoshelf, in_process: InProcess
+) -> None:
+    settings = ("train", "recommender", "--feedback", feedback, *DATA, *QUICK, "--epochs", 6)
+    assert in_process(*settings, "--output", "whole").code == 0
+    kept = ("--output", "part", "--checkpoints", "kept")
+    process = algoshelf.start(*settings, *kept, "--checkpoint-every", "0.01s")
     folder, patience = algoshelf.folder / "kept", time.monotonic() + 200
     while len(list(folder.glob("step-*"))) < 2:
         assert process.poll() is None, process.communicate()
@@ -236,7 +245,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(feedback: str, algoshelf: A
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (algoshelf.folder / "part").exists()
-    resumed = algoshelf(*settings, "--output", "part", *kept)
+    resumed = in_process(*settings, *kept)
     assert resumed.code == 0, resumed.stderr
     assert "resuming after step" in resumed.stderr
     for name in ("algorithm.json", "model-0000.params", "model-symbol.json"):

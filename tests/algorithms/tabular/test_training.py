@@ -25,7 +25,7 @@ FILES = ("algorithm.json", "model-0000.params", "model-symbol.json")
 
 @pytest.fixture(scope="module")
 def alone(flats: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    return metrics(Algoshelf(tmp_path_factory.mktemp("alone")), flats)
+    return metrics(InProcess(tmp_path_factory.mktemp("alone")), flats)
 
 
 def metrics(algoshelf: Algoshelf, table: Path, *options: object) -> dict[str, float]:
@@ -37,9 +37,14 @@ def metrics(algoshelf: Algoshelf, table: Path, *options: object) -> dict[str, fl
 
 @pytest.mark.parametrize("how", [("--devices", "cpu:2"), ("--devices", "cpu:4"), ("--hosts", 2)])
 def test_devices_and_hosts_learn_the_same(
-    flats: Path, alone: dict[str, float], algoshelf: Algoshelf, how: tuple[object, ...]
+    flats: Path,
+    alone: dict[str, float],
+    algoshelf: Algoshelf,
+    in_process: InProcess,
+    how: tuple[object, ...],
 ) -> None:
-    assert metrics(algoshelf, flats, *how) == pytest.approx(alone, abs=1e-4)
+    run = algoshelf if "--hosts" in how else in_process
+    assert metrics(run, flats, *how) == pytest.approx(alone, abs=1e-4)
 
 
 def test_a_resumed_training_ends_with_the_same_bytes(flats: Path, in_process: InProcess) -> None:
@@ -56,11 +61,13 @@ def test_a_resumed_training_ends_with_the_same_bytes(flats: Path, in_process: In
         assert (in_process.folder / "b" / name).read_bytes() == whole
 
 
-def test_killed_it_ends_with_the_same_bytes(flats: Path, algoshelf: Algoshelf) -> None:
+def test_killed_it_ends_with_the_same_bytes(
+    flats: Path, algoshelf: Algoshelf, in_process: InProcess
+) -> None:
     command = ("train", "tabular", "--train", flats, *SETTINGS, "--epochs", 40)
-    kept = ("--checkpoints", "c", "--checkpoint-every", "0.05s", "--output", "m")
-    assert algoshelf(*command, "--output", "whole").code == 0
-    process = algoshelf.start(*command, *kept)
+    kept = ("--checkpoints", "c", "--output", "m")
+    assert in_process(*command, "--output", "whole").code == 0
+    process = algoshelf.start(*command, *kept, "--checkpoint-every", "0.05s")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("epoch=3 "):
@@ -69,7 +76,7 @@ def test_killed_it_ends_with_the_same_bytes(flats: Path, algoshelf: Algoshelf) -
     process.stderr.close()
     process.wait()
     assert not (algoshelf.folder / "m").exists()
-    done = algoshelf(*command, *kept)
+    done = in_process(*command, *kept)
     assert "resuming after step" in done.stderr
     for name in FILES:
         whole = (algoshelf.folder / "whole" / name).read_bytes()
