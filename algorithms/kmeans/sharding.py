@@ -20,7 +20,7 @@ from ...core.data.rows import Rows
 from .network import nearest, place, squared_distances
 
 BLOCK_NUMBERS = 2**24  # float32 in a block of rows, or in its distances: 64 MiB
-STREAMED_NUMBERS = 2**22  # the same where rows are read from disk, and memory is short
+STREAMED_NUMBERS = 2**21  # the same where rows are read from disk: several blocks are held at once
 LEAST_BLOCKS = 4  # so that few rows too are shared by the devices
 FEW_PRODUCTS = 2**24  # up to so many in a pass, float64 costs nothing that is noticed
 SAMPLED = 256  # rows that tell where most of them lie
