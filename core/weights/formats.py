@@ -222,7 +222,9 @@ def _npz(path: Path) -> Arrays:
                 if not name.endswith(".npy"):
                     raise FormatError(f"holds {name[:80]!r}, expected arrays (.npy) alone")
                 found[name[: -len(".npy")]] = _npy(archive.read(member), named(name))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (FormatError, OSError):
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
         raise FormatError(f"is not a readable npz file: {error}") from None
     return found
 

@@ -99,7 +99,9 @@ def _of_zip(path: Path) -> dict[str, Array]:
                 return archive.read(entry)
 
             return _arrays(top, load)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (FormatError, OSError):
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
         raise FormatError(f"is not a readable archive of PyTorch's: {error}") from None
 
 

@@ -23,7 +23,7 @@ def add(
     faults = list(name_fault(name))
     if name in catalog().weights:
         row = catalog().weights[name].row
-        faults.append(f"NAME: {name} are those of {row.package}: choose another name")
+        faults.append(f"{name}: are those of {row.package} already: choose another name")
     faults += _network_faults(network)
     for file, path in files.items():
         if "/" in file or file.startswith(".") or file in FILES or not file.isprintable():
