@@ -46,13 +46,37 @@ from .vocabulary import Encoder, TextDataset
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
+# What suits a pretrained network, where it is not given: J. Devlin et al., arXiv:1810.04805, A.3.
+# The memory of attention goes by the square of a text's length.
+FINE_TUNING = {
+    "epochs": 3, "batch_size": 32, "learning_rate": 1e-4, "dropout": 0.1, "max_length": 128,
+}  # fmt: skip
+FROZEN = {**FINE_TUNING, "epochs": 20, "learning_rate": 3e-3}
+
+
+def _of_bert(name: str) -> str:
+    tuned, frozen = FINE_TUNING[name], FROZEN[name]
+    return f"bert: {tuned:g}" + (f", --frozen {frozen:g}" if frozen != tuned else "")
 
 
 class TextHyperparameters(TrainingHyperparameters):
-    network: Literal["textcnn", "bilstm", "ngram"] = Field(
+    network: Literal["textcnn", "bilstm", "ngram", "bert"] = Field(
         "textcnn",
-        description="Network architecture: textcnn (convolutions), bilstm (two LSTMs) or ngram "
-        "(a bag of words and word pairs).",
+        description="Network architecture: textcnn (convolutions), bilstm (two LSTMs), ngram "
+        "(a bag of words and word pairs) or bert (a pretrained transformer, by --weights or "
+        "--model).",
+    )
+    frozen: bool = Field(
+        False,
+        description="Whether to train the output layer only and keep the pretrained weights (bert "
+        "only).",
+    )
+    layer_decay: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Learning rate of a layer as a fraction of that of the layer above it (bert "
+        "only).",
     )
     embedding: str = Field(
         "",
@@ -66,12 +90,25 @@ class TextHyperparameters(TrainingHyperparameters):
         description="Number of words from the top of --embedding that are added to the "
         "vocabulary of the training texts.",
     )
-    epochs: int = Field(6, ge=1, le=10_000, description="Number of passes over the training data.")
+    epochs: int = Field(
+        6,
+        ge=1,
+        le=10_000,
+        description=f"Number of passes over the training data ({_of_bert('epochs')}).",
+    )
     batch_size: int = Field(
         50,
         ge=1,
         le=65_536,
-        description="Number of examples in one training step, over all devices and hosts.",
+        description="Number of examples in one training step, over all devices and hosts "
+        f"({_of_bert('batch_size')}).",
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=100,
+        description="Peak learning rate, reached at the end of the warm-up "
+        f"({_of_bert('learning_rate')}).",
     )
     dimensions: int = Field(
         100,
@@ -89,7 +126,11 @@ class TextHyperparameters(TrainingHyperparameters):
         100, ge=1, le=4096, description="Number of units in each direction (bilstm only)."
     )
     dropout: float = Field(
-        0.5, ge=0, lt=1, description="Dropout: fraction of the features set to zero in each step."
+        0.5,
+        ge=0,
+        lt=1,
+        description="Dropout: fraction of the features set to zero in each step "
+        f"({_of_bert('dropout')}).",
     )
     embedding_dropout: float = Field(
         0.2,
@@ -120,7 +161,8 @@ class TextHyperparameters(TrainingHyperparameters):
         512,
         ge=1,
         le=100_000,
-        description="Number of tokens read from a text; the rest of a longer text is ignored.",
+        description="Number of tokens read from a text; the rest of a longer text is ignored "
+        f"({_of_bert('max_length')}).",
     )
 
     search_space = {
@@ -137,10 +179,19 @@ class TextHyperparameters(TrainingHyperparameters):
         "min_count": Search(1, 4),
     }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _suit_bert(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("network") != "bert":
+            return given
+        return {**(FROZEN if given.get("frozen") is True else FINE_TUNING), **given}
+
     @model_validator(mode="after")
-    def _check_embedding(self) -> TextHyperparameters:
-        if self.embedding and self.network == "ngram":
-            raise ValueError("embedding: the network ngram uses no word vectors")
+    def _check_network(self) -> TextHyperparameters:
+        if self.embedding and self.network not in WITH_VECTORS:
+            raise ValueError(f"embedding: the network {self.network} uses no word vectors")
+        if self.frozen and self.network != "bert":
+            raise ValueError(f"frozen: the network {self.network} has no pretrained weights to keep")
         return self
 
 
@@ -196,27 +247,22 @@ class TextSentiment(Classifier[TextHyperparameters]):
         encoding: Mapping[str, Any] | None = None,
     ) -> TextDataset:
         if encoding is None:
-            words.gluonnlp()  # what is missing is said before much is read
+            gluonnlp()  # what is missing is said before much is read
         known = None if encoding is None else encoding["classes"]
         found = texts.read(path, channel, known)
         if encoding is None:
-            encoder = Encoder.of(
-                found.texts,
-                bigrams=hyperparameters.network == "ngram",
-                max_length=hyperparameters.max_length,
-                min_count=hyperparameters.min_count,
-                max_size=hyperparameters.max_vocabulary,
-            )
-            if hyperparameters.embedding:
-                path, count = Path(hyperparameters.embedding), hyperparameters.embedding_words
-                encoder = encoder.extended(words.most_frequent_words(path, count))
+            encoder = _new_encoder(found.texts, hyperparameters)
         else:
             encoder = _encoder(encoding, hyperparameters)
         classes = sorted(set(found.labels)) if known is None else known
         number = {name: index for index, name in enumerate(classes)}
         y = np.array([number[label] for label in found.labels], np.int32)
-        ids = [encoder(text) for text in found.texts]
-        return TextDataset(ids, y, tuple(classes), encoder, found.note, found.counts)
+        ids, cut = encoder.encode(found.texts)
+        note, counts = found.note, {**found.counts, **({"cut": cut} if cut else {})}
+        if cut:
+            more = f"{cut:,} are cut to {encoder.max_length:,} tokens (--max-length)"
+            note = f"{note}; {more}" if note else more
+        return TextDataset(ids, y, tuple(classes), encoder, note, counts)
 
     def united(
         self,
@@ -225,6 +271,11 @@ class TextSentiment(Classifier[TextHyperparameters]):
         hyperparameters: TextHyperparameters,
     ) -> Mapping[str, Any]:
         """The words of all hosts, in turn the most frequent of each, as many as are to be known."""
+        if hyperparameters.network == "bert":  # whose pieces are those of the model alone
+            given = [each.get("encoder") for each in encodings if each.get("encoder")]
+            alike = [{**each, "encoder": each.get("encoder") or given[:1]} for each in encodings]
+            alike = [{**each, "encoder": (given or [None])[0]} for each in encodings]
+            return super().united(alike, hosts, hyperparameters)
         whole = super().united(encodings, hosts, hyperparameters)
         most = hyperparameters.max_vocabulary + len(words.SPECIAL)
         if hyperparameters.embedding:

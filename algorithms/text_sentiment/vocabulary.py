@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,29 +12,18 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ...core import ArtifactError, DataError, MissingDependencyError, UnfitPayloadError, mx
+from ...core import ArtifactError, DataError, UnfitPayloadError
 from ...core.data.opening import open_bytes
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
+from ...core.tasks.bert import gluonnlp
+from .pieces import PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
 BUCKETS = 8
 BUCKET_GROWTH = 1.3
 SHORTEST_BUCKET = 8
-
-
-def gluonnlp() -> Any:
-    """GluonNLP, imported when it is first used; it needs mxnet as core.mx mends it."""
-    mx.load()
-    try:
-        return importlib.import_module("gluonnlp")
-    except ModuleNotFoundError as error:
-        if error.name != "gluonnlp":
-            raise
-        raise MissingDependencyError(
-            "text-sentiment needs GluonNLP, which is not installed: pip install 'algoshelf[text]'"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -87,6 +75,24 @@ class Encoder:
     def words(self) -> list[str]:
         """The vocabulary: the token of each id."""
         return list(self.tokens)
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """What ``from_words`` takes."""
+        return {"vocabulary": self.words()}
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[Array], int]:
+        """The ids of each text, and how many of the texts were cut: that is not counted here."""
+        return [self(text) for text in texts], 0
+
+    def padded(self, lengths: Array) -> Array:
+        """How long texts of ``lengths`` (N,) are when padded, (N,)."""
+        return bucket_lengths(lengths)
+
+    def text(self, ids: Array) -> str:
+        """A text that has about these ids."""
+        words = (self.tokens[number] for number in ids if number > UNKNOWN)
+        return " ".join(word for word in words if " " not in word)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -158,17 +164,17 @@ class TextDataset:
     ids: Sequence[Array]
     y: Array
     classes: tuple[str, ...]
-    encoder: Encoder
+    encoder: Encoder | PieceEncoder
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def encoding(self) -> Mapping[str, Any]:
-        return {"classes": list(self.classes), "vocabulary": self.encoder.words()}
+        return {"classes": list(self.classes), **self.encoder.encoding}
 
     @cached_property
     def _lengths(self) -> Array:
-        return bucket_lengths(np.array([len(sequence) for sequence in self.ids], np.int64))
+        return self.encoder.padded(np.array([len(sequence) for sequence in self.ids], np.int64))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -186,7 +192,8 @@ class TextDataset:
         return self.y
 
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.classes, self.encoder.words())).encode())
+        names = next(iter(self.encoder.encoding.values()))
+        digest = hashlib.sha256(repr((self.classes, names)).encode())
         digest.update(np.array([len(sequence) for sequence in self.ids], np.int64).tobytes())
         for sequence in self.ids:
             digest.update(sequence.tobytes())

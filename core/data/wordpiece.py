@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Iterator, Sequence
 
 PADDING, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+SPECIAL = (PADDING, UNKNOWN, BEGIN, END, "[MASK]")
 LONGEST_WORD = 100  # characters; a longer word is unknown
 CONTINUED = "##"  # what a piece begins with that begins no word
 REMEMBERED = 100_000  # words
@@ -62,7 +63,7 @@ class WordPiece:
         return [self._ids[BEGIN], *ids[:room], self._ids[END]], len(ids) > room
 
     def _split(self, word: str) -> tuple[int, ...]:
-        """The longest pieces from left to right; the unknown one where they do not make the word."""
+        """The longest pieces from left to right; the unknown one where they make another word."""
         if len(word) > LONGEST_WORD:
             return (self._unknown,)
         ids, start, prefix = [], 0, ""
