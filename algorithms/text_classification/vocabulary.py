@@ -34,7 +34,8 @@ def gluonnlp() -> Any:
         if error.name != "gluonnlp":
             raise
         raise MissingDependencyError(
-            "text-sentiment needs GluonNLP, which is not installed: pip install 'algoshelf[text]'"
+            "text-classification needs GluonNLP, which is not installed: "
+            "pip install 'algoshelf[text]'"
         ) from None
 
 
