@@ -1,4 +1,4 @@
-"""text-sentiment on SST-2 and MR: python text_accuracy.py CASE [--data FOLDER] [--glove FILE].
+"""text-classification on SST-2 and MR: python text_accuracy.py CASE [--data FOLDER] [--glove FILE].
 
 CASE is one of sst2-textcnn, sst2-textcnn-glove, sst2-ngram, sst2-bilstm-glove, mr-textcnn, or all.
 On SST-2 it trains with seeds 1 to 5 through the command line, validates on dev, and evaluates on
@@ -42,7 +42,14 @@ def main(case: str, data: Path, glove: Path) -> None:
             model = Path(scratch, f"model{seed}")
             start = time.monotonic()
             trained = algoshelf(
-                "train", "text-sentiment", *channels, *options, "--seed", seed, "--output", model
+                "train",
+                "text-classification",
+                *channels,
+                *options,
+                "--seed",
+                seed,
+                "--output",
+                model,
             )
             seconds = time.monotonic() - start
             evaluated = algoshelf("evaluate", model, "--test", test)
@@ -57,7 +64,7 @@ def main(case: str, data: Path, glove: Path) -> None:
             print(json.dumps(runs[-1]), file=sys.stderr)
     accuracies = [run["test_accuracy"] for run in runs]
     document = {
-        "what": "algoshelf train text-sentiment " + " ".join(CASES[case]) + " --seed S",
+        "what": "algoshelf train text-classification " + " ".join(CASES[case]) + " --seed S",
         "data": "SST-2: 6,920 sentences to train on, 872 to validate, 1,821 to test"
         if case.startswith("sst2")
         else "MR: 10,662 sentences; of nine tenths a tenth is held out, the last tenth is tested; "

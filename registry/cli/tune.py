@@ -94,7 +94,7 @@ def _tune(
     as_json: bool,
 ) -> None:
     name = entry.algorithm.name
-    output = Path(given.get("output") or OUTPUT / f"{name}-tuned")
+    output = Path(given.get("output") or OUTPUT / f"{ctx.info_name}-tuned")
     storage = Path(given.get("storage") or f"{output}.db")
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, ctx, output, storage)

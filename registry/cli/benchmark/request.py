@@ -63,7 +63,7 @@ def read(
     faults = unknown_flags(ctx)
     values = Values(given, faults)
     sampled = not any(channel.name in given for channel in algorithm.channels)
-    output = Path(given.get("output") or OUTPUT / algorithm.name)
+    output = Path(given.get("output") or OUTPUT / str(ctx.info_name))
     faults += _output_faults(output, given)
     repeats = values.whole("repeats", 5, MAX_REPEATS)
     connections = sorted(values.wholes("connections", "1,4,16", MAX_CONNECTIONS))

@@ -1,4 +1,4 @@
-"""text-sentiment: texts classified by what they say, such as praise and blame.
+"""text-classification: texts classified by what they say, such as praise and blame.
 
 From top to bottom: hyperparameters, data, network, predictions.
 """
@@ -195,8 +195,9 @@ class TextHyperparameters(TrainingHyperparameters):
         return self
 
 
-class TextSentiment(Classifier[TextHyperparameters]):
-    name = "text-sentiment"
+class TextClassification(Classifier[TextHyperparameters]):
+    name = "text-classification"
+    aliases = ("text-sentiment",)
     task = "text-classification"
     summary = (
         "Classifies texts, such as reviews into positive and negative; any classes and language."
@@ -364,6 +365,9 @@ class TextSentiment(Classifier[TextHyperparameters]):
         return "\n".join(lines)
 
 
+TextSentiment = TextClassification  # what it was called in text_sentiment
+
+
 @dataclass(frozen=True)
 class TextModel(Model):
     """A loaded model with what makes token ids of its texts."""
@@ -397,4 +401,4 @@ def log_count_ratios(data: Dataset, vocabulary: int, classes: int) -> Array:
 
 @hookimpl
 def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
-    return [TextSentiment]
+    return [TextClassification]
