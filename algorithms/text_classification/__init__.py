@@ -8,13 +8,14 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Collection, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Literal
 
 from ...core import (
+    MODEL,
     TEST,
     TRAIN,
     Algorithm,
@@ -24,12 +25,15 @@ from ...core import (
     ClassProbabilities,
     ContentType,
     Context,
+    DataError,
     Dataset,
     Example,
     HybridBlock,
+    InputError,
     Model,
     NDArray,
     PublishedResult,
+    Run,
     Search,
     TrainingHyperparameters,
     codecs,
@@ -37,12 +41,18 @@ from ...core import (
     model_channel,
     mx,
     supervised_channels,
+    weights,
 )
 from ...core.algorithm.base import Draw
+from ...core.artifact.network import GluonNetwork
+from ...core.tasks import bert
+from ...core.tasks.head import Features, Head
 from ...core.tasks.supervised import outputs
 from . import data as texts
+from . import pieces
 from . import vocabulary as words
-from .vocabulary import Encoder, TextDataset
+from .pieces import PieceEncoder
+from .vocabulary import AnyEncoder, Encoder, TextDataset
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
@@ -191,7 +201,9 @@ class TextHyperparameters(TrainingHyperparameters):
         if self.embedding and self.network not in WITH_VECTORS:
             raise ValueError(f"embedding: the network {self.network} uses no word vectors")
         if self.frozen and self.network != "bert":
-            raise ValueError(f"frozen: the network {self.network} has no pretrained weights to keep")
+            raise ValueError(
+                f"frozen: the network {self.network} has no pretrained weights to keep"
+            )
         return self
 
 
@@ -248,7 +260,7 @@ class TextClassification(Classifier[TextHyperparameters]):
         encoding: Mapping[str, Any] | None = None,
     ) -> TextDataset:
         if encoding is None:
-            gluonnlp()  # what is missing is said before much is read
+            bert.gluonnlp()  # what is missing is said before much is read
         known = None if encoding is None else encoding["classes"]
         found = texts.read(path, channel, known)
         if encoding is None:
@@ -272,11 +284,8 @@ class TextClassification(Classifier[TextHyperparameters]):
         hyperparameters: TextHyperparameters,
     ) -> Mapping[str, Any]:
         """The words of all hosts, in turn the most frequent of each, as many as are to be known."""
-        if hyperparameters.network == "bert":  # whose pieces are those of the model alone
-            given = [each.get("encoder") for each in encodings if each.get("encoder")]
-            alike = [{**each, "encoder": each.get("encoder") or given[:1]} for each in encodings]
-            alike = [{**each, "encoder": (given or [None])[0]} for each in encodings]
-            return super().united(alike, hosts, hyperparameters)
+        if hyperparameters.network == "bert":
+            return super().united(pieces.completed(encodings), hosts, hyperparameters)
         whole = super().united(encodings, hosts, hyperparameters)
         most = hyperparameters.max_vocabulary + len(words.SPECIAL)
         if hyperparameters.embedding:
@@ -287,6 +296,11 @@ class TextClassification(Classifier[TextHyperparameters]):
         from . import networks
 
         options = hyperparameters
+        if options.network == "bert":
+            sizes = bert.Sizes.read(data.encoding["encoder"])
+            encoder = bert.text_encoder(sizes, options.dropout)
+            count = len(data.encoding["classes"])
+            return networks.Bert(encoder, sizes.units, count, options.dropout)
         vocabulary, classes = data.encoding["vocabulary"], len(data.encoding["classes"])
         if options.network == "ngram":
             return networks.NgramBag(log_count_ratios(data, len(vocabulary), classes))
@@ -299,6 +313,55 @@ class TextClassification(Classifier[TextHyperparameters]):
             vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
         )
 
+    def lacking(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> str:
+        if hyperparameters.network != "bert" or MODEL in channels:
+            return ""
+        return (
+            "the network bert begins with what another training has learned: give --weights a name "
+            "of `algoshelf weights list`, or --model a model of this network"
+        )
+
+    def known(self, run: Run[TextHyperparameters]) -> Mapping[str, Any] | None:
+        """The names in the model that the run starts from; of published weights, their pieces."""
+        if MODEL in run.channels and weights.is_folder(run.channels[MODEL]):
+            return {"classes": [], **pieces.published(weights.read(run.channels[MODEL]))}
+        known = super().known(run)
+        expected = "pieces" if run.hyperparameters.network == "bert" else "vocabulary"
+        if known is not None and expected not in known:
+            raise InputError(
+                f"{run.channels[MODEL]}: its network reads texts otherwise than the network "
+                f"{run.hyperparameters.network}: give --network that of the model"
+            )
+        return known
+
+    def load_pretrained(
+        self, network: HybridBlock, data: Dataset, run: Run[TextHyperparameters]
+    ) -> None:
+        """The model or the published weights to start from; which of them learn, and how fast."""
+        options = run.hyperparameters
+        path = run.channels.get(MODEL)
+        if path is None or not weights.is_folder(path):
+            super().load_pretrained(network, data, run)
+        else:
+            given, sizes = weights.read(path), bert.Sizes.read(data.encoding["encoder"])
+            try:
+                bert.load(network.encoder, sizes, given.arrays())
+            except ValueError as error:
+                raise DataError(f"{path}: {error}") from None
+            run.data[MODEL] = given.digest
+            run.reporter.message(f"starting from the weights {given.about.name}")
+        if options.frozen:
+            bert.freeze(network.encoder)
+        elif options.network == "bert":
+            layers = int(data.encoding["encoder"]["layers"])
+            bert.set_rates(network.encoder, layers, options.layer_decay)
+
+    def head(self, network: HybridBlock, run: Run[TextHyperparameters]) -> Head | None:
+        if not run.hyperparameters.frozen:
+            return None
+        encoder = GluonNetwork(network.encoder, run.devices[0])
+        return Head(network.head, lambda data: Features(data, outputs(encoder, data)))
+
     def augment(
         self,
         x: NDArray,
@@ -308,7 +371,7 @@ class TextClassification(Classifier[TextHyperparameters]):
     ) -> tuple[NDArray, NDArray]:
         """Token ids (B, T), some of them unknown, as words will be of which training had none."""
         part = hyperparameters.word_dropout
-        if not part or hyperparameters.network == "ngram":
+        if not part or hyperparameters.network in ("ngram", "bert"):
             return x, y
         drawn = (rng.random(x.shape) < part).astype(np.int32)
         hidden = mx.nd.from_numpy(drawn).as_in_context(x.context)
@@ -316,11 +379,11 @@ class TextClassification(Classifier[TextHyperparameters]):
         return mx.nd.where(hidden * (x != words.PADDING), unknown, x), y
 
     def example(self, data: Dataset) -> Example:
-        ids = data.take(np.zeros(1, np.int64))[0][0]
-        vocabulary = data.encoding["vocabulary"]
-        text = " ".join(
-            vocabulary[i] for i in ids if i > words.UNKNOWN and " " not in vocabulary[i]
-        )
+        ids, encoding = data.take(np.zeros(1, np.int64))[0][0], data.encoding
+        if "pieces" in encoding:
+            text = pieces.text_of(encoding["pieces"], ids)
+        else:
+            text = words.text_of(encoding["vocabulary"], ids)
         body = codecs.encode_json({"instances": [text]}).decode()
         return Example(content_type=codecs.JSON, body=body)
 
@@ -342,7 +405,7 @@ class TextClassification(Classifier[TextHyperparameters]):
     def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
         """Probabilities for a sequence of texts, those of about one length computed together."""
         assert isinstance(model, TextModel)
-        ids = [model.encoder(text) for text in input_data]
+        ids, _ = model.encoder.encode(input_data)
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
         return self.probabilities(outputs(model.network, data), model)
@@ -372,10 +435,29 @@ TextSentiment = TextClassification  # what it was called in text_sentiment
 class TextModel(Model):
     """A loaded model with what makes token ids of its texts."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
 
 
-def _encoder(encoding: Mapping[str, Any], hyperparameters: TextHyperparameters) -> Encoder:
+def _new_encoder(found: Sequence[str], options: TextHyperparameters) -> AnyEncoder:
+    """One with the words of the texts ``found``; that of a pretrained network has its own."""
+    if options.network == "bert":
+        return pieces.Awaited()
+    encoder = Encoder.of(
+        found,
+        bigrams=options.network == "ngram",
+        max_length=options.max_length,
+        min_count=options.min_count,
+        max_size=options.max_vocabulary,
+    )
+    if not options.embedding:
+        return encoder
+    count = options.embedding_words
+    return encoder.extended(words.most_frequent_words(Path(options.embedding), count))
+
+
+def _encoder(encoding: Mapping[str, Any], hyperparameters: TextHyperparameters) -> AnyEncoder:
+    if hyperparameters.network == "bert":
+        return PieceEncoder.of(encoding, hyperparameters.max_length)
     return Encoder.from_words(
         encoding.get("vocabulary"),
         bigrams=hyperparameters.network == "ngram",

@@ -1,4 +1,4 @@
-"""Texts as the ids of word pieces that a pretrained BERT knows, and the BERT that weights are of."""
+"""Texts as the ids of the word pieces that a pretrained BERT knows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ...core import Array, ArtifactError, DataError
 from ...core.data.wordpiece import SPECIAL, WordPiece, vocabulary_faults
 from ...core.tasks.bert import Sizes
+from ...core.weights import Pretrained
 
 STEP = 4  # texts are padded to a multiple of it
 MAX_CONFIG_BYTES, MAX_VOCABULARY_BYTES = 2**20, 2**26
@@ -62,14 +63,34 @@ class PieceEncoder:
         rounded: Array = np.minimum(-(-lengths // STEP) * STEP, self.max_length)
         return rounded
 
-    def text(self, ids: Array) -> str:
-        """A text that has about these ids."""
-        pieces = (self.pieces[number] for number in ids)
-        return " ".join(p for p in pieces if p not in SPECIAL).replace(" ##", "")
+
+class Awaited:
+    """In place of the encoder that the model tells which a run starts from, before it is read."""
+
+    encoding: Mapping[str, Any] = {"pieces": [], "encoder": None}
+    max_length = 0
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[Array], int]:
+        return [np.zeros(0, np.int32) for _ in texts], 0
+
+    def padded(self, lengths: Array) -> Array:
+        return lengths
 
 
-def published(config: Path, vocabulary: Path) -> dict[str, Any]:
-    """What the files of a published BERT say, for ``PieceEncoder.of``. Raises DataError."""
+def completed(encodings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The ``encodings``, where one is awaited with the encoder that another has."""
+    known = next((each["encoder"] for each in encodings if each.get("encoder")), None)
+    return [{**each, "encoder": each.get("encoder") or known} for each in encodings]
+
+
+def text_of(pieces: Sequence[str], ids: Array) -> str:
+    """A text that has about these ids."""
+    return " ".join(pieces[i] for i in ids if pieces[i] not in SPECIAL).replace(" ##", "")
+
+
+def published(given: Pretrained) -> dict[str, Any]:
+    """What the files of published weights say, for ``PieceEncoder.of``. Raises DataError."""
+    config, vocabulary = given.file("config.json"), given.file("vocab.txt")
     faults = []
     pieces: list[str] = []
     sizes = None

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ...core.data.opening import open_bytes
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
 from ...core.tasks.bert import gluonnlp
-from .pieces import PieceEncoder
+from .pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
@@ -89,11 +89,6 @@ class Encoder:
         """How long texts of ``lengths`` (N,) are when padded, (N,)."""
         return bucket_lengths(lengths)
 
-    def text(self, ids: Array) -> str:
-        """A text that has about these ids."""
-        words = (self.tokens[number] for number in ids if number > UNKNOWN)
-        return " ".join(word for word in words if " " not in word)
-
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
@@ -107,6 +102,12 @@ class Encoder:
         else:
             ids = [known.get(unit, UNKNOWN) for unit in units]
         return np.array(ids, np.int32)
+
+
+def text_of(vocabulary: Sequence[str], ids: Array) -> str:
+    """A text that has about these ids."""
+    found = (vocabulary[number] for number in ids if number > UNKNOWN)
+    return " ".join(word for word in found if " " not in word)
 
 
 def _vocabulary(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
@@ -157,6 +158,9 @@ def bucket_lengths(lengths: Array) -> Array:
     return rounded
 
 
+AnyEncoder = Union[Encoder, PieceEncoder, Awaited]
+
+
 @dataclass(frozen=True)
 class TextDataset:
     """Texts as token ids, with labels ``y`` (N,) int32 that number ``classes``."""
@@ -164,7 +168,7 @@ class TextDataset:
     ids: Sequence[Array]
     y: Array
     classes: tuple[str, ...]
-    encoder: Encoder | PieceEncoder
+    encoder: AnyEncoder
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from typing import (
     Any,
     Callable,
     ClassVar,
+    Collection,
     Generic,
     Iterable,
     Iterator,
@@ -128,6 +129,12 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def needed_extras(self, hyperparameters: H) -> tuple[str, ...]:
         """Those of ``extras`` without which it cannot train by ``hyperparameters``."""
         return self.extras
+
+    def lacking(self, hyperparameters: H, channels: Collection[str]) -> str:
+        """What a training by ``hyperparameters`` needs besides the ``channels`` that are given, a
+        sentence; empty where it needs nothing. Channels that are always required are not meant.
+        """
+        return ""
 
     @abstractmethod
     def train(self, run: Run[H]) -> None:

@@ -44,9 +44,9 @@ from ..runtime.errors import (
 )
 from ..runtime.staging import digest_of
 from ..runtime.types import Array, Context, HybridBlock, NDArray
+from .head import Head
 from .imbalance import DECISION
 from .importance import by_heading, importances
-from .head import Head
 from .scaling import moments, of_standardized, set_moments
 
 if TYPE_CHECKING:
@@ -284,7 +284,9 @@ class SupervisedAlgorithm(Algorithm[H]):
         changed = type(self).augment is not SupervisedAlgorithm.augment
         learner, judged, head = network, model, self.head(network, run)
         if head is not None:
-            run.reporter.message("the part of the network that does not learn computes each example once")
+            run.reporter.message(
+                "the part of the network that does not learn computes each example once"
+            )
             learner = judged = head.network
             learned, validation = head.seen(learned), head.seen(validation)
         loop = training.loop.Loop(
