@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -49,10 +49,13 @@ from ...core.tasks import bert
 from ...core.tasks.head import Features, Head
 from ...core.tasks.supervised import outputs
 from . import data as texts
-from . import pieces
+from . import pieces, pretrained
 from . import vocabulary as words
 from .pieces import PieceEncoder
 from .vocabulary import AnyEncoder, Encoder, TextDataset
+
+if TYPE_CHECKING:
+    from ...core.weights import PretrainedWeights
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
@@ -484,3 +487,8 @@ def log_count_ratios(data: Dataset, vocabulary: int, classes: int) -> Array:
 @hookimpl
 def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
     return [TextClassification]
+
+
+@hookimpl
+def algoshelf_weights() -> Sequence[PretrainedWeights]:
+    return pretrained.ROWS
