@@ -122,7 +122,7 @@ def _plain(sign: str) -> str:
     """A sign as it is; a space for any white space; nothing for what is not to be seen."""
     if sign in "\t\n\r" or unicodedata.category(sign) == "Zs":
         return " "
-    if sign in "\0\ufffd" or unicodedata.category(sign)[0] == "C":
+    if sign in "\0\ufffd" or unicodedata.category(sign) in ("Cc", "Cf"):
         return ""
     return f" {sign} " if _is_ideograph(ord(sign)) else sign
 
