@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
+BY_WORDS = (*WITH_VECTORS, "ngram")
 # What suits a pretrained network, where it is not given: J. Devlin et al., arXiv:1810.04805, A.3.
 # The memory of attention goes by the square of a text's length.
 FINE_TUNING = {
@@ -180,6 +181,9 @@ class TextHyperparameters(TrainingHyperparameters):
 
     search_space = {
         **TrainingHyperparameters.search_space,
+        # Of a pretrained network the usual range is far below: by default its layers' rates vary.
+        "learning_rate": Search(1e-4, 1e-1, log=True, where={"network": BY_WORDS}),
+        "layer_decay": Search(0.6, 1.0, where={"network": ("bert",)}),
         "batch_size": Search(choices=(25, 50, 100, 200)),
         "dimensions": Search(
             50, 300, log=True, where={"network": WITH_VECTORS, "embedding": ("",)}
@@ -189,7 +193,7 @@ class TextHyperparameters(TrainingHyperparameters):
         "dropout": Search(0.2, 0.7, where={"network": WITH_VECTORS}),
         "embedding_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
         "word_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
-        "min_count": Search(1, 4),
+        "min_count": Search(1, 4, where={"network": BY_WORDS}),
     }
 
     @model_validator(mode="before")
@@ -316,13 +320,12 @@ class TextClassification(Classifier[TextHyperparameters]):
             vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
         )
 
-    def lacking(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> str:
-        if hyperparameters.network != "bert" or MODEL in channels:
-            return ""
-        return (
-            "the network bert begins with what another training has learned: give --weights a name "
-            "of `algoshelf weights list`, or --model a model of this network"
-        )
+    def check_given(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> None:
+        if hyperparameters.network == "bert" and MODEL not in channels:
+            raise InputError(
+                "the network bert begins with what another training has learned: give --weights a "
+                "name of `algoshelf weights list`, or --model a model of this network"
+            )
 
     def known(self, run: Run[TextHyperparameters]) -> Mapping[str, Any] | None:
         """The names in the model that the run starts from; of published weights, their pieces."""
