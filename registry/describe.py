@@ -31,6 +31,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     algorithm = entry.algorithm
     return {
         **summarize(entry),
+        "aliases": list(algorithm.aliases),
         "hyperparameters": [asdict(info) for info in algorithm.Hyperparameters.describe()],
         "tunable": [asdict(each) for each in tunable(algorithm.Hyperparameters)],
         "channels": [asdict(channel) for channel in algorithm.channels],

@@ -64,7 +64,10 @@ class Problem:
 
 
 class Catalog:
-    """Algorithms and pretrained weights by name, and the problems of those that are missing."""
+    """Algorithms and pretrained weights by name, and the problems of those that are missing.
+
+    ``entries`` has each algorithm once, ``names`` by its aliases too.
+    """
 
     def __init__(
         self,
@@ -74,7 +77,10 @@ class Catalog:
         reporters: tuple[tuple[str, ReporterHook], ...] = (),
         weights: Mapping[str, Stated] | None = None,
     ) -> None:
-        self.entries = MappingProxyType(dict(sorted(entries.items())))
+        self.entries = MappingProxyType(
+            dict(sorted((name, each) for name, each in entries.items() if _is_own(name, each)))
+        )
+        self.names = MappingProxyType(dict(entries))
         self.problems = problems
         self.reporters = reporters
         self.weights = MappingProxyType(dict(sorted((weights or {}).items())))
@@ -100,13 +106,11 @@ class Catalog:
         Raises PluginError where two distributions claim the name, UnknownNameError, with the
         nearest one, where none does.
         """
-        if name in self.entries:
-            return self.entries[name]
+        if name in self.names:
+            return self.names[name]
         if name in self._disputed:
             raise PluginError(self._disputed[name])
-        near = (
-            did_you_mean(name, self.entries) or f"; there are {', '.join(self.entries) or 'none'}"
-        )
+        near = did_you_mean(name, self.names) or f"; there are {', '.join(self.entries) or 'none'}"
         skipped = "".join(f"\n{problem}" for problem in self.problems)
         raise UnknownNameError(f"no algorithm {name!r} in the catalog{near}{skipped}")
 
@@ -145,7 +149,8 @@ def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
                 ]
                 for algorithm in _algorithms(manager):
                     entry = Entry(algorithm, plugin.distribution, plugin.version)
-                    found.setdefault(algorithm.name, []).append(entry)
+                    for name in dict.fromkeys(algorithm.all_names()):
+                        found.setdefault(name, []).append(entry)
                 for row in _weights(manager):
                     first = weights.setdefault(row.name, Stated(row, plugin.distribution))
                     if first.row is not row:
@@ -167,6 +172,11 @@ def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
         tuple(reporters),
         weights,
     )
+
+
+def _is_own(name: str, entry: Entry) -> bool:
+    """Whether it is the algorithm's name, no alias."""
+    return name == entry.algorithm.name
 
 
 def opened(model: Path) -> tuple[Artifact, AnyAlgorithm]:
@@ -191,7 +201,7 @@ def _alone(name: str, distribution: str) -> Catalog | None:
     if [_normalized(each.distribution) for each in so_called] != [_normalized(distribution)]:
         return None
     found = _loaded_catalog(so_called, [])
-    return found if name in found.entries else None
+    return found if name in found.names else None
 
 
 def _plugins(problems: list[Problem]) -> list[_Plugin]:

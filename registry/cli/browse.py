@@ -78,6 +78,8 @@ def _print_details(details: dict[str, Any]) -> None:
     origin = f"{details['task']}, version {details['version']}, from {details['distribution']}"
     out.print(Text.assemble((details["name"], "bold"), f"  {origin}"))
     out.print(details["summary"])
+    if details["aliases"]:
+        out.print(f"Also found as {', '.join(details['aliases'])}.")
     if details["lacks"]:
         command = install_command(catalog().get(details["name"]))
         out.print(f"Not installed: {', '.join(details['lacks'])}. To install: {command}")

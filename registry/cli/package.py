@@ -160,7 +160,7 @@ def _no_model(what: str, option: str) -> InputError:
 
 def _meant(what: str) -> tuple[Entry, Artifact | None]:
     """The algorithm, and the artifact where ``what`` is one; a name goes before a folder."""
-    if what not in catalog().entries and (Path(what) / METADATA).is_file():
+    if what not in catalog().names and (Path(what) / METADATA).is_file():
         artifact, algorithm = opened(Path(what))
         return catalog().get(algorithm.name), artifact
     if "/" in what:

@@ -81,7 +81,7 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     algorithm = entry.algorithm
     sampled = not any(channel.name in given for channel in algorithm.channels)
     channels, hyperparameters, seed, run_options = _checked(entry, given, ctx, sampled)
-    output = Path(given.get("output", OUTPUT / algorithm.name))
+    output = Path(given.get("output", OUTPUT / str(ctx.info_name)))
     if not is_worker():
         _start_hosts(given.get("hosts"), output)
     listener = Reporters([reporter()])
@@ -178,7 +178,7 @@ def _checked(
     given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
-    output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
+    output = Path(given.get("output") or OUTPUT / str(ctx.info_name)).resolve()
     faults += [
         f"{flag(name)}: must not be inside the model folder {output}"
         for name in ("metrics", "checkpoints")

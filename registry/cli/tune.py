@@ -95,7 +95,7 @@ def _tune(
     as_json: bool,
 ) -> None:
     name = entry.algorithm.name
-    output = Path(given.get("output") or OUTPUT / f"{name}-tuned")
+    output = Path(given.get("output") or OUTPUT / f"{ctx.info_name}-tuned")
     storage = Path(given.get("storage") or f"{output}.db")
     report = Path(f"{output}-report")
     plan = _plan(entry, given, vary, ctx, output, storage)
@@ -216,6 +216,7 @@ def _plan(
         raise InputError(*faults)
     if pretrained is not None:
         paths = CheckedChannels(pretrained.added_to(paths, say))
+    algorithm.check_given(schema.parse(fixed), paths)
     return Plan(
         entry=entry,
         channels=paths,

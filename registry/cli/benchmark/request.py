@@ -67,7 +67,7 @@ def read(
     given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     values = Values(given, faults)
     sampled = not any(channel.name in given for channel in algorithm.channels)
-    output = Path(given.get("output") or OUTPUT / algorithm.name)
+    output = Path(given.get("output") or OUTPUT / str(ctx.info_name))
     faults += _output_faults(output, given)
     repeats = values.whole("repeats", 5, MAX_REPEATS)
     connections = sorted(values.wholes("connections", "1,4,16", MAX_CONNECTIONS))
@@ -96,6 +96,8 @@ def read(
         there_too = {c.name: given[c.name] for c in algorithm.channels if c.name in given}
         channels = pretrained.added_to(channels or there_too or algorithm.sample(), say)
         settings = [replace(setting, channels=channels) for setting in settings]
+    for setting in settings:
+        algorithm.check_given(setting.hyperparameters, setting.channels or given)
     return Request(sampled, output, repeats, connections, seconds, settings, remote)
 
 
