@@ -199,7 +199,9 @@ def main() -> None:
         both = folder / "both.tsv"
         both.write_text(reviews["dev"].read_text() + reviews["test"].read_text())
         labels = [line.rpartition("\t")[2] for line in both.read_text().splitlines()]
-        train("text-sentiment", folder / "t", "--train", reviews["train"], "--network", "ngram")
+        train(
+            "text-classification", folder / "t", "--train", reviews["train"], "--network", "ngram"
+        )
         runs += texts(Pool(folder / "t", both, labels))
         train("mnist-cnn", folder / "m", "--epochs", 1)
         runs += pictures(Pool(folder / "m", data / "mnist", ()))

@@ -31,7 +31,7 @@ from workloads import WORKLOADS, Workload, judge
 
 ENGINES = ("mxnet", "onnx")
 CONNECTIONS = (1, 4, 32)
-ALGORITHMS = ("mnist-cnn", "image-classification", "text-sentiment")
+ALGORITHMS = ("mnist-cnn", "image-classification", "text-classification")
 BODIES = 200
 FIGURES = ("predict_s", "first_answer_s", "worker_mb", *(f"rate_{c}" for c in CONNECTIONS))
 

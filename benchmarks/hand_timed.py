@@ -34,7 +34,7 @@ ROWS, COLUMNS = 1_000_000, 8
 SETTINGS = {
     "mnist-cnn": ("epochs", 1, 3, ["--holdout", "0.01"]),
     "image-classification": ("epochs", 1, 3, ["--batch-size", "100", "--holdout", "0.01"]),
-    "text-sentiment": ("epochs", 1, 3, ["--holdout", "0.01"]),
+    "text-classification": ("epochs", 1, 3, ["--holdout", "0.01"]),
     "kmeans": ("max-iterations", 5, 45, ["--k", "16", "--restarts", "1", "--tolerance", "0"]),
 }
 

@@ -689,7 +689,7 @@ def trained(folder: Path, adopts: bool) -> list[Path]:
     """Small models of each algorithm, or of those that take a graph and parameters."""
     orders = {"mnist-cnn": ["--epochs", "1"], "image-classification": ["--epochs", "1"]}
     if not adopts:
-        orders.update({"kmeans": ["--k", "3"], "text-sentiment": ["--epochs", "1"]})
+        orders.update({"kmeans": ["--k", "3"], "text-classification": ["--epochs", "1"]})
     for name, options in orders.items():
         command = [str(Path(sys.executable).parent / "algoshelf"), "train", name, *options]
         subprocess.run([*command, "--output", str(folder / name)], check=True)

@@ -21,7 +21,7 @@ from algoshelf.registry.benchmark.figures import label
 from algoshelf.registry.benchmark.report import cell, connections
 from algoshelf.registry.benchmark.results_file import read
 from environment import RESULTS
-from run import MEASUREMENTS, ROOT
+from run import MEASUREMENTS, RENAMED, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
 FILE = re.compile(r"(?P<name>.+)-(?P<where>\d+cores-py[\d.]+-mxnet\d[\d.]*\d)")
@@ -104,9 +104,12 @@ def kept() -> list[Kept]:
     for path in sorted(RESULTS.iterdir()):
         match = FILE.fullmatch(path.name if path.is_dir() else path.stem)
         if path.is_dir() or path.suffix == ".json":
-            if match is None or match["name"] not in MEASUREMENTS:
+            name = match["name"] if match else ""
+            for old, new in RENAMED.items():
+                name = name.replace(old, new)
+            if match is None or name not in MEASUREMENTS:
                 sys.exit(f"{path}: no measurement of run.py keeps a file of this name")
-            found.append(Kept(match["name"], match["where"], path))
+            found.append(Kept(name, match["where"], path))
     return sorted(found, key=lambda each: order.index(each.name))
 
 

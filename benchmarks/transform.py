@@ -5,9 +5,10 @@
 Each side is a process of its own, run in turn; timed from the loading of the model to the last
 byte, without imports. The bare loop reads CHUNK lines, calls input_fn, predict_fn and output_fn,
 writes, and has no errors, no journal and no order to care for. Cases: Iris' rows drawn anew
-(k-means, CSV), the sample's reviews (text-sentiment ngram, text), its digits' pixels (mnist-cnn,
-CSV). Peak memory is that of the process for a hundredth, a tenth and all of the rows. At last the
-command is killed by SIGKILL KILLS times at random, and what it ends with compared byte for byte.
+(k-means, CSV), the sample's reviews (text-classification ngram, text), its digits' pixels
+(mnist-cnn, CSV). Peak memory is that of the process for a hundredth, a tenth and all of the rows.
+At last the command is killed by SIGKILL KILLS times at random, and what it ends with compared byte
+for byte.
 Keeps the figures under results/.
 """
 
@@ -38,7 +39,7 @@ CHUNK_BYTES = 64 * 2**20
 KILLS = 5
 TRAINING = {
     "kmeans": ("kmeans", "--k", "3"),
-    "text": ("text-sentiment", "--network", "ngram", "--epochs", "1"),
+    "text": ("text-classification", "--network", "ngram", "--epochs", "1"),
     "mnist": ("mnist-cnn", "--epochs", "1"),
 }
 SUFFIX = {"kmeans": ".csv", "text": ".txt", "mnist": ".csv"}
@@ -49,7 +50,7 @@ def lines(case: str) -> list[bytes]:
     if case == "kmeans":
         return (ROOT / "kmeans/sample/iris.csv").read_bytes().splitlines()[1:]
     if case == "text":
-        table = gzip.decompress((ROOT / "text_sentiment/sample/train.tsv.gz").read_bytes())
+        table = gzip.decompress((ROOT / "text_classification/sample/train.tsv.gz").read_bytes())
         return [line.split(b"\t")[0] for line in table.splitlines()[1:]]
     content = gzip.decompress((ROOT / "mnist_cnn/sample/train-images-idx3-ubyte.gz").read_bytes())
     images = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 784)

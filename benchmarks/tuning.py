@@ -34,7 +34,7 @@ def main(case: str, data: Path, trials: int) -> None:
     command, test = {
         "sst2-ngram": (
             [
-                *("text-sentiment", "--network", "ngram"),
+                *("text-classification", "--network", "ngram"),
                 *("--train", sst2 / "train.tsv", "--validation", sst2 / "dev.tsv"),
                 *("--test", sst2 / "test.tsv"),
             ],

@@ -172,7 +172,7 @@ def main() -> None:
         model = options.model
         if model is None:
             model = Path(folder, "reviews")
-            train = ("train", "text-sentiment", "--network", "ngram", "--epochs", "2")
+            train = ("train", "text-classification", "--network", "ngram", "--epochs", "2")
             subprocess.run([ALGOSHELF, *train, "--output", str(model)], check=True)
         document = measured(model, Path(folder), options)
     print(json.dumps(document, indent=2))

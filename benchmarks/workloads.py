@@ -150,7 +150,7 @@ def _picture(rng: np.random.Generator, most: int) -> bytes:
 
 def _texts(rng: np.random.Generator, most: int) -> bytes:
     """Texts, each the beginning of one test sentence and the end of another, as JSON."""
-    lines = _sample("text_sentiment/sample/test.tsv.gz").decode().splitlines()[1:]
+    lines = _sample("text_classification/sample/test.tsv.gz").decode().splitlines()[1:]
 
     def text() -> str:
         one, other = (lines[i].split("\t")[0].split(" ") for i in rng.integers(len(lines), size=2))
@@ -204,7 +204,7 @@ WORKLOADS = {
             "image-classification", "image/jpeg", JSON,
             ("--network", "cifar_resnet20_v1", "--epochs", "8"), "handlers", _picture,
         ),
-        Workload("text-sentiment", JSON, JSON, ("--epochs", "1"), "handlers", _texts),
+        Workload("text-classification", JSON, JSON, ("--epochs", "1"), "handlers", _texts),
         Workload("kmeans", "text/csv", JSON, ("--k", "3"), "handlers", _rows),
         Workload("tabular", JSON, JSON, ("--epochs", "1"), "handlers", _people),
         Workload("recommender", JSON, JSON, ("--epochs", "1"), "handlers", _questions),

@@ -10,6 +10,7 @@ from ..core.runtime.devices import KVSTORES
 from ..core.training.reporting import metric_definitions
 from .discovery import Entry
 from .lacking import lacking
+from .weights import listing
 
 
 def summarize(entry: Entry) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     algorithm = entry.algorithm
     return {
         **summarize(entry),
+        "aliases": list(algorithm.aliases),
         "hyperparameters": [asdict(info) for info in algorithm.Hyperparameters.describe()],
         "tunable": [asdict(each) for each in tunable(algorithm.Hyperparameters)],
         "channels": [asdict(channel) for channel in algorithm.channels],
@@ -41,4 +43,5 @@ def describe(entry: Entry) -> dict[str, Any]:
         "objective": asdict(algorithm.objective),
         "published": [asdict(result) for result in algorithm.published],
         "sample": sorted(algorithm.sample()),
+        "weights": listing.of(algorithm),
     }

@@ -16,6 +16,7 @@ from typing import (
     Any,
     Callable,
     ClassVar,
+    Collection,
     Generic,
     Iterable,
     Iterator,
@@ -31,7 +32,8 @@ from ..runtime.deprecated import OF_ALGORITHMS, Renamed
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from ..runtime.types import Array
-from .channels import Channel
+from ..weights import folder as pretrained
+from .channels import MODEL, Channel
 from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ class _AlgorithmType(Renamed, ABCMeta):
 class Algorithm(Generic[H], metaclass=_AlgorithmType):
     """Subclass it, set the attributes, write the verbs; ``Classifier`` leaves far less to write.
 
+    ``aliases`` are other names by which it is found, such as an earlier one: whatever was made
+    under them is its own.
     ``check_hyperparameters`` are the hyperparameters with which ``algoshelf check`` trains on the
     sample in seconds; without them it changes ``epochs`` alone, where there are any. ``extras`` are
     those of its distribution that it needs: what it is packaged with holds their requirements.
@@ -99,6 +103,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     """
 
     name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[str] = "1"
     task: ClassVar[str]
     summary: ClassVar[str]
@@ -125,6 +130,11 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def needed_extras(self, hyperparameters: H) -> tuple[str, ...]:
         """Those of ``extras`` without which it cannot train by ``hyperparameters``."""
         return self.extras
+
+    def check_given(self, hyperparameters: H, channels: Collection[str]) -> None:
+        """Raises InputError where a training by ``hyperparameters`` needs more ``channels`` than are
+        given, such as pretrained weights. Those that are always required are checked elsewhere.
+        """
 
     @abstractmethod
     def train(self, run: Run[H]) -> None:
@@ -190,6 +200,33 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """
         return ()
 
+    def begins_with(self, network: str) -> Mapping[str, Any] | None:
+        """The hyperparameters that go with pretrained weights of ``network`` (``--weights``); None
+        where it cannot begin with them.
+
+        Without a definition of its own, an algorithm that can begin with a model, and one of whose
+        hyperparameters is ``network``, begins with weights of any that it has by that name.
+        """
+        named = {"network": network}
+        if MODEL not in {channel.name for channel in self.channels}:
+            return None
+        if "network" not in self.Hyperparameters.model_fields:
+            return None
+        try:
+            self.Hyperparameters.parse(named)
+        except HyperparameterError:
+            return None
+        return named
+
+    def implied(self, channels: Mapping[str, Path]) -> Mapping[str, Any]:
+        """The hyperparameters that go with what ``channels`` hold, where none are given: of a
+        folder of pretrained weights, ``begins_with`` its network. Raises DataError.
+        """
+        path = channels.get(MODEL)
+        if path is None or not pretrained.is_folder(path):
+            return {}
+        return self.begins_with(pretrained.read(path, digests=False).about.network) or {}
+
     def adopt(self, foreign: Foreign) -> Adopted:
         """What an artifact of this algorithm's is made of, of a model from elsewhere.
 
@@ -200,10 +237,11 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def artifact(self, model_dir: Path) -> Artifact:
         """The artifact in ``model_dir``, which this algorithm made; raises ArtifactError."""
         artifact = Artifact.open(model_dir)
-        made_by = f"{artifact.metadata.algorithm} {artifact.metadata.algorithm_version}"
-        if made_by != f"{self.name} {self.version}":
+        found = artifact.metadata
+        if found.algorithm not in self.all_names() or found.algorithm_version != self.version:
+            made_by = f"{found.algorithm} {found.algorithm_version}"
             raise ArtifactError(
-                f"{model_dir}: made by {made_by} ({artifact.metadata.distribution or 'unknown'}), "
+                f"{model_dir}: made by {made_by} ({found.distribution or 'unknown'}), "
                 f"but the installed version is {self.name} {self.version}: install the other "
                 "one, or train again"
             )
@@ -241,6 +279,11 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
         """``count`` examples of ``path`` with their answers, drawn in ``width`` columns of text."""
         return ""
+
+    @classmethod
+    def all_names(cls) -> tuple[str, ...]:
+        """All names by which it is found: its own, then its ``aliases``."""
+        return cls.name, *cls.aliases
 
     @classmethod
     def accepted_media_types(cls) -> tuple[str, ...]:

@@ -92,9 +92,12 @@ ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "objective": (f"an {_shown(Objective)}", lambda value: _is(value, Objective)),
     "published": _tuple_of(PublishedResult),
-    "extras": (
-        "a tuple of str",
-        lambda value: isinstance(value, tuple) and all(isinstance(extra, str) for extra in value),
+    **dict.fromkeys(
+        ("aliases", "extras"),
+        (
+            "a tuple of str",
+            lambda value: isinstance(value, tuple) and all(isinstance(text, str) for text in value),
+        ),
     ),
     "check_hyperparameters": (
         "a dict of hyperparameters",
@@ -121,9 +124,9 @@ def _wrong_attributes(cls: type[Algorithm[Any]]) -> Iterator[str]:
 
 def _wrong_names(cls: type[Algorithm[Any]], reserved: Mapping[str, str]) -> Iterator[str]:
     """Names that the catalog or the command line cannot use."""
-    name = getattr(cls, "name", None)
-    if isinstance(name, str) and not NAME.fullmatch(name):
-        yield f"the name {name!r} is not lower-case words joined by hyphens"
+    for name in (getattr(cls, "name", None), *_attribute(cls, "aliases", ())):
+        if isinstance(name, str) and not NAME.fullmatch(name):
+            yield f"the name {name!r} is not lower-case words joined by hyphens"
     channels = [channel.name for channel in _attribute(cls, "channels", ())]
     tuned = list(getattr(_attribute(cls, "Hyperparameters", None), "model_fields", ()))
     yield from _wrong_flags("channels", channels, reserved)

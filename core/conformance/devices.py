@@ -23,7 +23,7 @@ from ..artifact.model import Model
 from ..data.reading import Reading, using
 from ..inference.handlers import Handlers
 from ..runtime import mx
-from ..runtime.errors import AlgoshelfError
+from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.types import Array, Context
 from ..training.cluster import open_store
 from ..training.options import RunOptions
@@ -98,7 +98,13 @@ def networks(algorithm: Algorithm[Any]) -> Iterator[tuple[str, dict[str, str]]]:
     if not choices:
         yield "", given
     for choice in choices:
-        yield str(choice), {**given, "network": str(choice)}
+        options = {**given, "network": str(choice)}
+        try:
+            parsed = algorithm.Hyperparameters.parse(dict(options))
+            algorithm.check_given(parsed, algorithm.sample())
+        except InputError:
+            continue  # one that begins with pretrained weights
+        yield str(choice), options
 
 
 class _Found:

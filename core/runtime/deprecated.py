@@ -1,6 +1,7 @@
 """Old names of what plugins use: they work for one release, each with a DeprecationWarning.
 
-Modules that have moved are found by their old names (``MODULES``). Of a class whose metaclass is a
+Modules that have moved are found by their old names (``MODULES``), and whole packages that are
+called otherwise (``renamed_package``). Of a class whose metaclass is a
 ``Renamed``, attributes and methods are understood by their old names, whether a subclass defines
 them or somebody reads them.
 """
@@ -109,6 +110,8 @@ SYMBOLS: Mapping[str, str] = {
     "supervised.outputs": "block_outputs",
     "training.loop.evaluation_batch": "batch_size",
 }
+# Packages that ``renamed_package`` was told of: full names, old to new.
+PACKAGES: dict[str, str] = {}
 OLD_CONSTANT, NEW_CONSTANT = "MOST_", "MAX_"
 # Attributes and methods, old to new.
 OF_ALGORITHMS: Mapping[str, str] = {
@@ -128,6 +131,13 @@ def install() -> None:
     """Let Python find modules by what they were called before."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+
+
+def renamed_package(old: str, new: str) -> None:
+    """Let Python find the package ``new``, and each module in it, as ``old`` too."""
+    if not PACKAGES:  # before the others, which would find its files a second time
+        sys.meta_path.insert(0, _FinderOfPackages())
+    PACKAGES[old] = new
 
 
 def keep_old_names(module: str, old: str) -> None:
@@ -186,6 +196,35 @@ class _Finder(MetaPathFinder, Loader):
         places = " and ".join(f"{CORE}.{place}" for place in MODULES[old])
         warn(f"{module.__name__} is {places} now; what plugins need of it is in {CORE}", 3)
         vars(module)["__getattr__"] = old_names(module.__name__, old, told=True)
+
+
+class _FinderOfPackages(MetaPathFinder):
+    """Finds the modules of renamed packages by their old names."""
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        for old, new in PACKAGES.items():
+            if fullname == old or fullname.startswith(f"{old}."):
+                return ModuleSpec(fullname, _Same(new + fullname[len(old) :]), is_package=True)
+        return None
+
+
+class _Same(Loader):
+    """Loads a module by an old name: it is the very module ``new``, so that its classes are."""
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        if spec.name in PACKAGES:
+            warn(f"{spec.name} is {self.new} now", 3)
+        found = importlib.import_module(self.new)
+        self.own = found.__spec__
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.own  # import has put that of the old name in its place
 
 
 class Renamed(type):

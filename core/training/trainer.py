@@ -50,6 +50,7 @@ def train(
     several hosts only the chief has an artifact.
     """
     paths = check_channels(algorithm.channels, channels)
+    algorithm.check_given(hyperparameters, paths)
     options = options or RunOptions()
     reporter = reporter or (NotebookReporter() if in_notebook() else LogReporter())
     devices = parse_devices(options.devices)

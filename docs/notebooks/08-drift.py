@@ -31,11 +31,11 @@ from algoshelf.registry import catalog
 # %% [markdown]
 # ## Two kinds of reviews
 #
-# The sample of `text-sentiment` has both: films, in whole sentences, and short texts about everything else. 1,500 films to learn from; the
+# The sample of `text-classification` has both: films, in whole sentences, and short texts about everything else. 1,500 films to learn from; the
 # rest is what comes in.
 
 # %%
-reviews = catalog().get("text-sentiment").algorithm
+reviews = catalog().get("text-classification").algorithm
 Path("data").mkdir(exist_ok=True)
 
 
@@ -136,7 +136,7 @@ print("accuracy", accuracy["baseline"], "| now", accuracy["current"])
 write("both", films[:1500] + gadgets[:1500])
 
 # %% language="bash"
-# algoshelf train text-sentiment --train data/both.tsv --network ngram --epochs 3 --model models/old --output models/new 2> /dev/null | head -n 4
+# algoshelf train text-classification --train data/both.tsv --network ngram --epochs 3 --model models/old --output models/new 2> /dev/null | head -n 4
 
 # %% [markdown]
 # Better on the new, and not worse on the old? The figure of validation above doesn't tell: a tenth of `both` was held out, and the old

@@ -33,7 +33,7 @@ from algoshelf.registry import catalog
 # ## A model of reviews
 
 # %%
-reviews = catalog().get("text-sentiment").algorithm
+reviews = catalog().get("text-classification").algorithm
 with gzip.open(reviews.sample()["train"], "rt", encoding="utf-8") as stream:
     lines = stream.read().splitlines()
 Path("data").mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ kept = json.loads(Path("corrections.jsonl").read_text().splitlines()[-1])
 {name: kept[name] for name in ("text", "label")}
 
 # %% [markdown]
-# Those lines train as they are (`algoshelf train text-sentiment --train corrections.jsonl`), and `algoshelf drift --corrections` puts them first
+# Those lines train as they are (`algoshelf train text-classification --train corrections.jsonl`), and `algoshelf drift --corrections` puts them first
 # among what is to be labelled ([drift](08-drift.ipynb)).
 
 # %%

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ...core.benchmark import Record
 from ...core.runtime.errors import InputError
+from ..discovery import catalog
 from ..files import write_text
 
 RESULTS = "results.jsonl"
@@ -32,14 +33,18 @@ def read(path: Path) -> list[Record]:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-    records = []
+    records, names = [], catalog().names
     for number, line in enumerate(lines, 1):
         try:
-            records.append(Record.model_validate_json(line))
+            record = Record.model_validate_json(line)
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"])) or "line"
             raise InputError(f"{file}:{number}: {where}: {fault['msg']}") from None
+        if record.algorithm in names:  # which may be an earlier name of it
+            name = names[record.algorithm].algorithm.name
+            record = record.model_copy(update={"algorithm": name})
+        records.append(record)
     if not records:
         raise InputError(
             f"{file}: holds no record: `algoshelf benchmark NAME` writes one a setting"

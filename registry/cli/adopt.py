@@ -99,7 +99,7 @@ def adopt(archive: Path | None, algorithm: str, as_json: bool, **options: Any) -
     faults += _file_faults(archive, given)
     if faults:
         raise InputError(*faults)
-    target = given.get("output", OUTPUT / entry.algorithm.name)
+    target = given.get("output", OUTPUT / algorithm)
     check_target(target)
     with _files(archive, given) as files:
         made = adopt_model(

@@ -75,7 +75,7 @@ def _faults(name: str) -> list[str]:
         ]
     if not module.isidentifier() or keyword.iskeyword(module) or module in FOLDERS:
         return [f"{name!r}: {module} is not a valid name of a Python module here: choose another"]
-    claimed = catalog().entries.get(name)
+    claimed = catalog().names.get(name)
     if claimed is not None:
         return [f"{name!r}: already in the catalog, from {claimed.distribution}: choose another"]
     if importlib.util.find_spec(module) is not None or _is_installed(name):

@@ -80,7 +80,7 @@ def web(
     function asks that endpoint. Of MODEL, a folder written by `algoshelf train`, the function
     holds the model itself, by ONNX Runtime, and nothing is paid while nobody asks.
 
-    Example: algoshelf web models/text-sentiment --local
+    Example: algoshelf web models/text-classification --local
     """
     if local == (output is not None):
         raise InputError("expected either --output DIR or --local")

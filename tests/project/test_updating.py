@@ -82,7 +82,7 @@ def test_requests_are_labelled_by_a_job_and_train(updated: Path, in_process: Any
             line.update({"mood": 1, "mood-metadata": judgement})
             stream.write(json.dumps(line) + "\n")
     trained = in_process(
-        "train", "text-sentiment", "--train", output, "--network", "ngram", "--epochs", 1,
+        "train", "text-classification", "--train", output, "--network", "ngram", "--epochs", 1,
         "--model", updated / "models" / "old", "--output", "m", "--json",
     )  # fmt: skip
     assert trained.code == 0, trained.stderr

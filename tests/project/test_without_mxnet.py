@@ -20,7 +20,7 @@ TOLERANCE = 1e-5
 KIND = {
     "mnist-cnn": "csv",
     "kmeans": "csv",
-    "text-sentiment": "jsonl",
+    "text-classification": "jsonl",
     "tabular": "jsonl",
     "image-classification": "",
     "recommender": "jsonl",
@@ -28,7 +28,7 @@ KIND = {
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
     "kmeans": ("--k", 3),
-    "text-sentiment": ("--epochs", 1, "--dimensions", 20, "--maps", 10),
+    "text-classification": ("--epochs", 1, "--dimensions", 20, "--maps", 10),
     "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
     "recommender": ("--epochs", 1, "--factors", 8),
@@ -61,7 +61,7 @@ def _write_inputs(folder: Path) -> None:
     np.savetxt(folder / "kmeans" / "in.csv", flowers, "%.2f", ",")
     texts = ["a good film", "bad , bad !", "", "it isn't what one would call unforgettable", "ça"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-    (folder / "text-sentiment" / "in.jsonl").write_text(lines)
+    (folder / "text-classification" / "in.jsonl").write_text(lines)
     people = [{"age": 39, "education": "Bachelors"}, {"age": None, "sex": "Male"}, {"race": "?"}]
     lines = "".join(json.dumps(person) + "\n" for person in people)
     (folder / "tabular" / "in.jsonl").write_text(lines)

@@ -80,6 +80,14 @@ BROKEN = {
         PLUGIN.replace('"acme-tabular"', '"Acme Tabular"'),
         "the name 'Acme Tabular' is not lower-case words joined by hyphens",
     ),
+    "ill-named-alias": (
+        with_attributes("aliases = ('acme-rows', 'Acme')"),
+        "the name 'Acme' is not lower-case words joined by hyphens",
+    ),
+    "aliases-a-string": (
+        with_attributes("aliases = 'acme-rows'"),
+        "aliases is 'acme-rows', expected a tuple of str",
+    ),
     "reserved": (
         with_hyperparameters("seed: int = 1; as_json: int = 1; train: int = 1"),
         "hyperparameters may not be called as_json, seed, train: algoshelf has a flag or a "
@@ -215,6 +223,30 @@ def test_a_name_taken_twice_is_an_error_that_names_both(site: Site) -> None:
     for result in (listed, site("info", "acme-tabular"), site("train", "acme-tabular")):
         assert "used by first-shop 1.0 and second-shop 2.0" in result.stderr
     assert site("info", "acme-tabular").code == 1
+
+
+def test_an_algorithm_is_found_by_its_aliases_and_listed_once(site: Site) -> None:
+    site.install("acme-tabular", with_attributes("aliases = ('acme-rows', 'acme-cells')"))
+    assert names(site("list", "--json")) == ["acme-tabular"]
+    for name in ("acme-tabular", "acme-rows", "acme-cells"):
+        assert site("info", name, "--json").json["name"] == "acme-tabular"
+    assert "Also found as acme-rows, acme-cells." in site("info", "acme-rows").text
+    assert "did you mean 'acme-rows'" in site("info", "acme-row").stderr
+    refused = site("new", "acme-rows")
+    assert refused.code == 2
+    assert "already in the catalog, from acme-tabular" in refused.stderr
+
+
+def test_an_alias_that_is_anothers_name_is_an_error_that_names_both(site: Site) -> None:
+    site.install("first-shop", PLUGIN)
+    second = with_attributes("aliases = ('acme-tabular',)").replace('"acme-tabular"', '"acme-rows"')
+    site.install("second-shop", second)
+    listed = site("list", "--json")
+    assert names(listed) == ["acme-rows"]
+    asked = site("info", "acme-tabular")
+    assert asked.code == 1
+    for result in (listed, asked):
+        assert "used by first-shop 1.0 and second-shop 1.0" in result.stderr
 
 
 def test_a_model_is_answered_without_importing_other_plugins(site: Site, model: Path) -> None:

@@ -18,7 +18,7 @@ BUILT_IN = (
     "mnist-cnn",
     "recommender",
     "tabular",
-    "text-sentiment",
+    "text-classification",
 )
 ELSEWHERE = ("sagemaker", "benchmark")
 

@@ -51,9 +51,14 @@ def test_this_machine_computes_the_same_on_two_contexts(algoshelf: Algoshelf) ->
             "mnist-cnn large",
             "kmeans",
             "image-classification",
-            "text-sentiment textcnn",
+            "text-classification textcnn",
         ),
-        *("text-sentiment bilstm", "text-sentiment ngram", "tabular mlp", "tabular resnet"),
+        *(
+            "text-classification bilstm",
+            "text-classification ngram",
+            "tabular mlp",
+            "tabular resnet",
+        ),
         *("tabular linear", "recommender mf", "recommender fm", "recommender neumf"),
         "recommender history",
     }

@@ -66,7 +66,7 @@ def _write_channels(name: str, folder: Path) -> dict[str, Path]:
     if name == "image-classification":
         (folder / "data_batch_1.bin").write_bytes(_pictures()[::4].tobytes())
         return {"train": folder}
-    if name == "text-sentiment":
+    if name == "text-classification":
         (folder / "texts.tsv").write_bytes(gzip.decompress(sample["test"].read_bytes()))
         return {"train": folder / "texts.tsv"}
     return sample
@@ -79,7 +79,7 @@ CASES = [
     MNIST,
     KMEANS,
     Case(
-        "text-sentiment",
+        "text-classification",
         {"epochs": 1, "dimensions": 20, "maps": 20},
         '{"instances": ["a joy from beginning to end", "I want my two hours back"]}',
         codecs.JSON,

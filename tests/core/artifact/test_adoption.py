@@ -13,7 +13,7 @@ import pytest
 from algoshelf.algorithms.image_classification import ImageClassification
 from algoshelf.algorithms.kmeans import KMeans
 from algoshelf.algorithms.mnist_cnn import MnistCnn
-from algoshelf.algorithms.text_sentiment import TextSentiment
+from algoshelf.algorithms.text_classification import TextClassification
 from algoshelf.core import DataError, InputError, mx
 from algoshelf.core.artifact import adoption
 from algoshelf.core.artifact.adoption import BGR, Files, Pixels, upgrade
@@ -329,8 +329,8 @@ def test_what_does_not_fit_is_refused_with_what_to_do(tmp_path: Path) -> None:
     refused(files, tmp_path, "ends in a sigmoid")
     mx.sym.SoftmaxOutput(layers(mx.sym.var("data")), name="softmax").save(str(files.symbol))
     refused(files, tmp_path, r"old-0007\.params: has no parameters for 18 variables .*and 15 more")
-    with pytest.raises(InputError, match="text-sentiment takes no models from elsewhere"):
-        adopt(TextSentiment(), adoption.read(files), tmp_path / "refused")
+    with pytest.raises(InputError, match="text-classification takes no models from elsewhere"):
+        adopt(TextClassification(), adoption.read(files), tmp_path / "refused")
 
 
 DEADLY = [

@@ -294,9 +294,9 @@ def test_what_the_readme_says_of_int8_holds(copy: Path, in_process: InProcess) -
 def test_int8_of_texts_answers_any_length(
     tmp_path: Path, algoshelf: Algoshelf, in_process: InProcess
 ) -> None:
-    texts = ROOT / "algorithms" / "text_sentiment" / "sample"
+    texts = ROOT / "algorithms" / "text_classification" / "sample"
     small = ("--epochs", 1, "--dimensions", 20, "--maps", 10)
-    assert algoshelf("train", "text-sentiment", *small, "--output", "m").code == 0
+    assert algoshelf("train", "text-classification", *small, "--output", "m").code == 0
     assert in_process("export", "m").code == 0
     asked = ["good", "a film that is not bad at all " * 20, "", "dull and slow"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in asked)

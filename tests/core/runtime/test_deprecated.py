@@ -220,3 +220,31 @@ def test_an_argument_is_known_by_its_old_name() -> None:
         )
     assert old == new
     assert [each.name for each in new] == ["momentum"]
+
+
+RENAMED = """
+import json, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from algoshelf.algorithms.text_sentiment import TextSentiment
+    from algoshelf.algorithms.text_sentiment.data import read
+from algoshelf.algorithms import text_classification
+from algoshelf.algorithms.text_classification import data
+same = [TextSentiment is text_classification.TextClassification, read is data.read]
+specs = [text_classification.__spec__.name, data.__spec__.name]
+told = [[str(w.message), w.filename] for w in caught if "algoshelf" in str(w.message)]
+print(json.dumps({"same": same, "specs": specs, "told": told}))
+"""
+
+
+def test_a_package_of_another_name_is_the_same_modules() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RENAMED], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    new = "algoshelf.algorithms.text_classification"
+    assert found["same"] == [True, True]
+    assert found["specs"] == [new, f"{new}.data"]
+    ((text, where),) = found["told"]
+    assert text.startswith(f"algoshelf.algorithms.text_sentiment is {new} now; the old name goes")
+    assert where == "<string>"

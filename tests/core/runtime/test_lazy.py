@@ -66,7 +66,9 @@ def test_core_alone_imports_next_to_nothing() -> None:
 
 
 def test_who_answers_does_not_import_what_trains() -> None:
-    asked = "from algoshelf.algorithms import image_classification, mnist_cnn, text_sentiment\n"
+    asked = (
+        "from algoshelf.algorithms import image_classification, mnist_cnn, text_classification\n"
+    )
     for code in (asked, "import algoshelf.core.serving.worker"):
         found = imported(code)
         assert "numpy" in found  # the test sees what is imported

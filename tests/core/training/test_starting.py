@@ -33,7 +33,7 @@ def old(in_process: InProcess) -> Path:
 
 
 def trained(run: InProcess, *options: object) -> Result:
-    result = run("train", "text-sentiment", *options)
+    result = run("train", "text-classification", *options)
     assert result.code == 0, result.stderr
     return result
 
@@ -100,7 +100,15 @@ def test_what_is_no_such_model_is_refused(
         (in_process.folder / "nope", "no such file or folder"),
     ):
         result = in_process(
-            "train", "text-sentiment", "--train", data, "--model", model, "--output", "x", *SMALL
+            "train",
+            "text-classification",
+            "--train",
+            data,
+            "--model",
+            model,
+            "--output",
+            "x",
+            *SMALL,
         )
         assert result.code != 0
         assert told in result.stderr

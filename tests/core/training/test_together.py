@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.image_classification import ImageClassification
 from algoshelf.algorithms.kmeans import KMeans
-from algoshelf.algorithms.text_sentiment import TextSentiment
+from algoshelf.algorithms.text_classification import TextClassification
 from algoshelf.core import DataError, Reporter
 from algoshelf.core.artifact.folder import Artifact
 from algoshelf.core.training import RunOptions, train
@@ -117,7 +117,8 @@ def text_job(
     folder: Path, environment: Mapping[str, str], files: Sequence[Path]
 ) -> tuple[Artifact, str]:
     commands = [
-        command("text-sentiment", file, *TEXT, "--output", f"m{i}") for i, file in enumerate(files)
+        command("text-classification", file, *TEXT, "--output", f"m{i}")
+        for i, file in enumerate(files)
     ]
     codes, logs = together(folder, environment, commands)
     assert codes == [0, 0], logs
@@ -136,7 +137,7 @@ def test_texts_of_unlike_classes_are_learned_as_the_union(
     assert "2, not everywhere: neg, pos on host-0" in log
     assert "2, not everywhere: anger, joy on host-1" in log
     both = write_texts(tmp_path / "both.tsv", {**labels[0], **labels[1]}, range(30))
-    algorithm = TextSentiment()
+    algorithm = TextClassification()
     found = algorithm.evaluate(algorithm.model_fn(made.folder), both)
     assert found.metrics["accuracy"] == 1.0
     # of the four classes: the figure of two hosts is that of the examples of both
@@ -150,7 +151,7 @@ def test_texts_of_unlike_words_are_learned_on_both_hosts(
     labels = [{"neg": "bad", "pos": "good"}, {"neg": "sad", "pos": "glad"}]
     files = [write_texts(tmp_path / f"{i}.tsv", each, range(30)) for i, each in enumerate(labels)]
     made, _ = text_job(tmp_path, environment, files)
-    algorithm = TextSentiment()
+    algorithm = TextClassification()
     model = algorithm.model_fn(made.folder)
     for file in files:
         assert algorithm.evaluate(model, file).metrics["accuracy"] == 1.0
@@ -379,7 +380,8 @@ def test_machines_with_unlike_data_learn_the_union(
     labels = [{"neg": "bad", "pos": "good"}, {"anger": "mad", "joy": "glad"}]
     files = [write_texts(tmp_path / f"{i}.tsv", each, range(30)) for i, each in enumerate(labels)]
     commands = [
-        command("text-sentiment", file, *TEXT, "--output", f"m{i}") for i, file in enumerate(files)
+        command("text-classification", file, *TEXT, "--output", f"m{i}")
+        for i, file in enumerate(files)
     ]
     with job_of(machines, tmp_path, environment, commands) as workers:
         logs = [worker.communicate(timeout=PATIENCE)[1] for worker in workers]

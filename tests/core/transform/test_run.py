@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from algoshelf.algorithms.kmeans import IRIS, KMeans
 from algoshelf.algorithms.mnist_cnn import MnistCnn
-from algoshelf.algorithms.text_sentiment import TextSentiment
+from algoshelf.algorithms.text_classification import TextClassification
 from algoshelf.core import InputError, PayloadError, Reporter, codecs, recordio_protobuf, train
 from algoshelf.core.runtime.errors import DataError, OutputError
 from algoshelf.core.transform import journal
@@ -35,7 +35,7 @@ CSV = codecs.CSV
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transform-text") / "m"
-    algorithm = TextSentiment()
+    algorithm = TextClassification()
     options = algorithm.Hyperparameters(network="ngram", epochs=1)
     train(algorithm, algorithm.sample(), options, folder, reporter=Reporter())
     return folder
@@ -285,12 +285,12 @@ def test_a_whole_document_is_joined_and_its_old_answer_replaced(
 def test_texts_keep_their_lines_and_an_open_quote_is_told(text_model: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "in.txt", tmp_path / "out"
     path.write_bytes(b"A wonderful, moving film.\n\nDull and boring.")
-    assert transform(TextSentiment(), text_model, str(path), out).rows == 3
+    assert transform(TextClassification(), text_model, str(path), out).rows == 3
     labels = [json.loads(line)["label"] for line in (out / "in.txt.out").read_bytes().splitlines()]
     assert (labels[0], labels[2]) == ("positive", "negative")
     path = tmp_path / "in.csv"
     path.write_bytes(b'"A wonderful, moving film."\n"Dull\nand boring."\n"Dull and ""boring""."\n')
-    summary = transform(TextSentiment(), text_model, str(path), out, REPORT)
+    summary = transform(TextClassification(), text_model, str(path), out, REPORT)
     assert (summary.rows, summary.errors) == (2, 2)
     errors = [json.loads(line) for line in (out / "in.csv.errors.jsonl").read_bytes().splitlines()]
     assert [error["line"] for error in errors] == [2, 3]

@@ -311,7 +311,7 @@ def test_a_predictor_speaks_the_algorithms_content_types(
             },
         )
         assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == {"predictions": [1]}
-    texts = registry.predictor("any", algorithm="text-sentiment", session=session)
+    texts = registry.predictor("any", algorithm="text-classification", session=session)
     assert texts.serializer.CONTENT_TYPE == "application/json"
     aws.client("sagemaker").delete_tags(
         ResourceArn=f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{deployed.endpoint_name}",

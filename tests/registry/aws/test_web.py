@@ -280,7 +280,7 @@ def test_its_role_asks_that_endpoint_and_puts_corrections_and_nothing_else(
 
 @pytest.mark.parametrize("endpoint", [ENDPOINT, ""])
 def test_cfn_lint_finds_nothing(endpoint: str) -> None:
-    stack = template.Stack("reviews", "text-sentiment", endpoint)
+    stack = template.Stack("reviews", "text-classification", endpoint)
     written = json.dumps(template.template(stack))
     config = ManualArgs(regions=["us-east-1", "eu-central-1"], include_checks=["I"])
     assert [f"{each.rule.id}: {each.message}" for each in lint(written, config=config)] == []

@@ -236,7 +236,7 @@ def test_of_many_classes_evaluate_says_what_it_shows(in_process: InProcess, tmp_
     texts = [f"c{c},word{c // 2} again" for c in range(120) for _ in range(4)]  # two are alike
     (tmp_path / "many.csv").write_text("\n".join(["label,text", *texts]))
     data = ("--train", "many.csv", "--network", "ngram", "--epochs", 1, "--output", "m")
-    assert in_process("train", "text-sentiment", *data).code == 0
+    assert in_process("train", "text-classification", *data).code == 0
     result = in_process("evaluate", "m", "--test", "many.csv", "--plot", "many.png")
     assert result.code == 0
     assert "These are the 20 of 120 classes with the lowest f1" in result.text

@@ -538,7 +538,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _learned(algoshelf: InProcess, path: Path, flags: tuple[str, ...]) -> Result:
     return algoshelf(
-        "train", "text-sentiment", "--train", path, "--validation", path, "--network", "ngram",
+        "train", "text-classification", "--train", path, "--validation", path, "--network", "ngram",
         "--epochs", 1, "--output", "m", *flags,
     )  # fmt: skip
 

@@ -131,14 +131,14 @@ def test_it_imports_no_mxnet(tmp_path: Path) -> None:
 
 def test_only_what_the_image_lacks_is_required(algoshelf: Algoshelf) -> None:
     wanted = {}
-    for name in ("image-classification", "text-sentiment"):
+    for name in ("image-classification", "text-classification"):
         assert algoshelf("package", name, "--as", "script", "--output", name).code == 0
         lines = (algoshelf.folder / name / "requirements.txt").read_text().split()
         assert all("==" in line for line in lines)
         wanted[name] = {line.split("==")[0] for line in lines}
     base = {"numpy", "pillow", "pluggy", "pydantic", "typing-extensions"}
     assert wanted["image-classification"] == base | {"gluoncv"}  # the image has an older one
-    assert wanted["text-sentiment"] == base  # it has gluonnlp
+    assert wanted["text-classification"] == base  # it has gluonnlp
 
 
 def test_the_script_trains_and_answers_alone(algoshelf: Algoshelf, tmp_path: Path) -> None:

@@ -242,10 +242,10 @@ def test_the_interval_is_students(store: Store) -> None:
 
 
 def test_a_training_is_pruned_between_two_epochs_and_leaves_no_model(tmp_path: Path) -> None:
-    sample = ROOT / "algorithms" / "text_sentiment" / "sample"
+    sample = ROOT / "algorithms" / "text_classification" / "sample"
     events: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue()
     order = {
-        "algorithm": "text-sentiment",
+        "algorithm": "text-classification",
         "channels": {"train": str(sample / "train.tsv.gz")},
         "hyperparameters": {"network": "ngram", "epochs": 3},
         "seed": 1,

@@ -80,7 +80,7 @@ def test_a_model_is_trained_on_them(algoshelf: Algoshelf, tmp_path: Path) -> Non
         name = corrections.key(correction)[len(corrections.PREFIX) :]
         (folder / name).write_bytes(corrections.line(correction))
     done = algoshelf(
-        "train", "text-sentiment", "--train", folder, "--network", "ngram", "--epochs", 1,
+        "train", "text-classification", "--train", folder, "--network", "ngram", "--epochs", 1,
         "--output", tmp_path / "m",
     )  # fmt: skip
     assert done.code == 0, done.stderr

@@ -90,7 +90,7 @@ def reviews_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         options = ("--network", "ngram", "--epochs", 2, "--output", "m")
-        done = Algoshelf(folder)("train", "text-sentiment", *options)
+        done = Algoshelf(folder)("train", "text-classification", *options)
         assert done.code == 0, done.stderr
 
     return made_once(tmp_path_factory, "page-reviews", make) / "m"
@@ -107,7 +107,7 @@ def hostile_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         (folder / "train.tsv").write_text("text\tlabel\n" + "\n".join(lines) + "\n", "utf-8")
         done = Algoshelf(folder)(
-            "train", "text-sentiment", "--train", "train.tsv", "--network", "ngram",
+            "train", "text-classification", "--train", "train.tsv", "--network", "ngram",
             "--epochs", 2, "--output", "m",
         )  # fmt: skip
         assert done.code == 0, done.stderr

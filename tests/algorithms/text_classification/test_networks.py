@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.text_sentiment import SAMPLE, TextSentiment
-from algoshelf.algorithms.text_sentiment.vocabulary import SPECIAL
+from algoshelf.algorithms.text_classification import SAMPLE, TextClassification
+from algoshelf.algorithms.text_classification.vocabulary import SPECIAL
 from algoshelf.core import Artifact, Model, PayloadError, Reporter, codecs, train
 from algoshelf.core.artifact.export import export
 from algoshelf.core.inference.answers import example_inputs
@@ -30,15 +30,15 @@ def trained(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     """A network, its model trained for seconds on the bundled sample, and its test accuracy."""
     folder = tmp_path_factory.mktemp(request.param) / "m"
     options = {"network": request.param, **QUICK[request.param][1]}
-    algorithm = TextSentiment()
-    hyperparameters = TextSentiment.Hyperparameters.parse(options)
+    algorithm = TextClassification()
+    hyperparameters = TextClassification.Hyperparameters.parse(options)
     metrics = train(algorithm, algorithm.sample(), hyperparameters, folder, reporter=Reporter())[1]
     return request.param, folder, metrics["test:accuracy"]
 
 
 @pytest.fixture(scope="session")
 def model(trained: tuple[str, Path, float]) -> Model:
-    return TextSentiment().model_fn(trained[1])
+    return TextClassification().model_fn(trained[1])
 
 
 def test_each_network_learns(trained: tuple[str, Path, float]) -> None:
@@ -78,14 +78,14 @@ def test_each_network_leaves_as_onnx(
     """Texts of any length, padded or not, in batches of any size."""
     pytest.importorskip("onnxruntime")
     artifact = Artifact.open(trained[1])
-    inputs = example_inputs(Handlers(TextSentiment(), model))
+    inputs = example_inputs(Handlers(TextClassification(), model))
     made = export(artifact, model, inputs, tmp_path / "model.onnx")
     assert made.parity.difference <= 1e-4
     assert len({batch[1] for batch in made.parity.batches}) > 3
 
 
 def test_a_text_is_answered_alone_as_in_any_company(model: Model) -> None:
-    algorithm = TextSentiment()
+    algorithm = TextClassification()
     with gzip.open(SAMPLE / "test.tsv.gz", "rt", encoding="utf-8") as stream:
         real = [line.split("\t")[0] for line in stream][1:301]
     texts = [*TEXTS, *real]
@@ -114,7 +114,7 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
         codecs.TEXT: "\n".join(texts) + "\n",
         codecs.CSV: '"a warm, funny film"\r\n"he said ""no"""\nschön\n""\n',
     }
-    algorithm = TextSentiment()
+    algorithm = TextClassification()
     assert set(bodies) == set(algorithm.accepted_media_types())
     for content_type, body in bodies.items():
         assert algorithm.input_fn(body.encode(), content_type) == texts
@@ -138,14 +138,14 @@ def test_every_declared_content_type_asks_the_same(model: Model) -> None:
 )
 def test_an_unfit_body_is_refused(body: str, content_type: str, fault: str) -> None:
     with pytest.raises(PayloadError, match=fault):
-        TextSentiment().input_fn(body.encode(), content_type)
+        TextClassification().input_fn(body.encode(), content_type)
 
 
 def test_pretrained_vectors_are_what_training_begins_with(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("film good,1\nfilm bad,0\n" * 4)
     (tmp_path / "vectors.txt").write_text("good 1 2 3\nbad -1 -2 -3\n")
-    algorithm = TextSentiment()
-    options = TextSentiment.Hyperparameters.parse({"embedding": str(tmp_path / "vectors.txt")})
+    algorithm = TextClassification()
+    options = TextClassification.Hyperparameters.parse({"embedding": str(tmp_path / "vectors.txt")})
     data = algorithm.dataset(tmp_path / "rows.csv", "train", options)
     network = algorithm.network(options, data)
     network.initialize(algorithm.initializer(options))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from algoshelf.algorithms.text_sentiment.data import Texts, read
+from algoshelf.algorithms.text_classification.data import Texts, read
 from algoshelf.core import DataError
 from algoshelf.core.data import reading
 

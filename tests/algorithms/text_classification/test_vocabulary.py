@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from algoshelf.algorithms.text_sentiment.vocabulary import (
+from algoshelf.algorithms.text_classification.vocabulary import (
     BUCKET_GROWTH,
     BUCKETS,
     SHORTEST_BUCKET,
