@@ -50,7 +50,10 @@ MEASUREMENTS = {
     "transfer_accuracy": "transfer_accuracy.py {weights}",
     **{
         f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}}"
-        for case in ("sst2-textcnn", "sst2-ngram", "mr-textcnn")
+        for case in (
+            *("sst2-textcnn", "sst2-ngram", "mr-textcnn"),
+            *("sst2-bert", "sst2-bert-frozen", "mr-bert"),
+        )
     },
     **{
         f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}} --glove {{glove}}"

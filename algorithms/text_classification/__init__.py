@@ -8,13 +8,14 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Literal
 
 from ...core import (
+    MODEL,
     TEST,
     TRAIN,
     Algorithm,
@@ -24,12 +25,15 @@ from ...core import (
     ClassProbabilities,
     ContentType,
     Context,
+    DataError,
     Dataset,
     Example,
     HybridBlock,
+    InputError,
     Model,
     NDArray,
     PublishedResult,
+    Run,
     Search,
     TrainingHyperparameters,
     codecs,
@@ -37,22 +41,55 @@ from ...core import (
     model_channel,
     mx,
     supervised_channels,
+    weights,
 )
 from ...core.algorithm.base import Draw
+from ...core.artifact.network import GluonNetwork
+from ...core.tasks import bert
+from ...core.tasks.head import Features, Head
 from ...core.tasks.supervised import outputs
 from . import data as texts
+from . import pieces, pretrained
 from . import vocabulary as words
-from .vocabulary import Encoder, TextDataset
+from .pieces import PieceEncoder
+from .vocabulary import AnyEncoder, Encoder, TextDataset
+
+if TYPE_CHECKING:
+    from ...core.weights import PretrainedWeights
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
+# What suits a pretrained network, where it is not given: J. Devlin et al., arXiv:1810.04805, A.3.
+# The memory of attention goes by the square of a text's length.
+FINE_TUNING = {
+    "epochs": 3, "batch_size": 32, "learning_rate": 1e-4, "dropout": 0.1, "max_length": 128,
+}  # fmt: skip
+FROZEN = {**FINE_TUNING, "epochs": 20, "learning_rate": 3e-3}
+
+
+def _of_bert(name: str) -> str:
+    tuned, frozen = FINE_TUNING[name], FROZEN[name]
+    return f"bert: {tuned:g}" + (f", --frozen {frozen:g}" if frozen != tuned else "")
 
 
 class TextHyperparameters(TrainingHyperparameters):
-    network: Literal["textcnn", "bilstm", "ngram"] = Field(
+    network: Literal["textcnn", "bilstm", "ngram", "bert"] = Field(
         "textcnn",
-        description="Network architecture: textcnn (convolutions), bilstm (two LSTMs) or ngram "
-        "(a bag of words and word pairs).",
+        description="Network architecture: textcnn (convolutions), bilstm (two LSTMs), ngram "
+        "(a bag of words and word pairs) or bert (a pretrained transformer, by --weights or "
+        "--model).",
+    )
+    frozen: bool = Field(
+        False,
+        description="Whether to train the output layer only and keep the pretrained weights (bert "
+        "only).",
+    )
+    layer_decay: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Learning rate of a layer as a fraction of that of the layer above it (bert "
+        "only).",
     )
     embedding: str = Field(
         "",
@@ -66,12 +103,25 @@ class TextHyperparameters(TrainingHyperparameters):
         description="Number of words from the top of --embedding that are added to the "
         "vocabulary of the training texts.",
     )
-    epochs: int = Field(6, ge=1, le=10_000, description="Number of passes over the training data.")
+    epochs: int = Field(
+        6,
+        ge=1,
+        le=10_000,
+        description=f"Number of passes over the training data ({_of_bert('epochs')}).",
+    )
     batch_size: int = Field(
         50,
         ge=1,
         le=65_536,
-        description="Number of examples in one training step, over all devices and hosts.",
+        description="Number of examples in one training step, over all devices and hosts "
+        f"({_of_bert('batch_size')}).",
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=100,
+        description="Peak learning rate, reached at the end of the warm-up "
+        f"({_of_bert('learning_rate')}).",
     )
     dimensions: int = Field(
         100,
@@ -89,7 +139,11 @@ class TextHyperparameters(TrainingHyperparameters):
         100, ge=1, le=4096, description="Number of units in each direction (bilstm only)."
     )
     dropout: float = Field(
-        0.5, ge=0, lt=1, description="Dropout: fraction of the features set to zero in each step."
+        0.5,
+        ge=0,
+        lt=1,
+        description="Dropout: fraction of the features set to zero in each step "
+        f"({_of_bert('dropout')}).",
     )
     embedding_dropout: float = Field(
         0.2,
@@ -120,7 +174,8 @@ class TextHyperparameters(TrainingHyperparameters):
         512,
         ge=1,
         le=100_000,
-        description="Number of tokens read from a text; the rest of a longer text is ignored.",
+        description="Number of tokens read from a text; the rest of a longer text is ignored "
+        f"({_of_bert('max_length')}).",
     )
 
     search_space = {
@@ -137,10 +192,21 @@ class TextHyperparameters(TrainingHyperparameters):
         "min_count": Search(1, 4),
     }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _suit_bert(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("network") != "bert":
+            return given
+        return {**(FROZEN if given.get("frozen") is True else FINE_TUNING), **given}
+
     @model_validator(mode="after")
-    def _check_embedding(self) -> TextHyperparameters:
-        if self.embedding and self.network == "ngram":
-            raise ValueError("embedding: the network ngram uses no word vectors")
+    def _check_network(self) -> TextHyperparameters:
+        if self.embedding and self.network not in WITH_VECTORS:
+            raise ValueError(f"embedding: the network {self.network} uses no word vectors")
+        if self.frozen and self.network != "bert":
+            raise ValueError(
+                f"frozen: the network {self.network} has no pretrained weights to keep"
+            )
         return self
 
 
@@ -197,27 +263,22 @@ class TextClassification(Classifier[TextHyperparameters]):
         encoding: Mapping[str, Any] | None = None,
     ) -> TextDataset:
         if encoding is None:
-            words.gluonnlp()  # what is missing is said before much is read
+            bert.gluonnlp()  # what is missing is said before much is read
         known = None if encoding is None else encoding["classes"]
         found = texts.read(path, channel, known)
         if encoding is None:
-            encoder = Encoder.of(
-                found.texts,
-                bigrams=hyperparameters.network == "ngram",
-                max_length=hyperparameters.max_length,
-                min_count=hyperparameters.min_count,
-                max_size=hyperparameters.max_vocabulary,
-            )
-            if hyperparameters.embedding:
-                path, count = Path(hyperparameters.embedding), hyperparameters.embedding_words
-                encoder = encoder.extended(words.most_frequent_words(path, count))
+            encoder = _new_encoder(found.texts, hyperparameters)
         else:
             encoder = _encoder(encoding, hyperparameters)
         classes = sorted(set(found.labels)) if known is None else known
         number = {name: index for index, name in enumerate(classes)}
         y = np.array([number[label] for label in found.labels], np.int32)
-        ids = [encoder(text) for text in found.texts]
-        return TextDataset(ids, y, tuple(classes), encoder, found.note, found.counts)
+        ids, cut = encoder.encode(found.texts)
+        note, counts = found.note, {**found.counts, **({"cut": cut} if cut else {})}
+        if cut:
+            more = f"{cut:,} are cut to {encoder.max_length:,} tokens (--max-length)"
+            note = f"{note}; {more}" if note else more
+        return TextDataset(ids, y, tuple(classes), encoder, note, counts)
 
     def united(
         self,
@@ -226,6 +287,8 @@ class TextClassification(Classifier[TextHyperparameters]):
         hyperparameters: TextHyperparameters,
     ) -> Mapping[str, Any]:
         """The words of all hosts, in turn the most frequent of each, as many as are to be known."""
+        if hyperparameters.network == "bert":
+            return super().united(pieces.completed(encodings), hosts, hyperparameters)
         whole = super().united(encodings, hosts, hyperparameters)
         most = hyperparameters.max_vocabulary + len(words.SPECIAL)
         if hyperparameters.embedding:
@@ -236,6 +299,11 @@ class TextClassification(Classifier[TextHyperparameters]):
         from . import networks
 
         options = hyperparameters
+        if options.network == "bert":
+            sizes = bert.Sizes.read(data.encoding["encoder"])
+            encoder = bert.text_encoder(sizes, options.dropout)
+            count = len(data.encoding["classes"])
+            return networks.Bert(encoder, sizes.units, count, options.dropout)
         vocabulary, classes = data.encoding["vocabulary"], len(data.encoding["classes"])
         if options.network == "ngram":
             return networks.NgramBag(log_count_ratios(data, len(vocabulary), classes))
@@ -248,6 +316,55 @@ class TextClassification(Classifier[TextHyperparameters]):
             vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
         )
 
+    def lacking(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> str:
+        if hyperparameters.network != "bert" or MODEL in channels:
+            return ""
+        return (
+            "the network bert begins with what another training has learned: give --weights a name "
+            "of `algoshelf weights list`, or --model a model of this network"
+        )
+
+    def known(self, run: Run[TextHyperparameters]) -> Mapping[str, Any] | None:
+        """The names in the model that the run starts from; of published weights, their pieces."""
+        if MODEL in run.channels and weights.is_folder(run.channels[MODEL]):
+            return {"classes": [], **pieces.published(weights.read(run.channels[MODEL]))}
+        known = super().known(run)
+        expected = "pieces" if run.hyperparameters.network == "bert" else "vocabulary"
+        if known is not None and expected not in known:
+            raise InputError(
+                f"{run.channels[MODEL]}: its network reads texts otherwise than the network "
+                f"{run.hyperparameters.network}: give --network that of the model"
+            )
+        return known
+
+    def load_pretrained(
+        self, network: HybridBlock, data: Dataset, run: Run[TextHyperparameters]
+    ) -> None:
+        """The model or the published weights to start from; which of them learn, and how fast."""
+        options = run.hyperparameters
+        path = run.channels.get(MODEL)
+        if path is None or not weights.is_folder(path):
+            super().load_pretrained(network, data, run)
+        else:
+            given, sizes = weights.read(path), bert.Sizes.read(data.encoding["encoder"])
+            try:
+                bert.load(network.encoder, sizes, given.arrays())
+            except ValueError as error:
+                raise DataError(f"{path}: {error}") from None
+            run.data[MODEL] = given.digest
+            run.reporter.message(f"starting from the weights {given.about.name}")
+        if options.frozen:
+            bert.freeze(network.encoder)
+        elif options.network == "bert":
+            layers = int(data.encoding["encoder"]["layers"])
+            bert.set_rates(network.encoder, layers, options.layer_decay)
+
+    def head(self, network: HybridBlock, run: Run[TextHyperparameters]) -> Head | None:
+        if not run.hyperparameters.frozen:
+            return None
+        encoder = GluonNetwork(network.encoder, run.devices[0])
+        return Head(network.head, lambda data: Features(data, outputs(encoder, data)))
+
     def augment(
         self,
         x: NDArray,
@@ -257,7 +374,7 @@ class TextClassification(Classifier[TextHyperparameters]):
     ) -> tuple[NDArray, NDArray]:
         """Token ids (B, T), some of them unknown, as words will be of which training had none."""
         part = hyperparameters.word_dropout
-        if not part or hyperparameters.network == "ngram":
+        if not part or hyperparameters.network in ("ngram", "bert"):
             return x, y
         drawn = (rng.random(x.shape) < part).astype(np.int32)
         hidden = mx.nd.from_numpy(drawn).as_in_context(x.context)
@@ -265,11 +382,11 @@ class TextClassification(Classifier[TextHyperparameters]):
         return mx.nd.where(hidden * (x != words.PADDING), unknown, x), y
 
     def example(self, data: Dataset) -> Example:
-        ids = data.take(np.zeros(1, np.int64))[0][0]
-        vocabulary = data.encoding["vocabulary"]
-        text = " ".join(
-            vocabulary[i] for i in ids if i > words.UNKNOWN and " " not in vocabulary[i]
-        )
+        ids, encoding = data.take(np.zeros(1, np.int64))[0][0], data.encoding
+        if "pieces" in encoding:
+            text = pieces.text_of(encoding["pieces"], ids)
+        else:
+            text = words.text_of(encoding["vocabulary"], ids)
         body = codecs.encode_json({"instances": [text]}).decode()
         return Example(content_type=codecs.JSON, body=body)
 
@@ -291,7 +408,7 @@ class TextClassification(Classifier[TextHyperparameters]):
     def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
         """Probabilities for a sequence of texts, those of about one length computed together."""
         assert isinstance(model, TextModel)
-        ids = [model.encoder(text) for text in input_data]
+        ids, _ = model.encoder.encode(input_data)
         nobody = np.zeros(len(ids), np.int32)
         data = TextDataset(ids, nobody, model.metadata.classes, model.encoder)
         return self.probabilities(outputs(model.network, data), model)
@@ -321,10 +438,29 @@ TextSentiment = TextClassification  # what it was called in text_sentiment
 class TextModel(Model):
     """A loaded model with what makes token ids of its texts."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
 
 
-def _encoder(encoding: Mapping[str, Any], hyperparameters: TextHyperparameters) -> Encoder:
+def _new_encoder(found: Sequence[str], options: TextHyperparameters) -> AnyEncoder:
+    """One with the words of the texts ``found``; that of a pretrained network has its own."""
+    if options.network == "bert":
+        return pieces.Awaited()
+    encoder = Encoder.of(
+        found,
+        bigrams=options.network == "ngram",
+        max_length=options.max_length,
+        min_count=options.min_count,
+        max_size=options.max_vocabulary,
+    )
+    if not options.embedding:
+        return encoder
+    count = options.embedding_words
+    return encoder.extended(words.most_frequent_words(Path(options.embedding), count))
+
+
+def _encoder(encoding: Mapping[str, Any], hyperparameters: TextHyperparameters) -> AnyEncoder:
+    if hyperparameters.network == "bert":
+        return PieceEncoder.of(encoding, hyperparameters.max_length)
     return Encoder.from_words(
         encoding.get("vocabulary"),
         bigrams=hyperparameters.network == "ngram",
@@ -351,3 +487,8 @@ def log_count_ratios(data: Dataset, vocabulary: int, classes: int) -> Array:
 @hookimpl
 def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
     return [TextClassification]
+
+
+@hookimpl
+def algoshelf_weights() -> Sequence[PretrainedWeights]:
+    return pretrained.ROWS

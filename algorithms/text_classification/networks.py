@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ...core import mx
+from ...core import HybridBlock, mx
 from ...core.runtime.types import Array
 from ...core.tasks.constants import Given
 from .vocabulary import read_vectors
@@ -178,3 +178,19 @@ class BiLstm(mx.gluon.HybridBlock):  # type: ignore[misc]
         # states lie between -1 and 1, so that those of padding never are the highest
         highest = ops.broadcast_mul(states + 1, counts).max(axis=0) - 1
         return self.output(self.dropout(ops.concat(mean, highest, dim=1)))
+
+
+class Bert(mx.gluon.HybridBlock):  # type: ignore[misc]
+    """A linear layer over the mean vector of a pretrained BERT, ``encoder``."""
+
+    def __init__(
+        self, encoder: HybridBlock, units: int, classes: int, dropout: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.encoder = encoder
+            self.head = nn.HybridSequential()
+            self.head.add(nn.Dropout(dropout), nn.Dense(classes, in_units=units))
+
+    def hybrid_forward(self, ops: Any, tokens: Any) -> Any:
+        return self.head(self.encoder(tokens))

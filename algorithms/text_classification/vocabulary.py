@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence, Union
 
 import numpy as np
 
-from ...core import ArtifactError, DataError, MissingDependencyError, UnfitPayloadError, mx
+from ...core import ArtifactError, DataError, UnfitPayloadError
 from ...core.data.opening import open_bytes
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
+from ...core.tasks.bert import gluonnlp
+from .pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
 BUCKETS = 8
 BUCKET_GROWTH = 1.3
 SHORTEST_BUCKET = 8
-
-
-def gluonnlp() -> Any:
-    """GluonNLP, imported when it is first used; it needs mxnet as core.mx mends it."""
-    mx.load()
-    try:
-        return importlib.import_module("gluonnlp")
-    except ModuleNotFoundError as error:
-        if error.name != "gluonnlp":
-            raise
-        raise MissingDependencyError(
-            "text-classification needs GluonNLP, which is not installed: "
-            "pip install 'algoshelf[text]'"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -89,6 +76,19 @@ class Encoder:
         """The vocabulary: the token of each id."""
         return list(self.tokens)
 
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """What ``from_words`` takes."""
+        return {"vocabulary": self.words()}
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[Array], int]:
+        """The ids of each text, and how many of the texts were cut: that is not counted here."""
+        return [self(text) for text in texts], 0
+
+    def padded(self, lengths: Array) -> Array:
+        """How long texts of ``lengths`` (N,) are when padded, (N,)."""
+        return bucket_lengths(lengths)
+
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
@@ -102,6 +102,12 @@ class Encoder:
         else:
             ids = [known.get(unit, UNKNOWN) for unit in units]
         return np.array(ids, np.int32)
+
+
+def text_of(vocabulary: Sequence[str], ids: Array) -> str:
+    """A text that has about these ids."""
+    found = (vocabulary[number] for number in ids if number > UNKNOWN)
+    return " ".join(word for word in found if " " not in word)
 
 
 def _vocabulary(counts: Counter[str], max_size: int, min_count: int) -> list[str]:
@@ -152,6 +158,9 @@ def bucket_lengths(lengths: Array) -> Array:
     return rounded
 
 
+AnyEncoder = Union[Encoder, PieceEncoder, Awaited]
+
+
 @dataclass(frozen=True)
 class TextDataset:
     """Texts as token ids, with labels ``y`` (N,) int32 that number ``classes``."""
@@ -159,17 +168,17 @@ class TextDataset:
     ids: Sequence[Array]
     y: Array
     classes: tuple[str, ...]
-    encoder: Encoder
+    encoder: AnyEncoder
     note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def encoding(self) -> Mapping[str, Any]:
-        return {"classes": list(self.classes), "vocabulary": self.encoder.words()}
+        return {"classes": list(self.classes), **self.encoder.encoding}
 
     @cached_property
     def _lengths(self) -> Array:
-        return bucket_lengths(np.array([len(sequence) for sequence in self.ids], np.int64))
+        return self.encoder.padded(np.array([len(sequence) for sequence in self.ids], np.int64))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -187,7 +196,8 @@ class TextDataset:
         return self.y
 
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.classes, self.encoder.words())).encode())
+        names = next(iter(self.encoder.encoding.values()))
+        digest = hashlib.sha256(repr((self.classes, names)).encode())
         digest.update(np.array([len(sequence) for sequence in self.ids], np.int64).tobytes())
         for sequence in self.ids:
             digest.update(sequence.tobytes())

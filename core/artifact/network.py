@@ -216,15 +216,15 @@ def batch_size(x: Array) -> int:
     return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // max(1, example)))
 
 
-def outputs_of(network: Network, batches: Iterable[Array], size: int) -> Any:
-    """As ``outputs``, for ``batches`` of ``size`` examples; the last may have fewer.
+def outputs_of(network: Network, batches: Iterable[Array], size: int | None = None) -> Any:
+    """As ``outputs``, for ``batches`` of any sizes, or all of one ``size``.
 
-    It is filled up by repetition, so that a static graph is planned once, unless there is no
-    other.
+    With ``size`` the last may have fewer: it is filled up by repetition, so that a static graph is
+    planned once, unless there is no other.
     """
     found: list[tuple[Array, ...]] = []
     for batch in batches:
-        full = np.resize(batch, (size, *batch.shape[1:])) if found else batch
+        full = np.resize(batch, (size, *batch.shape[1:])) if size and found else batch
         count = len(batch)
         found.append(tuple(output[:count] for output in network.compute(full)))
     if not found:

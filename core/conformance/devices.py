@@ -98,7 +98,10 @@ def networks(algorithm: Algorithm[Any]) -> Iterator[tuple[str, dict[str, str]]]:
     if not choices:
         yield "", given
     for choice in choices:
-        yield str(choice), {**given, "network": str(choice)}
+        options = {**given, "network": str(choice)}
+        parsed = algorithm.Hyperparameters.parse(dict(options))
+        if not algorithm.lacking(parsed, algorithm.sample()):  # such as pretrained weights
+            yield str(choice), options
 
 
 class _Found:

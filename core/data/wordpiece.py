@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Iterator, Sequence
 
 PADDING, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+SPECIAL = (PADDING, UNKNOWN, BEGIN, END, "[MASK]")
 LONGEST_WORD = 100  # characters; a longer word is unknown
 CONTINUED = "##"  # what a piece begins with that begins no word
 REMEMBERED, SHORT_WORD = 100_000, 40  # words, of so many characters at most
@@ -75,7 +76,7 @@ class WordPiece:
         return tuple(number for part in _parts_of(word) for number in self._pieces_of(part))
 
     def _pieces_of(self, word: str) -> list[int]:
-        """The longest pieces from left to right; the unknown one where they do not make the word."""
+        """The longest pieces from left to right; the unknown one where they make another word."""
         if len(word) > LONGEST_WORD:
             return [self._unknown]
         ids, start, prefix = [], 0, ""

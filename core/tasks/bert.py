@@ -14,7 +14,7 @@ from typing import Any, Iterator, Mapping
 import numpy as np
 
 from ..runtime import mx
-from ..runtime.errors import DataError, MissingDependencyError
+from ..runtime.errors import MissingDependencyError
 from ..runtime.types import Array, HybridBlock
 
 # Sizes beyond these are of no BERT, and their network would fill the memory.
@@ -215,7 +215,7 @@ def _published_names(encoder: HybridBlock) -> Iterator[tuple[str, Any]]:
             yield (_POSITIONS if name == "encoder.position_weight" else _WORDS), parameter
 
 
-def set_rates(encoder: HybridBlock, sizes: Sizes, decay: float) -> None:
+def set_rates(encoder: HybridBlock, layers: int, decay: float) -> None:
     """Let each layer learn at ``decay`` times the rate of the one above it; the vectors of pieces
     and positions stay as they are.
 
@@ -226,7 +226,7 @@ def set_rates(encoder: HybridBlock, sizes: Sizes, decay: float) -> None:
             parameter.grad_req = "null"
         else:
             layer = int(name.split(".")[2]) if name.startswith("encoder.") else -1
-            parameter.lr_mult = decay ** (sizes.layers - 1 - layer)
+            parameter.lr_mult = decay ** (layers - 1 - layer)
         if not name.endswith(".weight") or "LayerNorm" in name:
             parameter.wd_mult = 0.0
 

@@ -44,6 +44,7 @@ from ..runtime.errors import (
 )
 from ..runtime.staging import digest_of
 from ..runtime.types import Array, Context, HybridBlock, NDArray
+from .head import Head
 from .imbalance import DECISION
 from .importance import by_heading, importances
 from .scaling import moments, of_standardized, set_moments
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=TrainingHyperparameters)
 
 CALIBRATION_BATCH = 32
+# Of examples that differ in length, so many steps of all of a batch: attention takes the square.
+MOST_STEPS = 2**13
 SHOWN = 5  # names in a message
 # Keys of an artifact's encoding that no dataset writes: what was decided after the training.
 DECIDED = (DECISION,)
@@ -176,6 +179,12 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def head(self, network: HybridBlock, run: Run[H]) -> Head | None:
+        """The part of a classifier's ``network`` that learns, where the rest stays as it is: what
+        the rest makes of the examples is computed once. By default all of it learns: None.
+        """
+        return None
+
     def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
         """Change what ``network`` holds beside its weights, before the test; by default nothing.
 
@@ -273,8 +282,15 @@ class SupervisedAlgorithm(Algorithm[H]):
 
         loss = self.weighted(self.loss(options), train, run)
         changed = type(self).augment is not SupervisedAlgorithm.augment
+        learner, judged, head = network, model, self.head(network, run)
+        if head is not None:
+            run.reporter.message(
+                "the part of the network that does not learn computes each example once"
+            )
+            learner = judged = head.network
+            learned, validation = head.seen(learned), head.seen(validation)
         loop = training.loop.Loop(
-            run, network, loss, learned, augment if changed else None, options
+            run, learner, loss, learned, augment if changed else None, options
         )
         decision = self.decision(train, run)
         validated = training.together.Together(
@@ -284,10 +300,10 @@ class SupervisedAlgorithm(Algorithm[H]):
         )
         for place in loop.epochs():
             with run.interruptible(place):
-                found = self._evaluation(run, model, validated)
+                found = self._evaluation(run, judged, validated)
             loop.validated(found.metrics if found else {})
         with run.interruptible("before the last validation"):
-            decision = self.decided(decision, lambda: self._evaluation(run, model, validated), run)
+            decision = self.decided(decision, lambda: self._evaluation(run, judged, validated), run)
         self.trained(network, given, run)
         if test is not None:
             tested = training.together.Together(
@@ -610,20 +626,34 @@ def _check_labels_are_like(data: Dataset, train: Dataset, path: Path) -> None:
 def outputs(network: Network, data: Dataset) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
-    Examples of one length stand together.
+    Examples of one length stand together, the fewer the longer they are.
     """
     if not len(data):
         return np.zeros(0, np.float32)  # as a host's share may be
     lengths = lengths_of(data)
     order = np.arange(len(data)) if lengths is None else np.argsort(lengths, kind="stable")
     size = batch_size(data.take(order[-1:])[0])
-    parts = [order[part] for part in chunks(len(data), size)]
+    if lengths is None:
+        parts = [order[part] for part in chunks(len(data), size)]
+    else:
+        parts = list(_of_like_length(order, lengths, size))
     with closing(prefetched(lambda part: data.take(part)[0], parts)) as batches:
-        found = outputs_of(network, batches, size)
+        found = outputs_of(network, batches, size if lengths is None else None)
     if lengths is None:
         return found
     places = np.argsort(order)
     return tuple(each[places] for each in found) if isinstance(found, tuple) else found[places]
+
+
+def _of_like_length(order: Array, lengths: Array, most: int) -> Iterator[Array]:
+    """``order``, in which ``lengths`` rise, in parts of ``most`` examples or MOST_STEPS steps."""
+    start = 0
+    for place, index in enumerate(order):
+        count = place - start + 1
+        if count > 1 and (count > most or count * int(lengths[index]) > MOST_STEPS):
+            yield order[start:place]
+            start = place
+    yield order[start:]
 
 
 def block_outputs(network: HybridBlock, data: Dataset, device: Context) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import (
     Any,
     ClassVar,
+    Collection,
     ContextManager,
     Generic,
     Iterator,
@@ -69,6 +70,8 @@ class Trainable(Protocol[H]):
     def objective(self) -> Objective: ...
 
     def train(self, run: Run[H]) -> None: ...
+
+    def lacking(self, hyperparameters: H, channels: Collection[str]) -> str: ...
 
     def check(self, artifact: Artifact) -> None: ...
 
