@@ -12,12 +12,12 @@ from typing import Any, Iterable, Mapping, Sequence, Union
 
 import numpy as np
 
-from ...core import ArtifactError, DataError, UnfitPayloadError
+from ...core import ArtifactError, DataError
 from ...core.data.opening import open_bytes
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
 from ...core.tasks.bert import gluonnlp
-from .pieces import Awaited, PieceEncoder
+from ...core.tasks.pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
@@ -258,35 +258,3 @@ def _numbers(cells: Sequence[bytes], place: str) -> Array:
     if not np.isfinite(numbers).all():
         raise DataError(f"{place}: a number is not finite")
     return numbers
-
-
-def extract_texts(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
-    """The text of each record: a string, a list of one, or an object with one of ``keys``.
-
-    Raises UnfitPayloadError, which names every record that holds none.
-    """
-    found: list[str] = []
-    faults = []
-    for number, record in enumerate(records, 1):
-        text = record
-        if isinstance(record, dict):
-            text = next((record[key] for key in keys if key in record), None)
-        elif isinstance(record, list) and len(record) == 1:
-            text = record[0]
-        if isinstance(text, str):
-            found.append(text)
-        else:
-            faults.append(f"example {number}: expected a text, {_got(record, keys)}")
-    if faults:
-        raise UnfitPayloadError(*faults[:10])
-    return found
-
-
-def _got(record: Any, keys: Sequence[str]) -> str:
-    if isinstance(record, dict):
-        return f"or an object with a text named {', '.join(keys[:3])}"
-    if isinstance(record, list):
-        if len(record) > 1 and all(isinstance(each, str) for each in record):
-            return f"got {len(record)} cells: put a text with commas in double quotes"
-        return f"got a list of {len(record)}"
-    return f"got {str(record)[:40]!r}"

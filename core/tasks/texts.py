@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ...core import DataError
-from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
-from ...core.artifact.metadata import name_fault
-from ...core.data import encoding, reading, tables
-from ...core.data.cells import is_number
-from ...core.data.encoding import TextForm
-from ...core.data.files import check_empty, data_files, entries, with_suffix
-from ...core.data.folders import ClassFolders, class_folders, ending
-from ...core.payload.decode import MAX_DIGITS, half_character
-from ...core.runtime.faults import MAX_FAULTS
+from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..artifact.metadata import name_fault
+from ..data import encoding, reading, tables
+from ..data.cells import is_number
+from ..data.encoding import TextForm
+from ..data.files import check_empty, data_files, entries, with_suffix
+from ..data.folders import ClassFolders, class_folders, ending
+from ..payload.decode import MAX_DIGITS, half_character
+from ..runtime.errors import DataError, UnfitPayloadError
+from ..runtime.faults import MAX_FAULTS
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
@@ -493,3 +493,35 @@ def _refuse(faults: Sequence[str]) -> None:
 
 def _short(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:40]
+
+
+def extract_texts(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
+    """The text of each record: a string, a list of one, or an object with one of ``keys``.
+
+    Raises UnfitPayloadError, which names every record that holds none.
+    """
+    found: list[str] = []
+    faults = []
+    for number, record in enumerate(records, 1):
+        text = record
+        if isinstance(record, dict):
+            text = next((record[key] for key in keys if key in record), None)
+        elif isinstance(record, list) and len(record) == 1:
+            text = record[0]
+        if isinstance(text, str):
+            found.append(text)
+        else:
+            faults.append(f"example {number}: expected a text, {_got(record, keys)}")
+    if faults:
+        raise UnfitPayloadError(*faults[:10])
+    return found
+
+
+def _got(record: Any, keys: Sequence[str]) -> str:
+    if isinstance(record, dict):
+        return f"or an object with a text named {', '.join(keys[:3])}"
+    if isinstance(record, list):
+        if len(record) > 1 and all(isinstance(each, str) for each in record):
+            return f"got {len(record)} cells: put a text with commas in double quotes"
+        return f"got a list of {len(record)}"
+    return f"got {str(record)[:40]!r}"

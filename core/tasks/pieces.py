@@ -9,10 +9,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ...core import Array, ArtifactError, DataError
-from ...core.data.wordpiece import SPECIAL, WordPiece, vocabulary_faults
-from ...core.tasks.bert import Sizes
-from ...core.weights import Pretrained
+from ..data.wordpiece import SPECIAL, WordPiece, vocabulary_faults
+from ..runtime.errors import ArtifactError, DataError
+from ..runtime.types import Array
+from ..weights import Pretrained
+from .bert import Sizes
 
 STEP = 4  # texts are padded to a multiple of it
 MAX_CONFIG_BYTES, MAX_VOCABULARY_BYTES = 2**20, 2**26
