@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core import ArtifactError, DataError
 from ...core.data.opening import open_bytes
+from ...core.data.sequences import bucket_lengths, pad_sequences
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
 from ...core.tasks.bert import gluonnlp
@@ -21,9 +22,6 @@ from ...core.tasks.pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
-BUCKETS = 8
-BUCKET_GROWTH = 1.3
-SHORTEST_BUCKET = 8
 
 
 @dataclass(frozen=True)
@@ -131,31 +129,6 @@ def _tokens_and_bigrams(text: str, bigrams: bool, max_length: int) -> list[str]:
     if bigrams:
         words += [f"{one} {other}" for one, other in zip(words, words[1:])]
     return words
-
-
-def pad_sequences(sequences: Sequence[Array], length: int) -> Array:
-    """Sequences of ids of at most ``length`` as one array (N, length) int32, filled up with 0."""
-    batch: Array = np.full((len(sequences), length), PADDING, np.int32)
-    for row, sequence in zip(batch, sequences):
-        row[: len(sequence)] = sequence
-    return batch
-
-
-def bucket_lengths(lengths: Array) -> Array:
-    """Lengths (N,) rounded up to a few, BUCKETS and the shortest, each BUCKET_GROWTH times as far
-    from the one before as that is from its own: GluonNLP's ``ExpWidthBucket``, which needs mxnet.
-    """
-    longest = max(SHORTEST_BUCKET, int(lengths.max(initial=1)))
-    more = BUCKET_GROWTH - 1
-    width = (longest - SHORTEST_BUCKET) * more / (BUCKET_GROWTH**BUCKETS - 1)
-    ends = (BUCKET_GROWTH ** (i + 1) - 1 for i in range(BUCKETS))
-    keys = np.array(
-        [SHORTEST_BUCKET, *(round(SHORTEST_BUCKET + width * end / more) for end in ends)]
-    )
-    keys[-1] = max(keys[-1], longest)
-    keys = np.unique(keys)
-    rounded: Array = keys[np.searchsorted(keys, lengths)]
-    return rounded
 
 
 AnyEncoder = Union[Encoder, PieceEncoder, Awaited]
