@@ -58,12 +58,15 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
+BY_WORDS = (*WITH_VECTORS, "ngram")
 # What suits a pretrained network, where it is not given: J. Devlin et al., arXiv:1810.04805, A.3.
 # The memory of attention goes by the square of a text's length.
 FINE_TUNING = {
     "epochs": 3, "batch_size": 32, "learning_rate": 1e-4, "dropout": 0.1, "max_length": 128,
 }  # fmt: skip
 FROZEN = {**FINE_TUNING, "epochs": 20, "learning_rate": 3e-3}
+
+SHORTEST = 3  # tokens: two that frame a text, and one of it
 
 
 def _of_bert(name: str) -> str:
@@ -179,6 +182,9 @@ class TextHyperparameters(TrainingHyperparameters):
 
     search_space = {
         **TrainingHyperparameters.search_space,
+        # Of a pretrained network the usual range is far below: by default its layers' rates vary.
+        "learning_rate": Search(1e-4, 1e-1, log=True, where={"network": BY_WORDS}),
+        "layer_decay": Search(0.6, 1.0, where={"network": ("bert",)}),
         "batch_size": Search(choices=(25, 50, 100, 200)),
         "dimensions": Search(
             50, 300, log=True, where={"network": WITH_VECTORS, "embedding": ("",)}
@@ -188,7 +194,7 @@ class TextHyperparameters(TrainingHyperparameters):
         "dropout": Search(0.2, 0.7, where={"network": WITH_VECTORS}),
         "embedding_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
         "word_dropout": Search(0.0, 0.5, where={"network": WITH_VECTORS}),
-        "min_count": Search(1, 4),
+        "min_count": Search(1, 4, where={"network": BY_WORDS}),
     }
 
     @model_validator(mode="before")
@@ -206,6 +212,8 @@ class TextHyperparameters(TrainingHyperparameters):
             raise ValueError(
                 f"frozen: the network {self.network} has no pretrained weights to keep"
             )
+        if self.network == "bert" and self.max_length < SHORTEST:
+            raise ValueError(f"max_length: the network bert reads at least {SHORTEST} tokens")
         return self
 
 
@@ -315,13 +323,12 @@ class TextClassification(Classifier[TextHyperparameters]):
             vectors, bag, classes, maps=options.maps, windows=(3, 4, 5), **shared
         )
 
-    def lacking(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> str:
-        if hyperparameters.network != "bert" or MODEL in channels:
-            return ""
-        return (
-            "the network bert begins with what another training has learned: give --weights a name "
-            "of `algoshelf weights list`, or --model a model of this network"
-        )
+    def check_given(self, hyperparameters: TextHyperparameters, channels: Collection[str]) -> None:
+        if hyperparameters.network == "bert" and MODEL not in channels:
+            raise InputError(
+                "the network bert begins with what another training has learned: give --weights a "
+                "name of `algoshelf weights list`, or --model a model of this network"
+            )
 
     def known(self, run: Run[TextHyperparameters]) -> Mapping[str, Any] | None:
         """The names in the model that the run starts from; of published weights, their pieces."""

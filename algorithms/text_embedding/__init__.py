@@ -150,13 +150,14 @@ class TextEmbedding(Algorithm[EmbeddingHyperparameters]):
     def needed_extras(self, hyperparameters: EmbeddingHyperparameters) -> tuple[str, ...]:
         return self.extras if hyperparameters.network == "bert" else ()
 
-    def lacking(self, hyperparameters: EmbeddingHyperparameters, channels: Collection[str]) -> str:
-        if hyperparameters.network != "bert" or MODEL in channels:
-            return ""
-        return (
-            "the network bert begins with what another training has learned: give --weights a name "
-            "of `algoshelf weights list`, or --model a model of this network"
-        )
+    def check_given(
+        self, hyperparameters: EmbeddingHyperparameters, channels: Collection[str]
+    ) -> None:
+        if hyperparameters.network == "bert" and MODEL not in channels:
+            raise InputError(
+                "the network bert begins with what another training has learned: give --weights a "
+                "name of `algoshelf weights list`, or --model a model of this network"
+            )
 
     def train(self, run: Run[EmbeddingHyperparameters]) -> None:
         options = run.hyperparameters

@@ -130,11 +130,10 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """Those of ``extras`` without which it cannot train by ``hyperparameters``."""
         return self.extras
 
-    def lacking(self, hyperparameters: H, channels: Collection[str]) -> str:
-        """What a training by ``hyperparameters`` needs besides the ``channels`` that are given, a
-        sentence; empty where it needs nothing. Channels that are always required are not meant.
+    def check_given(self, hyperparameters: H, channels: Collection[str]) -> None:
+        """Raises InputError where a training by ``hyperparameters`` needs more ``channels`` than are
+        given, such as pretrained weights. Those that are always required are checked elsewhere.
         """
-        return ""
 
     @abstractmethod
     def train(self, run: Run[H]) -> None:

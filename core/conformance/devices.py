@@ -23,7 +23,7 @@ from ..artifact.model import Model
 from ..data.reading import Reading, using
 from ..inference.handlers import Handlers
 from ..runtime import mx
-from ..runtime.errors import AlgoshelfError
+from ..runtime.errors import AlgoshelfError, InputError
 from ..runtime.types import Array, Context
 from ..training.cluster import open_store
 from ..training.options import RunOptions
@@ -99,9 +99,12 @@ def networks(algorithm: Algorithm[Any]) -> Iterator[tuple[str, dict[str, str]]]:
         yield "", given
     for choice in choices:
         options = {**given, "network": str(choice)}
-        parsed = algorithm.Hyperparameters.parse(dict(options))
-        if not algorithm.lacking(parsed, algorithm.sample()):  # such as pretrained weights
-            yield str(choice), options
+        try:
+            parsed = algorithm.Hyperparameters.parse(dict(options))
+            algorithm.check_given(parsed, algorithm.sample())
+        except InputError:
+            continue  # one that begins with pretrained weights
+        yield str(choice), options
 
 
 class _Found:

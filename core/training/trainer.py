@@ -18,7 +18,6 @@ from ..artifact.target import staged
 from ..data.reading import using
 from ..runtime import mx, staging
 from ..runtime.devices import choose_distributed, choose_kvstore, parse_devices
-from ..runtime.errors import InputError
 from ..runtime.opt_ml import report_failure
 from .cluster import Cluster, HostCluster, is_worker, open_store
 from .notebook import NotebookReporter, in_notebook
@@ -51,9 +50,7 @@ def train(
     several hosts only the chief has an artifact.
     """
     paths = check_channels(algorithm.channels, channels)
-    lacking = algorithm.lacking(hyperparameters, paths)
-    if lacking:
-        raise InputError(lacking)
+    algorithm.check_given(hyperparameters, paths)
     options = options or RunOptions()
     reporter = reporter or (NotebookReporter() if in_notebook() else LogReporter())
     devices = parse_devices(options.devices)

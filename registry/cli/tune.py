@@ -216,6 +216,7 @@ def _plan(
         raise InputError(*faults)
     if pretrained is not None:
         paths = CheckedChannels(pretrained.added_to(paths, say))
+    algorithm.check_given(schema.parse(fixed), paths)
     return Plan(
         entry=entry,
         channels=paths,

@@ -7,7 +7,7 @@ several inputs: what differs between them varies. So nothing of one batch is wri
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ...runtime import params
 from ...runtime.errors import ExportError, did_you_mean
 from ...runtime.graph import Entry, Fit, Graph, GraphError, Node
 from ...runtime.ort import library
-from ...runtime.shapes import Shape
+from ...runtime.shapes import Attributes, Shape
 from ...runtime.types import Array
 from ..metadata import RAGGED_LENGTH, InputSignature
 from ..onnx_file import IR_VERSION, MAX_BYTES, OPSET, OUTPUT
@@ -25,6 +25,12 @@ from .operators import CONVERTERS
 BATCH, LENGTH = "batch", "length"
 # Batches and lengths of which no usual size of a network is a multiple.
 OTHER_BATCH, OTHER_LENGTH = 3, RAGGED_LENGTH + 15
+# What only puts parameters elsewhere, such as those of attention side by side, is done beforehand.
+REARRANGED: Mapping[str, Callable[[Attributes, Sequence[Any]], Array]] = {
+    "Reshape": lambda a, values: values[0],
+    "Concat": lambda a, values: np.concatenate(values, axis=a["dim"]),
+    "stack": lambda a, values: np.stack(values, axis=a["axis"]),
+}
 MENDING = (
     "core/artifact/export/operators.py lists the operators that have one: express the network by "
     "those, or add a converter there"
@@ -134,6 +140,12 @@ class _Conversion:
             self.builder.values[name] = self.arrays[node.name]
             return [name]
         entries = [(source, output) for source, output, _ in node.inputs]
+        known = [self.builder.values.get(self.tensors[entry]) for entry in entries]
+        if node.op in REARRANGED and all(values is not None for values in known):
+            name = self.builder.unique(node.name)
+            shape = self.fits[0].shapes[index][0]
+            self.builder.values[name] = REARRANGED[node.op](node.attributes, known).reshape(shape)
+            return [name]
         call = Call(
             self.builder,
             node.name,

@@ -77,7 +77,9 @@ def fully_connected(x: Call) -> str:
     if x.a["flatten"] or len(x.shapes[0]) == 2:
         flat = data if len(x.shapes[0]) == 2 else x("Flatten", data, axis=1)
         return x("Gemm", flat, weight, *bias, transB=1)
-    product = x("MatMul", data, x("Transpose", weight, perm=[1, 0]))
+    known = x.known(weight)  # what is computed of it is kept beside it: it is turned beforehand
+    turned = x("Transpose", weight, perm=[1, 0]) if known is None else x.array(known.T)
+    product = x("MatMul", data, turned)
     return x("Add", product, *bias) if bias else product
 
 

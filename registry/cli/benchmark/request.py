@@ -96,6 +96,8 @@ def read(
         there_too = {c.name: given[c.name] for c in algorithm.channels if c.name in given}
         channels = pretrained.added_to(channels or there_too or algorithm.sample(), say)
         settings = [replace(setting, channels=channels) for setting in settings]
+    for setting in settings:
+        algorithm.check_given(setting.hyperparameters, setting.channels or given)
     return Request(sampled, output, repeats, connections, seconds, settings, remote)
 
 

@@ -150,6 +150,7 @@ def _request(
     if pretrained is not None:
         paths = pretrained.added_to(channels or algorithm.sample(), say)
         channels = {name: str(path) for name, path in paths.items()}
+    algorithm.check_given(hyperparameters, channels or algorithm.sample())
     strings: dict[str, Any] = {name: told.get(name) for name in ("image", "output", "name")}
     return JobRequest(
         entry=entry,
