@@ -92,6 +92,12 @@ class WordPiece:
         return ids
 
 
+def words(text: str) -> Iterator[str]:
+    """Lower-case words without accents, single signs and single ideographs, as they come."""
+    for spaced in _spaced(text):
+        yield from _parts_of(spaced)
+
+
 def _spaced(text: str) -> Iterator[str]:
     """What stands between spaces, and single ideographs, without what is not to be seen."""
     start = 0
