@@ -63,7 +63,8 @@ def stretched(picture: Array, side: int) -> Array:
         picture = np.asarray(
             image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
         )
-    return np.ascontiguousarray(picture.transpose(2, 0, 1))
+    found: Array = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    return found
 
 
 class Store(Protocol):
@@ -204,7 +205,7 @@ class LabelledPictures:
         """The boxes of a picture that are learned, (G, BOX_WIDTH) float32, edges from 0 to 1."""
         rows = self.boxes[index]
         rows = rows[rows[:, FLAG] != CROWD]
-        found = rows[:, :BOX_WIDTH].astype(np.float32)
+        found: Array = rows[:, :BOX_WIDTH].astype(np.float32)
         found[:, (XMIN, XMAX)] = rows[:, (XMIN, XMAX)] / rows[:, WIDTH, None]
         found[:, (YMIN, YMAX)] = rows[:, (YMIN, YMAX)] / rows[:, HEIGHT, None]
         return found
