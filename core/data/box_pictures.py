@@ -182,7 +182,10 @@ class LabelledPictures:
         learned = (int((rows[:, FLAG] != CROWD).sum()) for rows in self.boxes)
         self.most = most or max([1, *learned])
         objects, empty = sum(map(len, self.boxes)), sum(not len(rows) for rows in self.boxes)
-        said = [f"{objects:,} boxes", *([f"{empty:,} pictures without any"] if empty else [])]
+        said = [
+            f"{objects:,} boxes",
+            *([f"{empty:,} picture{'s' * (empty > 1)} without any"] if empty else []),
+        ]
         self.note = "; ".join(filter(None, [", ".join(said), faulty.note, store.note, *notes]))
         self.counts = {**store.counts, **faulty.figures, **(counts or {}), "boxes": objects}
 

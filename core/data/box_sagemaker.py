@@ -39,11 +39,13 @@ def packed(labels: Sequence[float], place: str) -> LabelledPicture:
     boxes = []
     for count in range(int(objects)):
         start = int(header) + count * int(width)
-        kind, *edges = labels[start : start + LEAST_OBJECT]
+        kind, left, top, right, bottom = labels[start : start + LEAST_OBJECT]
         label = str(int(kind)) if kind >= 0 and kind == int(kind) else f"{kind:g}"
         difficult = width > LEAST_OBJECT and labels[start + LEAST_OBJECT] == 1
         own = f"{place}: object {count + 1}"
-        boxes.append(Box(label, *edges, relative=True, difficult=difficult, place=own))
+        boxes.append(
+            Box(label, left, top, right, bottom, relative=True, difficult=difficult, place=own)
+        )
     return LabelledPicture(tuple(boxes))
 
 
