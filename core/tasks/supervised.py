@@ -124,6 +124,10 @@ class SupervisedAlgorithm(Algorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well the network's ``outputs`` (N, …) for all of ``data`` fit its labels."""
 
+    def scored_by(self, network: Network, hyperparameters: H) -> Network:
+        """What gives ``score`` its outputs: by default ``network``, the model's, as it is."""
+        return network
+
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
         """Numbers, a row or an array an example: (N, …). Override it for anything else."""
         content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
@@ -340,7 +344,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         training.together.take_from_chief(
             run.cluster, training.together.statistics(network), [device], "the running statistics"
         )
-        found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
+        scored = self.scored_by(GluonNetwork(network, device), run.hyperparameters)
+        found = data.gathered(outputs(scored, data.mine))
         if found is None:
             return None
         try:
@@ -504,7 +509,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         data = self.test_data(path, model)
-        return self.score(outputs(model.network, data), data)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return self.score(outputs(self.scored_by(model.network, options), data), data)  # type: ignore[arg-type]
 
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """By default what the requests hold that ``example`` makes of them."""

@@ -25,6 +25,7 @@ ARROWS = {
     "data": ("runtime",),
     "payload": ("data", "runtime"),
     "artifact": ("data", "pages", "runtime"),
+    "weights": ("artifact", "data", "runtime"),
     "algorithm": ("artifact", "data", "pages", "runtime"),
     "training": ("algorithm", "artifact", "data", "pages", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
