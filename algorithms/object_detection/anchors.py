@@ -51,7 +51,7 @@ def overlaps(sizes: Array, others: Array) -> Array:
 
 def grid(sizes: Array, sides: tuple[int, ...]) -> Array:
     """Anchors (A, 4) of centre x, centre y, width and height, all in widths and heights of the
-    picture: those of ``sizes`` (L, K, 2) at each place of L maps, which are ``sides`` wide and high.
+    picture: those of ``sizes`` (L, K, 2) at each place of L maps, ``sides`` wide and high.
 
     In the order of the maps, of their rows, of the places in a row, and of the K.
     """

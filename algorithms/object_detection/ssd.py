@@ -14,6 +14,9 @@ from typing import Any
 from ...core import Array, HybridBlock, mx
 from . import anchors
 
+# RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
 # Of Gluon's mobilenet_v2_1_0: the layers after which features are taken, and their strides. What
 # follows the last of them serves classification.
 TAPS = (8, 15, 19)
@@ -36,8 +39,8 @@ def sides(image_size: int) -> tuple[int, ...]:
     return tuple(image_size // stride for stride in STRIDES)
 
 
-def network(classes: int, image_size: int, width: int, normalize: HybridBlock) -> HybridBlock:
-    """For pictures (N, 3, S, S) that ``normalize`` prepares: predictions (N, A, C + 4), logits of
+def network(classes: int, image_size: int, width: int) -> HybridBlock:
+    """For pictures (N, 3, S, S), intensities from 0 to 255: predictions (N, A, C + 4), logits of
     the classes and offsets from the anchors, and the anchors (1, A, 4), see ``anchors.grid``.
 
     ``width`` is how many channels the head has. The anchors are all 0 until they are set.
@@ -49,7 +52,6 @@ def network(classes: int, image_size: int, width: int, normalize: HybridBlock) -
             nn = mx.gluon.nn
             whole = mx.gluon.model_zoo.vision.mobilenet_v2_1_0(prefix="mobilenet_").features
             with self.name_scope():
-                self.normalize = normalize
                 self.features = nn.HybridSequential(prefix="")
                 for layer in list(whole._children.values())[: TAPS[-1] + 1]:
                     self.features.add(layer)
@@ -63,7 +65,8 @@ def network(classes: int, image_size: int, width: int, normalize: HybridBlock) -
                 )
 
         def hybrid_forward(self, F: Any, x: Any, anchors: Any) -> Any:  # noqa: N803
-            x, maps = self.normalize(x), []
+            x = F.image.normalize(F.cast(x, dtype="float32") / 255, mean=MEAN, std=DEVIATION)
+            maps: list[Any] = []
             for place, layer in enumerate(self.features):
                 x = layer(x)
                 if place in TAPS:
