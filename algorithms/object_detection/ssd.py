@@ -146,9 +146,7 @@ def loss() -> HybridBlock:
             count = F.maximum(F.sum(positive, axis=1), 1)
             kinds = F.slice_axis(box, axis=2, begin=0, end=1)
             each = F.reshape(F.contrib.arange_like(F.BlockGrad(scores), axis=2), shape=(1, 1, -1))
-            there = F.broadcast_mul(
-                F.broadcast_equal(kinds, each), F.expand_dims(positive, axis=2)
-            )
+            there = F.broadcast_mul(F.broadcast_equal(kinds, each), F.expand_dims(positive, axis=2))
             certain = F.expand_dims(positive + (score < NEGATIVE), axis=2)
             of_classes = F.broadcast_mul(_focal(F, scores, there), certain)
             distance = F.smooth_l1(offsets - _offsets(F, anchors, box), scalar=1.0)
@@ -193,9 +191,7 @@ def _offsets(F: Any, anchors: Any, boxes: Any) -> Any:  # noqa: N803
     sides = F.slice_axis(anchors, axis=2, begin=2, end=4)
     moved = F.broadcast_sub((low + high) / 2, F.slice_axis(anchors, axis=2, begin=0, end=2))
     grown = F.log(F.broadcast_div(F.maximum(high - low, 1e-6), sides))
-    return F.concat(
-        F.broadcast_div(moved, sides) / UNITS[0], grown / UNITS[1], dim=2
-    )
+    return F.concat(F.broadcast_div(moved, sides) / UNITS[0], grown / UNITS[1], dim=2)
 
 
 def decoder() -> HybridBlock:
