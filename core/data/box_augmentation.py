@@ -86,9 +86,10 @@ class Augmented:
         if self.seed is None:
             return self.whole.take(indices)
         pictures, places = pictures_of(self.whole)
+        seed = self.seed
 
         def make(index: int) -> tuple[Array, Array]:
-            rng = np.random.default_rng((self.seed, index))
+            rng = np.random.default_rng((seed, index))
             return changed(pictures, index, places, self.changes, rng)
 
         return joined(pictures.store.each(make, places[indices].tolist()))
@@ -264,5 +265,5 @@ def coloured(picture: Array, rng: np.random.Generator, strength: float) -> Array
     brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
     mixing = saturation * np.eye(3) + (1 - saturation) * np.array([GREY] * 3)
     matrix = (brightness * contrast * mixing.T).astype(np.float32)
-    found = picture.astype(np.float32) @ matrix + np.float32(127.5 * (1 - contrast))
+    found: Array = picture.astype(np.float32) @ matrix + np.float32(127.5 * (1 - contrast))
     return found.clip(0, 255).astype(np.uint8)

@@ -63,7 +63,8 @@ def stretched(picture: Array, side: int) -> Array:
         picture = np.asarray(
             image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
         )
-    return np.ascontiguousarray(picture.transpose(2, 0, 1))
+    found: Array = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    return found
 
 
 class Store(Protocol):
@@ -181,7 +182,10 @@ class LabelledPictures:
         learned = (int((rows[:, FLAG] != CROWD).sum()) for rows in self.boxes)
         self.most = most or max([1, *learned])
         objects, empty = sum(map(len, self.boxes)), sum(not len(rows) for rows in self.boxes)
-        said = [f"{objects:,} boxes", *([f"{empty:,} pictures without any"] if empty else [])]
+        said = [
+            f"{objects:,} boxes",
+            *([f"{empty:,} picture{'s' * (empty > 1)} without any"] if empty else []),
+        ]
         self.note = "; ".join(filter(None, [", ".join(said), faulty.note, store.note, *notes]))
         self.counts = {**store.counts, **faulty.figures, **(counts or {}), "boxes": objects}
 
@@ -204,7 +208,7 @@ class LabelledPictures:
         """The boxes of a picture that are learned, (G, BOX_WIDTH) float32, edges from 0 to 1."""
         rows = self.boxes[index]
         rows = rows[rows[:, FLAG] != CROWD]
-        found = rows[:, :BOX_WIDTH].astype(np.float32)
+        found: Array = rows[:, :BOX_WIDTH].astype(np.float32)
         found[:, (XMIN, XMAX)] = rows[:, (XMIN, XMAX)] / rows[:, WIDTH, None]
         found[:, (YMIN, YMAX)] = rows[:, (YMIN, YMAX)] / rows[:, HEIGHT, None]
         return found

@@ -250,7 +250,7 @@ class Detector(SupervisedAlgorithm[H]):
         )
         return _finding(network, decoder), Augmented(train, changes) if changes else train
 
-    def scored_by(self, network: Network, hyperparameters: H) -> Network:
+    def scored_by(self, network: Network, hyperparameters: H) -> Finding:
         """What is found in each picture, in place of the candidates for it."""
         return Finding(network, hyperparameters.overlap, MOST_SCORED)
 

@@ -16,7 +16,7 @@ from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import PARAMETERS, Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
-from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
+from ..artifact.network import Computing, GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes, reading
 from ..data.dataset import (
     Dataset,
@@ -124,7 +124,7 @@ class SupervisedAlgorithm(Algorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well the network's ``outputs`` (N, …) for all of ``data`` fit its labels."""
 
-    def scored_by(self, network: Network, hyperparameters: H) -> Network:
+    def scored_by(self, network: Network, hyperparameters: H) -> Computing:
         """What gives ``score`` its outputs: by default ``network``, the model's, as it is."""
         return network
 
@@ -613,7 +613,7 @@ def _check_labels_are_like(data: Dataset, train: Dataset, path: Path) -> None:
         )
 
 
-def outputs(network: Network, data: Dataset) -> Any:
+def outputs(network: Computing, data: Dataset) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
     Examples of one length stand together.

@@ -17,7 +17,10 @@ WEIGHTS = "weights"  # the flag
 
 @dataclass(frozen=True)
 class Chosen:
-    """Weights by name: the hyperparameters that go with them, and how their folder is had."""
+    """Weights, the hyperparameters that go with them, and how their folder is had.
+
+    ``name`` is empty where a folder of them was given as ``--model``.
+    """
 
     name: str
     hyperparameters: Mapping[str, Any]
@@ -27,7 +30,7 @@ class Chosen:
 
         Raises AlgoshelfError.
         """
-        return {**channels, MODEL: found(self.name, tell).folder}
+        return {**channels, **({MODEL: found(self.name, tell).folder} if self.name else {})}
 
 
 def found(name: str, tell: Callable[[str], None]) -> Pretrained:
@@ -75,13 +78,15 @@ def for_algorithm(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Mapping[str, A
 
 
 def chosen(algorithm: AnyAlgorithm, given: Mapping[str, Any]) -> Chosen | None:
-    """What ``--weights`` of the command line ``given`` names; None without it.
+    """What ``--weights`` of the command line ``given`` names, or ``--model`` has; None without.
 
     Nothing is fetched. Raises InputError with all that is wrong.
     """
     name = given.get(WEIGHTS)
     if name is None:
-        return None
+        path = given.get(MODEL)
+        implied = algorithm.implied({MODEL: Path(path)} if path else {})
+        return Chosen("", implied) if implied else None
     faults = []
     if MODEL in given:
         faults.append("--weights and --model: give one of the two: both say what to begin with")
