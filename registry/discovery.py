@@ -25,6 +25,7 @@ from ..core.algorithm.base import Algorithm
 from ..core.artifact.folder import Artifact
 from ..core.pages import notebook
 from ..core.runtime.errors import PluginError, UnknownNameError, did_you_mean
+from ..core.weights import PretrainedWeights
 from .flags import reserved
 
 AnyAlgorithm = Algorithm[Any]
@@ -43,6 +44,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """A row of the table of pretrained weights, and the distribution that it came from."""
+
+    row: PretrainedWeights
+    distribution: str
+
+
+@dataclass(frozen=True)
 class Problem:
     """Why a plugin, or a name that two plugins claim, is not in the catalog."""
 
@@ -55,7 +64,7 @@ class Problem:
 
 
 class Catalog:
-    """Algorithms by name, and the problems of those that are missing."""
+    """Algorithms and pretrained weights by name, and the problems of those that are missing."""
 
     def __init__(
         self,
@@ -63,10 +72,12 @@ class Catalog:
         problems: tuple[Problem, ...] = (),
         disputed: Mapping[str, str] | None = None,
         reporters: tuple[tuple[str, ReporterHook], ...] = (),
+        weights: Mapping[str, Stated] | None = None,
     ) -> None:
         self.entries = MappingProxyType(dict(sorted(entries.items())))
         self.problems = problems
         self.reporters = reporters
+        self.weights = MappingProxyType(dict(sorted((weights or {}).items())))
         self._disputed = dict(disputed or {})
 
     def __iter__(self) -> Iterator[Entry]:
@@ -122,6 +133,7 @@ def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
     What plugins print meanwhile goes to stderr: stdout is for results.
     """
     found: dict[str, list[Entry]] = {}
+    weights: dict[str, Stated] = {}
     reporters: list[tuple[str, ReporterHook]] = []
     with redirect_stdout(sys.stderr):
         for plugin in plugins:
@@ -134,6 +146,12 @@ def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
                 for algorithm in _algorithms(manager):
                     entry = Entry(algorithm, plugin.distribution, plugin.version)
                     found.setdefault(algorithm.name, []).append(entry)
+                for row in _weights(manager):
+                    first = weights.setdefault(row.name, Stated(row, plugin.distribution))
+                    if first.row is not row:
+                        raise PluginError(
+                            f"the weights {row.name!r} are stated by {first.distribution} already"
+                        )
             except RAISED as error:
                 reason = _one_line(_reason(error))
                 problems.append(Problem(plugin.point.name, plugin.distribution, reason))
@@ -147,6 +165,7 @@ def _loaded_catalog(plugins: list[_Plugin], problems: list[Problem]) -> Catalog:
         tuple(dict.fromkeys(problems)),
         disputed,
         tuple(reporters),
+        weights,
     )
 
 
@@ -249,6 +268,20 @@ def _algorithms(manager: pluggy.PluginManager) -> list[AnyAlgorithm]:
     for cls in offered:
         _check_class(cls)
     return [_instance(cls) for cls in offered]
+
+
+def _weights(manager: pluggy.PluginManager) -> list[PretrainedWeights]:
+    """The rows of pretrained weights that a plugin states. Raises PluginError."""
+    stated = [row for rows in manager.hook.algoshelf_weights() for row in rows]
+    for row in stated:
+        if not isinstance(row, PretrainedWeights):
+            raise PluginError(
+                f"its weights {row!r} are no algoshelf.core.weights.PretrainedWeights"
+            )
+        faults = list(row.faults())
+        if faults:
+            raise PluginError(f"its weights {row.name!r}: {'; '.join(faults)}")
+    return stated
 
 
 def _instance(cls: type[AnyAlgorithm]) -> AnyAlgorithm:

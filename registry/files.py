@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 
 from ..core.runtime.errors import OutputError
 from ..core.runtime.staging import remove_empty, unwritable, write_whole
+
+HOME = "ALGOSHELF_HOME"
+
+
+def cache_folder() -> Path:
+    """Where what was fetched is kept: ALGOSHELF_HOME, or algoshelf below XDG_CACHE_HOME or where
+    the platform keeps caches.
+    """
+    own, named = os.environ.get(HOME, ""), os.environ.get("XDG_CACHE_HOME", "")
+    if own:
+        return Path(own).absolute()
+    if os.path.isabs(named):
+        return Path(named) / "algoshelf"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "algoshelf"
+    return Path.home() / ".cache" / "algoshelf"
 
 
 def write_text(path: Path, text: str) -> None:

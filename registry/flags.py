@@ -48,6 +48,12 @@ RUN_FLAGS = (
     ("--metrics", "FILE", "Also write the metrics to FILE, one JSON object per line."),
     ("--target-metric", "VALUE", "End the training when the objective metric reaches VALUE."),
 )
+# Of an algorithm with a channel for a model to begin with, beside the flag of that channel.
+WEIGHTS: Row = (
+    "--weights", "NAME",
+    "Pretrained weights to begin with, by name; they are fetched once. `algoshelf weights list` "
+    "shows them.",
+)
 TUNE_FLAGS = (
     ("--trials", "N",
      "Total number of trainings, including those that earlier runs or other processes did. "
@@ -215,7 +221,7 @@ VALUES = {JSON: "as_json"}  # what click calls a value, where that is not the fl
 _READING = tuple((name, kind, text) for name, kind, text in READING)
 _ACTING = (REGION, PROFILE, BUCKET_OWNER, DRY_RUN, YES)
 _COMMANDS: Mapping[str, Table] = {
-    "train": (*MODEL_FLAGS, *RUN_FLAGS),
+    "train": (*MODEL_FLAGS, *RUN_FLAGS, WEIGHTS),
     "tune": (*TUNE_FLAGS, VARY),
     "benchmark": (
         *(*BENCHMARK_FLAGS, *SERVING_FLAGS, INSTANCES, *REMOTE_FLAGS),

@@ -39,12 +39,13 @@ from ...core import (
 from ...core.algorithm.base import Draw
 from ...core.artifact import adoption
 from ...core.runtime.errors import did_you_mean
-from . import augmentation, networks, weights
+from . import augmentation, networks, pretrained, weights
 from . import data as pictures
 
 if TYPE_CHECKING:
     from ...core import Run
     from ...core.artifact.adoption import Foreign, Pixels
+    from ...core.weights import PretrainedWeights
 
 SAMPLE = Path(__file__).parent / "sample"
 
@@ -65,7 +66,7 @@ class ImageHyperparameters(TrainingHyperparameters):
     frozen: bool = Field(
         False,
         description="Whether to train the output layer only and keep the other weights that "
-        "--model gave.",
+        "--weights or --model gave.",
     )
     top_k: int = Field(
         0,
@@ -174,6 +175,7 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
             (
                 "a model folder that algoshelf trained",
                 "a .params file of the same network, as Gluon saves it",
+                "a folder of pretrained weights (`algoshelf weights get NAME`)",
             ),
         ),
     )
@@ -251,7 +253,7 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
         options = run.hyperparameters
         if MODEL not in run.channels:
             if options.frozen:
-                raise InputError("--frozen needs --model, the weights to keep")
+                raise InputError("--frozen needs --weights or --model, the weights to keep")
             return
         bare = network[1]  # behind the layer that normalizes
         head = networks.output_layer(options.network, len(data.encoding["classes"]))
@@ -324,3 +326,8 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
 @hookimpl
 def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
     return [ImageClassification]
+
+
+@hookimpl
+def algoshelf_weights() -> Sequence[PretrainedWeights]:
+    return pretrained.ROWS

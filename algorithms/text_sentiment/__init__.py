@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -41,8 +41,12 @@ from ...core import (
 from ...core.algorithm.base import Draw
 from ...core.tasks.supervised import outputs
 from . import data as texts
+from . import pretrained
 from . import vocabulary as words
 from .vocabulary import Encoder, TextDataset
+
+if TYPE_CHECKING:
+    from ...core.weights import PretrainedWeights
 
 SAMPLE = Path(__file__).parent / "sample"
 WITH_VECTORS = ("textcnn", "bilstm")
@@ -347,3 +351,8 @@ def log_count_ratios(data: Dataset, vocabulary: int, classes: int) -> Array:
 @hookimpl
 def algoshelf_algorithms() -> Sequence[type[Algorithm[Any]]]:
     return [TextSentiment]
+
+
+@hookimpl
+def algoshelf_weights() -> Sequence[PretrainedWeights]:
+    return pretrained.ROWS

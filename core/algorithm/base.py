@@ -31,7 +31,8 @@ from ..runtime.deprecated import OF_ALGORITHMS, Renamed
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from ..runtime.types import Array
-from .channels import Channel
+from ..weights import folder as pretrained
+from .channels import MODEL, Channel
 from .hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -189,6 +190,33 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         of what its network gives for one example.
         """
         return ()
+
+    def begins_with(self, network: str) -> Mapping[str, Any] | None:
+        """The hyperparameters that go with pretrained weights of ``network`` (``--weights``); None
+        where it cannot begin with them.
+
+        Without a definition of its own, an algorithm that can begin with a model, and one of whose
+        hyperparameters is ``network``, begins with weights of any that it has by that name.
+        """
+        named = {"network": network}
+        if MODEL not in {channel.name for channel in self.channels}:
+            return None
+        if "network" not in self.Hyperparameters.model_fields:
+            return None
+        try:
+            self.Hyperparameters.parse(named)
+        except HyperparameterError:
+            return None
+        return named
+
+    def implied(self, channels: Mapping[str, Path]) -> Mapping[str, Any]:
+        """The hyperparameters that go with what ``channels`` hold, where none are given: of a
+        folder of pretrained weights, ``begins_with`` its network. Raises DataError.
+        """
+        path = channels.get(MODEL)
+        if path is None or not pretrained.is_folder(path):
+            return {}
+        return self.begins_with(pretrained.read(path, digests=False).about.network) or {}
 
     def adopt(self, foreign: Foreign) -> Adopted:
         """What an artifact of this algorithm's is made of, of a model from elsewhere.

@@ -15,6 +15,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from ..training.reporting import Reporter
+    from ..weights import PretrainedWeights
     from .base import Algorithm
 
 GROUP = "algoshelf"
@@ -26,6 +27,14 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 @hookspec
 def algoshelf_algorithms() -> Iterable[type[Algorithm[Any]]]:  # type: ignore[empty-body]
     """The algorithm classes that this plugin adds to the catalog.
+
+    Called once, when the catalog is read: import no mxnet here or at the top of the module.
+    """
+
+
+@hookspec
+def algoshelf_weights() -> Iterable[PretrainedWeights]:  # type: ignore[empty-body]
+    """The pretrained weights that this plugin adds to those that can be had by name.
 
     Called once, when the catalog is read: import no mxnet here or at the top of the module.
     """

@@ -8,9 +8,7 @@ folder; of each region the newer table counts, as a whole.
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,12 +18,12 @@ from pydantic import BaseModel, Field
 from typing_extensions import Annotated
 
 from ...core.runtime.errors import InputError
-from ..files import write_text
+from ..files import cache_folder, write_text
 from .account import NO_REGION
 from .instances import ENDPOINT, TRAINING, TRANSFORM
 
 BUNDLED = Path(__file__).with_name("prices.json")
-CACHED = Path("algoshelf") / "sagemaker-prices.json"
+CACHED = "sagemaker-prices.json"
 MAX_BYTES = 16 * 2**20
 MAX_PAGES = 1_000
 API_REGION = "us-east-1"  # the price list is served in a few regions, and says the same in each
@@ -129,13 +127,8 @@ def refresh(client: Any, region: str) -> int:
 
 
 def cache_path() -> Path:
-    """Where the user's own table is: below XDG_CACHE_HOME, or where the platform keeps caches."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(named):
-        return Path(named) / CACHED
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / CACHED
-    return Path.home() / ".cache" / CACHED
+    """Where the user's own table is."""
+    return cache_folder() / CACHED
 
 
 def _products(client: Any, region: str) -> Iterator[str]:

@@ -66,6 +66,10 @@ COMMANDS = {
         "benchmark:benchmark",
         "Measure the training of the algorithm NAME, or compare two measurements.",
     ),
+    "weights": (
+        "weights:weights",
+        "List, fetch and add the pretrained weights that a training can begin with, by name.",
+    ),
     "check": (
         "check:check",
         "Check that the algorithm NAME behaves as every algorithm must, and say what to change.",

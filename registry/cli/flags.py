@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar
 
 import click
 
+from ...core.algorithm.channels import MODEL
 from ...core.artifact import engines
 from ...core.artifact.engines import AUTO, ENGINES, VARIABLE
 from ...core.data.reading_flags import FLAGS as READING_FLAGS
@@ -29,7 +30,7 @@ OTHER, HYPERPARAMETERS, DATA = "Other options", "Hyperparameters", "Data"
 # a hyperparameter below Hyperparameters, and what is not named here below Other options.
 SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        DATA: ("test", "baseline", "current", "labels"),
+        DATA: ("test", "baseline", "current", "labels", "weights"),
         "Files": ("algorithm", "symbol", "params", "network", "output_layer", "classes"),
         "Pictures": ("input_shape", "mean", "std", "pixel_range", "channels"),
         "Requests": (
@@ -161,11 +162,13 @@ def _settings(row: Row) -> dict[str, Any]:
 
 
 def channel_options(entry: Entry) -> list[click.Parameter]:
-    """A flag for each channel."""
-    return [
+    """A flag for each channel, and where one is a model to begin with, ``--weights``."""
+    found: list[click.Parameter] = [
         click.Option([flag(channel.name)], metavar="PATH", help=_capital(channel.description))
         for channel in entry.algorithm.channels
     ]
+    begins = MODEL in {channel.name for channel in entry.algorithm.channels}
+    return [*found, *options((flags.WEIGHTS,) if begins else ())]
 
 
 def hyperparameter_options(entry: Entry) -> list[click.Parameter]:

@@ -28,6 +28,7 @@ from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Rep
 from ..discovery import Entry, catalog
 from ..flags import MODEL_FLAGS, RUN_FLAGS
 from ..lacking import check_installed
+from ..weights.choosing import chosen
 from .flags import (
     AlgorithmCommand,
     AlgorithmGroup,
@@ -80,7 +81,6 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
     algorithm = entry.algorithm
     sampled = not any(channel.name in given for channel in algorithm.channels)
     channels, hyperparameters, seed, run_options = _checked(entry, given, ctx, sampled)
-    check_installed(entry, hyperparameters)
     output = Path(given.get("output", OUTPUT / algorithm.name))
     if not is_worker():
         _start_hosts(given.get("hosts"), output)
@@ -170,6 +170,12 @@ def _checked(
     algorithm = entry.algorithm
     names = [info.name for info in algorithm.Hyperparameters.describe()]
     faults = unknown_flags(ctx)
+    pretrained = None
+    try:
+        pretrained = chosen(algorithm, given)
+    except InputError as error:
+        faults += error.faults
+    given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     paths = ("output", "checkpoints", "metrics", *(channel.name for channel in algorithm.channels))
     faults += [f"{flag(name)}: expected a path, got ''" for name in paths if given.get(name) == ""]
     output = Path(given.get("output") or OUTPUT / algorithm.name).resolve()
@@ -206,6 +212,9 @@ def _checked(
         faults += error.faults
     if faults:
         raise InputError(*faults)
+    check_installed(entry, hyperparameters)
+    if pretrained is not None:
+        channels = CheckedChannels(pretrained.added_to(channels, say))
     return channels, hyperparameters, seed, run_options
 
 

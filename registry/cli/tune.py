@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import click
 
-from ...core.algorithm.channels import check_channels
+from ...core.algorithm.channels import CheckedChannels, check_channels
 from ...core.algorithm.hyperparameters import Search
 from ...core.algorithm.search_space import Range, tunable
 from ...core.runtime.errors import InputError, TrainingError
@@ -18,6 +18,7 @@ from ...core.training import parse_duration, parse_seed
 from ..discovery import Entry
 from ..flags import TUNE_FLAGS, VARY
 from ..lacking import check_installed
+from ..weights.choosing import chosen
 from .flags import (
     AlgorithmCommand,
     AlgorithmGroup,
@@ -27,7 +28,7 @@ from .flags import (
     options,
     unknown_flags,
 )
-from .output import json_option, print_json, reporter
+from .output import json_option, print_json, reporter, say
 from .reading import reading_parameters, taken
 from .training import OUTPUT
 from .values import Values
@@ -182,6 +183,8 @@ def _plan(
     inside = output.resolve() in storage.resolve().parents
     faults += [f"--storage: must not be inside the model folder {output}"] if inside else []
     values = Values(given, faults)
+    pretrained = values.attempt(partial(chosen, algorithm, given))
+    given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     counts = {
         name: values.whole(name, default, most, least)
         for name, default, least, most in (
@@ -211,6 +214,8 @@ def _plan(
         faults += error.faults
     if faults:
         raise InputError(*faults)
+    if pretrained is not None:
+        paths = CheckedChannels(pretrained.added_to(paths, say))
     return Plan(
         entry=entry,
         channels=paths,

@@ -25,7 +25,8 @@ ARROWS = {
     "data": ("runtime",),
     "payload": ("data", "runtime"),
     "artifact": ("data", "pages", "runtime"),
-    "algorithm": ("artifact", "data", "pages", "runtime"),
+    "weights": ("artifact", "data", "runtime"),
+    "algorithm": ("weights", "artifact", "data", "pages", "runtime"),
     "training": ("algorithm", "artifact", "data", "pages", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
     "tasks": ("training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),
@@ -35,7 +36,7 @@ ARROWS = {
     "benchmark": ("training", "algorithm", "artifact", "data", "runtime"),
     "container": (
         *("benchmark", "serving", "transform", "training", "inference", "algorithm"),
-        *("artifact", "payload", "data", "runtime"),
+        *("weights", "artifact", "payload", "data", "runtime"),
     ),
     "conformance": (
         *("tasks", "training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),

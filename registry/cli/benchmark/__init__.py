@@ -15,6 +15,7 @@ import click
 from ...discovery import Entry
 from ...flags import BENCHMARK_FLAGS, INSTANCES, REMOTE_FLAGS, SERVING_FLAGS
 from ...lacking import check_installed
+from ...weights.choosing import WEIGHTS
 from ..flags import (
     AlgorithmCommand,
     AlgorithmGroup,
@@ -141,6 +142,8 @@ def _measure_there(
     settings = request.remote.settings
     with open_account(dry_run=dry_run, settings=settings, **where) as account:
         channels = {c.name: given[c.name] for c in entry.algorithm.channels if c.name in given}
+        if WEIGHTS in given:  # which were fetched, and lie here
+            channels = {name: str(path) for name, path in request.settings[0].channels.items()}
         records, cost = measure_there(
             account, entry, channels, request.settings, request.remote, command, keep, yes=yes
         )

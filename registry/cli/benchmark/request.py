@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
@@ -19,7 +19,9 @@ from ....core.runtime.errors import InputError, MissingDependencyError, OutputEr
 from ...discovery import Entry
 from ...files import check_writable
 from ...flags import REMOTE_FLAGS
+from ...weights.choosing import chosen
 from ..flags import flag, unknown_flags
+from ..output import say
 from ..reading import taken
 from ..values import Values
 from .remote import read as read_remote
@@ -61,6 +63,8 @@ def read(
     """
     algorithm = entry.algorithm
     faults = unknown_flags(ctx)
+    pretrained = Values(given, faults).attempt(partial(chosen, algorithm, given))
+    given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     values = Values(given, faults)
     sampled = not any(channel.name in given for channel in algorithm.channels)
     output = Path(given.get("output") or OUTPUT / algorithm.name)
@@ -88,6 +92,10 @@ def read(
     remote = read_remote(values, company, settings, repeats) if there else None
     if faults:
         raise InputError(*faults)
+    if pretrained is not None:
+        there_too = {c.name: given[c.name] for c in algorithm.channels if c.name in given}
+        channels = pretrained.added_to(channels or there_too or algorithm.sample(), say)
+        settings = [replace(setting, channels=channels) for setting in settings]
     return Request(sampled, output, repeats, connections, seconds, settings, remote)
 
 

@@ -13,6 +13,7 @@ from ....core.runtime.errors import InputError
 from ....core.training import parse_seed
 from ...discovery import Entry
 from ...flags import JOB_FLAGS, TUNING_JOB_FLAGS
+from ...weights.choosing import chosen
 from ..flags import (
     AlgorithmCommand,
     account_options,
@@ -124,7 +125,9 @@ def _request(
     if told.get("name"):
         most = names.MAX_TUNING_NAME if tuning else names.MAX_NAME
         faults += filter(None, [names.fault(told["name"], most)])
+    pretrained = values.attempt(partial(chosen, algorithm, told))
     given = {name: told[name] for name in infos if name in told}
+    given = {**(pretrained.hyperparameters if pretrained else {}), **given}
     hyperparameters = values.attempt(partial(algorithm.Hyperparameters.parse, given, flag))
     if "instance" in told:
         values.attempt(
@@ -143,12 +146,16 @@ def _request(
         )
     if faults:
         raise InputError(*faults)
+    channels = {c.name: told[c.name] for c in algorithm.channels if c.name in told}
+    if pretrained is not None:
+        paths = pretrained.added_to(channels or algorithm.sample(), say)
+        channels = {name: str(path) for name, path in paths.items()}
     strings: dict[str, Any] = {name: told.get(name) for name in ("image", "output", "name")}
     return JobRequest(
         entry=entry,
         hyperparameters=hyperparameters,
         given=given,
-        channels={c.name: told[c.name] for c in algorithm.channels if c.name in told},
+        channels=channels,
         instance=told["instance"],
         hosts=hosts,
         max_run=max_run,
