@@ -90,6 +90,8 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     summary = "Finds objects in pictures: what they are, and where."
     details = "Networks: ssd, whose features are MobileNetV2's and whose anchors are of the data."
     Hyperparameters = DetectionHyperparameters
+    widget = "picture"
+    check_hyperparameters = {"epochs": 2, "image_size": 64, "width": 16, "learning_rate": 0.003}
     channels = (
         *supervised_channels(*FORMATS),
         Channel(
