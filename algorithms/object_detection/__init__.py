@@ -96,6 +96,8 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     details = "Networks: " + ", ".join(NETWORKS)
     Hyperparameters = DetectionHyperparameters
     extras = ("vision",)
+    widget = "picture"
+    check_hyperparameters = {"epochs": 2, "image_size": 64, "width": 16, "learning_rate": 0.003}
     channels = (
         *supervised_channels(*FORMATS),
         Channel(

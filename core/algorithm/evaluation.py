@@ -77,6 +77,14 @@ class ObjectFigures:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture of the data with what was found in it, as a PNG file, and what it shows."""
+
+    title: str
+    png: bytes
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """How one group of examples that a model has found fares: its size and its mean square."""
 
@@ -149,9 +157,9 @@ class Evaluation:
     at most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from
     which on an example is called so (None: the likelier class), and ``curves``. A regression
     has ``targets`` and ``fits``; of several labels an example there are ``labels``, of objects
-    in pictures ``objects``, a class each. What finds groups by itself has ``groups`` and
-    ``scatter``. ``importances`` say which columns matter, the most important first.
-    ``baselines`` are simpler methods beside it.
+    in pictures ``objects``, a class each, and ``pictures``, the worst first. What finds groups
+    by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
+    important first. ``baselines`` are simpler methods beside it.
     """
 
     examples: int
@@ -167,20 +175,22 @@ class Evaluation:
     curves: tuple[Curve, ...] = ()
     labels: tuple[LabelFigures, ...] = ()
     objects: tuple[ObjectFigures, ...] = ()
+    pictures: tuple[Drawn, ...] = ()
     importances: tuple[Importance, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, without the scatter and the fits, which are for pictures."""
-        plain = asdict(replace(self, scatter=None, fits=()))
-        del plain["scatter"], plain["fits"]
+        """Plain JSON types, without what is for plots alone: the scatter, fits and pictures."""
+        plain = asdict(replace(self, scatter=None, fits=(), pictures=()))
+        del plain["scatter"], plain["fits"], plain["pictures"]
         return plain
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return notebook.shown([*self._tables(), notebook.plots([*self._plots()])])
+        pictures = [notebook.photograph(each.title, each.png) for each in self.pictures]
+        return notebook.shown([*self._tables(), notebook.plots([*self._plots()]), *pictures])
 
     def _tables(self) -> Iterator[str]:
         yield notebook.rows(("", "", "95 % confidence"), [*self._measured()])

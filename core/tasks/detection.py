@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence, TypeVar
 
@@ -27,15 +27,16 @@ from ..payload import pictures
 from ..runtime import mx
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.types import Array, HybridBlock
-from .detection_figures import evaluate_detections
+from .detection_figures import evaluate_detections, mistakes, worst_first
 from .detections import Asked, Detections, Seen, asked, in_rows, suppressed
-from .supervised import MEASURED, SupervisedAlgorithm
+from .supervised import MEASURED, SupervisedAlgorithm, outputs
 
 if TYPE_CHECKING:
     from ..training.run import Run
 
 MAX_SIDE = 1024  # of a network's input
 AT_ONCE = 8  # pictures that are computed together
+DRAWN = 6  # of the pictures with the most mistakes
 # What is measured by: in COCO's way the best hundred of a picture, however uncertain.
 MOST_SCORED, LEAST_SCORED = 100, 0.01
 PARAMETERS = (
@@ -257,6 +258,20 @@ class Detector(SupervisedAlgorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well what is found, ``outputs`` (N, K, FOUND_WIDTH), fits the boxes of ``data``."""
         return evaluate_detections(outputs, data.labels(), data.encoding["classes"])
+
+    def evaluate(self, model: Model, path: Path) -> Evaluation:
+        """In full, and the pictures with the most mistakes, of all at the model's threshold."""
+        data = self.test_data(path, model)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        found, labels = outputs(self.scored_by(model.network, options), data), data.labels()
+        evaluation = evaluate_detections(found, labels, data.encoding["classes"], in_full=True)
+        pictures, places = pictures_of(data)
+        worst = worst_first(found, labels, len(pictures.classes), options.threshold)
+        drawn = [
+            mistakes(pictures, int(places[i]), found[i], labels[i], options.threshold)
+            for i in worst[:DRAWN]
+        ]
+        return replace(evaluation, pictures=tuple(drawn))
 
     def example(self, data: Dataset) -> Example:
         picture = data.take(np.zeros(1, np.int64))[0][0].transpose(1, 2, 0)

@@ -12,10 +12,12 @@ from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from ..algorithm.evaluation import Curve, Evaluation, ObjectFigures
+from ..algorithm.evaluation import Curve, Drawn, Evaluation, ObjectFigures
+from ..data.box_drawing import Caption, with_boxes
+from ..data.box_pictures import LabelledPictures
 from ..data.boxes import AREA, CLASS, CROWD, FLAG, HEIGHT, WIDTH, XMIN, YMAX
 from ..runtime.types import Array
-from .detections import EDGES, FOUND_CLASS, SCORE
+from .detections import EDGES, FOUND_CLASS, SCORE, captions, encode_png
 
 # As floats that pycocotools has, to the bit.
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -120,7 +122,7 @@ def _ignored(truth: Array, sizes: Sequence[str]) -> Array:
     return np.array(rows, bool).reshape(len(sizes), len(truth))
 
 
-def overlaps_of(edges: Array, truth: Array, crowd: Array) -> Array:
+def overlaps_of(edges: Array, truth: Array, crowd: Array | bool) -> Array:
     """Intersection over union of boxes (D, 4) and (G, 4), (D, G); over the box alone of crowds."""
     low = np.maximum(edges[:, None, :2], truth[None, :, :2])
     high = np.minimum(edges[:, None, 2:], truth[None, :, 2:])
@@ -303,3 +305,32 @@ def worst_first(found: Array, labels: Array, classes: int, threshold: float) -> 
         mistakes += judged.objects[0] - right + wrong
     order: list[int] = np.argsort(-mistakes, kind="stable").tolist()
     return [place for place in order if mistakes[place]]
+
+
+def mistakes(
+    pictures: LabelledPictures, index: int, found: Array, labels: Array, threshold: float
+) -> Drawn:
+    """The picture at ``index`` with what is ``found`` (K, FOUND_WIDTH) from ``threshold`` on, and
+    dashed what of ``labels`` (M, LABEL_WIDTH) was missed.
+    """
+    rows = found[found[:, SCORE] >= threshold]
+    truth = labels[(labels[:, CLASS] >= 0) & (labels[:, FLAG] == 0)]
+    sides = np.tile(labels[0, [WIDTH, HEIGHT]], 2)
+    same = rows[:, FOUND_CLASS, None] == truth[:, CLASS]
+    overlaps = overlaps_of(rows[:, EDGES] * sides, truth[:, XMIN : YMAX + 1], False)
+    right = same & (overlaps >= OVERLAPS[AT_50])
+    missed, wrong = truth[~right.any(axis=0)], int((~right.any(axis=1)).sum())
+    drawn = [
+        *captions(rows, pictures.classes),
+        *(
+            Caption(
+                tuple((row[XMIN : YMAX + 1] / sides).tolist()),
+                f"missed: {pictures.classes[int(row[CLASS])]}",
+                int(row[CLASS]),
+                dashed=True,
+            )
+            for row in missed
+        ),
+    ]
+    title = f"{pictures.store.name(index).rpartition('/')[2]}: {len(missed)} missed, {wrong} wrong"
+    return Drawn(title, encode_png(with_boxes(pictures.store.picture(index)[1], drawn)))

@@ -181,19 +181,21 @@ class Detections:
                 f"{len(self.seen)}: send one at a time, or ask for {payload.JSON}"
             )
         (seen,) = self.seen
-        shown = with_boxes(seen.picture.pixels, self.captions(seen))
-        return encode_png(shown)
+        return encode_png(with_boxes(seen.picture.pixels, captions(seen.found, self.classes)))
 
-    def captions(self, seen: Seen) -> list[Caption]:
-        """What is written at each box; the least certain first, so that the best lie on top."""
-        return [
-            Caption(
-                tuple(row[EDGES].tolist()),
-                f"{self.classes[int(row[FOUND_CLASS])]} {row[SCORE]:.0%}",
-                int(row[FOUND_CLASS]),
-            )
-            for row in seen.found[::-1]
-        ]
+
+def captions(found: Array, classes: Sequence[str]) -> list[Caption]:
+    """What is written at each box of ``found`` (K, FOUND_WIDTH); the least certain first, so that
+    the best lie on top.
+    """
+    return [
+        Caption(
+            tuple(row[EDGES].tolist()),
+            f"{classes[int(row[FOUND_CLASS])]} {row[SCORE]:.0%}",
+            int(row[FOUND_CLASS]),
+        )
+        for row in found[::-1]
+    ]
 
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
