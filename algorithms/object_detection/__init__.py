@@ -55,7 +55,7 @@ class DetectionHyperparameters(DetectorHyperparameters):
         "which --weights or --model gave; without these, all learn.",
     )
     pace: float = Field(
-        0.3,
+        0.15,
         gt=0,
         le=1,
         description="Learning rate of the features that --weights or --model gave, as a fraction "
@@ -63,13 +63,13 @@ class DetectionHyperparameters(DetectorHyperparameters):
     )
     epochs: int = Field(40, ge=1, le=1000, description="Number of passes over the training data.")
     batch_size: int = Field(
-        8, ge=1, le=65536, description="Number of examples per step, on all devices together."
+        4, ge=1, le=65536, description="Number of examples per step, on all devices together."
     )
     optimizer: Literal["sgd", "adam"] = Field(
         "adam", description="Optimizer: sgd with momentum, or adam."
     )
     learning_rate: float = Field(
-        1e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
+        2e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
     )
 
     search_space = {

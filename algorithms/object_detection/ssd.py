@@ -29,7 +29,7 @@ UNITS = (0.1, 0.2)
 # is it to find something nor to find nothing. Each box has the anchors that overlap with it most.
 POSITIVE, NEGATIVE = 0.5, 0.4
 # Of the focal loss: the weight of what is there, and the exponent by which easy cases count less.
-ALPHA, GAMMA = 0.25, 2.0
+ALPHA, GAMMA = 0.5, 2.0
 PRIOR = 0.01  # the probability of each class before anything is learned
 LARGEST = 5.0  # logarithm of a side, in those of its anchor
 
@@ -99,14 +99,12 @@ def set_anchors(network: HybridBlock, sizes: Array, image_size: int) -> None:
 
 
 def _convolved(width: int, kernel: int, groups: int = 1, activated: bool = True) -> HybridBlock:
-    import os
-
+    """Without batch normalization: of a batch of few pictures, whose features move as they learn,
+    running statistics are those of other features.
+    """
     nn = mx.gluon.nn
     block = nn.HybridSequential(prefix="")
-    bn = os.environ["HEAD_BN"] == "1"
-    block.add(nn.Conv2D(width, kernel, padding=kernel // 2, groups=groups, use_bias=not bn))
-    if bn:
-        block.add(nn.BatchNorm())
+    block.add(nn.Conv2D(width, kernel, padding=kernel // 2, groups=groups))
     if activated:
         block.add(nn.Activation("relu"))
     return block
