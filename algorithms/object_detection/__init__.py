@@ -30,17 +30,22 @@ from ...core import (
 from ...core.data.box_files import FORMATS
 from ...core.data.boxes import HEIGHT, WIDTH, XMAX, XMIN, YMAX, YMIN
 from ...core.weights import is_folder
-from . import pretrained, ssd
+from . import center_net, pretrained, ssd
 
 if TYPE_CHECKING:
     from ...core import Array, Run
 
 SAMPLE = Path(__file__).parent / "sample"
+NETWORKS: Mapping[str, Any] = {"ssd": ssd, "center_net": center_net}
 MOBILENET = "gluon:mobilenetv2_1.0"  # what its pretrained weights are known by
 
 
 class DetectionHyperparameters(DetectorHyperparameters):
-    network: Literal["ssd"] = Field("ssd", description="Network: ssd, on MobileNetV2's features.")
+    network: Literal["ssd", "center_net"] = Field(
+        "ssd",
+        description="Network, on MobileNetV2's features: ssd (anchors of the data on three maps) "
+        "or center_net (objects as points of a fine map; needs GluonCV).",
+    )
     width: int = Field(96, ge=8, le=1024, description="Number of channels of the network's head.")
     frozen: int = Field(
         6,
@@ -50,7 +55,7 @@ class DetectionHyperparameters(DetectorHyperparameters):
         "which --weights or --model gave; without these, all learn.",
     )
     pace: float = Field(
-        0.3,
+        0.15,
         gt=0,
         le=1,
         description="Learning rate of the features that --weights or --model gave, as a fraction "
@@ -58,13 +63,13 @@ class DetectionHyperparameters(DetectorHyperparameters):
     )
     epochs: int = Field(40, ge=1, le=1000, description="Number of passes over the training data.")
     batch_size: int = Field(
-        8, ge=1, le=65536, description="Number of examples per step, on all devices together."
+        4, ge=1, le=65536, description="Number of examples per step, on all devices together."
     )
     optimizer: Literal["sgd", "adam"] = Field(
         "adam", description="Optimizer: sgd with momentum, or adam."
     )
     learning_rate: float = Field(
-        1e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
+        2e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
     )
 
     search_space = {
@@ -88,8 +93,9 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     name = "object-detection"
     task = "object-detection"
     summary = "Finds objects in pictures: what they are, and where."
-    details = "Networks: ssd, whose features are MobileNetV2's and whose anchors are of the data."
+    details = "Networks: " + ", ".join(NETWORKS)
     Hyperparameters = DetectionHyperparameters
+    extras = ("vision",)
     widget = "picture"
     check_hyperparameters = {"epochs": 2, "image_size": 64, "width": 16, "learning_rate": 0.003}
     channels = (
@@ -109,24 +115,33 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
         return {TRAIN: SAMPLE, TEST: SAMPLE}
 
     def begins_with(self, network: str) -> Mapping[str, Any] | None:
-        return {"network": "ssd"} if network == MOBILENET else None
+        return {} if network == MOBILENET else None
+
+    def needed_extras(self, hyperparameters: DetectionHyperparameters) -> tuple[str, ...]:
+        """None for ssd, which is of Gluon's own zoo, a part of mxnet."""
+        return self.extras if hyperparameters.network == "center_net" else ()
 
     def network(self, hyperparameters: DetectionHyperparameters, data: Dataset) -> HybridBlock:
-        classes = len(data.encoding["classes"])
-        return ssd.network(classes, hyperparameters.image_size, hyperparameters.width)
+        options, classes = hyperparameters, len(data.encoding["classes"])
+        found: HybridBlock = NETWORKS[options.network].network(
+            classes, options.image_size, options.width
+        )
+        return found
 
     def loss(self, hyperparameters: DetectionHyperparameters) -> Any:
-        return ssd.loss()
+        return NETWORKS[hyperparameters.network].loss(hyperparameters.image_size)
 
     def decoder(self, hyperparameters: DetectionHyperparameters, data: Dataset) -> HybridBlock:
-        return ssd.decoder()
+        found: HybridBlock = NETWORKS[hyperparameters.network].decoder(hyperparameters.image_size)
+        return found
 
     def load_pretrained(
         self, network: HybridBlock, data: Dataset, run: Run[DetectionHyperparameters]
     ) -> None:
         """The anchors that fit the boxes of ``data``, and the weights that the run begins with."""
         options = run.hyperparameters
-        ssd.set_anchors(network, _sizes(data.labels()), options.image_size)
+        if options.network == "ssd":
+            ssd.set_anchors(network, _sizes(data.labels()), options.image_size)
         if MODEL not in run.channels:
             return
         path = run.channels[MODEL]

@@ -29,7 +29,7 @@ UNITS = (0.1, 0.2)
 # is it to find something nor to find nothing. Each box has the anchors that overlap with it most.
 POSITIVE, NEGATIVE = 0.5, 0.4
 # Of the focal loss: the weight of what is there, and the exponent by which easy cases count less.
-ALPHA, GAMMA = 0.25, 2.0
+ALPHA, GAMMA = 0.5, 2.0
 PRIOR = 0.01  # the probability of each class before anything is learned
 LARGEST = 5.0  # logarithm of a side, in those of its anchor
 
@@ -37,6 +37,20 @@ LARGEST = 5.0  # logarithm of a side, in those of its anchor
 def sides(image_size: int) -> tuple[int, ...]:
     """The width and height of each map for pictures of ``image_size`` pixels."""
     return tuple(image_size // stride for stride in STRIDES)
+
+
+def features() -> HybridBlock:
+    """The layers of MobileNetV2 up to the last of TAPS."""
+    whole = mx.gluon.model_zoo.vision.mobilenet_v2_1_0(prefix="mobilenet_").features
+    found = mx.gluon.nn.HybridSequential(prefix="")
+    for layer in list(whole._children.values())[: TAPS[-1] + 1]:
+        found.add(layer)
+    return found
+
+
+def normalized(F: Any, x: Any) -> Any:  # noqa: N803
+    """Pictures (N, 3, S, S), intensities from 0 to 255, as ``features`` take them."""
+    return F.image.normalize(F.cast(x, dtype="float32") / 255, mean=MEAN, std=DEVIATION)
 
 
 def network(classes: int, image_size: int, width: int) -> HybridBlock:
@@ -50,11 +64,8 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
         def __init__(self) -> None:
             super().__init__(prefix="ssd_")
             nn = mx.gluon.nn
-            whole = mx.gluon.model_zoo.vision.mobilenet_v2_1_0(prefix="mobilenet_").features
             with self.name_scope():
-                self.features = nn.HybridSequential(prefix="")
-                for layer in list(whole._children.values())[: TAPS[-1] + 1]:
-                    self.features.add(layer)
+                self.features = features()
                 self.lateral, self.towers = (nn.HybridSequential(prefix="") for _ in range(2))
                 for _ in TAPS:
                     self.lateral.add(_convolved(width, 1, activated=False))
@@ -65,8 +76,7 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
                 )
 
         def hybrid_forward(self, F: Any, x: Any, anchors: Any) -> Any:  # noqa: N803
-            x = F.image.normalize(F.cast(x, dtype="float32") / 255, mean=MEAN, std=DEVIATION)
-            maps: list[Any] = []
+            x, maps = normalized(F, x), []
             for place, layer in enumerate(self.features):
                 x = layer(x)
                 if place in TAPS:
@@ -89,12 +99,12 @@ def set_anchors(network: HybridBlock, sizes: Array, image_size: int) -> None:
 
 
 def _convolved(width: int, kernel: int, groups: int = 1, activated: bool = True) -> HybridBlock:
+    """Without batch normalization: of a batch of few pictures, whose features move as they learn,
+    running statistics are those of other features.
+    """
     nn = mx.gluon.nn
     block = nn.HybridSequential(prefix="")
-    block.add(
-        nn.Conv2D(width, kernel, padding=kernel // 2, groups=groups, use_bias=False),
-        nn.BatchNorm(),
-    )
+    block.add(nn.Conv2D(width, kernel, padding=kernel // 2, groups=groups))
     if activated:
         block.add(nn.Activation("relu"))
     return block
@@ -128,7 +138,7 @@ def _tower(width: int, classes: int) -> HybridBlock:
     return Tower()
 
 
-def loss() -> HybridBlock:
+def loss(image_size: int) -> HybridBlock:
     """Of what ``network`` gives and boxes (N, M, 5), as a Detector has them: (N,).
 
     The focal loss of all classes at all anchors and the smooth L1 of offsets at those that are to
@@ -194,7 +204,7 @@ def _offsets(F: Any, anchors: Any, boxes: Any) -> Any:  # noqa: N803
     return F.concat(F.broadcast_div(moved, sides) / UNITS[0], grown / UNITS[1], dim=2)
 
 
-def decoder() -> HybridBlock:
+def decoder(image_size: int) -> HybridBlock:
     """Candidates (N, A, 4 + C) of what ``network`` gives."""
 
     class SsdBoxes(mx.gluon.HybridBlock):  # type: ignore[misc]

@@ -28,9 +28,7 @@ def main(source: Path) -> None:
                 name = f"{part}-{stem[-5:]}.jpg"
                 small = picture.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
                 small.save(here / name, quality=80, optimize=True)
-            images.append(
-                {"id": number, "file_name": name, "width": SIZE[0], "height": SIZE[1]}
-            )
+            images.append({"id": number, "file_name": name, "width": SIZE[0], "height": SIZE[1]})
             root = ElementTree.parse(source / "Annotations" / f"{stem}.xml").getroot()
             for each in root.iter("object"):
                 left, top, right, bottom = (

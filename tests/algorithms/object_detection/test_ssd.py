@@ -75,7 +75,7 @@ def test_the_loss_is_focal_and_smooth_l1_by_the_anchors_that_find_something(
     predictions, grid = found
     boxes = np.full((2, 6, 5), -1, np.float32)
     boxes[0, :4], boxes[1, :1] = boxes_of(rng, 4), boxes_of(rng, 1)
-    loss = ssd.loss()
+    loss = ssd.loss(SIDE)
     loss.hybridize()
     given = [mx.nd.array(each) for each in found]
     got = loss(given, mx.nd.array(boxes)).asnumpy()
@@ -112,7 +112,7 @@ def test_a_picture_without_objects_teaches_that_there_are_none(
     predictions, grid = (mx.nd.array(each) for each in found)
     predictions.attach_grad()
     with mx.autograd.record():
-        value = ssd.loss()([predictions, grid], mx.nd.full((2, 3, 5), -1.0))
+        value = ssd.loss(SIDE)([predictions, grid], mx.nd.full((2, 3, 5), -1.0))
     value.backward()
     gradient = predictions.grad.asnumpy()
     assert np.isfinite(value.asnumpy()).all()
@@ -128,7 +128,7 @@ def test_the_decoder_gives_the_boxes_that_are_learned(
     moved = (centres - grid[..., :2]) / grid[..., 2:] / ssd.UNITS[0]
     grown = np.log(sides / grid[..., 2:]) / ssd.UNITS[1]
     predictions = np.concatenate([np.zeros_like(edges[..., :CLASSES]), moved, grown], axis=2)
-    got = ssd.decoder()([mx.nd.array(predictions), mx.nd.array(grid)]).asnumpy()
+    got = ssd.decoder(SIDE)([mx.nd.array(predictions), mx.nd.array(grid)]).asnumpy()
     assert np.allclose(got[..., :4], edges, atol=1e-5)
     assert np.allclose(got[..., 4:], 0.5)
 
@@ -157,7 +157,7 @@ def test_pretrained_features_are_taken_whole_and_the_frozen_ones_stay(weights: P
     boxes = mx.nd.array(np.full((2, 1, 5), 0.3, np.float32) + np.array([0, 0, 0, 0.2, 0.2]))
     network.hybridize()
     with mx.autograd.record():
-        value = ssd.loss()(network(x), boxes)
+        value = ssd.loss(SIDE)(network(x), boxes)
     value.backward()
     trainer.step(2)
     now = network.features._collect_params_with_prefix("features")
