@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import json
 import re
 from functools import partial
@@ -19,18 +16,17 @@ from ...core import (
     DataError,
     Dataset,
     ImageFiles,
-    MalformedPayloadError,
-    PayloadError,
-    PayloadTooLargeError,
     RecordImages,
-    UnfitPayloadError,
     codecs,
     files,
 )
-from ...core.data import encoding as text_encoding
 from ...core.data import images, reading
 from ...core.data.folders import left_out
 from ...core.data.image_datasets import FAIL, MAX_CLASSES, SKIP
+from ...core.data.listed import lines as listed_lines
+from ...core.data.listed import place_of
+from ...core.payload import pictures as sent
+from ...core.payload.pictures import as_json as as_json
 
 FORMATS = (
     "a folder with a subfolder for each class, and PNG, JPEG or WebP files anywhere in it",
@@ -48,10 +44,8 @@ MANIFESTS = (".manifest", ".jsonl")
 LONGEST_REASON = 500
 MAX_SIDE = 1024  # of a network's input
 MAX_FAULTS = 100  # shown
-S3 = "s3://"
 # What im2rec writes for a class: 3, or 3.000000.
 _WHOLE_NUMBER = re.compile(r"\+?(\d{1,9})(?:\.0*)?")
-MAX_NUMBERS = 2**14
 
 
 def read(
@@ -218,7 +212,7 @@ def _read_list(path: Path) -> tuple[list[Listed], dict[int, str]]:
     listed: list[Listed] = []
     faults = {}
     delimiter = reading.current().delimiter or "\t"
-    for number, line in _lines(path):
+    for number, line in listed_lines(path):
         cells = line.split(delimiter)
         if len(cells) != 3:
             faults[number] = (
@@ -233,7 +227,7 @@ def _read_list(path: Path) -> tuple[list[Listed], dict[int, str]]:
             )
             continue
         try:
-            file = _beside(path, cells[2])
+            file = place_of(path, cells[2])
         except ValueError as error:
             faults[number] = str(error)
             continue
@@ -250,7 +244,7 @@ def _read_manifest(path: Path) -> tuple[list[Listed], dict[int, str]]:
     """
     listed: list[Listed] = []
     faults, failed = {}, {}
-    for number, line in _lines(path):
+    for number, line in listed_lines(path):
         half = codecs.half_character(line)
         if half:
             faults[number] = half.partition(", ")[2]
@@ -272,7 +266,7 @@ def _read_manifest(path: Path) -> tuple[list[Listed], dict[int, str]]:
             faults[number] = "source-ref and class-name have to be texts"
             continue
         try:
-            file = _downloaded(path, source) if source.startswith(S3) else _beside(path, source)
+            file = place_of(path, source)
         except ValueError as error:
             faults[number] = str(error)
             continue
@@ -289,106 +283,9 @@ def _read_manifest(path: Path) -> tuple[list[Listed], dict[int, str]]:
     return listed, failed
 
 
-def _downloaded(path: Path, source: str) -> Path:
-    """Where the object ``source`` of S3 lies beside ``path``: under as much of its key as is there.
-
-    A channel holds what follows its prefix, so of ``s3://bucket/a/b/c.png`` it may be
-    ``a/b/c.png``, ``b/c.png`` or ``c.png``. Raises ValueError where it would lie elsewhere.
-    """
-    key = source[len(S3) :].split("/")[1:]
-    places = [_beside(path, "/".join(key[start:])) for start in range(len(key))]
-    return next((place for place in places if place.is_file()), places[-1] if places else path)
-
-
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that hold something, numbered, in whichever encoding they are."""
-    form = text_encoding.form_of(path, whole=True)
-    text_encoding.say(path, form)
-    lines = text_encoding.lines(path, form)
-    found = [(number, line.strip()) for number, line in lines if line.strip()]
-    if not found:
-        raise DataError(f"{path}: holds no examples")
-    return found
-
-
-def _beside(path: Path, name: str) -> Path:
-    """The file ``name`` in the folder of the list ``path``, and nowhere else: or ValueError."""
-    folder = path.parent.resolve()
-    try:
-        found = (folder / name).resolve()
-    except (OSError, ValueError, RuntimeError):  # a name that no file has, or links in a circle
-        raise ValueError(f"{name[:200]!r} is no path of a file") from None
-    if folder not in found.parents:
-        raise ValueError(f"{name!r} lies outside of {folder}")
-    return found
-
-
 def decode(body: bytes, content_type: str) -> list[Array]:
     """The pictures of a request, each (H, W, 3) uint8. Raises PayloadError."""
-    if content_type in (codecs.PNG, codecs.JPEG, codecs.WEBP):
-        return [opened(body)]
-    if content_type == codecs.NPY:
-        return list(_pictures(codecs.decode_array(body, content_type)))
-    found: list[Array] = []
-    left = images.MAX_PIXELS
-    for number, record in enumerate(codecs.decode_records(body, content_type), 1):
-        if isinstance(record, dict):
-            picture, pixels = _from_base64(record, number, left)
-            left -= pixels
-            found.append(picture)
-        else:
-            try:
-                array = np.asarray(record, np.float64)
-            except (ValueError, TypeError):
-                raise UnfitPayloadError(
-                    f"example {number}: expected a picture, rows of pixels of three intensities"
-                ) from None
-            found.extend(_pictures(array[None]))
-    return found
-
-
-def _from_base64(record: dict[str, Any], number: int, left: int) -> tuple[Array, int]:
-    """The picture of a file in base64, and how many of the ``left`` pixels of a request it has."""
-    text = record.get("b64")
-    if not isinstance(text, str):
-        raise UnfitPayloadError(f'example {number}: expected {{"b64": "…"}}, a file in base64')
-    try:
-        body = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise MalformedPayloadError(f"example {number}: no base64: {error}") from None
-    try:
-        frame = images.inspect(body)
-        pixels = frame.width * frame.height
-        if pixels > left:
-            raise PayloadTooLargeError(
-                f"the pictures of one request have more than {images.MAX_PIXELS:,} pixels "
-                "together: send fewer at once, or smaller ones"
-            )
-        return opened(body), pixels
-    except PayloadError as error:
-        raise type(error)(*(f"example {number}: {fault}" for fault in error.faults)) from None
-
-
-def _pictures(array: Array) -> Array:
-    """Intensities (N, H, W, 3) as uint8; raises UnfitPayloadError."""
-    if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape:
-        raise UnfitPayloadError(
-            f"expected pictures (N, height, width, 3), got the shape {array.shape}"
-        )
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
-        raise UnfitPayloadError("expected intensities from 0 to 255")
-    return array.round().astype(np.uint8)
-
-
-def as_json(picture: Array) -> str:
-    """A request that holds one picture (H, W, 3) uint8: its pixels, or if they are many a file."""
-    from PIL import Image
-
-    if picture.size <= MAX_NUMBERS:
-        return json.dumps({"instances": [picture.tolist()]})
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", optimize=True)
-    return json.dumps({"instances": [{"b64": base64.b64encode(stream.getvalue()).decode()}]})
+    return [picture for picture, _ in sent.decode(body, content_type, opened, np.asarray)]
 
 
 def preview(shown: Array, captions: Sequence[str], width: int) -> str:

@@ -63,6 +63,28 @@ class LabelFigures:
 
 
 @dataclass(frozen=True)
+class ObjectFigures:
+    """How the objects of one class fare: average precision over overlaps from 0.5 to 0.95, at 0.5
+    and at 0.75, and the ``recall`` at 0.5, None where there are no ``objects``.
+    """
+
+    name: str
+    ap: float | None
+    ap_50: float | None
+    ap_75: float | None
+    recall: float | None
+    objects: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of the data with what was found in it, as a PNG file, and what it shows."""
+
+    title: str
+    png: bytes
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """How one group of examples that a model has found fares: its size and its mean square."""
 
@@ -130,11 +152,12 @@ class Evaluation:
     """What ``evaluate`` returns: ``metrics`` by name, and what lies behind them.
 
     ``intervals`` holds 95 % confidence intervals of the metrics that have one. A classifier has
-    ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column =
-    the predicted one; of more, it has in ``confused`` the pairs that were confused the most, at
-    most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from which
-    on an example is called so (None: the likelier class), and ``curves``. A regression has
-    ``targets`` and ``fits``; of several labels an example there are ``labels``. What finds groups
+    ``classes`` and, of up to MAX_IN_MATRIX, ``confusion`` (C, C): row = the true class, column
+    = the predicted one; of more, it has in ``confused`` the pairs that were confused the most,
+    at most MAX_PAIRS. Of two classes it names the ``positive`` one, has the ``threshold`` from
+    which on an example is called so (None: the likelier class), and ``curves``. A regression
+    has ``targets`` and ``fits``; of several labels an example there are ``labels``, of objects
+    in pictures ``objects``, a class each, and ``pictures``, the worst first. What finds groups
     by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
     important first. ``baselines`` are simpler methods beside it.
     """
@@ -151,20 +174,23 @@ class Evaluation:
     fits: tuple[Fit, ...] = ()
     curves: tuple[Curve, ...] = ()
     labels: tuple[LabelFigures, ...] = ()
+    objects: tuple[ObjectFigures, ...] = ()
+    pictures: tuple[Drawn, ...] = ()
     importances: tuple[Importance, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, without the scatter and the fits, which are for pictures."""
-        plain = asdict(replace(self, scatter=None, fits=()))
-        del plain["scatter"], plain["fits"]
+        """Plain JSON types, without what is for plots alone: the scatter, fits and pictures."""
+        plain = asdict(replace(self, scatter=None, fits=(), pictures=()))
+        del plain["scatter"], plain["fits"], plain["pictures"]
         return plain
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return notebook.shown([*self._tables(), notebook.plots([*self._plots()])])
+        pictures = [notebook.photograph(each.title, each.png) for each in self.pictures]
+        return notebook.shown([*self._tables(), notebook.plots([*self._plots()]), *pictures])
 
     def _tables(self) -> Iterator[str]:
         yield notebook.rows(("", "", "95 % confidence"), [*self._measured()])
@@ -182,6 +208,13 @@ class Evaluation:
                 [*_judged(e), _or_dash(e.average_precision), f"{e.support:,}"] for e in self.labels
             ]
             headings = ("label", "precision", "recall", "f1", "average precision", "examples")
+            yield notebook.rows(headings, told)
+        if self.objects:
+            told = [
+                [e.name, *map(_or_dash, (e.ap, e.ap_50, e.ap_75, e.recall)), f"{e.objects:,}"]
+                for e in self.objects
+            ]
+            headings = ("class", "AP", "AP at 0.5", "AP at 0.75", "recall at 0.5", "objects")
             yield notebook.rows(headings, told)
         if self.classes:
             told = [[*_judged(each), f"{each.support:,}"] for each in self.classes]

@@ -38,14 +38,18 @@ TENSORS = {
 }
 
 
-class Network(Protocol):
-    """What computes a model's outputs, for one thread at a time."""
+class Computing(Protocol):
+    """What computes outputs, for one thread at a time."""
 
     def compute(self, x: Array) -> tuple[Array, ...]:
         """Every output (N, …) for one batch ``x`` (N, …), which is not to be used again.
 
         Raises NetworkError where it cannot compute with such an input.
         """
+
+
+class Network(Computing, Protocol):
+    """What computes a model's outputs, for one thread at a time."""
 
     def parameters(self) -> dict[str, Array]:
         """A copy of what was learned, by name."""
@@ -200,7 +204,7 @@ def _disagreements(session: Any, metadata: Metadata, fit: Fit) -> Iterator[str]:
         yield f"gives outputs with {axes} axes, but the model's network has {wanted}"
 
 
-def outputs(network: Network, x: Array) -> Any:
+def outputs(network: Computing, x: Array) -> Any:
     """The outputs (N, …) of ``network`` for ``x`` (N, …), computed in batches.
 
     An array, or of a network with several outputs a tuple of them, in the order of its graph.
@@ -216,7 +220,7 @@ def batch_size(x: Array) -> int:
     return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // max(1, example)))
 
 
-def outputs_of(network: Network, batches: Iterable[Array], size: int | None = None) -> Any:
+def outputs_of(network: Computing, batches: Iterable[Array], size: int | None = None) -> Any:
     """As ``outputs``, for ``batches`` of any sizes, or all of one ``size``.
 
     With ``size`` the last may have fewer: it is filled up by repetition, so that a static graph is

@@ -398,20 +398,30 @@ class RecordImages(_Images):
 
     def _scan(self) -> tuple[Array, Array]:
         """Where the records start (N,) int64, and their labels (N, K) float32."""
-        starts, labels, width, at = array("q"), array("f"), 0, 0
+        starts, labels, counts = self._scanned()
+        other = np.flatnonzero(counts != counts[0])
+        if len(other):
+            number = int(other[0])
+            what = f"has {counts[number]} labels, the others {counts[0]}"
+            raise self._fault(number, int(starts[number]), what)
+        return starts, labels.reshape(-1, counts[0])
+
+    def _scanned(self) -> tuple[Array, Array, Array]:
+        """Where the records start (N,) int64, the labels of all, one record after the other, and
+        how many each has (N,).
+        """
+        starts, labels, counts, at = array("q"), array("f"), array("q"), 0
         while at < self._file.size:
             number, start = len(starts), at
             for begin, length in self._parts(number, start):
                 at = begin + recordio.padded(length)
             found, _ = self._header(number, start)
-            if width not in (0, len(found)):
-                raise self._fault(number, start, f"has {len(found)} labels, the others {width}")
-            width = len(found)
             starts.append(start)
+            counts.append(len(found))
             labels.frombytes(found.tobytes())
         if not starts:
             raise DataError(f"{self._file.path}: holds no records")
-        return np.array(starts, np.int64), np.array(labels, np.float32).reshape(-1, width)
+        return np.array(starts, np.int64), np.array(labels, np.float32), np.array(counts, np.int64)
 
     def _checked(self, labels: Array, count: int) -> Array:
         wrong = np.flatnonzero(~((labels >= 0) & (labels < count) & (labels == np.floor(labels))))

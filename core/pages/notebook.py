@@ -52,6 +52,16 @@ def _cell(text: str) -> str:
     return f'<td style="text-align: {side}">{escape(text)}</td>'
 
 
+def photograph(title: str, png: bytes) -> str:
+    """A picture of the data, and what it shows."""
+    coded = base64.b64encode(png).decode()
+    style = "max-width: 100%; max-height: 24rem"
+    return (
+        f'<figure><img alt="{escape(title)}" style="{style}" src="data:image/png;base64,{coded}">'
+        f"<figcaption>{escape(title)}</figcaption></figure>"
+    )
+
+
 def folded(title: str, html: str) -> str:
     """``html`` behind a line to click on."""
     return f"<details><summary>{escape(title)}</summary>{html}</details>"

@@ -21,6 +21,7 @@ from .content_types import (
     content_type_of,
     endings,
     media_type,
+    number_parameter,
     parameter,
 )
 from .decode import decode_array, decode_image, decode_records, half_character, lines_of_records
@@ -66,6 +67,7 @@ __all__ = [
     "media_type",
     "negotiate",
     "npy_layout",
+    "number_parameter",
     "parameter",
     "parse_csv",
     "plain",

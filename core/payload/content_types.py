@@ -92,16 +92,37 @@ def parameter(content_type: str, name: str, choices: Sequence[str]) -> str | Non
 
     None where it is not given. Raises UnfitPayloadError for a value that is none of ``choices``.
     """
+    value = _parameter(content_type, name)
+    if value is not None and value not in choices:
+        raise UnfitPayloadError(
+            f"the content type's {name} is {quoted(value)}{did_you_mean(value, choices)}: "
+            f"expected {either(choices)}"
+        )
+    return value
+
+
+def number_parameter(content_type: str, name: str, low: float, high: float) -> float | None:
+    """As ``parameter``, for a number from ``low`` to ``high``."""
+    text = _parameter(content_type, name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise UnfitPayloadError(
+            f"the content type's {name} is {quoted(text)}: expected a number from {low:g} to "
+            f"{high:g}"
+        )
+    return value
+
+
+def _parameter(content_type: str, name: str) -> str | None:
     for part in content_type.split(";")[1:]:
         key, _, value = part.partition("=")
         if key.strip().lower() == name:
-            value = value.strip().strip('"').lower()
-            if value not in choices:
-                raise UnfitPayloadError(
-                    f"the content type's {name} is {quoted(value)}{did_you_mean(value, choices)}: "
-                    f"expected {either(choices)}"
-                )
-            return value
+            return value.strip().strip('"').lower()
     return None
 
 

@@ -16,7 +16,7 @@ from ..algorithm.evaluation import Evaluation, Importance
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import PARAMETERS, Example, InputSignature, Metadata, name_faults
 from ..artifact.model import Model
-from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
+from ..artifact.network import Computing, GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes, reading
 from ..data.dataset import (
     Dataset,
@@ -126,6 +126,10 @@ class SupervisedAlgorithm(Algorithm[H]):
     @abstractmethod
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well the network's ``outputs`` (N, …) for all of ``data`` fit its labels."""
+
+    def scored_by(self, network: Network, hyperparameters: H) -> Computing:
+        """What gives ``score`` its outputs: by default ``network``, the model's, as it is."""
+        return network
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
         """Numbers, a row or an array an example: (N, …). Override it for anything else."""
@@ -356,7 +360,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         training.together.take_from_chief(
             run.cluster, training.together.statistics(network), [device], "the running statistics"
         )
-        found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
+        scored = self.scored_by(GluonNetwork(network, device), run.hyperparameters)
+        found = data.gathered(outputs(scored, data.mine))
         if found is None:
             return None
         try:
@@ -520,7 +525,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         data = self.test_data(path, model)
-        return self.score(outputs(model.network, data), data)
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return self.score(outputs(self.scored_by(model.network, options), data), data)  # type: ignore[arg-type]
 
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """By default what the requests hold that ``example`` makes of them."""
@@ -623,7 +629,7 @@ def _check_labels_are_like(data: Dataset, train: Dataset, path: Path) -> None:
         )
 
 
-def outputs(network: Network, data: Dataset) -> Any:
+def outputs(network: Computing, data: Dataset) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
     Examples of one length stand together, the fewer the longer they are.

@@ -27,7 +27,7 @@ from .output import say, write_answer
 
 STDIN = "-"
 MAX_INPUT_BYTES = 2**30
-ONE_DOCUMENT = (codecs.JSON, codecs.NPY)
+ONE_DOCUMENT = (codecs.JSON, codecs.NPY, codecs.PNG)
 _EXAMPLE = re.compile(r"example (\d+)")
 
 

@@ -15,6 +15,7 @@ from ...core.algorithm.evaluation import (
     ClassFigures,
     Evaluation,
     LabelFigures,
+    ObjectFigures,
     TargetFigures,
 )
 from ...core.data.files import absent, exists
@@ -45,7 +46,7 @@ LOWEST = 20  # of many classes, and of pairs of them, so many are shown
     type=PATH,
     metavar="FILE.png",
     help="Also draw what was measured into this PNG file: confusion matrix, curves, residuals, "
-    "clusters, which columns matter.",
+    "clusters, which columns matter, pictures with the worst mistakes.",
 )
 @click.option(
     "--importances",
@@ -120,6 +121,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     if evaluation.labels:
         out.print("")
         _print_labels(evaluation.labels)
+    if evaluation.objects:
+        out.print("")
+        _print_objects(evaluation.objects)
     if evaluation.classes:
         out.print("")
         print_table(
@@ -189,6 +193,31 @@ def _print_labels(labels: Sequence[LabelFigures]) -> None:
         out.print(
             f"These are the {LOWEST} of {len(labels):,} labels with the lowest f1 among those that "
             "occur; --json gives all."
+        )
+
+
+def _print_objects(objects: Sequence[ObjectFigures]) -> None:
+    """All of a few classes of objects, of many those that fare worst."""
+    out, shown = console(), objects
+    if len(objects) > MAX_IN_MATRIX:
+        there = [each for each in objects if each.ap is not None]
+        shown = sorted(there, key=lambda each: each.ap or 0.0)[:LOWEST]
+    rows = [
+        [
+            each.name,
+            *(
+                "–" if value is None else f"{value:.4f}"
+                for value in (each.ap, each.ap_50, each.ap_75, each.recall)
+            ),
+            each.objects,
+        ]
+        for each in shown
+    ]
+    print_table(out, ("class", "AP", "AP at 0.5", "AP at 0.75", "recall at 0.5", "objects"), rows)
+    if len(shown) < len(objects):
+        out.print(
+            f"These are the {len(shown)} of {len(objects):,} classes with the lowest AP among "
+            "those with objects; --json gives all."
         )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import click
 
-from ...core.runtime.errors import did_you_mean
+from ...core.data import images
+from ...core.runtime.errors import InputError, did_you_mean
 from ...core.runtime.printable import beneath, printable, printable_text
 from ...core.training.reporting import LogReporter, Reporter, metrics_line
 
@@ -77,8 +78,13 @@ def print_json(document: Any) -> None:
 
 
 def write_answer(body: bytes) -> None:
-    """What a model answers, on stdout: as it is, but to a terminal as text without its commands."""
+    """What a model answers, on stdout: as it is, but to a terminal as text without its commands.
+
+    Raises InputError for a picture that would go to a terminal.
+    """
     if sys.stdout.isatty():
+        if images.format_of(body[: images.HEAD_BYTES]):
+            raise InputError("the answer is a picture: write it into a file, as by > boxes.png")
         click.echo(body.decode("utf-8", "replace"), nl=False)
         return
     sys.stdout.buffer.write(body)

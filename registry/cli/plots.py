@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
 import numpy as np
 
-from ...core.algorithm.evaluation import Curve, Evaluation, Fit, Scatter
+from ...core.algorithm.evaluation import Curve, Drawn, Evaluation, Fit, Scatter
 from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
 
 DRAWN_PAIRS = 20
@@ -53,7 +54,8 @@ class Panel:
 
 def save_plot(evaluation: Evaluation, path: Path) -> None:
     """Draw what ``evaluation`` holds, a panel for each: a confusion matrix or the most confused,
-    curves, labels, what was estimated, groups in a plane, which columns matter.
+    curves, labels, what was estimated, groups in a plane, which columns matter, pictures with what
+    was found in them.
 
     Raises InputError where it holds nothing of it, OutputError where ``path`` cannot be written.
     """
@@ -62,7 +64,7 @@ def save_plot(evaluation: Evaluation, path: Path) -> None:
     panels = list(_panels(evaluation))
     if not panels:
         raise InputError(
-            "there is nothing to draw: this algorithm has neither classes nor targets nor groups"
+            "there is nothing to draw: this algorithm has no classes, targets, groups or objects"
         )
     columns = min(3, len(panels)) if len(panels) != 4 else 2
     rows = -(-len(panels) // columns)
@@ -98,6 +100,8 @@ def _panels(evaluation: Evaluation) -> Iterator[Panel]:
         yield Panel(partial(_residuals, evaluation.fits[0]))
     if evaluation.scatter is not None:
         yield Panel(partial(_scatter, evaluation, evaluation.scatter), 7, 5.5)
+    for picture in evaluation.pictures:
+        yield Panel(partial(_picture, picture), 5.5, 5)
     if evaluation.importances:
         shown = min(DRAWN_ROWS, len(evaluation.importances))
         yield Panel(partial(_importances, evaluation), height=max(4.2, 0.25 * shown + 1.5))
@@ -146,14 +150,15 @@ def _curve(evaluation: Evaluation, curve: Curve, axes: Axes) -> None:
         axes.errorbar(x, y, yerr=ends, color=BLUE, marker="o", markersize=4, linewidth=1, capsize=2)
     else:
         axes.plot(x, y, color=BLUE, linewidth=1.6)
-    axes.plot(*zip(*curve.guide), color="0.5", linestyle="--", linewidth=1)
+    if curve.guide:
+        axes.plot(*zip(*curve.guide), color="0.5", linestyle="--", linewidth=1)
     place = _decided(evaluation, curve)
     if place is not None:
         how = "likelier class" if evaluation.threshold is None else "threshold"
         label = f"at the {how}" + (f" {evaluation.threshold:.3g}" if evaluation.threshold else "")
         axes.plot(*place, "o", color=ORANGE, label=label)
         axes.legend(loc="best", frameon=False)
-    metric = OF_CURVES[curve.name]
+    metric = OF_CURVES.get(curve.name, "")
     value = evaluation.metrics.get(metric)
     figures = "" if value is None else f": {metric} {value:.4f}"
     axes.set(xlabel=curve.axes[0], ylabel=curve.axes[1], title=f"{curve.name}{figures}")
@@ -259,6 +264,14 @@ def _importances(evaluation: Evaluation, axes: Axes) -> None:
         xlabel=f"{shown[0].metric} lost where the column is permuted",
         title="which columns matter" + (f" ({more:,} more matter less)" if more else ""),
     )
+
+
+def _picture(picture: Drawn, axes: Axes) -> None:
+    from matplotlib import image
+
+    axes.imshow(image.imread(io.BytesIO(picture.png)))
+    axes.set_axis_off()
+    axes.set_title(picture.title, fontsize=9)
 
 
 def _short(name: str) -> str:

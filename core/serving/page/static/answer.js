@@ -39,12 +39,20 @@ export function shown(rows) {
 /** The answers in a sentence, for a screen reader. */
 export function said(rows) {
   if (rows.length !== 1) return `${rows.length.toLocaleString("en")} answers`;
+  if (Array.isArray(rows[0]?.objects)) return counted(rows[0].objects.map((each) => each.class));
   const { name, probability, others } = verdict(rows[0]);
   const parts = name === "" ? [] : [name];
   if (probability !== null) parts.push(percent(probability));
   const numbers = Object.entries(others).filter(([, value]) => typeof value === "number");
   parts.push(...numbers.slice(0, 4).map(([key, value]) => `${words(key)} ${number(value)}`));
   return parts.join(", ") || "answered";
+}
+
+/** How many there are of each name: `2 cat, 1 dog`. */
+function counted(names) {
+  const counts = new Map();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, count]) => `${count} ${name}`).join(", ") || "nothing is found";
 }
 
 /** A probability in percent; what is nearly nothing, and nearly certain, is not rounded to it. */

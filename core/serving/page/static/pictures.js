@@ -36,6 +36,26 @@ function fitted(image, side) {
   return canvas;
 }
 
+/** What was found in the one picture of an answer, [{class, score, box}]; null for other answers. */
+export function objectsOf(rows) {
+  return rows.length === 1 && Array.isArray(rows[0]?.objects) ? rows[0].objects : null;
+}
+
+/** A frame with its name around each of `objects`, in parts of a picture of so many pixels. */
+export function boxed(objects, width, height) {
+  const kinds = [...new Set(objects.map((each) => each.class))];
+  return objects.map(({ class: name, score, box }) => {
+    const label = element("bdi", {}, `${name} ${Math.round(100 * score)} %`);
+    const frame = element("span", { class: `box line${kinds.indexOf(name) % 6}`, "aria-hidden": "true" }, label);
+    const places = {
+      left: box.xmin / width, top: box.ymin / height,
+      width: (box.xmax - box.xmin) / width, height: (box.ymax - box.ymin) / height,
+    };
+    for (const [side, part] of Object.entries(places)) frame.style.setProperty(side, `${100 * part}%`);
+    return frame;
+  });
+}
+
 /** The picture of an example in JSON, on a canvas: a file in base64, or rows of numbers. */
 export async function drawn(body) {
   const value = JSON.parse(body);

@@ -1,7 +1,8 @@
 /** A place for a picture: dropped, pasted, chosen, or taken by the camera. */
 
+import { shown } from "../answer.js";
 import { fileButton, pictureOf, takeFiles } from "../dom.js";
-import { drawn, requestOf } from "../pictures.js";
+import { boxed, drawn, objectsOf, requestOf } from "../pictures.js";
 
 export function create({ model, limits, element, button, ask, say }) {
   let given = null; // the request, or null
@@ -17,7 +18,7 @@ export function create({ model, limits, element, button, ask, say }) {
   const camera = navigator.mediaDevices?.getUserMedia ? button("Camera", toggle) : null;
 
   function show(content, text) {
-    preview.replaceChildren(content);
+    preview.replaceChildren(element("div", { class: "framed" }, content));
     hint.hidden = true;
     name.textContent = text;
   }
@@ -89,6 +90,17 @@ export function create({ model, limits, element, button, ask, say }) {
     actions: [shutter, fileButton("Choose a picture", "image/*", take), camera],
     lacking: "Give a picture first.",
     request: () => given,
+    /** Objects that were found are drawn into the picture; the answer is their table. */
+    answer(rows) {
+      const framed = preview.querySelector(".framed");
+      framed?.querySelectorAll(".box").forEach((box) => box.remove());
+      const objects = objectsOf(rows);
+      if (!objects) return null;
+      framed?.append(...boxed(objects, rows[0].width, rows[0].height));
+      return objects.length === 0
+        ? element("p", { class: "quiet" }, "Nothing is found in this picture.")
+        : shown([objects.map(({ class: name, score, box }) => ({ object: name, score, ...box }))]);
+    },
     example({ content_type: type, body }) {
       clear();
       given = { type, body, file: "example.json" };
