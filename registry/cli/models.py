@@ -15,6 +15,7 @@ from ...core.algorithm.evaluation import (
     ClassFigures,
     Evaluation,
     LabelFigures,
+    StepFigures,
     TargetFigures,
 )
 from ...core.data.files import absent, exists
@@ -30,6 +31,7 @@ from .output import console, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 
+MOST_STEPS = 8  # of many steps of a forecast, so many are shown
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 
 
@@ -45,7 +47,7 @@ LOWEST = 20  # of many classes, and of pairs of them, so many are shown
     type=PATH,
     metavar="FILE.png",
     help="Also draw what was measured into this PNG file: confusion matrix, curves, residuals, "
-    "clusters, which columns matter.",
+    "forecasts, clusters, which columns matter.",
 )
 @click.option(
     "--importances",
@@ -117,6 +119,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         out.print("")
         told = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
         print_table(out, ("", *names), told)
+    if evaluation.steps:
+        _print_steps(evaluation.steps)
     if evaluation.labels:
         out.print("")
         _print_labels(evaluation.labels)
@@ -161,6 +165,22 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         more = len(evaluation.importances) - len(shown)
         if more:
             out.print(f"{more:,} more matter less; --json gives all.")
+
+
+def _print_steps(steps: Sequence[StepFigures]) -> None:
+    """How the first step ahead fares, the last, and evenly chosen ones between them."""
+    out = console()
+    most = min(MOST_STEPS, len(steps))
+    places = sorted({round(i * (len(steps) - 1) / max(1, most - 1)) for i in range(most)})
+    out.print("")
+    names = ("mase", "smape", "wql", "coverage")
+    told = [
+        [each.step, *("–" if (v := getattr(each, name)) is None else figure(v) for name in names)]
+        for each in (steps[place] for place in places)
+    ]
+    print_table(out, ("steps ahead", *names), told)
+    if len(places) < len(steps):
+        out.print(f"These are {len(places)} of {len(steps):,} steps; --json gives all.")
 
 
 def _print_labels(labels: Sequence[LabelFigures]) -> None:
