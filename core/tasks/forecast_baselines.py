@@ -6,13 +6,13 @@ A model that does not beat them is of no use; their figures stand beside its own
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterator, Sequence, Tuple
 
 import numpy as np
 
 from ..runtime.types import Array
+from .forecasts import LEVELS, Forecasts
 
 NAIVE2 = "Naive2"
 # Of the autocorrelation at one season, so many deviations tell that there is a season (M4's test).
@@ -22,63 +22,53 @@ SEASONS_NEEDED = 3  # of so many at least
 MOST_OF_THETA = 2_000_000
 
 
-@dataclass(frozen=True)
-class Simple:
-    """Forecasts of a normal distribution: ``mean`` and ``deviation`` (N, H)."""
-
-    mean: Array
-    deviation: Array
-
-    def quantiles(self, levels: Sequence[float]) -> Array:
-        """Those of ``levels`` (Q,), (N, Q, H)."""
-        normal = NormalDist()
-        apart = np.array([normal.inv_cdf(level) for level in levels])
-        found: Array = self.mean[:, None] + apart[:, None] * self.deviation[:, None]
-        return found
+# Of one history (L,), NaN where a value is missing, the mean and the deviation of each step, (H,),
+# given the horizon H and the length of a season.
+Method = Callable[[Array, int, int], Tuple[Array, Array]]
 
 
-Forecasting = Callable[[Sequence[Array], int, int], Simple]
-
-
-def forecasters(histories: Sequence[Array]) -> Iterator[tuple[str, Forecasting]]:
-    """The baselines by name: each is given histories, the horizon and the length of a season.
-
-    Theta is among them where statsforecast is installed and ``histories`` are no more than it does
-    in about a minute.
+def methods(values: int) -> Iterator[tuple[str, Method]]:
+    """The baselines by name; theta among them where statsforecast is installed, and the histories
+    have no more ``values`` in all than it takes in about a minute.
     """
     yield "naive", naive
     yield "seasonal naive", seasonal_naive
     yield NAIVE2, naive2
-    few = sum(map(len, histories)) <= MOST_OF_THETA
-    if few and importlib.util.find_spec("statsforecast") is not None:
+    if values <= MOST_OF_THETA and importlib.util.find_spec("statsforecast") is not None:
         yield "theta (statsforecast)", theta
 
 
-def naive(histories: Sequence[Array], horizon: int, season: int) -> Simple:
-    """The last known value of each history, float (L,) with NaN for what is missing.
+def forecasts(
+    method: Method, histories: Sequence[Array], horizon: int, season: int
+) -> Forecasts:
+    """Those of ``method`` for each history, of normal distributions."""
+    found = np.array([method(history, horizon, season) for history in histories])
+    mean, deviation = found.reshape(-1, 2, horizon).transpose(1, 0, 2)
+    normal = NormalDist()
+    apart = np.array([normal.inv_cdf(level) for level in LEVELS])
+    return Forecasts(mean, mean[..., None] + apart * deviation[..., None])
+
+
+def naive(history: Array, horizon: int, season: int) -> tuple[Array, Array]:
+    """The last known value; 0 where there is none.
 
     The deviation is that of the steps, and grows as the root of the distance (R. J. Hyndman,
-    G. Athanasopoulos, "Forecasting: principles and practice", 2021, section 5.5). Of a history that
-    has no value, 0 is forecast.
+    G. Athanasopoulos, "Forecasting: principles and practice", 2021, section 5.5).
     """
-    return seasonal_naive(histories, horizon, 1)
+    return seasonal_naive(history, horizon, 1)
 
 
-def seasonal_naive(histories: Sequence[Array], horizon: int, season: int) -> Simple:
-    """The last known value at the same place of a season; before there is one, the last known.
+def seasonal_naive(history: Array, horizon: int, season: int) -> tuple[Array, Array]:
+    """The last known value at the same place of a season, or where not all are known, the last.
 
     The deviation is that of a value from the one of a season before; see ``naive``.
     """
-    ahead = np.arange(horizon)
-    means, deviations = np.zeros((2, len(histories), horizon))
-    for number, history in enumerate(histories):
-        last = _last_season(history, season)
-        means[number] = last[ahead % len(last)]
-        deviations[number] = _deviation(history, len(last)) * np.sqrt(ahead // len(last) + 1)
-    return Simple(means, deviations)
+    last, ahead = _last_season(history, season), np.arange(horizon)
+    apart = _deviation(history, len(last)) * np.sqrt(ahead // len(last) + 1)
+    return last[ahead % len(last)], apart
 
 
-def naive2(histories: Sequence[Array], horizon: int, season: int) -> Simple:
+def naive2(history: Array, horizon: int, season: int) -> tuple[Array, Array]:
     """The last value without its season, with the season of each step: M4's yardstick.
 
     Seasons are found by the classical decomposition, multiplicative, or additive of a history that
@@ -86,53 +76,47 @@ def naive2(histories: Sequence[Array], horizon: int, season: int) -> Simple:
     the M4 competition: S. Makridakis, E. Spiliotis, V. Assimakopoulos, "The M4 Competition",
     International Journal of Forecasting 36, 2020). Missing values are interpolated.
     """
-    ahead = np.arange(horizon)
-    means, deviations = np.zeros((2, len(histories), horizon))
-    for number, history in enumerate(histories):
-        values = filled(history)
-        if not is_seasonal(values, season):
-            found = naive([history], horizon, 1)
-            means[number], deviations[number] = found.mean[0], found.deviation[0]
-            continue
-        multiplied = bool(values.min() > 0)
-        seasons = seasonal_indices(values, season, multiplied)
-        places = np.arange(len(values)) % season
-        next_ones = seasons[(len(values) + ahead) % season]
-        rest = values / seasons[places] if multiplied else values - seasons[places]
-        apart = _deviation(rest, 1) * np.sqrt(ahead + 1)
-        means[number] = rest[-1] * next_ones if multiplied else rest[-1] + next_ones
-        deviations[number] = apart * next_ones if multiplied else apart
-    return Simple(means, deviations)
+    values, late = filled(history)
+    if not is_seasonal(values, season):
+        return naive(history, horizon, season)
+    ahead = np.arange(late, late + horizon)
+    multiplied = bool(values.min() > 0)
+    seasons = seasonal_indices(values, season, multiplied)
+    of_past = np.resize(seasons, len(values))
+    of_future = seasons[(len(values) + ahead) % season]
+    rest = values / of_past if multiplied else values - of_past
+    apart = _deviation(rest, 1) * np.sqrt(ahead + 1)
+    if multiplied:
+        return rest[-1] * of_future, apart * of_future
+    return rest[-1] + of_future, apart
 
 
-def theta(histories: Sequence[Array], horizon: int, season: int) -> Simple:
+def theta(history: Array, horizon: int, season: int) -> tuple[Array, Array]:
     """The standard theta method of statsforecast: V. Assimakopoulos, K. Nikolopoulos, "The theta
     model", International Journal of Forecasting 16, 2000. What it cannot do, ``naive2`` does.
     """
     from statsforecast.models import Theta
 
-    found = naive2(histories, horizon, season)
-    of_side = NormalDist().inv_cdf(0.9)
-    for number, history in enumerate(histories):
-        values = filled(history)
-        if len(values) <= 2 * season or values.min() == values.max():
-            continue
-        model = Theta(season_length=season)
-        told = model.forecast(values, horizon, level=[80])
-        if np.isfinite(told["mean"]).all() and np.isfinite(told["hi-80"]).all():
-            found.mean[number] = told["mean"]
-            found.deviation[number] = (told["hi-80"] - told["lo-80"]) / (2 * of_side)
-    return found
+    values, late = filled(history)
+    if len(values) > 2 * season and values.min() < values.max():
+        told = Theta(season_length=season).forecast(values, late + horizon, level=[80])
+        apart = (told["hi-80"] - told["mean"]) / NormalDist().inv_cdf(0.9)
+        found: Array = np.stack([told["mean"], apart])[:, late:]
+        if np.isfinite(found).all():
+            return found[0], found[1]
+    return naive2(history, horizon, season)
 
 
-def filled(history: Array) -> Array:
-    """``history`` (L,) from its first known value on to its last, gaps interpolated."""
+def filled(history: Array) -> tuple[Array, int]:
+    """``history`` (L,) from its first known value to its last, gaps interpolated, and how many
+    steps are missing after that; of one that has none a single 0.
+    """
     known = np.flatnonzero(np.isfinite(history))
     if not len(known):
-        return np.zeros(1)
+        return np.zeros(1), 0
     places = np.arange(known[0], known[-1] + 1)
-    found: Array = np.interp(places, known, history[known].astype(np.float64))
-    return found
+    values: Array = np.interp(places, known, history[known].astype(np.float64))
+    return values, len(history) - 1 - int(known[-1])
 
 
 def is_seasonal(values: Array, season: int) -> bool:

@@ -54,6 +54,12 @@ LOWEST = 20  # of many classes, and of pairs of them, so many are shown
     is_flag=True,
     help="Also measure which columns of the table matter, by permuting each.",
 )
+@click.option(
+    "--windows",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Forecast the last N horizons of each series, each by what was before it. [default: 1]",
+)
 @engine_option
 @reading_options
 @json_option
@@ -62,6 +68,7 @@ def evaluate(
     test: Path | None,
     plot: Path | None,
     importances: bool,
+    windows: int | None,
     engine: str,
     as_json: bool,
     **given: str | None,
@@ -86,7 +93,10 @@ def evaluate(
         check_plot(plot)
     with using(decided, say, artifact.metadata.headings):
         loaded = algorithm.model_fn(model, resolved(engine, model))
-        evaluation = algorithm.evaluate(loaded, path)
+        if windows is None:
+            evaluation = algorithm.evaluate(loaded, path)
+        else:
+            evaluation = algorithm.backtest(loaded, path, windows)
         if importances:
             evaluation = replace(evaluation, importances=algorithm.importances(loaded, path))
     if plot is not None:
