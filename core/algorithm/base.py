@@ -213,6 +213,12 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
 
+    def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
+        """How well ``model`` forecasts ``count`` windows of each series of ``path``, a horizon
+        apart, each by what was before it: rolling windows.
+        """
+        raise InputError(f"{self.name} forecasts no series: it does not define backtest()")
+
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """Examples at ``path``, which training reads, each as ``input_fn`` gives it, and of how
         many; ``draw`` says which, by that number. Raises InputError.

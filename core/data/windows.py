@@ -90,18 +90,10 @@ class Windows:
         return found
 
     def scales(self) -> Array:
-        """MASE's scale of each window, (N,) float64: the mean absolute difference of its history
-        from a season before; NaN where there is none, or it is 0.
-        """
+        """MASE's scale of each window, (N,) float64: see ``seasonal_error``."""
         season = self.whole.frequency.season
-        found = np.full(len(self), np.nan)
-        for index in range(len(self)):
-            past = self.history(index)
-            changes = np.abs(past[season:] - past[:-season])
-            changes = changes[np.isfinite(changes)]
-            if changes.any():
-                found[index] = changes.mean()
-        return found
+        errors = [seasonal_error(self.history(index), season) for index in range(len(self))]
+        return np.array(errors, np.float64)
 
     def take(self, indices: Array) -> tuple[Array, Array]:
         x = []
@@ -125,6 +117,20 @@ class Windows:
         for array in (self.which, self.begins):
             digest.update(array.astype(np.int64).tobytes())
         return digest.hexdigest()
+
+
+def seasonal_error(history: Array, season: int) -> float:
+    """The mean distance of the values of ``history`` (T,), NaN where missing, from those a
+    ``season`` before; of no more than a season from the last ones, as GluonTS takes it. NaN where
+    there are none, or it is 0.
+
+    R. J. Hyndman, A. B. Koehler, "Another look at measures of forecast accuracy", International
+    Journal of Forecasting 22, 2006.
+    """
+    lag = season if len(history) > season else 1
+    changes = np.abs(history[lag:] - history[:-lag])
+    changes = changes[np.isfinite(changes)]
+    return float(changes.mean()) if changes.any() else float("nan")
 
 
 def windows_of(dataset: Dataset) -> Windows:

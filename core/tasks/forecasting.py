@@ -18,18 +18,20 @@ from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, chunks
 from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
 from ..data.windows import Layout, Windows, last_windows, windows_of
 from ..runtime.errors import DataError
 from ..runtime.types import Array, HybridBlock
-from .forecast_figures import evaluate_forecasts
+from .forecast_figures import evaluate_forecasts, evaluate_windows
 from .forecasts import LEVELS, Answer, Answers, Forecasts, Question
 from .supervised import MEASURED, SupervisedAlgorithm
 
 if TYPE_CHECKING:
     from ..training.run import Run
+
+WINDOWS_AT_ONCE = 4096  # that are laid out in memory
 
 
 class ForecasterHyperparameters(TrainingHyperparameters):
@@ -74,10 +76,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
         "within the past of the series; the mean over series.",
         "validation:smape": "Mean of 200 |error| / (|value| + |median|), in percent.",
         "validation:coverage": "Part of the values within the 80 % interval.",
+        "validation:rmse": "Root of the mean squared error of the mean, in units of the series.",
         "test:wql": "The same for the test channel, after training.",
         "test:mase": "The same for the test channel, after training.",
         "test:smape": "The same for the test channel, after training.",
         "test:coverage": "The same for the test channel, after training.",
+        "test:rmse": "The same for the test channel, after training.",
         **MEASURED,
     }
     objective = Objective("validation:wql", maximize=False)
@@ -139,16 +143,34 @@ class Forecaster(SupervisedAlgorithm[Any]):
         return evaluate_forecasts(Forecasts.of(outputs), labels[:, :-1], labels[:, -1])
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        data = self.test_windows(path, model)
-        x = data.take(np.arange(len(data)))[0]
-        return self.score(self.computed(model.network, x, options), data)
+        return self.backtest(model, path, 1)
 
-    def test_windows(self, path: Path, model: Model) -> Windows:
-        """The last horizon of each series at ``path``."""
+    def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        windows = self.test_windows(path, model, count)
+        parts = [
+            self.computed(model.network, windows.take(part)[0], options)
+            for part in chunks(len(windows), WINDOWS_AT_ONCE)
+        ]
+        outputs = np.concatenate(parts)
+        self.check_finite(outputs)
+        return evaluate_windows(Forecasts.of(outputs), windows)
+
+    def test_windows(self, path: Path, model: Model, count: int = 1) -> Windows:
+        """The last ``count`` horizons of each series at ``path``. Raises DataError where there are
+        none, as no series is longer than its horizon.
+        """
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         whole = series_of(self.test_data(path, model))
-        return last_windows(whole, self.layout(options, whole.encoding))
+        layout = self.layout(options, whole.encoding)
+        found = last_windows(whole, layout, count)
+        if not len(found):
+            raise DataError(
+                f"{path}: no series has more than the {layout.horizon:,} values that are to be "
+                f"forecast (prediction_length): the longest of {len(whole):,} has "
+                f"{whole.lengths_in_time.max():,}; a test series holds its past too"
+            )
+        return found
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[Question]:
         """Series and what of their forecasts is wanted, a Question each. Raises PayloadError."""

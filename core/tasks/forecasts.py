@@ -52,6 +52,9 @@ class Forecasts:
         """The quantile at ``level``, above 0 and below 1, (N, H): between two of ``levels`` on a
         line over the normal distribution's quantiles, beyond them on the line of the outermost two.
         """
+        if level in self.levels:
+            exact: Array = self.values[..., self.levels.index(level)]
+            return exact
         at = [NormalDist().inv_cdf(each) for each in self.levels]
         asked = NormalDist().inv_cdf(level)
         place = int(np.clip(np.searchsorted(at, asked), 1, len(at) - 1))
