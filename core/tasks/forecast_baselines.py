@@ -38,9 +38,7 @@ def methods(values: int) -> Iterator[tuple[str, Method]]:
         yield "theta (statsforecast)", theta
 
 
-def forecasts(
-    method: Method, histories: Sequence[Array], horizon: int, season: int
-) -> Forecasts:
+def forecasts(method: Method, histories: Sequence[Array], horizon: int, season: int) -> Forecasts:
     """Those of ``method`` for each history, of normal distributions."""
     found = np.array([method(history, horizon, season) for history in histories])
     mean, deviation = found.reshape(-1, 2, horizon).transpose(1, 0, 2)

@@ -38,7 +38,9 @@ def evaluate_windows(found: Forecasts, windows: Windows) -> Evaluation:
     return replace(
         measured,
         metrics=_with_owa(measured.metrics, yardstick),
-        baselines=tuple(Baseline(name, _with_owa(metrics, yardstick)) for name, metrics in every.items()),
+        baselines=tuple(
+            Baseline(name, _with_owa(metrics, yardstick)) for name, metrics in every.items()
+        ),
         forecasts=_drawn(found, windows, histories, truth, scales),
     )
 
