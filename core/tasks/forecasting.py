@@ -149,7 +149,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         windows = self.test_windows(path, model, count)
         parts = [
-            self.computed(model.network, windows.take(part)[0], options)
+            self.computed(model.network, windows.take(np.arange(len(windows))[part])[0], options)
             for part in chunks(len(windows), WINDOWS_AT_ONCE)
         ]
         outputs = np.concatenate(parts)
