@@ -170,6 +170,11 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 f"forecast (prediction_length): the longest of {len(whole):,} has "
                 f"{whole.lengths_in_time.max():,}; a test series holds its past too"
             )
+        if not np.isfinite(found.truth()).any():
+            raise DataError(
+                f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
+                "are to be forecast, are missing: there is nothing to measure by"
+            )
         return found
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[Question]:
