@@ -24,8 +24,21 @@ SEASONS: Mapping[str, tuple[int, ...]] = {
     "Q": (4,),
     "Y": (1,),
 }
-_ALIASES = {"T": "min", "MIN": "min", "h": "H", "MS": "M", "ME": "M", "A": "Y", "QS": "Q"}
-_FORM = re.compile(r"(\d*)\s*([A-Za-z]+)(?:-[A-Z]{3})?")
+SECONDS = {"min": 60, "H": 3600, "D": 86400, "W": 604800}
+MONTHS = {"M": 1, "Q": 3, "Y": 12}
+# As pandas (old and new), GluonTS and people write the units.
+_ALIASES = {
+    "T": "min", "MIN": "min", "minute": "min", "minutes": "min", "minutely": "min",
+    "h": "H", "hour": "H", "hours": "H", "hourly": "H",
+    "d": "D", "day": "D", "days": "D", "daily": "D",
+    "b": "B", "C": "B", "w": "W", "week": "W", "weeks": "W", "weekly": "W",
+    "MS": "M", "ME": "M", "BM": "M", "BMS": "M", "BME": "M", "month": "M", "months": "M",
+    "monthly": "M",
+    "QS": "Q", "QE": "Q", "BQ": "Q", "BQS": "Q", "BQE": "Q", "quarter": "Q", "quarterly": "Q",
+    "A": "Y", "YS": "Y", "YE": "Y", "AS": "Y", "BA": "Y", "BY": "Y", "BAS": "Y", "BYS": "Y",
+    "BYE": "Y", "year": "Y", "years": "Y", "yearly": "Y", "annual": "Y",
+}  # fmt: skip
+_FORM = re.compile(r"(\d{0,4})\s*([A-Za-z]+)(?:-[A-Za-z]{3})?")
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Frequency:
         """Of ``"H"``, ``"30min"``, ``"W-SUN"``, ``"MS"``. Raises DataError."""
         found = _FORM.fullmatch(text.strip())
         unit = found and _ALIASES.get(found[2], found[2])
-        if not found or unit not in SEASONS or found[1] == "0":
+        if not found or unit not in SEASONS or (found[1] and not int(found[1])):
             raise DataError(
                 f"the frequency {text[:40]!r}: expected a number and one of "
                 f"{', '.join(SEASONS)}, such as 30min, H, D, W or M"
@@ -49,6 +62,11 @@ class Frequency:
 
     def __str__(self) -> str:
         return f"{self.count if self.count > 1 else ''}{self.unit}"
+
+    @property
+    def seconds(self) -> int | None:
+        """How long a step is; None where that differs, as of months and business days."""
+        return SECONDS[self.unit] * self.count if self.unit in SECONDS else None
 
     @property
     def seasons(self) -> tuple[int, ...]:
@@ -87,24 +105,28 @@ class Frequency:
 
     def times(self, start: np.datetime64, first: int, length: int) -> Array:
         """The times of the steps ``first`` to ``first + length`` after ``start``, (length,)
-        datetime64[s].
+        datetime64[s]. Of months the day is that of ``start``, or the last one of a month that has
+        no such day; where ``start`` is a month's last day, all are.
         """
         steps = np.arange(first, first + length) * self.count
-        if self.unit in _MONTHS:
-            months = start.astype("datetime64[M]")
-            within = start.astype("datetime64[s]") - months.astype("datetime64[s]")
-            found: Array = (months + steps * _MONTHS[self.unit]).astype("datetime64[s]") + within
-            return found
-        if self.unit == "B":
-            days = np.busday_offset(start.astype("datetime64[D]"), steps, roll="forward")
-            found = days.astype("datetime64[s]")
-            return found
-        found = start.astype("datetime64[s]") + steps * np.timedelta64(_SECONDS[self.unit], "s")
+        start = start.astype("datetime64[s]")
+        day = start.astype("datetime64[D]")
+        if self.unit in MONTHS:
+            month = start.astype("datetime64[M]")
+            begins = month + steps * MONTHS[self.unit]
+            days, last = (each.astype("datetime64[D]") for each in (begins, begins + 1))
+            place = day - month.astype("datetime64[D]")
+            if (day + 1).astype("datetime64[M]") != month:  # of a month's end, each month's
+                place = np.timedelta64(30, "D")
+            days = np.minimum(days + place, last - 1)
+        elif self.unit == "B":
+            days = np.busday_offset(day, steps, roll="forward")
+        else:
+            days, day = start + steps * np.timedelta64(SECONDS[self.unit], "s"), start
+        found: Array = days.astype("datetime64[s]") + (start - day.astype("datetime64[s]"))
         return found
 
 
-_SECONDS = {"min": 60, "H": 3600, "D": 86400, "W": 604800}
-_MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _CYCLES: Mapping[str, tuple[str, ...]] = {
     "min": ("hour", "day", "week"),
     "H": ("day", "week", "year"),
@@ -127,5 +149,5 @@ def _place(times: Array, cycle: str) -> Array:
     unit = {"month": "M", "year": "Y"}[cycle]
     begins = times.astype(f"datetime64[{unit}]")
     length = (begins + 1).astype("datetime64[s]") - begins.astype("datetime64[s]")
-    found = (times - begins.astype("datetime64[s]")) / length
-    return found
+    part: Array = (times - begins.astype("datetime64[s]")) / length
+    return part
