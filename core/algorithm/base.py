@@ -219,7 +219,10 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         """How well ``model`` forecasts ``count`` windows of each series of ``path``, a horizon
         apart, each by what was before it: rolling windows.
         """
-        raise InputError(f"{self.name} forecasts no series: it does not define backtest()")
+        raise InputError(
+            f"{self.name} forecasts no series, of which the last windows (--windows) could be "
+            "measured: leave it out"
+        )
 
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """Examples at ``path``, which training reads, each as ``input_fn`` gives it, and of how

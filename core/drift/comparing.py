@@ -161,10 +161,19 @@ def _leaves(answer: Any) -> Mapping[str, Any]:
     if answer is None:
         return {}
     if isinstance(answer, Mapping):
-        return {key: value for key, value in answer.items() if not isinstance(value, Mapping)}
+        return {
+            key: _level(value) for key, value in answer.items() if not isinstance(value, Mapping)
+        }
     if isinstance(answer, (list, tuple)):
         return {f"output {i}": value for i, value in enumerate(answer[:MAX_NUMBERS], 1)}
     return {"output": answer}
+
+
+def _level(value: Any) -> Any:
+    """Of several numbers, such as the steps of a forecast, their mean; else ``value``."""
+    if isinstance(value, list) and value and all(isinstance(each, float) for each in value):
+        return sum(value) / len(value)
+    return value
 
 
 def _metric(

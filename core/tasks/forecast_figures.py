@@ -71,32 +71,47 @@ def evaluate_forecasts(
     losses = np.zeros_like(truth)
     for level in SCORED:
         losses += _pinball(found.quantile(level), truth, level) / (len(SCORED) * size)
-    of_windows = {"mase": _over_steps(scaled), "smape": _over_steps(symmetric)}
+    of_windows = {
+        "mase": _over_steps(scaled),
+        "smape": _over_steps(symmetric),
+        "coverage": _over_steps(within),
+    }
     metrics = {
         "wql": _mean(losses),
-        **{name: _mean(values) for name, values in of_windows.items()},
+        "mase": _mean(of_windows["mase"]),
+        "smape": _mean(of_windows["smape"]),
         "coverage": _mean(within),
         "rmse": math.sqrt(_mean((truth - found.mean) ** 2)),
     }
-    series = np.arange(len(truth)) if series is None else series
-    bounds = {
-        **{
-            name: intervals.of_mean(_over_series(values, series))
-            for name, values in of_windows.items()
-        },
-        "coverage": _of_coverage(_over_series(_over_steps(within), series)),
-    }
+    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     of_steps = (scaled, symmetric, losses, within)
     return Evaluation(
         examples=int(known.any(axis=1).sum()),
-        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
-        intervals={name: bound for name, bound in bounds.items() if bound is not None},
+        metrics=metrics,
+        intervals=dict(_intervals(of_windows, series)),
         steps=tuple(
             StepFigures(step + 1, *(_or_none(_mean(values[:, step])) for values in of_steps))
             for step in range(truth.shape[1])
         ),
         curves=tuple(_calibration(found, truth)),
     )
+
+
+def _intervals(
+    of_windows: Mapping[str, Array], series: Array | None
+) -> Iterator[tuple[str, Interval]]:
+    """Those of the means over ``series`` of what each window has, (N,), NaN where it has none."""
+    for name, values in of_windows.items():
+        means = _over_series(values, np.arange(len(values)) if series is None else series)
+        if not len(means):
+            continue
+        mean = float(means.mean())
+        if name == "coverage":
+            found = intervals.of_moved_part(mean, (means - mean) / len(means))
+        else:
+            found = intervals.of_mean(means)
+        if found is not None:
+            yield name, found
 
 
 def symmetric_errors(forecast: Array, truth: Array) -> Array:
@@ -199,11 +214,3 @@ def _mean(values: Array) -> float:
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _of_coverage(values: Array) -> Interval | None:
-    """That of the mean of the parts ``values`` (S,) between 0 and 1."""
-    if not len(values):
-        return None
-    mean = float(values.mean())
-    return intervals.of_moved_part(mean, (values - mean) / len(values))

@@ -362,7 +362,14 @@ class Forecaster(SupervisedAlgorithm[Any]):
         """
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         whole = series_of(self.test_data(path, model))
-        return self._last(whole, self.layout(options, whole.encoding), count, path)
+        layout = self.layout(options, whole.encoding)
+        found = self._last(whole, layout, count, path)
+        if not np.isfinite(found.truth()).any():
+            raise DataError(
+                f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
+                "are to be forecast, are missing: there is nothing to measure by"
+            )
+        return found
 
     def example(self, data: Dataset) -> Example:
         """Of the first series what a forecast is made of."""

@@ -91,6 +91,21 @@ class Question:
     times: Found | None = None
     begin: str = ""
 
+    def described(self) -> Mapping[str, Any]:
+        """What of it `algoshelf drift` compares: how long the series is, its level and how far it
+        moves about it, from one step to the next, what is missing, and its categories.
+        """
+        target = self.series.target
+        known = target[np.isfinite(target)]
+        return {
+            "length": float(len(target)),
+            "missing": float(1 - len(known) / len(target)) if len(target) else None,
+            "level": float(known.mean()) if len(known) else None,
+            "spread": float(known.std()) if len(known) else None,
+            "step": float(np.abs(np.diff(known)).mean()) if len(known) > 1 else None,
+            **{f"category {n}": name for n, name in enumerate(self.series.categories, 1)},
+        }
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -24,6 +24,7 @@ OF_TASKS = {
     "multilabel": ("my-algorithm", "multilabel"),
     "autoencoder": ("my-algorithm", "autoencoder"),
     "recommendation": ("my-algorithm", "recommendation"),
+    "forecasting": ("my-algorithm", "forecasting"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MAX_CHARACTERS = 60
@@ -38,7 +39,7 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     default="classification",
     show_default=True,
     help="What it learns of an example: one of several classes, numbers, several labels, to give "
-    "it back, or of users which items they like.",
+    "it back, of users which items they like, or how series go on.",
 )
 @click.option(
     "--output",

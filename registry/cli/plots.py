@@ -176,9 +176,7 @@ def _forecast(forecast: Forecast, axes: Axes) -> None:
     axes.plot(horizon, forecast.truth, color="0.15", linewidth=1, label="truth")
     label = "median and 80 % interval"
     axes.plot(horizon, forecast.median, color=ORANGE, linewidth=1.4, label=label)
-    for x, values, colour in (
-        (past, forecast.past, BLUE), (horizon, forecast.truth, "0.15"), (horizon, forecast.median, ORANGE)
-    ):  # fmt: skip
+    for x, values, colour in ((past, forecast.past, BLUE), (horizon, forecast.truth, "0.15")):
         known = _alone(values)
         axes.plot(x[known], values[known], ".", color=colour, markersize=4)
     axes.axvline(0.5, color="0.5", linewidth=0.8)
