@@ -177,7 +177,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
             options.category_columns,
             options.feature_columns,
         )
-        return series_files.read(
+        return series_files.read_series(
             path,
             time_freq=options.time_freq,
             columns=columns,
