@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .runtime.types import Array, Context, HybridBlock, NDArray
     from .tasks.autoencoder import Autoencoder, Reconstructions
     from .tasks.classification import Classifier, ClassProbabilities
+    from .tasks.forecasting import Forecaster, ForecasterHyperparameters
     from .tasks.imbalance import ImbalanceHyperparameters, ThresholdHyperparameters
     from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
     from .tasks.pictures import PictureClassifier
@@ -92,6 +93,8 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Example",
+    "Forecaster",
+    "ForecasterHyperparameters",
     "HybridBlock",
     "HyperparameterError",
     "Hyperparameters",
@@ -179,6 +182,7 @@ lazy.offer(
         "runtime.types": "Array Context HybridBlock NDArray",
         "tasks.autoencoder": "Autoencoder Reconstructions",
         "tasks.classification": "Classifier ClassProbabilities",
+        "tasks.forecasting": "Forecaster ForecasterHyperparameters",
         "tasks.imbalance": "ImbalanceHyperparameters ThresholdHyperparameters",
         "tasks.multilabel": "LabelProbabilities MultiLabelClassifier",
         "tasks.pictures": "PictureClassifier",

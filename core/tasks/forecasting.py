@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-import textwrap
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
 
-from .. import payload, training
+from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
-from ..artifact.network import GluonNetwork, Network
+from ..artifact.network import GluonNetwork, Network, outputs
 from ..data.dataset import Dataset, chunks
 from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
-from ..data.windows import Layout, Windows, last_windows, windows_of
+from ..data.windows import (
+    FEATURE_MOMENTS,
+    DrawnWindows,
+    Layout,
+    Windows,
+    last_windows,
+    windows_of,
+)
+from ..runtime import mx
 from ..runtime.errors import DataError
 from ..runtime.types import Array, HybridBlock
 from .forecast_figures import evaluate_forecasts, evaluate_windows
-from .forecasts import LEVELS, Answer, Answers, Forecasts, Question
+from .forecasts import LEVELS, Answer, Answers, Forecasts, Question, with_mean
+from .scaling import moments
+from .spreads import distances, spreads
 from .supervised import MEASURED, SupervisedAlgorithm
 
 if TYPE_CHECKING:
     from ..training.run import Run
 
 WINDOWS_AT_ONCE = 4096  # that are laid out in memory
+LONGEST = 400  # steps of a context that nobody has chosen
+# In the encoding: whether no value of the training is negative, and whether all are small counts.
+NONNEGATIVE, COUNTS = "nonnegative", "counts"
+SMALL = 100.0  # of counts, the largest mean
 
 
 class ForecasterHyperparameters(TrainingHyperparameters):
@@ -59,8 +73,10 @@ class Forecaster(SupervisedAlgorithm[Any]):
 
     ``dataset`` returns ManySeries. ``network`` takes windows (N, context + horizon, channels)
     float32 as ``data/windows.py`` lays them out, in the units of the series, and gives for each
-    step to forecast its mean and its quantiles at LEVELS, (N, horizon, 1 + Q), in these units too.
-    A network that computes otherwise, step by step, says so by ``computed`` and ``forecast``.
+    step to forecast its quantiles at LEVELS in these units too, of one member or of several, whose
+    mean counts: (N, horizon, E · Q). Where it has a parameter ``spread`` (Q,), by which it
+    multiplies how far its quantiles are from its median, that is set by the validation. A network
+    that computes otherwise, step by step, says so by ``computed`` and ``forecast``.
 
     What is held out for validation is the latest part of each series, ``holdout`` of it in whole
     horizons, one at least. A series of the validation or the test channel holds its past too, as
@@ -108,61 +124,103 @@ class Forecaster(SupervisedAlgorithm[Any]):
 
     @abstractmethod
     def network(self, hyperparameters: Any, data: Dataset) -> HybridBlock:
-        """A new network for windows ``data``, not initialized; ``windows_of(data).layout`` has
-        their shape.
+        """A new network for ``data``, which are DrawnWindows, not initialized: ``data.layout`` has
+        their shape, ``data.encoding`` what is known of the series.
         """
 
     def layout(self, hyperparameters: Any, encoding: Mapping[str, Any]) -> Layout:
-        """The shape of the windows: of ``context_length`` 0, as much as shows the longest season
-        twice, and the horizon once; at most the 4 horizons and 2 short seasons where that is less.
+        """The shape of the windows. ``context_length`` 0 is twice the longest season or the
+        horizon, whichever is longer, but no more than LONGEST and the horizon.
         """
         horizon = hyperparameters.prediction_length
-        if hyperparameters.context_length:
-            return Layout(hyperparameters.context_length, horizon)
         seasons = Frequency.parse(encoding["frequency"]).seasons
-        return Layout(max(2 * seasons[-1], 2 * horizon), horizon)
+        usual = max(2 * min(seasons[-1], LONGEST // 2), 2 * horizon)
+        return Layout(hyperparameters.context_length or usual, horizon)
 
-    def computed(self, network: Network, x: Array, hyperparameters: Any) -> Array:
-        """The mean and the quantiles at LEVELS for windows ``x``: (N, horizon, 1 + Q)."""
-        from ..artifact.network import outputs
+    def described(self, data: Dataset, run: Run[Any]) -> ManySeries:
+        """With what the values of all hosts say: whether any is negative, and the mean and the
+        deviation of each feature.
+        """
+        whole = series_of(data)
+        known = [each.target[np.isfinite(each.target)] for each in whole.series]
+        values = np.concatenate([*known, np.zeros(0)])
+        nonnegative = bool((values >= 0).all())
+        counts = nonnegative and bool((values == np.floor(values)).all())
+        counts = counts and float(values.mean() if len(values) else 0) <= SMALL
+        every = run.cluster.exchange([nonnegative, counts], "what the values are like")
+        encoding = {
+            **whole.encoding,
+            NONNEGATIVE: all(each[0] for each in every),
+            COUNTS: all(each[1] for each in every),
+        }
+        if whole.encoding["features"]:
+            values = np.concatenate([each.features for each in whole.series], axis=1).T
+            values = values[np.isfinite(values).all(axis=1)].astype(np.float64)
+            if len(values):
+                found = moments(run.cluster, values, "features")
+                encoding[FEATURE_MOMENTS] = [
+                    [mean, scale]
+                    for mean, scale in zip(found.mean.tolist(), found.scale32.tolist())
+                ]
+        return replace(whole, encoding=encoding)
 
-        found: Array = outputs(network, x)
+    def _divided(
+        self, run: Run[Any], given: Mapping[str, Dataset]
+    ) -> tuple[Dataset, Dataset, Dataset | None]:
+        """Windows to learn from, those of the validation, and those of the test."""
+        options, train = run.hyperparameters, series_of(given[TRAIN])
+        layout = self.layout(options, train.encoding)
+        held = self.held(given, run)
+        ends = train.lengths_in_time
+        if VALIDATION not in given:
+            first = np.full(len(train), np.iinfo(np.int64).max)
+            np.minimum.at(first, held.which, held.begins)
+            ends = np.minimum(ends, first)
+            run.reporter.message(
+                f"no validation channel: the last {self._backtests(train, layout, options):,} times "
+                f"{layout.horizon:,} steps of {len(np.unique(held.which)):,} series are held out"
+            )
+        learn = DrawnWindows(train, layout, ends)
+        if not learn.choices.any():
+            raise DataError(
+                f"{run.channels[TRAIN]}: nothing is left to learn from: every series has one value "
+                "at most before what is held out: give longer series or a shorter "
+                "prediction_length"
+            )
+        test = None
+        if TEST in given:
+            test = self._last(series_of(given[TEST]), layout, 1, run.channels[TEST])
+        return learn, held, test
+
+    def held(self, given: Mapping[str, Dataset], run: Run[Any]) -> Windows:
+        """The windows of the validation: the last of each series of its channel; without one, the
+        last of each that is long enough of the training's.
+        """
+        options, train = run.hyperparameters, series_of(given[TRAIN])
+        layout = self.layout(options, train.encoding)
+        if VALIDATION in given:
+            return self._last(series_of(given[VALIDATION]), layout, 1, run.channels[VALIDATION])
+        count = self._backtests(train, layout, options)
+        found = last_windows(train, layout, count)
+        left = train.lengths_in_time - count * layout.horizon
+        enough = left >= min(layout.horizon, max(2, int(left.max())))
+        found = found.at(np.flatnonzero(enough[found.which]))
+        if not len(found):
+            raise DataError(
+                f"{run.channels[TRAIN]}: no series has more than the {layout.horizon:,} values of "
+                f"a horizon (prediction_length), which are held out for validation: the longest of "
+                f"{len(train):,} has {train.lengths_in_time.max():,}. Give longer series or a "
+                "shorter prediction_length"
+            )
         return found
 
-    def forecast(self, model: Model, x: Array, samples: int) -> Forecasts:
-        """The distribution of what follows in windows ``x``; where the network draws them, with
-        ``samples`` sample paths, the same ones each time.
-        """
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        return Forecasts.of(self.computed(model.network, x, options))
+    def _backtests(self, train: ManySeries, layout: Layout, options: Any) -> int:
+        """How many horizons are held out of each series."""
+        usual = float(np.median(train.lengths_in_time))
+        return max(1, int(options.holdout * usual / layout.horizon))
 
-    def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        """Of ``outputs`` as ``computed`` gives them, for windows ``data``."""
-        self.check_finite(outputs)
-        labels = data.labels()
-        return evaluate_forecasts(Forecasts.of(outputs), labels[:, :-1], labels[:, -1])
-
-    def evaluate(self, model: Model, path: Path) -> Evaluation:
-        return self.backtest(model, path, 1)
-
-    def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        windows = self.test_windows(path, model, count)
-        parts = [
-            self.computed(model.network, windows.take(np.arange(len(windows))[part])[0], options)
-            for part in chunks(len(windows), WINDOWS_AT_ONCE)
-        ]
-        outputs = np.concatenate(parts)
-        self.check_finite(outputs)
-        return evaluate_windows(Forecasts.of(outputs), windows)
-
-    def test_windows(self, path: Path, model: Model, count: int = 1) -> Windows:
-        """The last ``count`` horizons of each series at ``path``. Raises DataError where there are
-        none, as no series is longer than its horizon.
-        """
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        whole = series_of(self.test_data(path, model))
-        layout = self.layout(options, whole.encoding)
+    def _last(self, whole: ManySeries, layout: Layout, count: int, path: Path) -> Windows:
+        """The last ``count`` windows of each series. Raises DataError where there are none."""
         found = last_windows(whole, layout, count)
         if not len(found):
             raise DataError(
@@ -177,6 +235,101 @@ class Forecaster(SupervisedAlgorithm[Any]):
             )
         return found
 
+    def loss(self, hyperparameters: Any) -> Any:
+        """The pinball loss of quantiles (B, horizon, E · Q) at LEVELS, of each of E members."""
+        return pinball_loss()
+
+    def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[Any]) -> None:
+        """Widen or narrow the quantiles of a ``network`` that has a parameter ``spread`` (Q,), so
+        that in the validation as much lies below each as it says.
+        """
+        spread = getattr(network, "spread", None)
+        if spread is None:
+            return
+        held = self.held(given, run)
+        found = self.answered(GluonNetwork(network, run.devices[0]), held, run.hyperparameters)
+        ratios = distances(Forecasts.of(found), held.truth())
+        if not run.cluster.agrees(held.digest(), "the data to evaluate"):
+            parts = run.cluster.gather_arrays(ratios, "the errors of the validation")
+            ratios = np.concatenate(parts)
+        spread.set_data(mx.nd.array(spreads(ratios)))
+
+    def answered(self, network: Network, data: Dataset, hyperparameters: Any) -> Array:
+        """``computed`` of all windows of ``data``, of which memory holds a few at a time."""
+        windows = windows_of(data)
+        numbers = np.arange(len(windows))
+        parts = [
+            self.computed(
+                network, windows.at(numbers[part]).inputs(), hyperparameters, data.encoding
+            )
+            for part in chunks(len(windows), WINDOWS_AT_ONCE)
+        ]
+        if not parts:  # as a host's share may be
+            return np.zeros((0, windows.layout.horizon, 1 + len(LEVELS)), np.float32)
+        return np.concatenate(parts)
+
+    def computed(
+        self, network: Network, x: Array, hyperparameters: Any, encoding: Mapping[str, Any]
+    ) -> Array:
+        """The mean and the quantiles at LEVELS for windows ``x``: (N, horizon, 1 + Q)."""
+        found = outputs(network, x)
+        return with_mean(found.reshape(*found.shape[:2], -1, len(LEVELS)).mean(axis=2))
+
+    def forecast(self, model: Model, x: Array, samples: int) -> Forecasts:
+        """The distribution of what follows in windows ``x``; where the network draws them, with
+        ``samples`` sample paths, the same ones each time.
+        """
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return Forecasts.of(self.computed(model.network, x, options, model.metadata.encoding))
+
+    def score(self, outputs: Array, data: Dataset) -> Evaluation:
+        """Of ``outputs`` as ``computed`` gives them, for windows ``data``."""
+        self.check_finite(outputs)
+        labels = data.labels()
+        return evaluate_forecasts(Forecasts.of(outputs), labels[:, :-1], labels[:, -1])
+
+    def evaluate(self, model: Model, path: Path) -> Evaluation:
+        return self.backtest(model, path, 1)
+
+    def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        windows = self.test_windows(path, model, count)
+        found = self.answered(model.network, windows, options)
+        self.check_finite(found)
+        return evaluate_windows(Forecasts.of(found), windows)
+
+    def test_windows(self, path: Path, model: Model, count: int = 1) -> Windows:
+        """The last ``count`` horizons of each series at ``path``. Raises DataError where there are
+        none, as no series is longer than its horizon.
+        """
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        whole = series_of(self.test_data(path, model))
+        return self._last(whole, self.layout(options, whole.encoding), count, path)
+
+    def example(self, data: Dataset) -> Example:
+        """Of the first series what a forecast is made of."""
+        body = payload.encode_json({"instances": [asked(windows_of(data), 0)]}).decode()
+        return Example(content_type=payload.JSON, body=body)
+
+    def columns(self, metadata: Metadata) -> Mapping[str, Sequence[int]]:
+        return {}
+
+    def calibration(self, model: Model, path: Path, count: int) -> Iterator[Array]:
+        """What ``computed`` asks the network of ``count`` windows."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        whole = series_of(self._read_for(model, path, TRAIN))
+        layout = self.layout(options, whole.encoding)
+        drawn = DrawnWindows(whole, layout, whole.lengths_in_time)
+        x = drawn.take(np.arange(min(count, len(drawn))))[0]
+        heard = Heard(model.network)
+        self.computed(heard, x, options, whole.encoding)
+        yield from heard.asked
+
+    def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
+        """Each series as the question for what follows it."""
+        whole = series_of(self.test_data(path, model))
+        return [Question(whole.series[index]) for index in draw(len(whole))], len(whole)
+
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[Question]:
         """Series and what of their forecasts is wanted, a Question each. Raises PayloadError."""
         raise NotImplementedError
@@ -184,12 +337,85 @@ class Forecaster(SupervisedAlgorithm[Any]):
     def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         encoding = model.metadata.encoding
-        whole = ManySeries([each.series for each in input_data], encoding)
-        numbers = np.arange(len(whole))
-        windows = Windows(whole, self.layout(options, encoding), numbers, whole.lengths_in_time)
-        samples = max(each.samples for each in input_data)
-        found = self.forecast(model, windows.take(numbers)[0], samples)
-        return Answers([Answer.of(each, found[n : n + 1]) for n, each in enumerate(input_data)])
+        answers: dict[int, Answer] = {}
+        for samples in sorted({each.samples for each in input_data}):
+            numbers = [n for n, each in enumerate(input_data) if each.samples == samples]
+            whole = ManySeries([input_data[n].series for n in numbers], encoding)
+            which = np.arange(len(whole))
+            windows = Windows(whole, self.layout(options, encoding), which, whole.lengths_in_time)
+            found = self.forecast(model, windows.inputs(), samples)
+            for place, number in enumerate(numbers):
+                answers[number] = Answer.of(input_data[number], found[place : place + 1])
+        return Answers([answers[number] for number in range(len(input_data))])
 
     def output_fn(self, prediction: Answers, accept: str) -> bytes:
         return prediction.encoded(payload.negotiate(accept, self.response_media_types()))
+
+
+class Heard:
+    """A network that keeps what it is ``asked``."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.asked: list[Array] = []
+
+    def compute(self, x: Array) -> tuple[Array, ...]:
+        self.asked.append(np.array(x))
+        return self._network.compute(x)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+
+def asked(windows: Windows, index: int) -> dict[str, Any]:
+    """What DeepAR would be asked for window ``index``: the past that a forecast is made of."""
+    series, end = windows.whole.series[windows.which[index]], int(windows.begins[index])
+    first = max(0, end - windows.layout.context)
+    past = series.target[first:end]
+    found: dict[str, Any] = {
+        "target": [value if np.isfinite(value) else "NaN" for value in past.tolist()]
+    }
+    if series.start is not None:
+        begin = windows.whole.frequency.times(series.start, first, 1)[0]
+        found["start"] = str(begin.astype("datetime64[s]")).replace("T", " ")
+    if series.categories:
+        found["cat"] = list(series.categories)
+    if len(series.features):
+        given = series.features[:, first : end + windows.layout.horizon].tolist()
+        found["dynamic_feat"] = [
+            [value if np.isfinite(value) else "NaN" for value in row] for row in given
+        ]
+    return found
+
+
+def pinball_loss() -> HybridBlock:
+    """The mean pinball loss of quantiles (B, horizon, E · Q) at LEVELS for labels as those of
+    DrawnWindows, each error as much as they say; steps that are not known do not count.
+    """
+
+    class PinballLoss(mx.gluon.HybridBlock):  # type: ignore[misc]
+        def hybrid_forward(self, F: Any, found: Any, labels: Any) -> Any:  # noqa: N803
+            truth, known, weight = parted_labels(F, labels)
+            found = F.reshape(found, shape=(0, 0, -1, len(LEVELS)))
+            errors = F.broadcast_sub(F.reshape(truth, shape=(0, 0, 1, 1)), found)
+            # max(l e, (l - 1) e) = |e| / 2 + (l - 1/2) e
+            losses = F.mean(F.abs(errors), axis=(2, 3)) / 2
+            errors = F.mean(errors, axis=2)
+            for place, level in enumerate(LEVELS):
+                one = F.slice_axis(errors, axis=2, begin=place, end=place + 1)
+                losses = losses + (level - 0.5) / len(LEVELS) * F.reshape(one, shape=(0, -1))
+            return F.sum(losses * known, axis=1) * weight
+
+    return PinballLoss()
+
+
+def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
+    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether they
+    are; and how much each error counts, so that those of a window have its weight in all, (B,).
+    """
+    truth = ops.slice_axis(labels, axis=1, begin=0, end=-1)
+    known = truth == truth
+    truth = ops.where(known, truth, ops.zeros_like(truth))
+    count = ops.sum(known, axis=1)
+    weight = ops.reshape(ops.slice_axis(labels, axis=1, begin=-1, end=None), shape=(-1,))
+    return truth, known, weight / ops.broadcast_maximum(count, ops.ones_like(count))

@@ -34,7 +34,7 @@ class Forecasts:
     @classmethod
     def of(cls, outputs: Array) -> Forecasts:
         """Of what a forecaster's ``computed`` gives: (N, H, 1 + Q), the mean first."""
-        return cls(outputs[..., 0], np.sort(outputs[..., 1:], axis=-1))
+        return cls(outputs[..., 0], outputs[..., 1:])
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -153,3 +153,20 @@ class Answers:
         """In JSON, JSON Lines or CSV."""
         rows = [answer.to_json() for answer in self.answers]
         return payload.encode_answers(rows, content_type)
+
+
+def with_mean(values: Array) -> Array:
+    """Quantiles (N, H, Q) at LEVELS in ascending order after the mean of the distribution that is
+    even between them, (N, H, 1 + Q).
+    """
+    values = np.sort(values, axis=-1)
+    edges = np.array([0.0, *(np.add(LEVELS[1:], LEVELS[:-1]) / 2), 1.0])
+    mean = (values * np.diff(edges)).sum(axis=-1, keepdims=True)
+    return np.concatenate([mean, values], axis=-1).astype(np.float32)
+
+
+def of_paths(paths: Array) -> Array:
+    """The mean and the quantiles at LEVELS of sample paths (N, S, H): (N, H, 1 + Q)."""
+    levels = np.quantile(paths, LEVELS, axis=1)
+    found: Array = np.concatenate([paths.mean(axis=1)[None], levels]).transpose(1, 2, 0)
+    return found.astype(np.float32)

@@ -176,6 +176,14 @@ class SupervisedAlgorithm(Algorithm[H]):
         """
         return network, train
 
+    def model_input(self, train: Dataset, run: Run[H]) -> Array:
+        """An input (1, …) of the model that is kept: by default that of the training."""
+        return train.take(np.zeros(1, np.int64))[0]
+
+    def answered(self, network: Network, data: Dataset, hyperparameters: H) -> Any:
+        """What ``score`` is given of ``data``: by default the outputs (N, …) of ``network``."""
+        return outputs(network, data)
+
     def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
         """Change what ``network`` holds beside its weights, before the test; by default nothing.
 
@@ -259,7 +267,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
-        x = train.take(np.zeros(1, np.int64))[0]
+        x = self.model_input(train, run)
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = _signature(self.name, shape, str(x.dtype))
         run.check(signature=signature, example=example, encoding=train.encoding)
@@ -340,7 +348,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         training.together.take_from_chief(
             run.cluster, training.together.statistics(network), [device], "the running statistics"
         )
-        found = data.gathered(outputs(GluonNetwork(network, device), data.mine))
+        options = run.hyperparameters
+        found = data.gathered(self.answered(GluonNetwork(network, device), data.mine, options))
         if found is None:
             return None
         try:
