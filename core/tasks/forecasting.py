@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -84,6 +84,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
     """
 
     Hyperparameters = ForecasterHyperparameters
+    levels: ClassVar[tuple[float, ...]] = LEVELS
     metrics = {
         "train:loss": "Mean loss of the training batches.",
         "validation:wql": "Weighted quantile loss: the mean over the quantiles of twice their "
