@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -112,6 +112,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
     """
 
     Hyperparameters = ForecasterHyperparameters
+    levels: ClassVar[tuple[float, ...]] = LEVELS
     metrics = {
         "train:loss": "Mean loss of the training batches.",
         "validation:wql": "Weighted quantile loss: the mean over the quantiles of twice their "
@@ -290,6 +291,11 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 f"{path}: no series has more than the {layout.horizon:,} values that are to be "
                 f"forecast (prediction_length): the longest of {len(whole):,} has "
                 f"{whole.lengths_in_time.max():,}; a test series holds its past too"
+            )
+        if not np.isfinite(found.truth()).any():
+            raise DataError(
+                f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
+                "are to be forecast, are missing: there is nothing to measure by"
             )
         return found
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from algoshelf.core import (
-    FORECAST_LEVELS,
     TEST,
     TRAIN,
     Algorithm,
@@ -57,7 +56,8 @@ class MyAlgorithm(Forecaster):
         """For windows (N, context + horizon, channels), of which channel 0 is the target, the
         quantiles of each step to forecast, (N, horizon, levels).
         """
-        context, horizon, levels = data.layout.context, data.layout.horizon, len(FORECAST_LEVELS)
+        layout = self.layout(hyperparameters, data.encoding)
+        context, horizon, levels = layout.context, layout.horizon, len(self.levels)
 
         class Linear(mx.gluon.HybridBlock):
             """Each quantile is a sum over the past, by how large that is: a size of its own."""
