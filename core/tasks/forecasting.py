@@ -13,7 +13,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
-from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
@@ -162,6 +162,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ),
     )
     asks_series = True
+    channels = supervised_channels(*series_files.FORMATS)
 
     def dataset(
         self,
