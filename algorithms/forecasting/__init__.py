@@ -15,6 +15,8 @@ from pydantic import Field
 from typing_extensions import Literal
 
 from ...core import (
+    TEST,
+    TRAIN,
     Algorithm,
     Array,
     Dataset,
@@ -25,7 +27,6 @@ from ...core import (
     Run,
     Search,
     hookimpl,
-    supervised_channels,
 )
 from ...core.artifact.network import Network
 from ...core.data.frequencies import Frequency
@@ -98,6 +99,9 @@ class Forecasting(Forecaster):
     task = "forecasting"
     summary = "Learns from many series in time how they go on; answers quantiles or sample paths."
     Hyperparameters = ForecastingHyperparameters
+
+    def sample(self) -> dict[str, Path]:
+        return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST)}
 
     def layout(
         self, hyperparameters: ForecastingHyperparameters, encoding: Mapping[str, Any]

@@ -92,7 +92,8 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
     an algorithm of texts: of such a table, requests are made of this column alone. With
     ``mixed_tables``, cells may be words and gaps as well as numbers, and files may be of any form
-    that ``data.sources`` reads.
+    that ``data.sources`` reads. With ``asks_series``, it is asked about series in JSON lines, as
+    which tables of them are asked too.
     ``widget`` is how the page of ``algoshelf serve`` asks: ``text``, ``digit``, ``picture``,
     ``rows`` or ``body``, or the path of a JavaScript module beside the class's own module, such as
     ``widget.js``; without one, what suits the content types in ``accepts``.
@@ -116,6 +117,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     text_headings: ClassVar[tuple[str, ...]] = ()
     widget: ClassVar[str] = ""
     mixed_tables: ClassVar[bool] = False
+    asks_series: ClassVar[bool] = False
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:

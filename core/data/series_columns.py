@@ -58,6 +58,9 @@ class Columns(NamedTuple):
     feature: str = ""
 
 
+TOLD = Columns()  # by the table
+
+
 @dataclass(frozen=True)
 class Roles:
     """Which columns say what, by their indices. ``series`` may be several; ``time`` too, a date and

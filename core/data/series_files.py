@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ..runtime.errors import DataError
 from ..runtime.faults import quoted
 from ..runtime.types import Array
-from . import encoding, opening, series_records, sources, steps
+from . import encoding, opening, reading, series_records, sources, steps
 from .files import check_empty, data_files
 from .frequencies import Frequency
 from .interaction_tables import Faults
 from .series import ManySeries, Series, numbers_of
-from .series_columns import Columns
+from .series_columns import TOLD, Columns
 from .series_tables import TableOfSeries, Values, read_series_table
+from .stamps import Found
 
 FORMATS = (
     "JSON lines as DeepAR takes them (gz or not), such as "
@@ -59,7 +61,7 @@ def read_series(
     path: Path,
     *,
     time_freq: str = "",
-    columns: Columns = Columns(),  # noqa: B008 - it is never changed
+    columns: Columns = TOLD,
     aggregate: str = AUTO,
     known: Mapping[str, Any] | None = None,
 ) -> ManySeries:
@@ -84,7 +86,8 @@ def read_series(
         )
     said, table = _Said(), None
     if kinds == {True}:
-        series, frequency = list(_of_records(filled)), _given(path, given)
+        frequency = _given(path, given)
+        series = list(_of_records(filled, frequency))
     else:
         table = read_series_table(path, columns, (known or {}).get(CLOCK))
         said.notes += table.notes
@@ -104,6 +107,11 @@ def read_series(
             encoded[CLOCK] = table.offset
     check_like(kept, encoded, str(path))
     _describe(kept, said)
+    undated = sum(each.start is None for each in kept)
+    said.add(
+        "without_start", undated, "series does not say when it begins, and so nothing of the "
+        "calendar", "series do not say when they begin, and so nothing of the calendar",
+    )  # fmt: skip
     if known is not None:
         new = sum(0 in numbers_of(each.categories, encoded) for each in kept)
         said.add(
@@ -113,12 +121,77 @@ def read_series(
     return ManySeries(kept, encoded, "; ".join(said.notes), said.counts)
 
 
+def is_lined(path: Path) -> bool:
+    """Whether a file holds a record of JSON a line, be its name that of JSON or of its lines."""
+    return _head_of(path)[:1] == b"{" and not is_document(path)
+
+
+def is_document(path: Path) -> bool:
+    """Whether a file holds one document of JSON: a list, an object over several lines, or one with
+    instances.
+    """
+    head = _head_of(path)
+    first, _, _ = head.partition(b"\n")
+    if first[:1] == b"[":
+        return True
+    return first[:1] == b"{" and (first.strip() == b"{" or b'"instances"' in first)
+
+
+def _head_of(path: Path) -> bytes:
+    """How a file begins, without a mark and blanks."""
+    with opening.open_bytes(path) as stream:
+        return stream.read(opening.HEAD_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+
+
+def asked_lines(path: Path) -> Callable[[], Iterator[bytes]]:
+    """What makes lines of JSON, a record each, of the series in a table. Raises DataError."""
+    if holds_records(path):
+
+        def parquet() -> Iterator[bytes]:
+            for _, record in _of_parquet(path):
+                yield _line({key: value for key, value in record.items() if value is not None})
+
+        return parquet
+    table = read_series_table(path)
+    for note in table.notes:
+        reading.note(note, path)
+
+    def lines() -> Iterator[bytes]:
+        for series, times in table.each():
+            yield _line(_record_of(series, times))
+
+    return lines
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record).encode() + b"\n"
+
+
+def _record_of(series: Series, times: Found) -> dict[str, Any]:
+    """As JSON that ``series_records`` reads."""
+    found: dict[str, Any] = {series_records.NAME: series.name}
+    if times.counted:
+        found[series_records.TIMES] = times.seconds.tolist()
+    else:
+        written = np.datetime_as_string(times.seconds.astype("datetime64[s]"))
+        found[series_records.TIMES] = [each.replace("T", " ") for each in written.tolist()]
+    found[series_records.TARGET] = _with_nulls(series.target)
+    if series.categories:
+        found[series_records.CATEGORIES] = list(series.categories)
+    if len(series.features):
+        found[series_records.FEATURES] = [_with_nulls(row) for row in series.features]
+    return found
+
+
+def _with_nulls(values: Array) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
 def holds_records(path: Path) -> bool:
     """Whether a file holds records of JSON, or of Parquet with the columns of DeepAR."""
-    with opening.open_bytes(path) as stream:
-        head = stream.read(opening.HEAD_BYTES)
+    head = _head_of(path)
     if not head.startswith(sources.PARQUET):
-        return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+        return head[:1] in (b"{", b"[")
     parquet = sources.library("pyarrow.parquet", "Parquet")
     try:
         names = set(parquet.read_schema(path).names)
@@ -139,33 +212,34 @@ def _given(path: Path, given: str) -> Frequency:
 # Records
 
 
-def _of_records(files: Sequence[Path]) -> Iterator[Series]:
+def _of_records(files: Sequence[Path], frequency: Frequency) -> Iterator[Series]:
     number = 0
     for file in files:
         faults = Faults(file)
         for place, record in _records(file, faults):
             number += 1
             try:
-                found = series_records.series_of(record, f"series {number}")
+                found, times = series_records.record_of(record, f"series {number}")
+                if times is not None and not faults.count:
+                    found = in_steps(found, times, frequency)
             except series_records.RecordError as error:
                 for fault in error.faults:
                     faults.add(place, fault)
-                continue
-            if not faults.count:
-                yield found
+            except ValueError as error:
+                faults.add(place, error)
+            else:
+                if not faults.count:
+                    yield found
         faults.refuse()
 
 
 def _records(path: Path, faults: Faults) -> Iterator[tuple[str, Any]]:
     """Each record, and where it stands."""
-    with opening.open_bytes(path) as stream:
-        head = stream.read(opening.HEAD_BYTES)
-    if head.startswith(sources.PARQUET):
+    if _head_of(path).startswith(sources.PARQUET):
         yield from _of_parquet(path)
         return
     form = encoding.form_of(path, whole=False)
-    first = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)
-    if first[0][:1] == b"[" or (len(first) > 1 and first[0].strip() == b"{"):
+    if is_document(path):
         yield from _of_document(path, form, faults)
         return
     for number, line in encoding.lines(path, form):
@@ -202,6 +276,34 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, Any]]:
                     yield f"row {number}", record
     except (sources.library("pyarrow", "Parquet").ArrowException, OSError) as error:
         raise DataError(f"{path}: is no readable Parquet file: {str(error)[:200]}") from None
+
+
+def in_steps(series: Series, times: Found, frequency: Frequency) -> Series:
+    """``series`` whose values are of ``times``, in steps of ``frequency``: those that share one
+    become their mean. Raises ValueError where nearly all steps would be gaps.
+    """
+    if not len(series):
+        return series
+    order = np.argsort(times.seconds, kind="stable")
+    seconds = times.seconds[order]
+    places = seconds - seconds[0]
+    start = None
+    if not times.counted:
+        placed = steps.placed(np.zeros(len(seconds), np.int64), seconds, frequency)
+        places, start = placed.steps, np.datetime64(int(placed.starts[0]), "s")
+    length = int(places[-1]) + 1
+    if length > SMALL and length > MOST_GAPS * len(places):
+        raise ValueError(
+            f"from {_written(seconds[0], times.counted)} to {_written(seconds[-1], times.counted)} "
+            f"there are {length:,} steps of {frequency}, nearly all of them without a value"
+        )
+    first = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+    target = np.full(length, np.nan)
+    target[places[first]] = _reduced(series.target[order], first, False)
+    features = np.full((len(series.features), length), np.nan, np.float32)
+    for row, given in zip(features, series.features):
+        row[places[first]] = _reduced(given[order].astype(np.float64), first, False)
+    return replace(series, start=start, target=target, features=features)
 
 
 # Tables
@@ -353,7 +455,7 @@ def _laid_out(
     for begin, end, start, length in zip(
         first.tolist(), ends.tolist(), starts.tolist(), lengths.tolist()
     ):
-        at, part = places[begin:end], values.at(slice(begin, end))  # type: ignore[arg-type]
+        at, part = places[begin:end], values.at(slice(begin, end))
         target = np.full(length, np.nan)
         target[at] = part.target
         features = np.full((len(part.features), length), np.nan, np.float32)

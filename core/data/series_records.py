@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/deepar.html#deepar-input
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, Sequence, Union
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from .numbers import FLOAT32_LIMIT
 from .series import Series
 
 START, TARGET, CATEGORIES, FEATURES, NAME = "start", "target", "cat", "dynamic_feat", "item_id"
+TIMES = "times"  # of each value, in place of start, where some of the steps have none
 # As GluonTS calls them, and others.
 NAMES: Mapping[str, str] = {
-    **{name: name for name in (START, TARGET, CATEGORIES, FEATURES, NAME)},
+    **{name: name for name in (START, TIMES, TARGET, CATEGORIES, FEATURES, NAME)},
     "feat_static_cat": CATEGORIES, "feat_dynamic_real": FEATURES, "id": NAME, "unique_id": NAME,
     "name": NAME, "series_id": NAME,
 }  # fmt: skip
@@ -37,40 +38,70 @@ class RecordError(ValueError):
         self.faults = list(faults)
 
 
-def series_of(record: Any, name: str, future: int | None = None) -> Series:
+class Record(NamedTuple):
+    """A series as a record has it; ``times`` where it tells that of each value, which may be no
+    step after the one before.
+    """
+
+    series: Series
+    times: stamps.Found | None
+
+
+def record_of(record: Any, name: str, *, asked: bool = False) -> Record:
     """The series that a record holds, called ``name`` where it has no name of its own.
 
-    Features have a number for each value of the target; of a request, where ``future`` is given,
-    for so many steps more, which are to be forecast. Raises RecordError.
+    Features have a number for each value of the target; where the series is ``asked`` about, also
+    for the steps to be forecast, which are counted by who knows how many these are. Raises
+    RecordError.
     """
     if not isinstance(record, dict):
         raise RecordError([f"expected a series such as {FORM}, got {_shown(record)}"])
     found = {NAMES[key]: value for key, value in record.items() if key in NAMES}
     faults = [f"{key} and {NAMES[key]} are the same" for key in _twice(record)]
-    missing = [key for key in (START, TARGET) if key not in found]
-    if missing:
-        faults.append(f"there is no {' and no '.join(map(repr, missing))}: expected {FORM}")
-        raise RecordError(faults)
-    start = _start(found[START], faults)
+    if TARGET not in found:
+        raise RecordError([*faults, f"there is no 'target': expected {FORM}"])
+    start = _start(found.get(START), faults)
     target = _numbers(found[TARGET], TARGET, faults)
+    times = _times(found.get(TIMES), target, faults)
     categories = _categories(found.get(CATEGORIES), faults)
     features = _features(found.get(FEATURES), faults)
     if NAME in found:
         name = _name(found[NAME], faults)
-    expected = None if target is None else len(target) + (future or 0)
-    for number, row in enumerate(features, 1):
-        if expected is not None and len(row) != expected:
-            steps = f"the {len(target)} of target" if target is not None else ""
-            more = f" and the {future} to be forecast" if future else ""
-            faults.append(
-                f"dynamic_feat {number} has {len(row)} numbers, expected {expected}, for {steps}"
-                f"{more}"
-            )
+    if target is not None and features and not asked:
+        _check_lengths(features, len(target), "as target has", faults)
+    elif features:
+        _check_lengths(features[1:], len(features[0]), "as the first has", faults)
     if faults:
         raise RecordError(faults)
     assert target is not None
     array = np.array(features, np.float32) if features else np.zeros((0, len(target)), np.float32)
-    return Series(name, start, target, categories, array)
+    return Record(Series(name, start, target, categories, array), times)
+
+
+def _check_lengths(features: Sequence[Array], length: int, why: str, faults: list[str]) -> None:
+    for row in features:
+        if len(row) != length:
+            faults.append(f"dynamic_feat has {len(row):,} numbers, expected {length:,}, {why}")
+            return
+
+
+def _times(value: Any, target: Array | None, faults: list[str]) -> stamps.Found | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or (target is not None and len(value) != len(target)):
+        faults.append("times: expected a list with a time for each value of target")
+        return None
+    column = stamps.Stamps()
+    column.add(["" if each is None else str(each) for each in value], range(1, 1 + len(value)), 1)
+    if column.faults:
+        place, cell = column.faults[0]
+        faults.append(f"times: element {place}: expected {stamps.EXPECTED}, got {quoted(cell)}")
+        return None
+    try:
+        return column.found() if value else None
+    except ValueError as error:
+        faults.append(f"times: {error}")
+        return None
 
 
 def _twice(record: Mapping[str, Any]) -> Iterator[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
 from ..runtime.types import Array
-from . import sources, stamps
+from . import sources, stamps, tables
 from .cells import is_no_value, number_of
 from .interaction_tables import Faults
 from .numbers import FLOAT32_LIMIT
-from .series_columns import Columns, Roles, roles_of
+from .series import Series
+from .series_columns import TOLD, Columns, Roles, roles_of
 from .sources import Cells, as_texts
 from .survey import plain_numbers
 
@@ -30,7 +31,7 @@ class Values(NamedTuple):
     target: Array
     features: Array
 
-    def at(self, places: Array) -> Values:
+    def at(self, places: Array | slice) -> Values:
         """Those at ``places``, indices or which of them."""
         return Values(*(each[..., places] for each in self))
 
@@ -57,15 +58,73 @@ class TableOfSeries:
     notes: tuple[str, ...]
     offset: int | None
 
+    def each(self) -> Iterator[tuple[Series, stamps.Found]]:
+        """Each series with the times of its values, which are in no steps yet."""
+        order = self.values.series
+        bounds = np.flatnonzero(np.append(True, order[1:] != order[:-1])).tolist()
+        for begin, end in zip(bounds, [*bounds[1:], len(order)]):
+            part = self.values.at(slice(begin, end))
+            if self.is_wide:
+                known = np.flatnonzero(np.isfinite(part.target))
+                part = part.at(slice(known[0], known[-1] + 1) if len(known) else slice(0, 0))
+            number = int(order[begin])
+            series = Series(
+                self.names[number], None, part.target, self.categories[number], part.features
+            )
+            yield series, stamps.Found(part.seconds, self.counted, "", self.offset)
 
-def read_series_table(path: Path, columns: Columns, offset: int | None = None) -> TableOfSeries:
+
+def read_series_table(
+    path: Path,
+    columns: Columns = TOLD,
+    offset: int | None = None,
+) -> TableOfSeries:
     """The series in a table or a folder of tables; times by a clock ``offset`` seconds before UTC,
     where that is given and they tell it. Raises DataError.
     """
-    table = sources.read_table(path)
+    return series_of_table(sources.read_table(path), columns, offset)
+
+
+def series_of_table(
+    table: sources.Table,
+    columns: Columns = TOLD,
+    offset: int | None = None,
+) -> TableOfSeries:
+    """The same of a table that is open."""
     roles = roles_of(table, columns)
     reader = _ByRows if roles.is_by_row else _ByColumns
-    return reader(path, table, roles, offset).read()
+    return reader(table.path, table, roles, offset).read()
+
+
+@dataclass(frozen=True)
+class _Given(sources.Part):
+    """Rows that are in memory, all of one width, which begin at line ``first``."""
+
+    rows: Sequence[Sequence[str]] = ()
+    first: int = 1
+
+    def blocks(self, chosen: Sequence[int]) -> Iterator[sources.Block]:
+        columns = list(zip(*self.rows))
+        places = range(self.first, self.first + len(self.rows))
+        yield sources.Block([list(columns[i]) for i in chosen], places)
+
+
+def table_of_rows(rows: Sequence[Sequence[str]], name: str) -> sources.Table:
+    """A table called ``name`` of rows that may begin with headings. Raises DataError."""
+    width = len(rows[0])
+    unlike = [place for place, row in enumerate(rows, 1) if len(row) != width]
+    if unlike:
+        raise DataError(
+            f"line {unlike[0]} has {len(rows[unlike[0] - 1])} columns, expected {width} as in the "
+            "first"
+        )
+    headed = tables.are_names(rows[: tables.HEAD_ROWS]) and len(rows) > 1
+    names = tuple(
+        cell.strip() if headed and cell.strip() else f"column {place}"
+        for place, cell in enumerate(rows[0], 1)
+    )
+    part = _Given(Path(name), names, headed, rows=rows[headed:], first=1 + headed)
+    return sources.Table(Path(name), (part,), tuple(range(width)))
 
 
 class _Numbers:

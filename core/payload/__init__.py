@@ -23,7 +23,14 @@ from .content_types import (
     media_type,
     parameter,
 )
-from .decode import decode_array, decode_image, decode_records, half_character, lines_of_records
+from .decode import (
+    decode_array,
+    decode_image,
+    decode_json,
+    decode_records,
+    half_character,
+    lines_of_records,
+)
 from .encode import (
     encode_answers,
     encode_csv,
@@ -52,6 +59,7 @@ __all__ = [
     "content_type_of",
     "decode_array",
     "decode_image",
+    "decode_json",
     "decode_records",
     "either",
     "encode_answers",

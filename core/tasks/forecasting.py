@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
-from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, outputs
+from ..data import series_files
 from ..data.dataset import Dataset, chunks
 from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
+from ..data.series_columns import Columns
 from ..data.windows import (
     FEATURE_MOMENTS,
     DrawnWindows,
@@ -33,6 +36,7 @@ from ..runtime import mx
 from ..runtime.errors import DataError
 from ..runtime.types import Array, HybridBlock
 from .forecast_figures import evaluate_forecasts, evaluate_windows
+from .forecast_questions import placed, questions
 from .forecasts import LEVELS, Answer, Answers, Forecasts, Question, with_mean
 from .scaling import moments
 from .spreads import distances, spreads
@@ -65,6 +69,30 @@ class ForecasterHyperparameters(TrainingHyperparameters):
         "",
         description="Time between two values: 30min, H, D, B, W, M, Q or Y (DeepAR's name). Empty: "
         "detected by the times.",
+    )
+    series_column: str = Field(
+        "",
+        description="Columns of a table that tell the series, by their headings or their numbers "
+        "from 1; several are categories of it too. Empty: detected.",
+    )
+    time_column: str = Field(
+        "", description="Column of the times, or of a date and a time of day. Empty: detected."
+    )
+    value_column: str = Field(
+        "", description="Column of the values, or of several, a series each. Empty: detected."
+    )
+    category_columns: str = Field(
+        "", description="Columns of categories of the series, such as a region (DeepAR's cat)."
+    )
+    feature_columns: str = Field(
+        "",
+        description="Columns of numbers that are known of each step, of the future too, such as a "
+        "price (DeepAR's dynamic_feat).",
+    )
+    aggregate: Literal["auto", "mean", "sum", "first", "last"] = Field(
+        "auto",
+        description="What becomes of several values of a series in one step: their mean, sum, the "
+        "first, the last, or auto (the mean where they are few).",
     )
 
 
@@ -113,6 +141,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ContentType(
             payload.JSONLINES, "One series per line.", '{"start": "2024-01-01", "target": [4.0]}'
         ),
+        ContentType(
+            payload.CSV,
+            "A table as training reads them, a row for each value: its series, time and number. "
+            "It is asked about as a whole, and not line by line.",
+            "id,time,value\nshop 1,2024-01-01,4.0",
+        ),
     )
     response_types = (
         ContentType(
@@ -121,7 +155,37 @@ class Forecaster(SupervisedAlgorithm[Any]):
             '{"predictions": [{"mean": [5.1], "quantiles": {"0.5": [5.0]}, "samples": [[4.8]]}]}',
         ),
         ContentType(payload.JSONLINES, "One answer per line, as in JSON."),
+        ContentType(
+            payload.CSV,
+            "One line per series: its name, when the forecast begins, and the numbers of all "
+            "steps: the mean, then each quantile, then each sample path.",
+        ),
     )
+    asks_series = True
+    channels = supervised_channels(*series_files.FORMATS)
+
+    def dataset(
+        self,
+        path: Path,
+        channel: str,
+        hyperparameters: Any,
+        encoding: Mapping[str, Any] | None = None,
+    ) -> ManySeries:
+        options = hyperparameters
+        columns = Columns(
+            options.series_column,
+            options.time_column,
+            options.value_column,
+            options.category_columns,
+            options.feature_columns,
+        )
+        return series_files.read_series(
+            path,
+            time_freq=options.time_freq,
+            columns=columns,
+            aggregate=options.aggregate,
+            known=encoding,
+        )
 
     @abstractmethod
     def network(self, hyperparameters: Any, data: Dataset) -> HybridBlock:
@@ -305,7 +369,14 @@ class Forecaster(SupervisedAlgorithm[Any]):
         """
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         whole = series_of(self.test_data(path, model))
-        return self._last(whole, self.layout(options, whole.encoding), count, path)
+        layout = self.layout(options, whole.encoding)
+        found = self._last(whole, layout, count, path)
+        if not np.isfinite(found.truth()).any():
+            raise DataError(
+                f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
+                "are to be forecast, are missing: there is nothing to measure by"
+            )
+        return found
 
     def example(self, data: Dataset) -> Example:
         """Of the first series what a forecast is made of."""
@@ -333,11 +404,13 @@ class Forecaster(SupervisedAlgorithm[Any]):
 
     def input_fn(self, request_body: bytes, request_content_type: str) -> list[Question]:
         """Series and what of their forecasts is wanted, a Question each. Raises PayloadError."""
-        raise NotImplementedError
+        content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
+        return questions(request_body, content_type)
 
     def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         encoding = model.metadata.encoding
+        input_data = placed(input_data, encoding, options.prediction_length)
         answers: dict[int, Answer] = {}
         for samples in sorted({each.samples for each in input_data}):
             numbers = [n for n, each in enumerate(input_data) if each.samples == samples]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import payload
 from ..data.series import Series
+from ..data.stamps import Found
 from ..runtime.types import Array
 
 # The quantiles that a network is trained for, or that are taken of its samples.
@@ -78,12 +79,17 @@ class Forecasts:
 class Question:
     """What of ``series`` is asked: its next values, as ``output_types`` with these ``quantiles``
     (written as they are answered, ``"0.9"``) and so many ``samples``, DeepAR's ``num_samples``.
+
+    ``times`` are those of its values, where it is not in steps yet; ``begin`` is when the forecast
+    begins, once that is known. The name is empty where it has none.
     """
 
     series: Series
     output_types: tuple[str, ...] = (MEAN, QUANTILES)
     quantiles: tuple[str, ...] = ("0.1", "0.5", "0.9")
     samples: int = 100
+    times: Found | None = None
+    begin: str = ""
 
     def described(self) -> Mapping[str, Any]:
         """What of it `algoshelf drift` compares: how long the series is, its level and how far it
@@ -104,12 +110,14 @@ class Question:
 @dataclass(frozen=True)
 class Answer:
     """One answer: what was asked for alone. ``mean`` (H,), ``quantiles`` by level (H,), ``samples``
-    (S, H).
+    (S, H); of a series with a ``name`` also that, and when the forecast begins.
     """
 
     mean: Array | None
     quantiles: Mapping[str, Array]
     samples: Array | None
+    name: str = ""
+    begin: str = ""
 
     @classmethod
     def of(cls, question: Question, forecast: Forecasts) -> Answer:
@@ -120,11 +128,15 @@ class Answer:
             forecast.mean[0] if MEAN in asked else None,
             {level: forecast.quantile(float(level))[0] for level in levels},
             forecast.samples(question.samples)[0] if SAMPLES in asked else None,
+            question.series.name,
+            question.begin,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As DeepAR answers."""
+        """As DeepAR answers, and what a series is called that has a name."""
         found: dict[str, Any] = {}
+        if self.name:
+            found = {"item_id": self.name, **({"start": self.begin} if self.begin else {})}
         if self.mean is not None:
             found[MEAN] = payload.plain(self.mean)
         if self.quantiles:
@@ -132,6 +144,14 @@ class Answer:
         if self.samples is not None:
             found[SAMPLES] = payload.plain(self.samples)
         return found
+
+    def to_cells(self) -> list[Any]:
+        """The name, when the forecast begins, and the numbers step by step: the mean, then each
+        quantile, then each sample path.
+        """
+        rows = [] if self.mean is None else [self.mean]
+        rows += [*self.quantiles.values(), *([] if self.samples is None else self.samples)]
+        return [self.name, self.begin, *(each for row in rows for each in payload.plain(row))]
 
 
 @dataclass(frozen=True)
@@ -151,6 +171,8 @@ class Answers:
 
     def encoded(self, content_type: str) -> bytes:
         """In JSON, JSON Lines or CSV."""
+        if content_type == payload.CSV:
+            return payload.encode_csv(answer.to_cells() for answer in self.answers)
         rows = [answer.to_json() for answer in self.answers]
         return payload.encode_answers(rows, content_type)
 
