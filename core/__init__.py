@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .data.dataset import ArrayDataset, Dataset
     from .data.image_datasets import CsvRows, ImageFiles, RecordImages
     from .data.interaction_tables import read_interactions
+    from .data.series_files import read_series
     from .runtime import mx
     from .runtime.devices import on_device
     from .runtime.errors import (
@@ -145,6 +146,7 @@ __all__ = [
     "mx",
     "on_device",
     "read_interactions",
+    "read_series",
     "recordio_protobuf",
     "supervised_channels",
     "train",
@@ -169,6 +171,7 @@ lazy.offer(
         "data.files": "files=",
         "data.image_datasets": "CsvRows ImageFiles RecordImages",
         "data.interaction_tables": "read_interactions",
+        "data.series_files": "read_series",
         "data.protobuf": "recordio_protobuf=",
         "payload": "codecs=",
         "runtime.devices": "on_device",

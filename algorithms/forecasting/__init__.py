@@ -27,7 +27,6 @@ from ...core import (
     Run,
     Search,
     hookimpl,
-    supervised_channels,
 )
 from ...core.artifact.network import Network
 from ...core.data.frequencies import Frequency
@@ -106,6 +105,9 @@ class Forecasting(Forecaster):
 
     def sample(self) -> dict[str, Path]:
         return {TRAIN: SAMPLE / "train.csv", TEST: SAMPLE / "test.csv"}
+
+    def sample(self) -> dict[str, Path]:
+        return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST)}
 
     def layout(
         self, hyperparameters: ForecastingHyperparameters, encoding: Mapping[str, Any]

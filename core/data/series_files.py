@@ -57,7 +57,7 @@ class _Said:
             self.notes.append(f"{count:,} {one if count == 1 else many}")
 
 
-def read(
+def read_series(
     path: Path,
     *,
     time_freq: str = "",

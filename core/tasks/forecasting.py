@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
-from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
@@ -112,6 +112,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
     """
 
     Hyperparameters = ForecasterHyperparameters
+    levels: ClassVar[tuple[float, ...]] = LEVELS
     metrics = {
         "train:loss": "Mean loss of the training batches.",
         "validation:wql": "Weighted quantile loss: the mean over the quantiles of twice their "
@@ -161,6 +162,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ),
     )
     asks_series = True
+    channels = supervised_channels(*series_files.FORMATS)
 
     def dataset(
         self,
@@ -177,7 +179,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
             options.category_columns,
             options.feature_columns,
         )
-        return series_files.read(
+        return series_files.read_series(
             path,
             time_freq=options.time_freq,
             columns=columns,
@@ -290,6 +292,11 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 f"{path}: no series has more than the {layout.horizon:,} values that are to be "
                 f"forecast (prediction_length): the longest of {len(whole):,} has "
                 f"{whole.lengths_in_time.max():,}; a test series holds its past too"
+            )
+        if not np.isfinite(found.truth()).any():
+            raise DataError(
+                f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
+                "are to be forecast, are missing: there is nothing to measure by"
             )
         return found
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from algoshelf.core import (
-    FORECAST_LEVELS,
     TEST,
     TRAIN,
     Algorithm,
@@ -30,6 +29,7 @@ SAMPLE = Path(__file__).parent / "sample"
 class MyAlgorithmHyperparameters(ForecasterHyperparameters):
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(32, ge=1, le=65_536, description="examples in one step of the job")
+    learning_rate: float = Field(0.03, gt=0, le=10, description="the highest of the schedule")
     prediction_length: int = Field(7, ge=1, le=10_000, description="steps to forecast")
 
 
@@ -57,7 +57,8 @@ class MyAlgorithm(Forecaster):
         """For windows (N, context + horizon, channels), of which channel 0 is the target, the
         quantiles of each step to forecast, (N, horizon, levels).
         """
-        context, horizon, levels = data.layout.context, data.layout.horizon, len(FORECAST_LEVELS)
+        layout = self.layout(hyperparameters, data.encoding)
+        context, horizon, levels = layout.context, layout.horizon, len(self.levels)
 
         class Linear(mx.gluon.HybridBlock):
             """Each quantile is a sum over the past, by how large that is: a size of its own."""
