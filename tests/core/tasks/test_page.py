@@ -178,6 +178,7 @@ def test_the_recommender_of_the_page_knows_tastes(
     assert (flowers / "books.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.apart
 def test_the_forecaster_of_the_page_beats_last_week(
     flowers: Path, environment: dict[str, str]
 ) -> None:

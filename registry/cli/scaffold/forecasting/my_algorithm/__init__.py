@@ -29,6 +29,7 @@ SAMPLE = Path(__file__).parent / "sample"
 class MyAlgorithmHyperparameters(ForecasterHyperparameters):
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(32, ge=1, le=65_536, description="examples in one step of the job")
+    learning_rate: float = Field(0.03, gt=0, le=10, description="the highest of the schedule")
     prediction_length: int = Field(7, ge=1, le=10_000, description="steps to forecast")
 
 
