@@ -179,17 +179,18 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
     found, faults = [], []
     for number, question in enumerate(asked, 1):
         series = question.series
+        place = f"example {number}: " + (f"{quoted(series.name)}: " if series.name else "")
         if question.times is not None:
             try:
                 series = series_files.in_steps(series, question.times, frequency)
             except ValueError as error:
-                faults.append(f"example {number}: {error}")
+                faults.append(f"{place}{error}")
                 continue
         wrong = list(_unlike(series, encoding))
         if not wrong and len(series.features):
             series = _before_horizon(series, horizon, question.times)
-            wrong = list(_short(series, horizon))
-        faults += [f"example {number}: {fault}" for fault in wrong]
+            wrong = list(_short(series, horizon, question.times))
+        faults += [f"{place}{fault}" for fault in wrong]
         begin = ""
         if series.start is not None:
             begin = str(frequency.times(series.start, len(series), 1)[0]).replace("T", " ")
@@ -219,10 +220,12 @@ def _before_horizon(series: Series, horizon: int, times: Found | None) -> Series
     return replace(series, target=series.target[:-horizon])
 
 
-def _short(series: Series, horizon: int) -> Iterator[str]:
+def _short(series: Series, horizon: int, times: Found | None) -> Iterator[str]:
     expected, has = len(series) + horizon, series.features.shape[1]
     if has != expected:
         yield (
             f"dynamic_feat has {has:,} numbers, expected {expected:,}: for the {len(series):,} of "
             f"target and the {horizon:,} to be forecast"
+            + "; of a table, these are its last rows, without a value"
+            * (times is not None)
         )
