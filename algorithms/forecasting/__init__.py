@@ -30,6 +30,7 @@ from ...core import (
 )
 from ...core.artifact.network import Network
 from ...core.data.frequencies import Frequency
+from ...core.data.series_files import FORMATS
 from ...core.data.windows import Layout, drawn_windows_of
 from ...core.tasks.forecasting import COUNTS, LONGEST
 from ...core.tasks.forecasts import Forecasts, of_paths
@@ -99,6 +100,11 @@ class Forecasting(Forecaster):
     task = "forecasting"
     summary = "Learns from many series in time how they go on; answers quantiles or sample paths."
     Hyperparameters = ForecastingHyperparameters
+    channels = supervised_channels(*FORMATS)
+    check_hyperparameters = {"epochs": 1, "hidden": 16, "layers": 1}
+
+    def sample(self) -> dict[str, Path]:
+        return {TRAIN: SAMPLE / "train.csv", TEST: SAMPLE / "test.csv"}
 
     def sample(self) -> dict[str, Path]:
         return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST)}

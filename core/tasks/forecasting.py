@@ -313,14 +313,14 @@ class Forecaster(SupervisedAlgorithm[Any]):
         if spread is None:
             return
         held = self.held(given, run)
-        found = self.answered(GluonNetwork(network, run.devices[0]), held, run.hyperparameters)
+        found = self.all_outputs(GluonNetwork(network, run.devices[0]), held, run.hyperparameters)
         ratios = distances(Forecasts.of(found), held.truth())
         if not run.cluster.agrees(held.digest(), "the data to evaluate"):
             parts = run.cluster.gather_arrays(ratios, "the errors of the validation")
             ratios = np.concatenate(parts)
         spread.set_data(mx.nd.array(spreads(ratios)))
 
-    def answered(self, network: Network, data: Dataset, hyperparameters: Any) -> Array:
+    def all_outputs(self, network: Network, data: Dataset, hyperparameters: Any) -> Array:
         """``computed`` of all windows of ``data``, of which memory holds a few at a time."""
         windows = windows_of(data)
         numbers = np.arange(len(windows))
@@ -360,7 +360,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
     def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         windows = self.test_windows(path, model, count)
-        found = self.answered(model.network, windows, options)
+        found = self.all_outputs(model.network, windows, options)
         self.check_finite(found)
         return evaluate_windows(Forecasts.of(found), windows)
 

@@ -180,7 +180,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         """An input (1, …) of the model that is kept: by default that of the training."""
         return train.take(np.zeros(1, np.int64))[0]
 
-    def answered(self, network: Network, data: Dataset, hyperparameters: H) -> Any:
+    def all_outputs(self, network: Network, data: Dataset, hyperparameters: H) -> Any:
         """What ``score`` is given of ``data``: by default the outputs (N, …) of ``network``."""
         return outputs(network, data)
 
@@ -349,7 +349,7 @@ class SupervisedAlgorithm(Algorithm[H]):
             run.cluster, training.together.statistics(network), [device], "the running statistics"
         )
         options = run.hyperparameters
-        found = data.gathered(self.answered(GluonNetwork(network, device), data.mine, options))
+        found = data.gathered(self.all_outputs(GluonNetwork(network, device), data.mine, options))
         if found is None:
             return None
         try:
