@@ -16,6 +16,7 @@ from ..algorithm.base import ContentType, Draw, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
+from ..algorithm.widgets import SERIES
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, outputs
@@ -162,6 +163,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ),
     )
     asks_series = True
+    widget = SERIES
     channels = supervised_channels(*series_files.FORMATS)
 
     def dataset(
