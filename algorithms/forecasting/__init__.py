@@ -100,11 +100,7 @@ class Forecasting(Forecaster):
     task = "forecasting"
     summary = "Learns from many series in time how they go on; answers quantiles or sample paths."
     Hyperparameters = ForecastingHyperparameters
-    channels = supervised_channels(*FORMATS)
     check_hyperparameters = {"epochs": 1, "hidden": 16, "layers": 1}
-
-    def sample(self) -> dict[str, Path]:
-        return {TRAIN: SAMPLE / "train.csv", TEST: SAMPLE / "test.csv"}
 
     def sample(self) -> dict[str, Path]:
         return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST)}
