@@ -492,9 +492,11 @@ def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> No
     fewer, none = int(((windows > 0) & (windows < count)).sum()), int((windows == 0).sum())
     horizon = f"{found.layout.horizon:,} steps"
     if none:
-        reading.note(f"{none:,} series have no past before the last {horizon}: left out", path)
+        what = "1 series has" if none == 1 else f"{none:,} series have"
+        reading.note(f"{what} no past before the last {horizon}: left out", path)
     if fewer:
-        reading.note(f"{fewer:,} series are too short for {count:,} windows of {horizon}", path)
+        what = "1 series is" if fewer == 1 else f"{fewer:,} series are"
+        reading.note(f"{what} too short for {count:,} windows of {horizon}", path)
 
 
 def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
