@@ -95,7 +95,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     that ``data.sources`` reads. With ``asks_series``, it is asked about series in JSON lines, as
     which tables of them are asked too.
     ``widget`` is how the page of ``algoshelf serve`` asks: ``text``, ``digit``, ``picture``,
-    ``rows`` or ``body``, or the path of a JavaScript module beside the class's own module, such as
+    ``rows``, ``series`` or ``body``, or the path of a JavaScript module beside its own module, as
     ``widget.js``; without one, what suits the content types in ``accepts``.
     """
 

@@ -16,10 +16,11 @@ from ..algorithm.base import ContentType, Draw, Objective
 from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
+from ..algorithm.widgets import SERIES
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, outputs
-from ..data import series_files
+from ..data import reading, series_files
 from ..data.dataset import Dataset, chunks
 from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
@@ -162,6 +163,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ),
     )
     asks_series = True
+    widget = SERIES
     channels = supervised_channels(*series_files.FORMATS)
 
     def dataset(
@@ -298,6 +300,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
                 "are to be forecast, are missing: there is nothing to measure by"
             )
+        _note_short(whole, found, count, path)
         return found
 
     def loss(self, hyperparameters: Any) -> Any:
@@ -481,6 +484,17 @@ def pinball_loss() -> HybridBlock:
             return F.sum(losses * known, axis=1) * weight
 
     return PinballLoss()
+
+
+def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> None:
+    """Say how many of ``whole`` have fewer than ``count`` windows among ``found``, or none."""
+    windows = np.bincount(found.which, minlength=len(whole))
+    fewer, none = int(((windows > 0) & (windows < count)).sum()), int((windows == 0).sum())
+    horizon = f"{found.layout.horizon:,} steps"
+    if none:
+        reading.note(f"{none:,} series have no past before the last {horizon}: left out", path)
+    if fewer:
+        reading.note(f"{fewer:,} series are too short for {count:,} windows of {horizon}", path)
 
 
 def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
