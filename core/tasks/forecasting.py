@@ -57,7 +57,7 @@ class ForecasterHyperparameters(TrainingHyperparameters):
     """What every forecaster is told besides; the names are DeepAR's where it has them."""
 
     prediction_length: int = Field(
-        24, ge=1, le=10_000, description="Number of steps to forecast (DeepAR's name; the horizon)."
+        12, ge=1, le=10_000, description="Number of steps to forecast (DeepAR's name; the horizon)."
     )
     context_length: int = Field(
         0,
@@ -135,8 +135,8 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ContentType(
             payload.JSON,
             "Series as DeepAR takes them, and what of their forecasts is wanted.",
-            '{"instances": [{"start": "2024-01-01 00:00:00", "target": [4.0, 10.0, "NaN", 113.0], '
-            '"cat": [0], "dynamic_feat": [[1.0, 1.1, 2.1, 0.5, 3.1]]}], "configuration": '
+            '{"instances": [{"start": "2024-01-01 00:00:00", "target": [4.0, 10.0, "NaN", …], '
+            '"cat": [0], "dynamic_feat": [[1.0, 1.1, 2.1, 0.5, …]]}], "configuration": '
             '{"num_samples": 50, "output_types": ["mean", "quantiles"], "quantiles": ["0.5"]}}',
         ),
         ContentType(
