@@ -46,13 +46,13 @@ class ForecastingHyperparameters(ForecasterHyperparameters):
     )
     epochs: int = Field(20, ge=1, le=10_000, description="Number of passes over the training data.")
     batch_size: int = Field(
-        256,
+        64,
         ge=1,
         le=65_536,
         description="Number of windows in one training step, over all devices and hosts.",
     )
     hidden: int = Field(
-        512, ge=1, le=65_536, description="Number of units in each dense layer (tide only)."
+        256, ge=1, le=65_536, description="Number of units in each dense layer (tide only)."
     )
     layers: int = Field(2, ge=1, le=32, description="Number of residual blocks (tide only).")
     members: int = Field(
@@ -99,7 +99,7 @@ class Forecasting(Forecaster):
     task = "forecasting"
     summary = "Learns from many series in time how they go on; answers quantiles or sample paths."
     Hyperparameters = ForecastingHyperparameters
-    check_hyperparameters = {"epochs": 1, "hidden": 16, "layers": 1}
+    check_hyperparameters = {"epochs": 2, "hidden": 16, "layers": 1}
 
     def sample(self) -> dict[str, Path]:
         return {name: SAMPLE / f"{name}.csv" for name in (TRAIN, TEST)}

@@ -20,7 +20,7 @@ from ..algorithm.widgets import SERIES
 from ..artifact.metadata import Example, Metadata
 from ..artifact.model import Model
 from ..artifact.network import GluonNetwork, Network, outputs
-from ..data import series_files
+from ..data import reading, series_files
 from ..data.dataset import Dataset, chunks
 from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
@@ -57,7 +57,7 @@ class ForecasterHyperparameters(TrainingHyperparameters):
     """What every forecaster is told besides; the names are DeepAR's where it has them."""
 
     prediction_length: int = Field(
-        24, ge=1, le=10_000, description="Number of steps to forecast (DeepAR's name; the horizon)."
+        12, ge=1, le=10_000, description="Number of steps to forecast (DeepAR's name; the horizon)."
     )
     context_length: int = Field(
         0,
@@ -135,8 +135,8 @@ class Forecaster(SupervisedAlgorithm[Any]):
         ContentType(
             payload.JSON,
             "Series as DeepAR takes them, and what of their forecasts is wanted.",
-            '{"instances": [{"start": "2024-01-01 00:00:00", "target": [4.0, 10.0, "NaN", 113.0], '
-            '"cat": [0], "dynamic_feat": [[1.0, 1.1, 2.1, 0.5, 3.1]]}], "configuration": '
+            '{"instances": [{"start": "2024-01-01 00:00:00", "target": [4.0, 10.0, "NaN", …], '
+            '"cat": [0], "dynamic_feat": [[1.0, 1.1, 2.1, 0.5, …]]}], "configuration": '
             '{"num_samples": 50, "output_types": ["mean", "quantiles"], "quantiles": ["0.5"]}}',
         ),
         ContentType(
@@ -300,6 +300,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 f"{path}: all of the {layout.horizon:,} values at the end of each series, which "
                 "are to be forecast, are missing: there is nothing to measure by"
             )
+        _note_short(whole, found, count, path)
         return found
 
     def loss(self, hyperparameters: Any) -> Any:
@@ -483,6 +484,19 @@ def pinball_loss() -> HybridBlock:
             return F.sum(losses * known, axis=1) * weight
 
     return PinballLoss()
+
+
+def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> None:
+    """Say how many of ``whole`` have fewer than ``count`` windows among ``found``, or none."""
+    windows = np.bincount(found.which, minlength=len(whole))
+    fewer, none = int(((windows > 0) & (windows < count)).sum()), int((windows == 0).sum())
+    horizon = f"{found.layout.horizon:,} steps"
+    if none:
+        what = "1 series has" if none == 1 else f"{none:,} series have"
+        reading.note(f"{what} no past before the last {horizon}: left out", path)
+    if fewer:
+        what = "1 series is" if fewer == 1 else f"{fewer:,} series are"
+        reading.note(f"{what} too short for {count:,} windows of {horizon}", path)
 
 
 def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
