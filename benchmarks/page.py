@@ -223,6 +223,13 @@ def recommended(each: Kept) -> Iterator[Row]:
             yield found["data"], name, metric, f"{value:.4f}", "needs no network"
 
 
+def by_m4(each: Kept) -> Iterator[Row]:
+    found = each.document
+    for name, method in found["methods"].items():
+        for metric, published in method["published"].items():
+            yield found["data"], name, metric, f"{method[metric]:.4f}", f"{published:.3f}"
+
+
 def speeds(each: Kept) -> Iterator[Row]:
     found = each.document
     for name, ratio in found["median_ratios"].items():
@@ -417,6 +424,13 @@ SECTIONS = (
         "The epoch is chosen by a part of train; the test is asked once a run.",
         ("data", "network", "of the test", "mean", "runs"),
         recommended,
+    ),
+    Section(
+        "Are forecasts measured as in the M4 competition?",
+        "m4_baselines",
+        "What `evaluate` says of the baselines that it shows, and what the organisers published.",
+        ("data", "method", "of the test", "here", "published"),
+        by_m4,
     ),
     Section(
         "Speed of training",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .data.dataset import ArrayDataset, Dataset
     from .data.image_datasets import CsvRows, ImageFiles, RecordImages
     from .data.interaction_tables import read_interactions
+    from .data.series_files import read_series
     from .runtime import mx
     from .runtime.devices import on_device
     from .runtime.errors import (
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .tasks.autoencoder import Autoencoder, Reconstructions
     from .tasks.classification import Classifier, ClassProbabilities
     from .tasks.detection import Detector, DetectorHyperparameters
+    from .tasks.forecasting import Forecaster, ForecasterHyperparameters
     from .tasks.imbalance import ImbalanceHyperparameters, ThresholdHyperparameters
     from .tasks.multilabel import LabelProbabilities, MultiLabelClassifier
     from .tasks.pictures import PictureClassifier
@@ -95,6 +97,8 @@ __all__ = [
     "DetectorHyperparameters",
     "Evaluation",
     "Example",
+    "Forecaster",
+    "ForecasterHyperparameters",
     "HybridBlock",
     "HyperparameterError",
     "Hyperparameters",
@@ -145,6 +149,7 @@ __all__ = [
     "mx",
     "on_device",
     "read_interactions",
+    "read_series",
     "recordio_protobuf",
     "supervised_channels",
     "train",
@@ -169,6 +174,7 @@ lazy.offer(
         "data.files": "files=",
         "data.image_datasets": "CsvRows ImageFiles RecordImages",
         "data.interaction_tables": "read_interactions",
+        "data.series_files": "read_series",
         "data.protobuf": "recordio_protobuf=",
         "payload": "codecs=",
         "runtime.devices": "on_device",
@@ -183,6 +189,7 @@ lazy.offer(
         "tasks.autoencoder": "Autoencoder Reconstructions",
         "tasks.classification": "Classifier ClassProbabilities",
         "tasks.detection": "Detector DetectorHyperparameters",
+        "tasks.forecasting": "Forecaster ForecasterHyperparameters",
         "tasks.imbalance": "ImbalanceHyperparameters ThresholdHyperparameters",
         "tasks.multilabel": "LabelProbabilities MultiLabelClassifier",
         "tasks.pictures": "PictureClassifier",

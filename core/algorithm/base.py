@@ -96,9 +96,10 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     ``text_headings`` are headings of the column of a table that holds the texts to ask about, for
     an algorithm of texts: of such a table, requests are made of this column alone. With
     ``mixed_tables``, cells may be words and gaps as well as numbers, and files may be of any form
-    that ``data.sources`` reads.
+    that ``data.sources`` reads. With ``asks_series``, it is asked about series in JSON lines, as
+    which tables of them are asked too.
     ``widget`` is how the page of ``algoshelf serve`` asks: ``text``, ``digit``, ``picture``,
-    ``rows`` or ``body``, or the path of a JavaScript module beside the class's own module, such as
+    ``rows``, ``series`` or ``body``, or the path of a JavaScript module beside its own module, as
     ``widget.js``; without one, what suits the content types in ``accepts``.
     """
 
@@ -121,6 +122,7 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     text_headings: ClassVar[tuple[str, ...]] = ()
     widget: ClassVar[str] = ""
     mixed_tables: ClassVar[bool] = False
+    asks_series: ClassVar[bool] = False
     old_attributes: ClassVar[Mapping[str, str]] = OF_ALGORITHMS
 
     def sample(self) -> dict[str, Path]:
@@ -250,6 +252,15 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """How well ``model`` does on the examples of ``path``."""
         raise InputError(f"{self.name} cannot be evaluated: it does not define evaluate()")
+
+    def backtest(self, model: Model, path: Path, count: int) -> Evaluation:
+        """How well ``model`` forecasts ``count`` windows of each series of ``path``, a horizon
+        apart, each by what was before it: rolling windows.
+        """
+        raise InputError(
+            f"{self.name} forecasts no series, of which the last windows (--windows) could be "
+            "measured: leave it out"
+        )
 
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """Examples at ``path``, which training reads, each as ``input_fn`` gives it, and of how

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterator
 
@@ -128,6 +129,33 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class StepFigures:
+    """How the forecasts of one ``step`` ahead fare, the first being 1; None where it is undefined.
+
+    ``smape`` is in percent, ``coverage`` the part of the truth within the 80 % interval.
+    """
+
+    step: int
+    mase: float | None
+    smape: float | None
+    wql: float | None
+    coverage: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A series for a picture: its ``past`` (P,), the ``truth`` (H,) after it, NaN where it is not
+    known, the ``median`` (H,) that was forecast, and the ``band`` (2, H) of the 80 % interval.
+    """
+
+    name: str
+    past: Array
+    truth: Array
+    median: Array
+    band: Array
+
+
+@dataclass(frozen=True)
 class Importance:
     """How much worse ``metric`` becomes where the column ``name`` is permuted among the examples:
     the mean over several permutations, and its standard deviation over them.
@@ -158,8 +186,9 @@ class Evaluation:
     which on an example is called so (None: the likelier class), and ``curves``. A regression
     has ``targets`` and ``fits``; of several labels an example there are ``labels``, of objects
     in pictures ``objects``, a class each, and ``pictures``, the worst first. What finds groups
-    by itself has ``groups`` and ``scatter``. ``importances`` say which columns matter, the most
-    important first. ``baselines`` are simpler methods beside it.
+    by itself has ``groups`` and ``scatter``. Forecasts have ``steps``, how each step ahead fares,
+    and ``forecasts``. ``importances`` say which columns matter, the most important first.
+    ``baselines`` are simpler methods beside it.
     """
 
     examples: int
@@ -176,15 +205,19 @@ class Evaluation:
     labels: tuple[LabelFigures, ...] = ()
     objects: tuple[ObjectFigures, ...] = ()
     pictures: tuple[Drawn, ...] = ()
+    steps: tuple[StepFigures, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
     importances: tuple[Importance, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     positive: str | None = None
     threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, without what is for plots alone: the scatter, fits and pictures."""
-        plain = asdict(replace(self, scatter=None, fits=(), pictures=()))
-        del plain["scatter"], plain["fits"], plain["pictures"]
+        """Plain JSON types, without what is for plots alone: the scatter, fits, pictures and
+        forecasts.
+        """
+        plain = asdict(replace(self, scatter=None, fits=(), pictures=(), forecasts=()))
+        del plain["scatter"], plain["fits"], plain["pictures"], plain["forecasts"]
         return plain
 
     def _repr_html_(self) -> str:
@@ -200,6 +233,12 @@ class Evaluation:
             compared += [(each.name, each.metrics) for each in self.baselines]
             told = [[name, *(figure(found[n]) for n in names)] for name, found in compared]
             yield notebook.rows(("", *names), told)
+        if self.steps:
+            names = ("mase", "smape", "wql", "coverage")
+            told = [
+                [str(e.step), *(_or_dash(getattr(e, name)) for name in names)] for e in self.steps
+            ]
+            yield notebook.rows(("steps ahead", *names), told)
         if len(self.targets) > 1:
             told = [[t.name, figure(t.rmse), figure(t.mae), _or_dash(t.r2)] for t in self.targets]
             yield notebook.rows(("target", "rmse", "mae", "r2"), told)
@@ -243,6 +282,8 @@ class Evaluation:
             line = Series(curve.name, [curve.points], 0, dots=bool(curve.spread))
             x, y = (Axis(name, zero=True) for name in curve.axes)
             yield curve.name, drawing.lines([line], x, y, curve.name, guide=curve.guide)
+        for forecast in self.forecasts:
+            yield forecast.name, _forecast(forecast)
         for fit in self.fits:
             pairs = _some([*zip(fit.true.tolist(), fit.estimated.tolist())])
             ends = [min(map(min, pairs)), max(map(max, pairs))]
@@ -268,6 +309,31 @@ def _or_dash(value: float | None) -> str:
 
 def _some(points: list[Any]) -> list[Any]:
     return points[:: -(-len(points) // MOST_POINTS)]
+
+
+def _forecast(forecast: Forecast) -> str:
+    """What was and what came in one colour, what was forecast in another, its interval dashed."""
+    ahead = range(1, len(forecast.truth) + 1)
+    known = [*zip(range(1 - len(forecast.past), 1), forecast.past.tolist())]
+    came = [*zip(ahead, forecast.truth.tolist())]
+    series = [
+        Series("truth", [*_pieces(known), *_pieces(came)], 0),
+        *(Series("80 % interval", [[*zip(ahead, end.tolist())]], 9) for end in forecast.band),
+        Series("median", [[*zip(ahead, forecast.median.tolist())]], 1),
+    ]
+    x, y = Axis("steps ahead"), Axis("")
+    return drawing.lines(series, x, y, forecast.name)
+
+
+def _pieces(points: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """``points`` (x, y) in order, cut where y is not known."""
+    found: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if math.isfinite(y):
+            found[-1].append((x, y))
+        elif found[-1]:
+            found.append([])
+    return [each for each in found if each]
 
 
 def _drawn(scatter: Scatter) -> str:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from .base import Algorithm
 
 TEXT, DIGIT, PICTURE, ROWS, BODY = "text", "digit", "picture", "rows", "body"
-WIDGETS = (TEXT, DIGIT, PICTURE, ROWS, BODY)
+SERIES = "series"
+WIDGETS = (TEXT, DIGIT, PICTURE, ROWS, SERIES, BODY)
 ENDING = ".js"
 MAX_BYTES = 2**20
 

@@ -282,7 +282,7 @@ def _read(path: Path, columns: Mapping[str, str], raw: Raw, explicit: bool) -> N
         found = found._replace(rating=None)  # a choice is one, whatever it was worth
     if _add_plain(table, found, raw):
         return
-    faults = _Faults(path)
+    faults = Faults(path)
     for lines, rows in table.blocks:
         try:
             raw.add_cells(_by_column(rows, len(table.first)), found, lines)
@@ -317,7 +317,7 @@ def _by_column(rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[s
     return list(zip(*rows))
 
 
-def _whole_rows(rows: Iterable[Row], found: Columns, width: int, faults: _Faults) -> list[Row]:
+def _whole_rows(rows: Iterable[Row], found: Columns, width: int, faults: Faults) -> list[Row]:
     """Those of ``rows`` that are not blank and hold what they should; what else, to ``faults``."""
     whole = []
     for line, row in rows:
@@ -341,7 +341,7 @@ def _whole_rows(rows: Iterable[Row], found: Columns, width: int, faults: _Faults
 
 
 @dataclass
-class _Faults:
+class Faults:
     """What is wrong in ``path``: the first of it, and how much."""
 
     path: Path
@@ -438,7 +438,7 @@ def _records(path: Path) -> Iterator[tuple[str, float, Sequence[int]]]:
 
 def _read_sparse(path: Path, records: Iterator[tuple[str, float, Sequence[int]]], raw: Raw) -> None:
     """One-hot rows: the lower index is the user, the other one the item, by their numbers."""
-    faults = _Faults(path)
+    faults = Faults(path)
     for place, label, keys in records:
         if len(keys) != 2:
             what = "numbers are not 0, expected two: that of the user and that of the item"

@@ -237,6 +237,8 @@ def _named(row: Any) -> Row:
         return row
     if hasattr(row, "_asdict"):  # a named tuple
         return dict(row._asdict())
+    if hasattr(row, "described"):  # what is no row, such as a series, says what of it is compared
+        return dict(row.described())
     if isinstance(row, (list, tuple)):
         return {f"column {number}": cell for number, cell in enumerate(row, 1)}
     return {"value": row}

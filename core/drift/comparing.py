@@ -164,7 +164,9 @@ def _leaves(answer: Any, classes: Sequence[str] = ()) -> Mapping[str, Any]:
     if isinstance(answer, Mapping) and isinstance(answer.get("objects"), list):
         return _objects(answer["objects"], classes)
     if isinstance(answer, Mapping):
-        return {key: value for key, value in answer.items() if not isinstance(value, Mapping)}
+        return {
+            key: _level(value) for key, value in answer.items() if not isinstance(value, Mapping)
+        }
     if isinstance(answer, (list, tuple)):
         return {f"output {i}": value for i, value in enumerate(answer[:MAX_NUMBERS], 1)}
     return {"output": answer}
@@ -185,6 +187,11 @@ def _objects(found: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Mapp
         **({"score": sum(scores) / len(scores)} if scores else {}),
         **{f"objects: {name}": names.count(name) for name in classes},
     }
+def _level(value: Any) -> Any:
+    """Of several numbers, such as the steps of a forecast, their mean; else ``value``."""
+    if isinstance(value, list) and value and all(isinstance(each, float) for each in value):
+        return sum(value) / len(value)
+    return value
 
 
 def _metric(

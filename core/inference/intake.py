@@ -11,11 +11,20 @@ import io
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Iterator, Sequence
+from typing import IO, Any, Callable, Iterator, Sequence
 
 from .. import payload
 from ..algorithm.base import Algorithm
-from ..data import encoding, images, opening, reading, recordio, sources, tables
+from ..data import (
+    encoding,
+    images,
+    opening,
+    reading,
+    recordio,
+    series_files,
+    sources,
+    tables,
+)
 from ..data.encoding import TextForm
 from ..data.files import TABLE_ENDINGS, NoRowsError
 from ..data.tables import Layout
@@ -31,7 +40,8 @@ class Intake:
 
     ``form`` is None for what is no text; ``layout`` for what is no table, or asked as it stands.
     ``is_empty`` where it is a table without a row. ``table`` is one that is no text, such as a
-    sheet of Excel, asked as lines of CSV, and ``columns`` those of it that are meant.
+    sheet of Excel, asked as lines of CSV, and ``columns`` those of it that are meant. Of a table of
+    series, ``series`` gives these as lines of JSON.
     """
 
     path: Path
@@ -41,6 +51,12 @@ class Intake:
     is_empty: bool = False
     table: sources.Table | None = None
     columns: Sequence[int] = ()
+    series: Callable[[], Iterator[bytes]] | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether what is asked does not stand in the file as it is asked."""
+        return self.rewrites or self.table is not None or self.series is not None
 
     @property
     def lead(self) -> int:
@@ -68,8 +84,11 @@ class Intake:
     @contextmanager
     def opened(self, offset: int = 0) -> Iterator[IO[bytes]]:
         """What is asked, from ``offset`` on: the file, or its text as UTF-8. Raises DataError."""
+        pieces = None if self.series is None else self.series()
         if self.table is not None:
-            with io.BufferedReader(_Written(self.table, self.columns), _SEEK_BYTES) as stream:
+            pieces = _lines_of(self.table, self.columns)
+        if pieces is not None:
+            with io.BufferedReader(_Written(pieces), _SEEK_BYTES) as stream:
                 _skip(stream, offset)
                 yield stream
             return
@@ -126,10 +145,10 @@ def _skip(stream: IO[bytes], count: int) -> None:
 
 
 class _Written(io.RawIOBase):
-    """The chosen ``columns`` of a table as lines of CSV in UTF-8."""
+    """What is made piece by piece."""
 
-    def __init__(self, table: sources.Table, columns: Sequence[int]) -> None:
-        self.blocks = (block for _, block in table.blocks(columns))
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces = pieces
         self.rest = b""
 
     def readable(self) -> bool:
@@ -137,23 +156,33 @@ class _Written(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self.rest:
-            block = next(self.blocks, None)
-            if block is None:
+            piece = next(self.pieces, None)
+            if piece is None:
                 return 0
-            chosen = list(map(sources.as_texts, block.columns))
-            stream = io.StringIO()
-            # a line end in a cell would make two records of it
-            rows = ([cell.replace("\n", " ") for cell in row] for row in zip(*chosen))
-            csv.writer(stream, lineterminator="\n").writerows(rows)
-            self.rest = stream.getvalue().encode("utf-8", "replace")
+            self.rest = piece
         count = min(len(buffer), len(self.rest))
         buffer[:count] = self.rest[:count]
         self.rest = self.rest[count:]
         return count
 
 
+def _lines_of(table: sources.Table, columns: Sequence[int]) -> Iterator[bytes]:
+    """The chosen ``columns`` of a table as lines of CSV in UTF-8."""
+    for _, block in table.blocks(columns):
+        chosen = list(map(sources.as_texts, block.columns))
+        stream = io.StringIO()
+        # a line end in a cell would make two records of it
+        rows = ([cell.replace("\n", " ") for cell in row] for row in zip(*chosen))
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+        yield stream.getvalue().encode("utf-8", "replace")
+
+
 def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = None) -> Intake:
     """How ``path`` is asked about. Raises InputError for what is no input, and what it then is."""
+    if algorithm.asks_series:
+        found = _series(path, content_type)
+        if found is not None:
+            return found
     if algorithm.mixed_tables and content_type in (None, payload.CSV) and sources.is_other(path):
         return _table(path)
     kind = content_type or content_type_of(path, algorithm)
@@ -172,6 +201,20 @@ def intake(algorithm: Algorithm[Any], path: Path, content_type: str | None = Non
     layout = _texts(algorithm, path) if holds_texts else tables.numeric(path, request=True)
     usual = layout.is_plain and not layout.lead
     return Intake(path, media, layout.form, None if usual else layout, layout.is_empty)
+
+
+def _series(path: Path, content_type: str | None) -> Intake | None:
+    """Series a line each; None for a document, which is asked about as it stands."""
+    if content_type not in (None, payload.CSV, payload.JSONLINES) or not path.stat().st_size:
+        return None
+    if series_files.is_lined(path):
+        form = encoding.form_of(path, whole=True)
+        encoding.say(path, form)
+        return Intake(path, payload.JSONLINES, form)
+    if not series_files.is_document(path):
+        lines = series_files.asked_lines(path)
+        return Intake(path, payload.JSONLINES, TextForm(), series=lines)
+    return None
 
 
 def _mixed(path: Path) -> Layout:

@@ -24,7 +24,14 @@ from .content_types import (
     number_parameter,
     parameter,
 )
-from .decode import decode_array, decode_image, decode_records, half_character, lines_of_records
+from .decode import (
+    decode_array,
+    decode_image,
+    decode_json,
+    decode_records,
+    half_character,
+    lines_of_records,
+)
 from .encode import (
     encode_answers,
     encode_csv,
@@ -53,6 +60,7 @@ __all__ = [
     "content_type_of",
     "decode_array",
     "decode_image",
+    "decode_json",
     "decode_records",
     "either",
     "encode_answers",

@@ -136,6 +136,15 @@ def _ending_in_lf(text: str) -> str:
     return text if "\n" in text else text.replace("\r", "\n")
 
 
+def decode_json(body: bytes) -> Any:
+    """What a body of JSON holds, as Python objects. Raises as ``decode_records``."""
+    text = _text(body)
+    if not text.strip():
+        raise empty_body("a document of JSON")
+    _charge_json(text)
+    return _parse_json(text)
+
+
 def _json_records(text: str) -> list[Any]:
     _charge_json(text)
     value = _parse_json(text)

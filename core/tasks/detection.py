@@ -251,9 +251,10 @@ class Detector(SupervisedAlgorithm[H]):
         )
         return _finding(network, decoder), Augmented(train, changes) if changes else train
 
-    def scored_by(self, network: Network, hyperparameters: H) -> Finding:
-        """What is found in each picture, in place of the candidates for it."""
-        return Finding(network, hyperparameters.overlap, MOST_SCORED)
+    def all_outputs(self, network: Network, data: Dataset, hyperparameters: H) -> Array:
+        """What is found in each picture (N, K, FOUND_WIDTH), in place of the candidates for it."""
+        found: Array = outputs(Finding(network, hyperparameters.overlap, MOST_SCORED), data)
+        return found
 
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well what is found, ``outputs`` (N, K, FOUND_WIDTH), fits the boxes of ``data``."""
@@ -263,7 +264,7 @@ class Detector(SupervisedAlgorithm[H]):
         """In full, and the pictures with the most mistakes, of all at the model's threshold."""
         data = self.test_data(path, model)
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        found, labels = outputs(self.scored_by(model.network, options), data), data.labels()
+        found, labels = self.all_outputs(model.network, data, options), data.labels()
         evaluation = evaluate_detections(found, labels, data.encoding["classes"], in_full=True)
         pictures, places = pictures_of(data)
         worst = worst_first(found, labels, len(pictures.classes), options.threshold)

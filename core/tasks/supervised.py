@@ -127,10 +127,6 @@ class SupervisedAlgorithm(Algorithm[H]):
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
         """How well the network's ``outputs`` (N, …) for all of ``data`` fit its labels."""
 
-    def scored_by(self, network: Network, hyperparameters: H) -> Computing:
-        """What gives ``score`` its outputs: by default ``network``, the model's, as it is."""
-        return network
-
     def input_fn(self, request_body: bytes, request_content_type: str) -> Any:
         """Numbers, a row or an array an example: (N, …). Override it for anything else."""
         content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
@@ -188,6 +184,13 @@ class SupervisedAlgorithm(Algorithm[H]):
         the rest makes of the examples is computed once. By default all of it learns: None.
         """
         return None
+    def model_input(self, train: Dataset, run: Run[H]) -> Array:
+        """An input (1, …) of the model that is kept: by default that of the training."""
+        return train.take(np.zeros(1, np.int64))[0]
+
+    def all_outputs(self, network: Network, data: Dataset, hyperparameters: H) -> Any:
+        """What ``score`` is given of ``data``: by default the outputs (N, …) of ``network``."""
+        return outputs(network, data)
 
     def trained(self, network: HybridBlock, given: Mapping[str, Dataset], run: Run[H]) -> None:
         """Change what ``network`` holds beside its weights, before the test; by default nothing.
@@ -272,7 +275,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         example = self.example(validation)
         self._check_example(example)
         ragged = lengths_of(train) is not None
-        x = train.take(np.zeros(1, np.int64))[0]
+        x = self.model_input(train, run)
         shape = (0, 0, *x.shape[2:]) if ragged else (0, *x.shape[1:])
         signature = _signature(self.name, shape, str(x.dtype))
         run.check(signature=signature, example=example, encoding=train.encoding)
@@ -360,8 +363,8 @@ class SupervisedAlgorithm(Algorithm[H]):
         training.together.take_from_chief(
             run.cluster, training.together.statistics(network), [device], "the running statistics"
         )
-        scored = self.scored_by(GluonNetwork(network, device), run.hyperparameters)
-        found = data.gathered(outputs(scored, data.mine))
+        options = run.hyperparameters
+        found = data.gathered(self.all_outputs(GluonNetwork(network, device), data.mine, options))
         if found is None:
             return None
         try:

@@ -208,7 +208,7 @@ def _job(algorithm: Algorithm[Any], path: Path, name: str, options: TransformOpt
                 f"--join-source joins {content_type} with {accept}: leave out --accept"
             )
         payload.negotiate(accept, offered)
-        if source.rewrites or source.table is not None:
+        if source.is_made:
             raise InputError(
                 "--join-source joins comma-separated columns as they stand: write the file so, "
                 "or leave it out"

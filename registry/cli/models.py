@@ -16,6 +16,7 @@ from ...core.algorithm.evaluation import (
     Evaluation,
     LabelFigures,
     ObjectFigures,
+    StepFigures,
     TargetFigures,
 )
 from ...core.data.files import absent, exists
@@ -31,6 +32,7 @@ from .output import console, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
 
+MOST_STEPS = 8  # of many steps of a forecast, so many are shown
 LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 
 
@@ -46,12 +48,18 @@ LOWEST = 20  # of many classes, and of pairs of them, so many are shown
     type=PATH,
     metavar="FILE.png",
     help="Also draw what was measured into this PNG file: confusion matrix, curves, residuals, "
-    "clusters, which columns matter, pictures with the worst mistakes.",
+    "forecasts, clusters, which columns matter, pictures with the worst mistakes.",
 )
 @click.option(
     "--importances",
     is_flag=True,
     help="Also measure which columns of the table matter, by permuting each.",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Forecast the last N horizons of each series, each by what was before it. [default: 1]",
 )
 @engine_option
 @reading_options
@@ -61,6 +69,7 @@ def evaluate(
     test: Path | None,
     plot: Path | None,
     importances: bool,
+    windows: int | None,
     engine: str,
     as_json: bool,
     **given: str | None,
@@ -85,7 +94,10 @@ def evaluate(
         check_plot(plot)
     with using(decided, say, artifact.metadata.headings):
         loaded = algorithm.model_fn(model, resolved(engine, model))
-        evaluation = algorithm.evaluate(loaded, path)
+        if windows is None:
+            evaluation = algorithm.evaluate(loaded, path)
+        else:
+            evaluation = algorithm.backtest(loaded, path, windows)
         if importances:
             evaluation = replace(evaluation, importances=algorithm.importances(loaded, path))
     if plot is not None:
@@ -118,6 +130,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         out.print("")
         told = [[name, *(figure(metrics[each]) for each in names)] for name, metrics in compared]
         print_table(out, ("", *names), told)
+    if evaluation.steps:
+        _print_steps(evaluation.steps)
     if evaluation.labels:
         out.print("")
         _print_labels(evaluation.labels)
@@ -165,6 +179,22 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         more = len(evaluation.importances) - len(shown)
         if more:
             out.print(f"{more:,} more matter less; --json gives all.")
+
+
+def _print_steps(steps: Sequence[StepFigures]) -> None:
+    """How the first step ahead fares, the last, and evenly chosen ones between them."""
+    out = console()
+    most = min(MOST_STEPS, len(steps))
+    places = sorted({round(i * (len(steps) - 1) / max(1, most - 1)) for i in range(most)})
+    out.print("")
+    names = ("mase", "smape", "wql", "coverage")
+    told = [
+        [each.step, *("–" if (v := getattr(each, name)) is None else figure(v) for name in names)]
+        for each in (steps[place] for place in places)
+    ]
+    print_table(out, ("steps ahead", *names), told)
+    if len(places) < len(steps):
+        out.print(f"These are {len(places)} of {len(steps):,} steps; --json gives all.")
 
 
 def _print_labels(labels: Sequence[LabelFigures]) -> None:

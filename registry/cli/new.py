@@ -26,6 +26,7 @@ OF_TASKS = {
     "autoencoder": ("my-algorithm", "autoencoder"),
     "recommendation": ("my-algorithm", "recommendation"),
     "detection": ("my-algorithm", "detection"),
+    "forecasting": ("my-algorithm", "forecasting"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MAX_CHARACTERS = 60
@@ -41,7 +42,7 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     default="classification",
     show_default=True,
     help="What it learns of an example: one of several classes, numbers, several labels, to give "
-    "it back, of users which items they like, or of pictures what is where.",
+    "it back, of users which items they like, of pictures what is where, or how series go on.",
 )
 @click.option(
     "--output",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
 import numpy as np
 
-from ...core.algorithm.evaluation import Curve, Drawn, Evaluation, Fit, Scatter
+from ...core.algorithm.evaluation import Curve, Drawn, Evaluation, Fit, Forecast, Scatter
 from ...core.runtime.errors import InputError, MissingDependencyError, OutputError
+from ...core.runtime.types import Array
 
 DRAWN_PAIRS = 20
 DRAWN_ROWS = 30  # labels, and columns
@@ -26,6 +27,7 @@ OF_CURVES = {
     "precision-recall": "average_precision",
     "calibration": "calibration_error",
     "hits": "hit_rate",
+    "quantiles": "coverage",
 }
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ class Panel:
 
 def save_plot(evaluation: Evaluation, path: Path) -> None:
     """Draw what ``evaluation`` holds, a panel for each: a confusion matrix or the most confused,
-    curves, labels, what was estimated, groups in a plane, which columns matter, pictures with what
-    was found in them.
+    forecasts, curves, labels, what was estimated, groups in a plane, which columns matter, pictures
+    with what was found in them.
 
     Raises InputError where it holds nothing of it, OutputError where ``path`` cannot be written.
     """
@@ -64,7 +66,8 @@ def save_plot(evaluation: Evaluation, path: Path) -> None:
     panels = list(_panels(evaluation))
     if not panels:
         raise InputError(
-            "there is nothing to draw: this algorithm has no classes, targets, groups or objects"
+            "there is nothing to draw: this algorithm has no classes, targets, groups, forecasts or "
+            "objects"
         )
     columns = min(3, len(panels)) if len(panels) != 4 else 2
     rows = -(-len(panels) // columns)
@@ -89,6 +92,10 @@ def _panels(evaluation: Evaluation) -> Iterator[Panel]:
     elif evaluation.classes:
         height = max(2.5, 0.3 * min(DRAWN_PAIRS, len(evaluation.confused)) + 1.5)
         yield Panel(partial(_confused, evaluation), 8, height)
+    for forecast in evaluation.forecasts:
+        yield Panel(partial(_forecast, forecast), 6.4, 3.4)
+    if evaluation.steps:
+        yield Panel(partial(_steps, evaluation))
     for curve in evaluation.curves:
         yield Panel(partial(_curve, evaluation, curve))
     if evaluation.labels:
@@ -163,6 +170,41 @@ def _curve(evaluation: Evaluation, curve: Curve, axes: Axes) -> None:
     figures = "" if value is None else f": {metric} {value:.4f}"
     axes.set(xlabel=curve.axes[0], ylabel=curve.axes[1], title=f"{curve.name}{figures}")
     axes.set(xlim=(-0.02 * max(x), 1.02 * max(1, *x)), ylim=(-0.02, 1.02))
+
+
+def _forecast(forecast: Forecast, axes: Axes) -> None:
+    """What was, what was forecast with its interval, and what came; the last known is at 0."""
+    horizon = np.arange(1, len(forecast.truth) + 1)
+    past = np.arange(1 - len(forecast.past), 1)
+    axes.fill_between(horizon, *forecast.band, color=ORANGE, alpha=0.25, linewidth=0)
+    axes.plot(past, forecast.past, color=BLUE, linewidth=1.2, label="known")
+    axes.plot(horizon, forecast.truth, color="0.15", linewidth=1, label="truth")
+    label = "median and 80 % interval"
+    axes.plot(horizon, forecast.median, color=ORANGE, linewidth=1.4, label=label)
+    for x, values, colour in ((past, forecast.past, BLUE), (horizon, forecast.truth, "0.15")):
+        known = _alone(values)
+        axes.plot(x[known], values[known], ".", color=colour, markersize=4)
+    axes.axvline(0.5, color="0.5", linewidth=0.8)
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    axes.margins(y=0.25)
+    axes.set(xlabel="steps ahead", title=_short(forecast.name, 60))
+
+
+def _alone(values: Array) -> Array:
+    """Which of ``values`` (L,) a line does not show, as those beside them are not known."""
+    known = np.pad(np.isfinite(values), 1)
+    return known[1:-1] & ~known[:-2] & ~known[2:]
+
+
+def _steps(evaluation: Evaluation, axes: Axes) -> None:
+    """The error of each step ahead."""
+    name = "mase" if any(each.mase is not None for each in evaluation.steps) else "smape"
+    pairs = [(each.step, getattr(each, name)) for each in evaluation.steps]
+    x, y = zip(*((step, value) for step, value in pairs if value is not None))
+    axes.plot(x, y, color=BLUE, marker="o", markersize=3, linewidth=1.2)
+    label = {"mase": "MASE", "smape": "sMAPE in percent"}[name]
+    axes.set(xlabel="steps ahead", ylabel=label, title=f"{label} by horizon")
+    axes.set_ylim(bottom=0)
 
 
 def _decided(evaluation: Evaluation, curve: Curve) -> tuple[float, float] | None:
@@ -274,8 +316,8 @@ def _picture(picture: Drawn, axes: Axes) -> None:
     axes.set_title(picture.title, fontsize=9)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 30 else f"{name[:29]}…"
+def _short(name: str, most: int = 30) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _scatter(evaluation: Evaluation, scatter: Scatter, axes: Axes) -> None:

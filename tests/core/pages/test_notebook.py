@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,10 +18,12 @@ from algoshelf.core.algorithm.evaluation import (
     Curve,
     Evaluation,
     Fit,
+    Forecast,
     GroupFigures,
     Importance,
     LabelFigures,
     Scatter,
+    StepFigures,
     TargetFigures,
 )
 from algoshelf.core.artifact.folder import Artifact
@@ -47,6 +50,13 @@ EVALUATION = Evaluation(
     curves=(CURVE,),
     labels=(LabelFigures(EVIL, 0.1, 0.2, 0.3, None, 4),),
     importances=(Importance(EVIL, EVIL, 0.1, 0.01), Importance("useless", EVIL, -0.1, 0.01)),
+    steps=(StepFigures(1, 0.5, 12.5, 0.1, None),),
+    forecasts=(
+        Forecast(
+            EVIL, np.array([1.0, math.nan, 2.0, 3.0]), np.array([math.nan, 4.0]),
+            np.array([3.5, 4]), np.array([[3.0, 3.0], [4.0, 5.0]]),
+        ),
+    ),
     baselines=(Baseline(EVIL, {"accuracy": 0.4}),),
     positive=EVIL,
     threshold=0.25,
@@ -92,11 +102,12 @@ def test_an_evaluation_shows_all_it_has_and_takes_no_name_for_html() -> None:
     assert found.names <= ALLOWED
     for words in ("0.9000", "0.8800 to 0.9200", "1,234", "from 0.2500 on", "590", "114", "–", EVIL):
         assert words in found.words
-    assert len(found.pictures) == 4
+    assert len(found.pictures) == 5
     for svg in found.pictures:
         assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
         assert not re.search("<script|<img|onerror=b>", svg)
         assert 'width="-' not in svg
+        assert "nan" not in svg
 
 
 def test_the_pictures_are_svg_that_a_parser_takes() -> None:

@@ -75,8 +75,9 @@ def shown(flowers: Path, environment: dict[str, str]) -> str:
 
 def test_the_page_has_short_plugins() -> None:
     assert list(PLUGINS) == [
-        "wide-petals", "petal-width", "petal-labels", "flower-autoencoder", "book-tastes"
-    ]  # fmt: skip
+        *("wide-petals", "petal-width", "petal-labels", "flower-autoencoder", "book-tastes"),
+        "cafe-guests",
+    ]
     assert len(COMMANDS) == len(PLUGINS)
     assert all(code.count("\n") < MAX_LINES for code in PLUGINS.values())
 
@@ -175,6 +176,29 @@ def test_the_recommender_of_the_page_knows_tastes(
     found = json.loads(run(asked, flowers, environment))
     assert all(found["metrics"]["rmse"] < each["metrics"]["rmse"] for each in found["baselines"])
     assert (flowers / "books.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.apart
+def test_the_forecaster_of_the_page_beats_last_week(
+    flowers: Path, environment: dict[str, str]
+) -> None:
+    shown = run(OF_PLUGINS["cafe-guests"], flowers, environment)
+    assert passes("cafe-guests", shown)
+    answer = json.loads(shown.splitlines()[-1])
+    assert len(answer["mean"]) == 7
+    low, high = (answer["quantiles"][level] for level in ("0.1", "0.9"))
+    assert all(a < b for a, b in zip(low, high))
+    asked = "algoshelf evaluate models/cafe-guests --test cafes/cafes/sample/test.csv --json"
+    found, rolled = (
+        json.loads(run(f"{asked}{more}", flowers, environment)) for more in ("", " --windows 3")
+    )
+    assert (found["examples"], rolled["examples"]) == (16, 48)
+    for metric in ("wql", "mase", "smape", "owa"):
+        assert all(
+            found["metrics"][metric] < each["metrics"][metric] for each in found["baselines"]
+        )
+    assert [each["step"] for each in found["steps"]] == [*range(1, 8)]
+    assert (flowers / "guests.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_regression_of_the_page_passes_and_has_two_fifths_of_the_means_error(

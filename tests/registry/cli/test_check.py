@@ -119,6 +119,7 @@ def test_wrong_usage_is_told_and_leaves_nothing(
         pytest.param("leaf-codes", "autoencoder", marks=pytest.mark.apart),
         pytest.param("leaf-likes", "recommendation", marks=pytest.mark.apart),
         pytest.param("leaf-spots", "detection", marks=pytest.mark.apart),
+        pytest.param("leaf-growth", "forecasting", marks=pytest.mark.apart),
     ],
 )
 def test_a_new_distribution_passes_by_whatever_name(

@@ -229,6 +229,9 @@ def test_evaluate_draws_the_confusion_matrix(
     result = in_process("evaluate", model, "--plot", "nowhere/confusion.png")
     assert result.code == 2
     assert "nowhere/confusion.png: cannot be written" in result.stderr
+    result = in_process("evaluate", model, "--windows", 2)
+    assert result.code == 2
+    assert "mnist-cnn forecasts no series, of which the last windows (--windows)" in result.stderr
 
 
 def test_of_many_classes_evaluate_says_what_it_shows(in_process: InProcess, tmp_path: Path) -> None:

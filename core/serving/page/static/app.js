@@ -8,7 +8,7 @@ import { button, element } from "./dom.js";
 const REFRESH_SECONDS = 10;
 const STARTING_SECONDS = 1;
 const PAUSE_MILLISECONDS = 120; // from a question to the next one, while somebody types
-const WIDGETS = ["text", "digit", "picture", "rows", "body"];
+const WIDGETS = ["text", "digit", "picture", "rows", "series", "body"];
 
 const main = document.getElementById("main");
 const status = document.getElementById("status");
