@@ -150,13 +150,14 @@ def places(text: str, width: int, header: Sequence[str], source: str, flag: str)
 
 class Headings(BaseModel):
     """The headings of the columns of a table that are read, in their order: of its features, and
-    of the columns that hold labels.
+    of the columns that hold labels. Of a table of series, ``kinds`` says what each column tells.
     """
 
     model_config = ConfigDict(frozen=True)
 
     columns: Tuple[str, ...]
     labels: Tuple[str, ...] = ()
+    kinds: Tuple[str, ...] = ()
 
 
 @dataclass

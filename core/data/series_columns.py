@@ -10,7 +10,7 @@ import numpy as np
 
 from ..runtime.errors import DataError
 from ..runtime.faults import either
-from . import stamps
+from . import reading, stamps
 from .cells import is_no_value, number_of
 from .reading import places
 from .sources import Cells, Table, as_texts
@@ -92,16 +92,45 @@ class _Finder:
         self.lower = [name.lower() for name in self.names]
         self.decided = {
             kind: self._decided(kind, text) for kind, text in columns._asdict().items() if text
-        }
+        } or self._known()
         block = next((block for _, block in table.blocks()), None)
         self.cells: list[Cells] = [] if block is None else [c[:LOOKED_AT] for c in block.columns]
         self.kinds = [kind_of(cells) for cells in self.cells]
-        self.taken = {place for found in self.decided.values() for place in found}
+        self.taken = {
+            place for kind, found in self.decided.items() if kind != "category" for place in found
+        }
 
     def _decided(self, kind: str, text: str) -> tuple[int, ...]:
         header = self.table.names if self.table.has_names else ()
         flag = f"--{kind}-column{'s' if kind in ('category', 'feature') else ''}"
         return tuple(places(text, len(self.names), header, str(self.path), flag))
+
+    def _known(self) -> dict[str, tuple[int, ...]]:
+        """Those of the training, where the table has them all but for categories."""
+        known = reading.headings()
+        found: dict[str, tuple[int, ...]] = {}
+        if known is None or not self.table.has_names:
+            return found
+        for name, kind in zip(known.columns, known.kinds):
+            if reading.key_of(name) in self.lower:
+                at = self.lower.index(reading.key_of(name))
+                found[kind] = (*found.get(kind, ()), at)
+            elif kind != "category":
+                return {}
+        return found
+
+    def _keep(self, roles: Roles) -> Roles:
+        """``roles``, which from now on are those of tables with the same headings."""
+        if self.table.has_names and reading.headings() is None:
+            kinds = (roles.series, roles.time, roles.values, roles.categories, roles.features)
+            pairs = [(i, kind) for kind, found in zip(Columns._fields, kinds) for i in found]
+            reading.keep(
+                reading.Headings(
+                    columns=tuple(self.names[i] for i, _ in pairs),
+                    kinds=tuple(kind for _, kind in pairs),
+                )
+            )
+        return roles
 
     def found(self) -> Roles:
         time = self.decided.get("time") or self._time()
@@ -117,14 +146,16 @@ class _Finder:
         value = self.decided.get("value") or self._by_heading(VALUES, (NUMBER,))
         value = value or self._by_heading(VALUES[:4], (WORD,))  # all of whose faults are told
         self.taken.update(value)
+        self.taken.update(self.decided.get("category", ()))
         series = self.decided.get("series") or self._series(bool(value))
+        series = series or self.decided.get("category", ())
         self.taken.update(series)
         value = value or self._values(series, time)
         self._check_numbers(value, time)
         categories = self.decided.get("category", series if len(series) > 1 else ())
         features = self.decided.get("feature", ())
         roles = Roles(series, time, value, categories, features)
-        return replace(roles, note=self._said(roles))
+        return self._keep(replace(roles, note=self._said(roles)))
 
     def _listed(self) -> str:
         shown = ", ".join(map(repr, self.names[:10]))

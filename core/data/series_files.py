@@ -102,7 +102,7 @@ def read_series(
         raise DataError(f"{path}: holds no series with a value: expected {'; or '.join(FORMATS)}")
     encoded = known
     if encoded is None:
-        encoded = _encoding(kept, frequency)
+        encoded = _encoding(kept, frequency, table.features if table is not None else ())
         if table is not None and table.offset is not None:
             encoded[CLOCK] = table.offset
     check_like(kept, encoded, str(path))
@@ -484,14 +484,16 @@ def _trimmed(
 # All series together
 
 
-def _encoding(series: Sequence[Series], frequency: Frequency) -> dict[str, Any]:
-    """By the first series, which the others have to be like."""
+def _encoding(
+    series: Sequence[Series], frequency: Frequency, names: Sequence[str]
+) -> dict[str, Any]:
+    """By the first series, which the others have to be like; ``names`` are those of features."""
     first = series[0]
     categories = [
         _ordered({each.categories[place] for each in series if len(each.categories) > place})
         for place in range(len(first.categories))
     ]
-    features = [str(number) for number in range(1, 1 + len(first.features))]
+    features = list(names) or [str(number) for number in range(1, 1 + len(first.features))]
     return {"frequency": str(frequency), "categories": categories, "features": features}
 
 

@@ -43,7 +43,7 @@ def taken(body: bytes, content_type: str, headings: Headings | None, mixed: bool
     are known ones; else where none is a number. Raises UnfitPayloadError where it has others,
     MalformedPayloadError where it does not parse.
     """
-    if headings is None or payload.media_type(content_type) != payload.CSV:
+    if headings is None or headings.kinds or payload.media_type(content_type) != payload.CSV:
         return Taken(body)
     if _ROW.match(body) and not any(_ROW.match(name.encode()) for name in headings.columns):
         return Taken(body)

@@ -36,15 +36,16 @@ def questions(body: bytes, content_type: str) -> list[Question]:
     media = payload.media_type(content_type)
     if media == payload.CSV:
         return _of_table(body)
+    faults: list[str] = []
     try:
         if media == payload.JSONLINES:
             records, usual = payload.decode_records(body, media), Question(_NONE)
         else:
-            records, usual = _of_document(payload.decode_json(body))
+            records, usual, faults = _of_document(payload.decode_json(body))
     except UnfitPayloadError as error:
         raise UnfitPayloadError(*map(_missing_value, error.faults)) from None
     bounds.check_examples(len(records))
-    found, faults = [], []
+    found = []
     for number, record in enumerate(records, 1):
         try:
             found.append(_question(record, usual))
@@ -69,17 +70,17 @@ def _refuse(faults: Sequence[str]) -> None:
         raise UnfitPayloadError(*faults[:MAX_FAULTS], *([f"and {more:,} more"] * (more > 0)))
 
 
-def _of_document(document: Any) -> tuple[list[Any], Question]:
-    """The series, and what is wanted of all."""
+def _of_document(document: Any) -> tuple[list[Any], Question, list[str]]:
+    """The series, what is wanted of all, and what is wrong with that."""
     if isinstance(document, list):
-        return document, Question(_NONE)
+        return document, Question(_NONE), [] if document else ["the list holds no series"]
     if not isinstance(document, dict):
         raise UnfitPayloadError(
             'expected {"instances": [series, …], "configuration": {…}}, got '
             f"{str(document)[:40]!r}"
         )
     if INSTANCES not in document and series_records.TARGET in document:
-        return [document], Question(_NONE)
+        return [document], Question(_NONE), []
     instances, wanted = document.get(INSTANCES), document.get(CONFIGURATION)
     faults = [] if isinstance(instances, list) and instances else [
         f"instances: expected a list of series such as {series_records.FORM}"
@@ -89,9 +90,9 @@ def _of_document(document: Any) -> tuple[list[Any], Question]:
         f"there is no {quoted(key)}: expected instances and configuration" for key in unknown
     ]
     usual, wrong = _configured(Question(_NONE), wanted)
-    _refuse([*faults, *wrong])
-    assert isinstance(instances, list)
-    return instances, usual
+    if not isinstance(instances, list):
+        _refuse([*faults, *wrong])
+    return instances or [], usual, [*faults, *wrong]
 
 
 def _question(record: Any, usual: Question) -> Question:
@@ -178,17 +179,18 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
     found, faults = [], []
     for number, question in enumerate(asked, 1):
         series = question.series
+        place = f"example {number}: " + (f"{quoted(series.name)}: " if series.name else "")
         if question.times is not None:
             try:
                 series = series_files.in_steps(series, question.times, frequency)
             except ValueError as error:
-                faults.append(f"example {number}: {error}")
+                faults.append(f"{place}{error}")
                 continue
         wrong = list(_unlike(series, encoding))
         if not wrong and len(series.features):
             series = _before_horizon(series, horizon, question.times)
-            wrong = list(_short(series, horizon))
-        faults += [f"example {number}: {fault}" for fault in wrong]
+            wrong = list(_short(series, horizon, question.times))
+        faults += [f"{place}{fault}" for fault in wrong]
         begin = ""
         if series.start is not None:
             begin = str(frequency.times(series.start, len(series), 1)[0]).replace("T", " ")
@@ -199,11 +201,13 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
 
 def _unlike(series: Series, encoding: Mapping[str, Any]) -> Iterator[str]:
     for what, expected, has in (
-        ("categories (cat)", len(encoding["categories"]), len(series.categories)),
-        ("features (dynamic_feat)", len(encoding["features"]), len(series.features)),
+        ("cat", len(encoding["categories"]), len(series.categories)),
+        ("dynamic_feat", len(encoding["features"]), len(series.features)),
     ):
         if has != expected:
-            yield f"has {has} {what}, expected {expected}, as in the training"
+            yield f"{what}: there are {has}, expected {expected}, as in the training"
+    if not np.isfinite(series.target).any():
+        yield "target: there is no number, by which a forecast could be told how large it is"
 
 
 def _before_horizon(series: Series, horizon: int, times: Found | None) -> Series:
@@ -216,10 +220,12 @@ def _before_horizon(series: Series, horizon: int, times: Found | None) -> Series
     return replace(series, target=series.target[:-horizon])
 
 
-def _short(series: Series, horizon: int) -> Iterator[str]:
+def _short(series: Series, horizon: int, times: Found | None) -> Iterator[str]:
     expected, has = len(series) + horizon, series.features.shape[1]
     if has != expected:
         yield (
             f"dynamic_feat has {has:,} numbers, expected {expected:,}: for the {len(series):,} of "
             f"target and the {horizon:,} to be forecast"
+            + "; of a table, these are its last rows, without a value"
+            * (times is not None)
         )
