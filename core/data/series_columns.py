@@ -96,7 +96,9 @@ class _Finder:
         block = next((block for _, block in table.blocks()), None)
         self.cells: list[Cells] = [] if block is None else [c[:LOOKED_AT] for c in block.columns]
         self.kinds = [kind_of(cells) for cells in self.cells]
-        self.taken = {place for found in self.decided.values() for place in found}
+        self.taken = {
+            place for kind, found in self.decided.items() if kind != "category" for place in found
+        }
 
     def _decided(self, kind: str, text: str) -> tuple[int, ...]:
         header = self.table.names if self.table.has_names else ()
@@ -117,7 +119,9 @@ class _Finder:
         value = self.decided.get("value") or self._by_heading(VALUES, (NUMBER,))
         value = value or self._by_heading(VALUES[:4], (WORD,))  # all of whose faults are told
         self.taken.update(value)
+        self.taken.update(self.decided.get("category", ()))
         series = self.decided.get("series") or self._series(bool(value))
+        series = series or self.decided.get("category", ())
         self.taken.update(series)
         value = value or self._values(series, time)
         self._check_numbers(value, time)

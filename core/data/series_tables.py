@@ -148,7 +148,7 @@ class _Numbers:
         if found is not None:
             return self._finite(found, cells, places, unit)
         self.decimal = "."
-        return self._faulty(cells, places, unit)
+        return self._finite(self._faulty(cells, places, unit), cells, places, unit)
 
     def _parsed(self, cells: Sequence[str]) -> Array | None:
         """None where a cell is neither a number nor a gap."""

@@ -104,7 +104,7 @@ def stamp(cell: str) -> Stamp | None:
     if first is None or not first.has_date:
         return _of_order(cell, offset)
     other = times.moment(cell, times.MDY)
-    return Stamp(_seconds(first.days), _seconds((other or first).days), offset)
+    return Stamp(_seconds(first.days), NO_TIME if other is None else _seconds(other.days), offset)
 
 
 def _of_order(cell: str, offset: int | None) -> Stamp | None:

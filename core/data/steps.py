@@ -17,6 +17,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 WEEK = 7 * DAY
 COMMON = 0.02  # of all differences: what is rarer is a gap, or a slip
 STEADY, FEWEST = 0.9, 4  # how many differences of a series are one, of how many, to have its own
+MOST_APART = 20  # steps, half of the times at least: more, and their step is not known
 SLIP = HOUR + MINUTE  # by which days differ where clocks are changed
 NEAR = 0.1  # of a step, by which times may miss it
 SHORTEST_MONTH = 25  # days between the last business days of two months
@@ -88,7 +89,8 @@ def _told_by(before: Array, after: Array) -> Frequency:
     values, counts = np.unique(apart, return_counts=True)
     common = values[counts >= COMMON * len(apart)]
     step = int(np.gcd.reduce(common)) if len(common) else 0
-    if step in NICE or (step and step % DAY == 0):
+    is_usual = step in NICE or (step and step % DAY == 0)
+    if is_usual and np.median(apart) <= MOST_APART * step:
         return _of_seconds(step)
     nice = min(NICE, key=lambda each: abs(np.log(each / np.median(apart))))
     times_apart = np.rint(apart / nice)

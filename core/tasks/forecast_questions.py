@@ -36,15 +36,16 @@ def questions(body: bytes, content_type: str) -> list[Question]:
     media = payload.media_type(content_type)
     if media == payload.CSV:
         return _of_table(body)
+    faults: list[str] = []
     try:
         if media == payload.JSONLINES:
             records, usual = payload.decode_records(body, media), Question(_NONE)
         else:
-            records, usual = _of_document(payload.decode_json(body))
+            records, usual, faults = _of_document(payload.decode_json(body))
     except UnfitPayloadError as error:
         raise UnfitPayloadError(*map(_missing_value, error.faults)) from None
     bounds.check_examples(len(records))
-    found, faults = [], []
+    found = []
     for number, record in enumerate(records, 1):
         try:
             found.append(_question(record, usual))
@@ -69,17 +70,17 @@ def _refuse(faults: Sequence[str]) -> None:
         raise UnfitPayloadError(*faults[:MAX_FAULTS], *([f"and {more:,} more"] * (more > 0)))
 
 
-def _of_document(document: Any) -> tuple[list[Any], Question]:
-    """The series, and what is wanted of all."""
+def _of_document(document: Any) -> tuple[list[Any], Question, list[str]]:
+    """The series, what is wanted of all, and what is wrong with that."""
     if isinstance(document, list):
-        return document, Question(_NONE)
+        return document, Question(_NONE), [] if document else ["the list holds no series"]
     if not isinstance(document, dict):
         raise UnfitPayloadError(
             'expected {"instances": [series, …], "configuration": {…}}, got '
             f"{str(document)[:40]!r}"
         )
     if INSTANCES not in document and series_records.TARGET in document:
-        return [document], Question(_NONE)
+        return [document], Question(_NONE), []
     instances, wanted = document.get(INSTANCES), document.get(CONFIGURATION)
     faults = [] if isinstance(instances, list) and instances else [
         f"instances: expected a list of series such as {series_records.FORM}"
@@ -89,9 +90,9 @@ def _of_document(document: Any) -> tuple[list[Any], Question]:
         f"there is no {quoted(key)}: expected instances and configuration" for key in unknown
     ]
     usual, wrong = _configured(Question(_NONE), wanted)
-    _refuse([*faults, *wrong])
-    assert isinstance(instances, list)
-    return instances, usual
+    if not isinstance(instances, list):
+        _refuse([*faults, *wrong])
+    return instances or [], usual, [*faults, *wrong]
 
 
 def _question(record: Any, usual: Question) -> Question:
@@ -199,11 +200,13 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
 
 def _unlike(series: Series, encoding: Mapping[str, Any]) -> Iterator[str]:
     for what, expected, has in (
-        ("categories (cat)", len(encoding["categories"]), len(series.categories)),
-        ("features (dynamic_feat)", len(encoding["features"]), len(series.features)),
+        ("cat", len(encoding["categories"]), len(series.categories)),
+        ("dynamic_feat", len(encoding["features"]), len(series.features)),
     ):
         if has != expected:
-            yield f"has {has} {what}, expected {expected}, as in the training"
+            yield f"{what}: there are {has}, expected {expected}, as in the training"
+    if not np.isfinite(series.target).any():
+        yield "target: there is no number, by which a forecast could be told how large it is"
 
 
 def _before_horizon(series: Series, horizon: int, times: Found | None) -> Series:

@@ -13,17 +13,17 @@ const MOST_PAST = 200; // values in the chart
 const MOST_SERIES = 20;
 const GAPS = ["", "nan", "null", "none", "na", "n/a", "-", "?"];
 
-/** The numbers in a text, null for a gap; null where one is none. */
+/** The numbers in a text, null for a gap and NaN for what is none, and the cells that they stand in. */
 function numbersOf(text) {
   const lines = text.trim().split(/\r?\n/).map((line) => line.trim());
   const areDecimals = lines.length > 1 && lines.every((line) => /^[+-]?\d*(,\d+)?$/.test(line));
   const cells = lines.length > 1 && !lines.some((line) => /[;\t ]/.test(line) || (!areDecimals && line.includes(",")))
     ? lines : text.trim().split(/\s*[,;\t\n]\s*|\s+/);
-  const found = cells.map((cell) => {
+  const values = cells.map((cell) => {
     if (GAPS.includes(cell.toLowerCase())) return null;
     return Number(areDecimals ? cell.replace(",", ".") : cell);
   });
-  return found.some(Number.isNaN) ? null : found;
+  return { values, wrong: cells.find((_, place) => Number.isNaN(values[place])) };
 }
 
 export function create({ model, element, ask, changed, say }) {
@@ -76,10 +76,11 @@ export function create({ model, element, ask, changed, say }) {
       return { type, body: file, file: file.name, isFile: true };
     }
     if (field.value.trim() === "") return null;
-    const values = numbersOf(field.value);
-    if (values === null) {
-      const rows = parse(field.value); // with times, or of several series
-      return { type: CSV, body: written(rows), file: "series.csv" };
+    const { values, wrong } = numbersOf(field.value);
+    if (wrong !== undefined) {
+      const rows = parse(field.value);
+      if (rows.every((row) => row.length === 1)) throw new Error(`${wrong} is no number.`);
+      return { type: CSV, body: written(rows), file: "series.csv" }; // with times, or of several series
     }
     past = values;
     const series = { item_id: "series", ...others, target: values };
@@ -88,8 +89,8 @@ export function create({ model, element, ask, changed, say }) {
     if (hasCategories) series.cat = categories.value.split(",").map((each) => each.trim());
     if (hasFeatures) {
       series.dynamic_feat = features.value.trim().split(/\n+/).map((line) => {
-        const row = numbersOf(line);
-        if (row === null) throw new Error("What is known of each step is to be numbers, a line for each feature.");
+        const { values: row, wrong: word } = numbersOf(line);
+        if (word !== undefined) throw new Error(`${word} is no number: of each feature, a line of numbers.`);
         return row;
       });
     }
