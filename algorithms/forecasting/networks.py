@@ -103,7 +103,7 @@ def scaled(ops: Any, target: Any, known: Any, recent: int) -> tuple[Any, Any, An
 
 
 def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
-    """``z`` (N, T) where it is ``known``, elsewhere as a ``season`` before; and what is known now."""
+    """``z`` (N, T) where ``known``, elsewhere as a ``season`` before; and what is known now."""
 
     def later(values: Any) -> Any:
         first = ops.zeros_like(part(ops, values, 1, 0, season))
@@ -215,7 +215,7 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         count = ops.mean(known, axis=1, keepdims=True)
         for season in self.seasons:
             z, known = filled(ops, z, known, season)
-        base = repeated(ops, z, self.seasons[-1], layout.horizon)
+        base = self._repeated(ops, z, known)
         besides = [
             count,
             ops.broadcast_div(level, size),
@@ -233,6 +233,18 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         return ops.concat(
             *[self._in_units(ops, each, level, size, spread) for each in found], dim=2
         )
+
+    def _repeated(self, ops: Any, z: Any, known: Any) -> Any:
+        """The last longest season again, (N, horizon); of a series that is shorter, where nothing
+        is known of it, the last of a shorter one.
+        """
+        horizon = self.layout.horizon
+        found = repeated(ops, z, self.seasons[-1], horizon)
+        there = repeated(ops, known, self.seasons[-1], horizon)
+        for season in reversed(self.seasons[:-1]):
+            found = found + (1 - there) * repeated(ops, z, season, horizon)
+            there = there + (1 - there) * repeated(ops, known, season, horizon)
+        return found
 
     def _covariates(self, ops: Any, x: Any) -> Any:
         """What is known of the steps to forecast, (N, horizon, V), and where there are features, by

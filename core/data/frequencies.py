@@ -93,10 +93,10 @@ class Frequency:
         """What the calendar says of the steps ``first`` to ``first + length`` after ``start``:
         (length, calendar_width) float32 in [-1, 1], the sine and cosine of the place in each cycle
         (minute of the hour, hour of the day, day of the week, day of the month, month of the year).
-        All 0 where ``start`` is None: a series whose times are not known.
+        All 0 where ``start`` is None: a series whose times are not known. Of years nothing.
         """
         cycles = _CYCLES[self.unit]
-        if start is None:
+        if start is None or not cycles:
             return np.zeros((length, 2 * len(cycles)), np.float32)
         times = self.times(start, first, length)
         places = np.stack([_place(times, cycle) for cycle in cycles], axis=1) * 2 * np.pi

@@ -243,9 +243,11 @@ class Forecaster(SupervisedAlgorithm[Any]):
             first = np.full(len(train), np.iinfo(np.int64).max)
             np.minimum.at(first, held.which, held.begins)
             ends = np.minimum(ends, first)
+            count = self._backtests(train, layout, options)
             run.reporter.message(
-                f"no validation channel: the last {self._backtests(train, layout, options):,} times "
-                f"{layout.horizon:,} steps of {len(np.unique(held.which)):,} series are held out"
+                f"no validation channel: the last {count * layout.horizon:,} steps of "
+                f"{len(np.unique(held.which)):,} series are held out"
+                + (f", {count:,} windows of {layout.horizon:,}" if count > 1 else "")
             )
         learn = DrawnWindows(train, layout, ends)
         if not learn.choices.any():
@@ -492,14 +494,16 @@ def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> No
     fewer, none = int(((windows > 0) & (windows < count)).sum()), int((windows == 0).sum())
     horizon = f"{found.layout.horizon:,} steps"
     if none:
-        reading.note(f"{none:,} series have no past before the last {horizon}: left out", path)
+        what = "1 series has" if none == 1 else f"{none:,} series have"
+        reading.note(f"{what} no past before the last {horizon}: left out", path)
     if fewer:
-        reading.note(f"{fewer:,} series are too short for {count:,} windows of {horizon}", path)
+        what = "1 series is" if fewer == 1 else f"{fewer:,} series are"
+        reading.note(f"{what} too short for {count:,} windows of {horizon}", path)
 
 
 def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
-    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether they
-    are; and how much each error counts, so that those of a window have its weight in all, (B,).
+    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether
+    they are; and how much each error counts, so that those of a window have in all its weight (B,).
     """
     truth = ops.slice_axis(labels, axis=1, begin=0, end=-1)
     known = truth == truth
