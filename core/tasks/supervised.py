@@ -528,8 +528,8 @@ class SupervisedAlgorithm(Algorithm[H]):
 
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         data = self.test_data(path, model)
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        return self.score(outputs(self.scored_by(model.network, options), data), data)  # type: ignore[arg-type]
+        options: Any = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        return self.score(self.all_outputs(model.network, data, options), data)
 
     def examples(self, path: Path, model: Model, draw: Draw) -> tuple[list[Any], int]:
         """By default what the requests hold that ``example`` makes of them."""
