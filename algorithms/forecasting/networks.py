@@ -12,14 +12,14 @@ from typing import Any, Mapping, Sequence
 
 from ...core import mx
 from ...core.data.frequencies import Frequency
-from ...core.data.windows import KNOWN, OTHERS, TARGET, Layout
-from ...core.tasks.forecasting import NONNEGATIVE
+from ...core.data.windows import KNOWN, LEAST, NONNEGATIVE, OTHERS, TARGET, Layout, bend
 from ...core.tasks.forecasts import LEVELS
 from ...core.tasks.spreads import MIDDLE
 
 nn = mx.gluon.nn
 TINY = 1e-6
 OLD = 1e-3  # how much a value before the last season counts for the level
+LARGEST = 15.0  # of what is learned, beyond which nothing is believed
 COVARIATES = 16  # units of the layer over what is known of a step
 
 
@@ -33,6 +33,7 @@ class Channels:
         self.features = len(encoding["features"])
         self.names = [len(names) for names in encoding["categories"]]
         self.nonnegative = bool(encoding.get(NONNEGATIVE))
+        self.bend = bend(encoding)
 
     @property
     def covariates(self) -> int:
@@ -80,26 +81,15 @@ def vector_width(names: int) -> int:
     return max(1, min(16, round(1.6 * names**0.56)))
 
 
-def scaled(ops: Any, target: Any, known: Any, recent: int) -> tuple[Any, Any, Any]:
-    """``target`` (N, T) less its level, by its size, 0 where it is not ``known``; its level and its
-    size (N, 1): means of the values and of their absolutes, of the ``recent`` ones above all.
+def recent_mean(ops: Any, values: Any, known: Any, recent: int) -> Any:
+    """The mean (N, 1) of ``values`` (N, T), 0 where not ``known``: of the ``recent`` ones, and where
+    none of them is known, of all.
     """
-    late, late_known = (part(ops, each, 1, -recent, None) for each in (target, known))
-
-    def mean(values: Any, late_values: Any) -> Any:
-        sums = ops.sum(late_values, axis=1, keepdims=True) + OLD * ops.sum(
-            values, axis=1, keepdims=True
-        )
-        counts = ops.sum(late_known, axis=1, keepdims=True) + OLD * ops.sum(
-            known, axis=1, keepdims=True
-        )
-        return sums / (counts + TINY)
-
-    level = mean(target, late)
-    size = mean(ops.abs(target), ops.abs(late))
-    size = ops.where(size > 0, size, ops.ones_like(size))
-    z = ops.broadcast_div(ops.broadcast_sub(target, level), size) * known
-    return z, level, size
+    whole = []
+    for each in (values, known):
+        late = ops.sum(part(ops, each, 1, -recent, None), axis=1, keepdims=True)
+        whole.append(late + OLD * ops.sum(each, axis=1, keepdims=True))
+    return whole[0] / (whole[1] + TINY)
 
 
 def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
@@ -162,7 +152,7 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
                 self.direct = nn.Dense(len(LEVELS), flatten=False, weight_initializer=small)
 
     def hybrid_forward(self, ops: Any, z: Any, besides: Any, covariates: Any = None) -> Any:
-        told = [ops.arcsinh(z), besides]
+        told = [z, besides]
         if self.covariates:
             known = self.known(covariates)
             told.append(ops.flatten(known))
@@ -176,6 +166,9 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
 class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
     """Dense layers over the whole past and what is known of the future, which say by how much the
     future differs from the past a season before.
+
+    Values are taken by their logarithm, but near 0 (see ``bend``): what varies with the level of a
+    series is then alike for all, and a small value is as exact as a large one.
 
     After A. Das et al., "Long-term forecasting with TiDE: time-series dense encoder", TMLR 2023: a
     linear way past the dense blocks, and covariates of each step that have a say in it directly.
@@ -209,18 +202,20 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
     def hybrid_forward(self, ops: Any, x: Any, spread: Any) -> Any:
         layout, channels = self.layout, self.channels
         past = part(ops, x, 1, 0, layout.context)
-        known = channel(ops, past, KNOWN)
+        target, known = channel(ops, past, TARGET), channel(ops, past, KNOWN)
         recent = min(self.seasons[-1], layout.context)
-        z, level, size = scaled(ops, channel(ops, past, TARGET), known, recent)
-        count = ops.mean(known, axis=1, keepdims=True)
+        size = recent_mean(ops, ops.abs(target), known, recent)
+        unit = channels.bend * ops.where(size > 0, size, ops.ones_like(size))
+        z = ops.arcsinh(ops.broadcast_div(target, unit))
+        level = recent_mean(ops, z, known, recent)
+        z = ops.broadcast_sub(z, level) * known
+        besides = [ops.mean(known, axis=1, keepdims=True), level]
         for season in self.seasons:
             z, known = filled(ops, z, known, season)
-        base = self._repeated(ops, z, known)
-        besides = [
-            count,
-            ops.broadcast_div(level, size),
-            ops.mean(ops.abs(z), axis=1, keepdims=True),
-        ]
+        for season in self.seasons:
+            change = part(ops, z, 1, season, None) - part(ops, z, 1, 0, -season)
+            change = ops.mean(ops.abs(change), axis=1, keepdims=True)
+            besides.append(ops.log(change + LEAST))
         if channels.names:
             numbers = part(ops, past, 2, channels.first_category, None)
             numbers = ops.reshape(part(ops, numbers, 1, 0, 1), shape=(0, -1))
@@ -228,11 +223,13 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         given = [z, ops.concat(*besides, dim=1)]
         if channels.covariates:
             given.append(self._covariates(ops, x))
-        base = ops.expand_dims(base, axis=2)
-        found = [ops.broadcast_add(member(*given), base) for member in self.members]
-        return ops.concat(
-            *[self._in_units(ops, each, level, size, spread) for each in found], dim=2
-        )
+        base = ops.expand_dims(ops.broadcast_add(self._repeated(ops, z, known), level), axis=2)
+        unit = ops.expand_dims(unit, axis=2)
+        found = [
+            ops.broadcast_mul(ops.sinh(ops.clip(each, -LARGEST, LARGEST)), unit)
+            for each in (ops.broadcast_add(member(*given), base) for member in self.members)
+        ]
+        return ops.concat(*[_spread(ops, each, spread) for each in found], dim=2)
 
     def _repeated(self, ops: Any, z: Any, known: Any) -> Any:
         """The last longest season again, (N, horizon); of a series that is shorter, where nothing
@@ -263,12 +260,10 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         before = repeated(ops, past, self.seasons[-1], layout.horizon)
         return ops.concat(found, coming - before, dim=2)
 
-    def _in_units(self, ops: Any, q: Any, level: Any, size: Any, spread: Any) -> Any:
-        """Quantiles (N, horizon, Q) in the units of the series, ``spread`` apart."""
-        median = part(ops, q, 2, MIDDLE, MIDDLE + 1)
-        apart = ops.broadcast_mul(
-            ops.broadcast_sub(q, median), ops.reshape(spread, shape=(1, 1, -1))
-        )
-        level, size = (ops.expand_dims(each, axis=2) for each in (level, size))
-        found = ops.broadcast_add(ops.broadcast_mul(ops.broadcast_add(apart, median), size), level)
-        return ops.relu(found) if self.channels.nonnegative else found
+
+def _spread(ops: Any, q: Any, spread: Any) -> Any:
+    """Quantiles (N, horizon, Q), each ``spread`` (Q,) times as far from the median."""
+    median = part(ops, q, 2, MIDDLE, MIDDLE + 1)
+    apart = ops.broadcast_sub(q, median)
+    apart = ops.broadcast_mul(apart, ops.reshape(spread, shape=(1, 1, -1)))
+    return ops.broadcast_add(apart, median)
