@@ -196,6 +196,18 @@ def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def forecasting_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """forecasting's small network after one epoch on the bundled sample, a year ahead."""
+
+    def make(folder: Path) -> None:
+        size = ("--prediction-length", 12, "--hidden", 16, "--layers", 1)
+        result = InProcess(folder)("train", "forecasting", "--epochs", 1, *size, "--output", "m")
+        assert result.code == 0, result.stderr
+
+    return made_once(tmp_path_factory, "forecasting", make) / "m"
+
+
+@pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """100 images (100, 28, 28) uint8 and labels (100,) of the bundled sample, ten of each digit."""
     images = np.frombuffer(_gunzip("t10k-images-idx3-ubyte.gz"), np.uint8, offset=16)

@@ -13,7 +13,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
-from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
+from ..algorithm.channels import TEST, TRAIN, VALIDATION, Channel
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..algorithm.widgets import SERIES
@@ -164,7 +164,22 @@ class Forecaster(SupervisedAlgorithm[Any]):
     )
     asks_series = True
     widget = SERIES
-    channels = supervised_channels(*series_files.FORMATS)
+    channels = (
+        Channel(TRAIN, "Series to learn from.", series_files.FORMATS, required=True),
+        Channel(
+            VALIDATION,
+            "Series whose last horizon is forecast after each epoch to choose the best epoch: each "
+            "holds its past too. Default: the latest part of each training series, which is then "
+            "held out.",
+            series_files.FORMATS,
+        ),
+        Channel(
+            TEST,
+            "Series whose last horizon is forecast once after the training: each holds its past "
+            "too. They influence nothing else.",
+            series_files.FORMATS,
+        ),
+    )
 
     def dataset(
         self,
