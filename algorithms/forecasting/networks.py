@@ -19,6 +19,7 @@ from ...core.tasks.spreads import MIDDLE
 nn = mx.gluon.nn
 TINY = 1e-6
 OLD = 1e-3  # how much a value before the last season counts for the level
+MOST_EARLIER = 7  # seasons of each length that a forecast may be a mean of
 LARGEST = 15.0  # of what is learned, beyond which nothing is believed
 COVARIATES = 16  # units of the layer over what is known of a step
 
@@ -103,11 +104,13 @@ def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
     return z + missing * later(z), known + missing * later(known)
 
 
-def repeated(ops: Any, z: Any, season: int, horizon: int) -> Any:
-    """The last ``season`` of ``z`` (N, T), again and again, (N, horizon)."""
-    last = part(ops, z, 1, -season, None)
+def repeated(ops: Any, values: Any, lag: int, season: int, horizon: int) -> Any:
+    """The ``season`` steps of ``values`` (N, T, …) that begin ``lag`` before the end, again and again,
+    (N, horizon, …).
+    """
+    once = part(ops, values, 1, -lag, season - lag or None)
     times = math.ceil(horizon / season)
-    return part(ops, ops.concat(*[last] * times, dim=1) if times > 1 else last, 1, 0, horizon)
+    return part(ops, ops.concat(*[once] * times, dim=1) if times > 1 else once, 1, 0, horizon)
 
 
 class Residual(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -125,47 +128,72 @@ class Residual(mx.gluon.HybridBlock):  # type: ignore[misc]
 
 
 class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Of the scaled past (N, context), and of what is known besides, quantiles (N, horizon, Q)."""
+    """Of the past z (N, context), what is known ``besides`` (N, B), and what ``earlier`` seasons had
+    (N, horizon, K), where that is ``known``, quantiles (N, horizon, Q).
+
+    They are a mean of the earlier seasons, by weights that the network gives each window, and by how
+    much they differ from that. ``covariates`` (N, horizon, V) are known of the steps to forecast, and
+    ``features`` (N, horizon · F, K) were those of the earlier seasons.
+    """
 
     def __init__(
         self,
         layout: Layout,
-        covariates: int,
+        channels: Channels,
+        earlier: int,
         hidden: int,
         layers: int,
         dropout: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.horizon, self.covariates = layout.horizon, covariates
+        self.horizon, self.channels = layout.horizon, channels
         small = mx.init.Normal(1e-3)
         with self.name_scope():
+            self.weights = nn.Dense(earlier, weight_initializer="zeros")
             self.linear = nn.Dense(layout.horizon, use_bias=False, weight_initializer="zeros")
             self.first = nn.Dense(hidden, activation="relu")
             self.blocks = nn.HybridSequential()
             for _ in range(layers):
                 self.blocks.add(Residual(hidden, dropout))
             self.last = nn.Dense(layout.horizon * len(LEVELS), weight_initializer=small)
-            if covariates:
-                self.known = nn.Dense(COVARIATES, flatten=False, activation="relu")
+            if channels.covariates:
+                self.told = nn.Dense(COVARIATES, flatten=False, activation="relu")
                 self.step = nn.Dense(2 * COVARIATES, flatten=False, activation="relu")
                 self.direct = nn.Dense(len(LEVELS), flatten=False, weight_initializer=small)
 
-    def hybrid_forward(self, ops: Any, z: Any, besides: Any, covariates: Any = None) -> Any:
-        told = [z, besides]
-        if self.covariates:
-            known = self.known(covariates)
-            told.append(ops.flatten(known))
-        hidden = self.blocks(self.first(ops.concat(*told, dim=1)))
+    def hybrid_forward(
+        self,
+        ops: Any,
+        z: Any,
+        besides: Any,
+        earlier: Any,
+        known: Any,
+        covariates: Any = None,
+        features: Any = None,
+    ) -> Any:
+        given = [z, besides]
+        if covariates is not None:
+            given.append(ops.flatten(self.told(covariates)))
+        hidden = self.blocks(self.first(ops.concat(*given, dim=1)))
+        weights = ops.expand_dims(ops.softmax(self.weights(hidden), axis=1), axis=2)
+        base = ops.batch_dot(earlier * known, weights) / (ops.batch_dot(known, weights) + TINY)
+        base = base + ops.expand_dims(self.linear(z), axis=2)
         found = ops.reshape(self.last(hidden), shape=(-1, self.horizon, len(LEVELS)))
-        if self.covariates:
-            found = found + self.direct(self.step(ops.concat(found, covariates, dim=2)))
-        return ops.broadcast_add(found, ops.expand_dims(self.linear(z), axis=2))
+        if covariates is not None:
+            told = [found, covariates]
+            if features is not None:
+                before = ops.batch_dot(features, weights)
+                before = ops.reshape(before, shape=(-1, self.horizon, self.channels.features))
+                now = part(ops, covariates, 2, -self.channels.features, None)
+                told.append(now - before)
+            found = found + self.direct(self.step(ops.concat(*told, dim=2)))
+        return ops.broadcast_add(found, base)
 
 
 class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Dense layers over the whole past and what is known of the future, which say by how much the
-    future differs from the past a season before.
+    """Dense layers over the whole past and what is known of the future, which say of which earlier
+    seasons the future is a mean, and by how much it differs from that.
 
     Values are taken by their logarithm, but near 0 (see ``bend``): what varies with the level of a
     series is then alike for all, and a small value is as exact as a large one.
@@ -189,10 +217,18 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.layout, self.channels = layout, Channels(encoding)
         self.seasons = [n for n in self.channels.seasons if n < layout.context] or [1]
+        # what is repeated: how long it is, and how long before the end it begins
+        self.earlier = [
+            (season, back * season)
+            for season in self.seasons
+            for back in range(1, 1 + min(MOST_EARLIER, layout.context // season))
+        ]
         with self.name_scope():
             self.members = nn.HybridSequential()
             for _ in range(members):
-                self.members.add(Member(layout, self.channels.covariates, hidden, layers, dropout))
+                self.members.add(
+                    Member(layout, self.channels, len(self.earlier), hidden, layers, dropout)
+                )
             if self.channels.names:
                 self.categories = Categories(self.channels.names)
             self.spread = self.params.get(
@@ -220,45 +256,25 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
             numbers = part(ops, past, 2, channels.first_category, None)
             numbers = ops.reshape(part(ops, numbers, 1, 0, 1), shape=(0, -1))
             besides.append(self.categories(numbers))
-        given = [z, ops.concat(*besides, dim=1)]
+        given = [z, ops.concat(*besides, dim=1), self._earlier(ops, z), self._earlier(ops, known)]
         if channels.covariates:
-            given.append(self._covariates(ops, x))
-        base = ops.expand_dims(ops.broadcast_add(self._repeated(ops, z, known), level), axis=2)
-        unit = ops.expand_dims(unit, axis=2)
+            future = part(ops, x, 1, layout.context, None)
+            given.append(part(ops, future, 2, OTHERS, channels.first_category))
+        if channels.features:
+            first = OTHERS + channels.calendar
+            given.append(self._earlier(ops, part(ops, past, 2, first, channels.first_category)))
+        level, unit = (ops.expand_dims(each, axis=2) for each in (level, unit))
         found = [
             ops.broadcast_mul(ops.sinh(ops.clip(each, -LARGEST, LARGEST)), unit)
-            for each in (ops.broadcast_add(member(*given), base) for member in self.members)
+            for each in (ops.broadcast_add(member(*given), level) for member in self.members)
         ]
         return ops.concat(*[_spread(ops, each, spread) for each in found], dim=2)
 
-    def _repeated(self, ops: Any, z: Any, known: Any) -> Any:
-        """The last longest season again, (N, horizon); of a series that is shorter, where nothing
-        is known of it, the last of a shorter one.
-        """
+    def _earlier(self, ops: Any, values: Any) -> Any:
+        """What ``values`` (N, context, …) were in each of the earlier seasons, (N, horizon · …, K)."""
         horizon = self.layout.horizon
-        found = repeated(ops, z, self.seasons[-1], horizon)
-        there = repeated(ops, known, self.seasons[-1], horizon)
-        for season in reversed(self.seasons[:-1]):
-            found = found + (1 - there) * repeated(ops, z, season, horizon)
-            there = there + (1 - there) * repeated(ops, known, season, horizon)
-        return found
-
-    def _covariates(self, ops: Any, x: Any) -> Any:
-        """What is known of the steps to forecast, (N, horizon, V), and where there are features, by
-        how much they differ from those at the steps whose values are repeated.
-        """
-        layout, channels = self.layout, self.channels
-        future = part(ops, x, 1, layout.context, None)
-        found = part(ops, future, 2, OTHERS, channels.first_category)
-        if not channels.features:
-            return found
-        first = OTHERS + channels.calendar
-        past, coming = (
-            part(ops, each, 2, first, channels.first_category)
-            for each in (part(ops, x, 1, 0, layout.context), future)
-        )
-        before = repeated(ops, past, self.seasons[-1], layout.horizon)
-        return ops.concat(found, coming - before, dim=2)
+        found = [repeated(ops, values, lag, season, horizon) for season, lag in self.earlier]
+        return ops.stack(*[ops.flatten(each) for each in found], axis=2)
 
 
 def _spread(ops: Any, q: Any, spread: Any) -> Any:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ..training.run import Run
 
 WINDOWS_AT_ONCE = 4096  # that are laid out in memory
-LONGEST = 400  # steps of a context that nobody has chosen
+LONGEST = 504  # steps of a context that nobody has chosen
 SMALL = 100.0  # of counts, the largest mean
 
 
@@ -211,12 +211,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
         """
 
     def layout(self, hyperparameters: Any, encoding: Mapping[str, Any]) -> Layout:
-        """The shape of the windows. ``context_length`` 0 is twice the longest season or the
-        horizon, whichever is longer, but no more than LONGEST and the horizon.
+        """The shape of the windows. ``context_length`` 0 is three of the longest seasons or four
+        horizons, whichever is longer, but no more than LONGEST or the horizon.
         """
         horizon = hyperparameters.prediction_length
         seasons = Frequency.parse(encoding["frequency"]).seasons
-        usual = max(2 * min(seasons[-1], LONGEST // 2), 2 * horizon)
+        usual = max(3 * min(seasons[-1], LONGEST // 3), min(4 * horizon, LONGEST), horizon)
         return Layout(hyperparameters.context_length or usual, horizon)
 
     def described(self, data: Dataset, run: Run[Any]) -> ManySeries:
