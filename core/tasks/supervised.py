@@ -184,6 +184,7 @@ class SupervisedAlgorithm(Algorithm[H]):
         the rest makes of the examples is computed once. By default all of it learns: None.
         """
         return None
+
     def model_input(self, train: Dataset, run: Run[H]) -> Array:
         """An input (1, …) of the model that is kept: by default that of the training."""
         return train.take(np.zeros(1, np.int64))[0]
