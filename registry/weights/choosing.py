@@ -55,7 +55,7 @@ def network_of(name: str) -> str:
         known = sorted({*catalog().weights, *(own.name for own in added())})
         near = did_you_mean(name, known) or f"; there are {', '.join(known) or 'none'}"
         raise UnknownNameError(f"no pretrained weights {name!r}{near}")
-    return read(cache.place(name)).about.network
+    return read(cache.place(name), digests=False).about.network
 
 
 def added() -> list[Path]:

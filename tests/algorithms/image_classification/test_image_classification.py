@@ -343,6 +343,47 @@ def test_wrong_weights_are_told_before_anything_is_fetched(
     assert not (named / "weights" / ".all-minilm-l6-v2.lock").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train image-classification",
+        "tune image-classification",
+        "benchmark image-classification",
+        "check image-classification",
+        "package image-classification --as script --output p",
+        "sagemaker train image-classification --instance ml.m5.xlarge",
+        "sagemaker tune image-classification --instance ml.m5.xlarge",
+    ],
+)
+def test_every_command_that_trains_knows_weights_by_name(
+    in_process: InProcess, named: Path, command: str
+) -> None:
+    words = (*command.split(), "--weights", "min")
+    result = in_process(*words, ALGOSHELF_HOME=str(named))
+    assert result.code == 2
+    assert "no pretrained weights 'min' (did you mean 'mine'?)" in result.stderr
+
+
+def test_a_job_is_given_weights_as_a_channel(
+    in_process: InProcess, folder: Path, named: Path
+) -> None:
+    words = ("--weights", "mine", "--train", folder, "--instance", "ml.m5.xlarge", "--dry-run")
+    result = in_process(
+        *("sagemaker", "train", "image-classification", *words),
+        *("--role", "arn:aws:iam::123456789012:role/x", "--region", "us-east-1"),
+        ALGOSHELF_HOME=str(named), AWS_ACCESS_KEY_ID="", AWS_CONFIG_FILE="/dev/null",
+        AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true",
+    )  # fmt: skip
+    assert result.code == 0, result.stderr
+    requests = result.json["requests"]
+    keys = [each["parameters"].get("Key", "") for each in requests]
+    assert any(key.endswith("/weights.json") for key in keys)
+    (job,) = (each for each in requests if each["operation"] == "CreateTrainingJob")
+    channels = {each["ChannelName"] for each in job["parameters"]["InputDataConfig"]}
+    assert channels == {"train", "model"}
+    assert job["parameters"]["HyperParameters"]["network"] == '"cifar_resnet20_v1"'
+
+
 def test_what_pytorch_calls_layers_is_understood(tmp_path: Path) -> None:
     """The places in torchvision's ResNets are those of GluonCV's v1b."""
     network = networks.build("resnet18_v1b", 4)
