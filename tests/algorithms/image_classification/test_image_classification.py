@@ -26,6 +26,7 @@ from algoshelf.algorithms.image_classification import (
 )
 from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
 from algoshelf.core.runtime import params
+from algoshelf.registry import pretrained_weights
 from PIL import Image
 
 from tests.conftest import ROOT, Algoshelf, InProcess
@@ -341,6 +342,14 @@ def test_wrong_weights_are_told_before_anything_is_fetched(
     if bad:
         assert "--top-k" in result.stderr  # all that is wrong is told at once
     assert not (named / "weights" / ".all-minilm-l6-v2.lock").exists()
+
+
+def test_weights_by_name_are_a_folder_in_python(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALGOSHELF_HOME", str(named))
+    channels = {"model": pretrained_weights("mine")}
+    assert ImageClassification().implied(channels) == {"network": "cifar_resnet20_v1"}
 
 
 @pytest.mark.parametrize(
