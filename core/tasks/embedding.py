@@ -257,6 +257,7 @@ def evaluated(index: Index, vectors: Array, labels: Sequence[str], count: int) -
     chosen = np.flatnonzero(true != "")
     places, _ = nearest(vectors[chosen], index.vectors, max(1, count))
     same = known[places] == true[chosen, None]
+    same[~vectors[chosen].any(axis=1)] = False  # of which nothing is known
     hits = int(same[:, 0].sum())
     names, counts = np.unique(known[known != ""].astype(str), return_counts=True)
     usual = float((true[chosen] == names[counts.argmax()]).mean())
