@@ -81,6 +81,7 @@ MEASUREMENTS = {
     },
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "recommender_top": "recommender_top.py",
+    "embedding_parity": "embedding_parity.py --data {data} --torch {peer:embeddings}",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",
