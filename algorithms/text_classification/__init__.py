@@ -45,13 +45,12 @@ from ...core import (
 )
 from ...core.algorithm.base import Draw
 from ...core.artifact.network import GluonNetwork
-from ...core.tasks import bert
+from ...core.tasks import bert, pieces, texts
 from ...core.tasks.head import Features, Head
+from ...core.tasks.pieces import PieceEncoder
 from ...core.tasks.supervised import outputs
-from . import data as texts
-from . import pieces, pretrained
+from . import pretrained
 from . import vocabulary as words
-from .pieces import PieceEncoder
 from .vocabulary import AnyEncoder, Encoder, TextDataset
 
 if TYPE_CHECKING:
@@ -410,7 +409,7 @@ class TextClassification(Classifier[TextHyperparameters]):
         """The texts of a request."""
         content_type = codecs.check_content_type(request_content_type, self.accepted_media_types())
         records = codecs.decode_records(request_body, content_type)
-        return words.extract_texts(records, texts.TEXT_NAMES)
+        return texts.extract_texts(records, texts.TEXT_NAMES)
 
     def predict_fn(self, input_data: Any, model: Model) -> ClassProbabilities:
         """Probabilities for a sequence of texts, those of about one length computed together."""

@@ -12,18 +12,16 @@ from typing import Any, Iterable, Mapping, Sequence, Union
 
 import numpy as np
 
-from ...core import ArtifactError, DataError, UnfitPayloadError
+from ...core import ArtifactError, DataError
 from ...core.data.opening import open_bytes
+from ...core.data.sequences import bucket_lengths, pad_sequences
 from ...core.data.tokens import tokens as tokens
 from ...core.runtime.types import Array
 from ...core.tasks.bert import gluonnlp
-from .pieces import Awaited, PieceEncoder
+from ...core.tasks.pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ("<pad>", "<unk>")  # which no text can contain: a token is a word or one sign
-BUCKETS = 8
-BUCKET_GROWTH = 1.3
-SHORTEST_BUCKET = 8
 
 
 @dataclass(frozen=True)
@@ -133,31 +131,6 @@ def _tokens_and_bigrams(text: str, bigrams: bool, max_length: int) -> list[str]:
     return words
 
 
-def pad_sequences(sequences: Sequence[Array], length: int) -> Array:
-    """Sequences of ids of at most ``length`` as one array (N, length) int32, filled up with 0."""
-    batch: Array = np.full((len(sequences), length), PADDING, np.int32)
-    for row, sequence in zip(batch, sequences):
-        row[: len(sequence)] = sequence
-    return batch
-
-
-def bucket_lengths(lengths: Array) -> Array:
-    """Lengths (N,) rounded up to a few, BUCKETS and the shortest, each BUCKET_GROWTH times as far
-    from the one before as that is from its own: GluonNLP's ``ExpWidthBucket``, which needs mxnet.
-    """
-    longest = max(SHORTEST_BUCKET, int(lengths.max(initial=1)))
-    more = BUCKET_GROWTH - 1
-    width = (longest - SHORTEST_BUCKET) * more / (BUCKET_GROWTH**BUCKETS - 1)
-    ends = (BUCKET_GROWTH ** (i + 1) - 1 for i in range(BUCKETS))
-    keys = np.array(
-        [SHORTEST_BUCKET, *(round(SHORTEST_BUCKET + width * end / more) for end in ends)]
-    )
-    keys[-1] = max(keys[-1], longest)
-    keys = np.unique(keys)
-    rounded: Array = keys[np.searchsorted(keys, lengths)]
-    return rounded
-
-
 AnyEncoder = Union[Encoder, PieceEncoder, Awaited]
 
 
@@ -258,35 +231,3 @@ def _numbers(cells: Sequence[bytes], place: str) -> Array:
     if not np.isfinite(numbers).all():
         raise DataError(f"{place}: a number is not finite")
     return numbers
-
-
-def extract_texts(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
-    """The text of each record: a string, a list of one, or an object with one of ``keys``.
-
-    Raises UnfitPayloadError, which names every record that holds none.
-    """
-    found: list[str] = []
-    faults = []
-    for number, record in enumerate(records, 1):
-        text = record
-        if isinstance(record, dict):
-            text = next((record[key] for key in keys if key in record), None)
-        elif isinstance(record, list) and len(record) == 1:
-            text = record[0]
-        if isinstance(text, str):
-            found.append(text)
-        else:
-            faults.append(f"example {number}: expected a text, {_got(record, keys)}")
-    if faults:
-        raise UnfitPayloadError(*faults[:10])
-    return found
-
-
-def _got(record: Any, keys: Sequence[str]) -> str:
-    if isinstance(record, dict):
-        return f"or an object with a text named {', '.join(keys[:3])}"
-    if isinstance(record, list):
-        if len(record) > 1 and all(isinstance(each, str) for each in record):
-            return f"got {len(record)} cells: put a text with commas in double quotes"
-        return f"got a list of {len(record)}"
-    return f"got {str(record)[:40]!r}"

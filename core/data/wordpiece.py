@@ -1,7 +1,9 @@
 """Texts as the pieces of words that BERT reads: lower-case WordPiece, by a vocabulary of its own.
 
 J. Devlin et al., "BERT: pre-training of deep bidirectional transformers", arXiv:1810.04805; the
-rules are those of the authors' own ``tokenization.py`` for their uncased models.
+rules are those of the authors' own ``tokenization.py`` for their uncased models, and where it
+depends on Python's tables of Unicode, of the library ``tokenizers``, by which sentence-transformers
+reads texts.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ SPECIAL = (PADDING, UNKNOWN, BEGIN, END, "[MASK]")
 LONGEST_WORD = 100  # characters; a longer word is unknown
 READ = 1_000  # characters for each id: what is beyond is not looked at
 CONTINUED = "##"  # what a piece begins with that begins no word
-REMEMBERED = 100_000  # words
+REMEMBERED, SHORT_WORD = 100_000, 40  # words, of so many characters at most
+BLOCK = 4096  # characters that are read at once, and the rest of the word in which they end
 
+# What is not yet assigned (Cn) is a sign: Python's tables of Unicode may be older than the text.
+_UNSEEN = ("Cc", "Cf", "Cs", "Co")
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -44,6 +49,8 @@ def vocabulary_faults(pieces: Any) -> list[str]:
 class WordPiece:
     """Token ids of texts by ``pieces``, the piece of each id; of a text at most ``max_length`` ids,
     those of [CLS] and [SEP] among them.
+
+    What a text spells out as "[SEP]" is text: nobody writes signs of the model's own.
     """
 
     def __init__(self, pieces: Sequence[str], max_length: int) -> None:
@@ -51,22 +58,29 @@ class WordPiece:
         self.max_length = max_length
         self._ids = {piece: number for number, piece in enumerate(pieces)}
         self._unknown = self._ids[UNKNOWN]
-        self._word = lru_cache(REMEMBERED)(self._split)
+        self._remembered = lru_cache(REMEMBERED)(self._of_word)
 
     def __call__(self, text: str) -> tuple[list[int], bool]:
-        """The ids of ``text``, [CLS] first and [SEP] last, and whether the text was cut."""
+        """The ids of ``text``, [CLS] first and [SEP] last, and whether the text was cut.
+
+        A long text is read no further than there is room.
+        """
         room, most = self.max_length - 2, self.max_length * READ
         ids: list[int] = []
-        for word in words(text[:most]):
-            # A long word is not remembered: 100,000 of them would fill the memory.
-            ids += self._word(word) if len(word) <= LONGEST_WORD else (self._unknown,)
+        for word in _spaced(text[:most]):
+            ids += (self._remembered if len(word) <= SHORT_WORD else self._of_word)(word)
             if len(ids) > room:
                 break
         cut = len(ids) > room or len(text) > most
         return [self._ids[BEGIN], *ids[:room], self._ids[END]], cut
 
-    def _split(self, word: str) -> tuple[int, ...]:
+    def _of_word(self, word: str) -> tuple[int, ...]:
+        return tuple(number for part in _parts_of(word) for number in self._pieces_of(part))
+
+    def _pieces_of(self, word: str) -> list[int]:
         """The longest pieces from left to right; the unknown one where they make another word."""
+        if len(word) > LONGEST_WORD:
+            return [self._unknown]
         ids, start, prefix = [], 0, ""
         while start < len(word):
             for end in range(len(word), start, -1):
@@ -74,48 +88,46 @@ class WordPiece:
                 if number is not None:
                     break
             else:
-                return (self._unknown,)
+                return [self._unknown]
             ids.append(number)
             start, prefix = end, CONTINUED
-        return tuple(ids)
+        return ids
 
 
 def words(text: str) -> Iterator[str]:
-    """Lower-case words without accents, single signs and single ideographs, as they come.
-
-    A long text is read no further than it is asked for.
-    """
-    for start in _parts(text):
-        yield from _words(start)
+    """Lower-case words without accents, single signs and single ideographs, as they come."""
+    for spaced in _spaced(text):
+        yield from _parts_of(spaced)
 
 
-def _parts(text: str) -> Iterator[str]:
-    """``text`` in parts that end where a word ends."""
-    size, start = 4096, 0
+def _spaced(text: str) -> Iterator[str]:
+    """What stands between spaces, and single ideographs, without what is not to be seen."""
+    start = 0
     while start < len(text):
-        end = start + size
+        end = start + BLOCK
         while end < len(text) and not text[end].isspace():
             end += 1
-        yield text[start:end]
+        block = text[start:end]
+        if not (block.isascii() and block.isprintable()):
+            block = "".join(map(_plain, block))
+        yield from block.split()
         start = end
 
 
-def _words(text: str) -> Iterator[str]:
-    for spaced in "".join(map(_plain, text)).split():
-        lower = unicodedata.normalize("NFD", spaced.lower())
-        word = ""
-        for sign in lower:
-            if _is_mark(sign):
-                continue
-            if _stands_alone(sign):
-                if word:
-                    yield word
-                word = ""
-                yield sign
-            else:
-                word += sign
-        if word:
-            yield word
+def _parts_of(word: str) -> Iterator[str]:
+    """Lower-case words without accents and single signs, of what stands between spaces."""
+    # Sign by sign, as the tokenizers of today do: as a word, a last sigma would become another.
+    lower = unicodedata.normalize("NFD", word.replace("Σ", "σ").lower())
+    start = 0
+    plain = "".join(sign for sign in lower if not _is_mark(sign))
+    for end, sign in enumerate(plain):
+        if _stands_alone(sign):
+            if start < end:
+                yield plain[start:end]
+            yield sign
+            start = end + 1
+    if start < len(plain):
+        yield plain[start:]
 
 
 @lru_cache(65_536)
@@ -123,7 +135,7 @@ def _plain(sign: str) -> str:
     """A sign as it is; a space for any white space; nothing for what is not to be seen."""
     if sign in "\t\n\r" or unicodedata.category(sign) == "Zs":
         return " "
-    if sign in "\0\ufffd" or unicodedata.category(sign) in ("Cc", "Cf"):
+    if sign in "\0\ufffd" or unicodedata.category(sign) in _UNSEEN:
         return ""
     return f" {sign} " if _is_ideograph(ord(sign)) else sign
 

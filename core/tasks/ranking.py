@@ -34,9 +34,9 @@ from ..runtime import mx
 from ..runtime.errors import ArtifactError, DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from . import ranking_baselines
+from .nearest import SCORES_AT_ONCE, highest
 from .ranking_baselines import Biases
 from .ranking_figures import (
-    SCORES_AT_ONCE,
     evaluate_places,
     evaluate_ranking,
     evaluate_ratings,
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 # Of what a tower gives for a user or an item, the last two are no properties: a bias and a 1.
 BIASES = 2
 MOST_KEPT = 500_000  # users whose factors are kept in memory, once they were computed
-STRIDES = 16  # by which the highest of many scores are looked for
 NEVER = np.finfo(np.float32).min  # the score of what is not to be recommended
 
 
@@ -532,7 +531,7 @@ class RecommenderModel(Model):
         seen = [self.seen.of_user(user) for user in users.tolist()]
         rows = np.repeat(np.arange(len(seen)), [len(each) for each in seen])
         scores[rows, np.concatenate(seen) - 1] = NEVER
-        places = _highest(scores, count)
+        places = highest(scores, count)
         values = np.take_along_axis(scores, places, axis=1)
         counts = (values > NEVER).sum(axis=1)
         scale = self.metadata.encoding.get("scale")
@@ -563,30 +562,9 @@ class RecommenderModel(Model):
                 continue
             alike = self._directions @ self._directions[number - 1]
             alike[number - 1] = NEVER
-            items = _highest(alike[None], min(each.most, len(alike) - 1))[0]
+            items = highest(alike[None], min(each.most, len(alike) - 1))[0]
             pairs = zip(self.item_names[items], payload.plain(alike[items]))
             yield place, Answer(None, tuple(pairs), ())
-
-
-def _highest(scores: Array, count: int) -> Array:
-    """The places of the ``count`` highest of each row (B, I), the highest first: (B, C)."""
-    rows, items = scores.shape
-    count = min(count, items)
-    width = items // STRIDES
-    if width > 4 * count:
-        # the highest are among the columns, of STRIDES numbers each, whose highest are the highest
-        whole = scores[:, : STRIDES * width].reshape(rows, STRIDES, width).max(axis=1)
-        columns = np.argpartition(whole, width - count, axis=1)[:, width - count :]
-        places = (columns[:, None] + width * np.arange(STRIDES)[:, None]).reshape(rows, -1)
-        rest = np.broadcast_to(np.arange(STRIDES * width, items), (rows, items % STRIDES))
-        places = np.concatenate([places, rest], axis=1)
-        places.sort(axis=1)
-        values = np.take_along_axis(scores, places, axis=1)
-    else:
-        places, values = np.broadcast_to(np.arange(items), scores.shape), scores
-    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    highest: Array = np.take_along_axis(places, order, axis=1)
-    return highest
 
 
 def _joined(given: Mapping[str, Dataset]) -> Interactions:

@@ -13,12 +13,12 @@ from ..data.dataset import chunks
 from ..data.interactions import CANDIDATES, UNKNOWN, Candidates
 from ..runtime.types import Array
 from .intervals import of_part, wilson_interval
+from .nearest import SCORES_AT_ONCE
 from .target_figures import evaluate_targets
 
 TOP = 10
 FOUND = "hits"  # the name of the curve of what is found among the first k
 NOWHERE = 2**31  # the place of what is not ranked
-SCORES_AT_ONCE = 2**22  # of users and all items together
 ScoreAll = Callable[[Array], Array]  # of users (B,) the scores of all items, (B, I)
 
 

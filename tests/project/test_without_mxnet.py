@@ -24,6 +24,7 @@ KIND = {
     "tabular": "jsonl",
     "image-classification": "",
     "recommender": "jsonl",
+    "text-embedding": "jsonl",
 }
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
@@ -32,6 +33,7 @@ TRAIN: dict[str, tuple[object, ...]] = {
     "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
     "recommender": ("--epochs", 1, "--factors", 8),
+    "text-embedding": ("--dimensions", 20),
 }
 
 
@@ -62,6 +64,7 @@ def _write_inputs(folder: Path) -> None:
     texts = ["a good film", "bad , bad !", "", "it isn't what one would call unforgettable", "ça"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (folder / "text-classification" / "in.jsonl").write_text(lines)
+    (folder / "text-embedding" / "in.jsonl").write_text(lines)
     people = [{"age": 39, "education": "Bachelors"}, {"age": None, "sex": "Male"}, {"race": "?"}]
     lines = "".join(json.dumps(person) + "\n" for person in people)
     (folder / "tabular" / "in.jsonl").write_text(lines)

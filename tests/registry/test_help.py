@@ -19,6 +19,7 @@ BUILT_IN = (
     "recommender",
     "tabular",
     "text-classification",
+    "text-embedding",
 )
 ELSEWHERE = ("sagemaker", "benchmark")
 

@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from algoshelf.algorithms.text_classification.vocabulary import (
-    BUCKET_GROWTH,
-    BUCKETS,
-    SHORTEST_BUCKET,
     SPECIAL,
     UNKNOWN,
     Encoder,
     TextDataset,
-    bucket_lengths,
     gluonnlp,
     read_vectors,
     tokens,
 )
 from algoshelf.core import ArtifactError, DataError
+from algoshelf.core.data.sequences import (
+    BUCKET_GROWTH,
+    BUCKETS,
+    SHORTEST_BUCKET,
+    bucket_lengths,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from algoshelf.core.data.wordpiece import SPECIAL, WordPiece, vocabulary_faults, words
@@ -37,6 +39,14 @@ def parted(text: str, most: int = 512) -> list[str]:
 )
 def test_pieces_are_those_of_the_reference(text: str, pieces: list[str]) -> None:
     assert parted(text) == pieces
+
+
+def test_ids_of_texts_drawn_from_all_of_unicode_are_those_of_the_reference() -> None:
+    known = json.loads(Path(__file__).with_name("wordpieces.json").read_text())
+    cut = WordPiece(known["pieces"], 10_000)
+    assert len(known["texts"]) == 300
+    for text, ids in known["texts"]:
+        assert cut(text)[0][1:-1] == ids, ascii(text)
 
 
 def test_a_long_text_is_cut_and_that_is_told() -> None:

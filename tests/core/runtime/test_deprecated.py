@@ -227,11 +227,11 @@ import json, sys, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from algoshelf.algorithms.text_sentiment import TextSentiment
-    from algoshelf.algorithms.text_sentiment.data import read
+    from algoshelf.algorithms.text_sentiment.vocabulary import Encoder
 from algoshelf.algorithms import text_classification
-from algoshelf.algorithms.text_classification import data
-same = [TextSentiment is text_classification.TextClassification, read is data.read]
-specs = [text_classification.__spec__.name, data.__spec__.name]
+from algoshelf.algorithms.text_classification import vocabulary
+same = [TextSentiment is text_classification.TextClassification, Encoder is vocabulary.Encoder]
+specs = [text_classification.__spec__.name, vocabulary.__spec__.name]
 told = [[str(w.message), w.filename] for w in caught if "algoshelf" in str(w.message)]
 print(json.dumps({"same": same, "specs": specs, "told": told}))
 """
@@ -244,7 +244,7 @@ def test_a_package_of_another_name_is_the_same_modules() -> None:
     found = json.loads(done.stdout)
     new = "algoshelf.algorithms.text_classification"
     assert found["same"] == [True, True]
-    assert found["specs"] == [new, f"{new}.data"]
+    assert found["specs"] == [new, f"{new}.vocabulary"]
     ((text, where),) = found["told"]
     assert text.startswith(f"algoshelf.algorithms.text_sentiment is {new} now; the old name goes")
     assert where == "<string>"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from algoshelf.core.data.interactions import Candidates, Interactions, Seen
 from algoshelf.core.tasks import ranking_baselines
-from algoshelf.core.tasks.ranking import _highest
+from algoshelf.core.tasks.nearest import highest
 from algoshelf.core.tasks.ranking_baselines import Biases
 from algoshelf.core.tasks.ranking_figures import evaluate_places, evaluate_ranking, places_of
 
@@ -78,7 +78,7 @@ def test_biases_are_damped_means() -> None:
 @pytest.mark.parametrize(("items", "count"), [(5, 10), (50, 10), (700, 10), (1682, 10), (5000, 70)])
 def test_the_highest_are_those_of_a_sort(items: int, count: int) -> None:
     scores = np.random.default_rng(items).integers(-500, 500, (40, items)).astype(np.float32)
-    found = _highest(scores, count)
+    found = highest(scores, count)
     expected = np.sort(scores, axis=1)[:, ::-1][:, :count]
     assert (np.take_along_axis(scores, found, axis=1) == expected).all()
     assert all(len(set(row)) == len(row) for row in found.tolist())

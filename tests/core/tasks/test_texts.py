@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from algoshelf.algorithms.text_classification.data import Texts, read
 from algoshelf.core import DataError
 from algoshelf.core.data import reading
+from algoshelf.core.tasks.texts import Texts, read
 
 EXAMPLES = [
     ("a warm, funny film", "positive"),

@@ -1,4 +1,4 @@
-"""Labelled texts from files and folders, in whichever common form they come."""
+"""Texts from files and folders, with labels or without, in whichever common form they come."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
-from ...core import DataError
-from ...core.algorithm.channels import TEST, TRAIN, VALIDATION
-from ...core.artifact.metadata import name_fault
-from ...core.data import encoding, reading, tables
-from ...core.data.cells import is_number
-from ...core.data.encoding import TextForm
-from ...core.data.files import check_empty, data_files, entries, with_suffix
-from ...core.data.folders import ClassFolders, class_folders, ending
-from ...core.payload.decode import MAX_DIGITS, half_character
-from ...core.runtime.faults import MAX_FAULTS
+from ..algorithm.channels import TEST, TRAIN, VALIDATION
+from ..artifact.metadata import name_fault
+from ..data import encoding, reading, tables
+from ..data.cells import is_number
+from ..data.encoding import TextForm
+from ..data.files import check_empty, data_files, entries, with_suffix
+from ..data.folders import ClassFolders, class_folders, ending
+from ..payload.decode import MAX_DIGITS, half_character
+from ..runtime.errors import DataError, UnfitPayloadError
+from ..runtime.faults import MAX_FAULTS
 
 FORMATS = (
     "CSV or TSV, gz or not, with or without a header: a column of texts and one of labels",
@@ -31,6 +31,13 @@ FORMATS = (
     "a folder of such files; where some are called train… and others dev…, val… or test…, each "
     "channel reads its own",
 )
+WITHOUT_LABELS = (
+    "lines of text, a text each (.txt, gz or not)",
+    "CSV or TSV, gz or not, with or without a header: a column of texts; those called id and label "
+    "are read too",
+    'JSON lines, such as {"text": "…"}, with "id" and "label" where they are known',
+    *FORMATS[2:],
+)
 TEXT_NAMES = (
     "text", "source", "sentence", "review", "review_text", "review_body", "content", "comment",
     "tweet", "body", "message", "document", "phrase", "snippet", "description", "title",
@@ -39,6 +46,7 @@ LABEL_NAMES = (
     "label", "class", "sentiment", "target", "category", "polarity", "rating", "stars", "score",
     "labels", "y",
 )  # fmt: skip
+ID_NAMES = ("id", "_id", "key", "uid", "uuid", "text_id", "doc_id", "document_id")
 SUFFIXES = (
     ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".jsonlines", ".ndjson", ".json", ".train", ".valid",
     ".test", ".manifest",
@@ -64,7 +72,8 @@ UNLABELLED = "unsup"  # aclImdb's folder of texts without a class
 class Texts:
     """Texts with the names of their classes, where each stands, and how the files were read.
 
-    ``counts`` are the figures in ``note`` by name.
+    ``counts`` are the figures in ``note`` by name. ``read_any`` gives each an id, and the label ""
+    where it has none.
     """
 
     texts: list[str]
@@ -72,6 +81,22 @@ class Texts:
     places: list[str]
     note: str
     counts: dict[str, int] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be found beside the texts: labels, which are of ``classes`` where these are known;
+    or whatever is there, and ids in ``id_column``.
+    """
+
+    classes: Sequence[str] | None = None
+    labels: bool = True
+    id_column: str = ""
+
+    @property
+    def formats(self) -> Sequence[str]:
+        return FORMATS if self.labels else WITHOUT_LABELS
 
 
 def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Texts:
@@ -80,7 +105,7 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
     ``classes`` are those of the training, where it is over: no other label is let through. Raises
     DataError, which names the first faults by file and line.
     """
-    found = _read(path, channel, classes)
+    found = _read(path, channel, _Wanted(classes))
     faults = [
         f"{place}: {fault}"
         for place, label in zip(found.places, found.labels)
@@ -107,9 +132,23 @@ def read(path: Path, channel: str, classes: Sequence[str] | None = None) -> Text
 
 def only_texts(path: Path, channel: str) -> list[str]:
     """The texts at ``path``, whatever their labels are called. Raises DataError."""
-    found = _read(path, channel, None).texts
+    found = _read(path, channel, _Wanted()).texts
     if not found:
         raise DataError(f"{path}: holds no texts")
+    return found
+
+
+def read_any(path: Path, channel: str, id_column: str = "") -> Texts:
+    """The texts at ``path``, in whichever of WITHOUT_LABELS it holds, each with an id: that of its
+    record, by ``id_column`` or one of ID_NAMES, its path in a folder, or its number from 1.
+
+    Raises DataError, which names the first faults by file and line.
+    """
+    found = _read(path, channel, _Wanted(labels=False, id_column=id_column))
+    if not found.texts:
+        raise DataError(f"{path}: holds no texts")
+    found.ids = [name or str(number) for number, name in enumerate(found.ids, 1)]
+    _note_empty(found)
     return found
 
 
@@ -133,7 +172,7 @@ def _label_fault(label: str, classes: Sequence[str] | None) -> str:
     return ""
 
 
-def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
+def _read(path: Path, channel: str, wanted: _Wanted) -> Texts:
     beside = ""
     if path.is_dir():
         there = {entry.name for entry in entries(path) if entry.is_dir()}
@@ -149,8 +188,8 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
     if path.is_dir():
         files = _of_channel(path, data_files(path, _packed_or_not(*SUFFIXES)), channel)
     if not files:
-        raise DataError(f"{path}: holds no texts{beside}. Expected {'; or '.join(FORMATS)}")
-    parts = [_file(file, classes) for file in files]
+        raise DataError(f"{path}: holds no texts{beside}. Expected {'; or '.join(wanted.formats)}")
+    parts = [_file(file, wanted) for file in files]
     empty = [file for file, part in zip(files, parts) if not part.texts]
     if len(empty) < len(files):
         check_empty(path, empty, len(files))
@@ -165,6 +204,7 @@ def _read(path: Path, channel: str, classes: Sequence[str] | None) -> Texts:
         [place for part in parts for place in part.places],
         "; ".join(notes),
         dict(counts),
+        [name for part in parts for name in part.ids],
     )
 
 
@@ -181,6 +221,14 @@ def _polarities(path: Path) -> Texts:
             for number, line in encoding.lines(file, form):
                 if line.strip():
                     _append(found, line, suffix[1:], f"{file}: line {number}")
+    return found
+
+
+def _lines(path: Path, form: TextForm) -> Texts:
+    found = Texts([], [], [], "a text a line")
+    for number, line in encoding.lines(path, form):
+        if line.strip():
+            _append(found, line, "", f"{path}: line {number}")
     return found
 
 
@@ -227,21 +275,27 @@ def _folders(path: Path, found: ClassFolders, given: Path) -> Texts:
         [str(file) for _, file in pairs],
         "; ".join(filter(None, [note, found.note])),
         found.counts,
+        [file.relative_to(path).as_posix() for _, file in pairs],
     )
 
 
-def _file(path: Path, classes: Sequence[str] | None) -> Texts:
+def _file(path: Path, wanted: _Wanted) -> Texts:
     form = encoding.form_of(path, whole=True)
     first = next((line for _, line in encoding.lines(path, form) if line.strip()), "")
     if first.startswith((PREFIX, "{")):
         encoding.say(path, form)
-        return (_blazing_text if first.startswith(PREFIX) else _json_lines)(path, form)
+        if first.startswith(PREFIX):
+            return _blazing_text(path, form)
+        return _json_lines(path, form, wanted)
+    if not wanted.labels and path.name.endswith(_packed_or_not(".txt")):
+        encoding.say(path, form)
+        return _lines(path, form)
     if first.startswith("[") and path.name.endswith((".json", ".json.gz")):
         raise DataError(
             f"{path}: one JSON document: expected JSON lines, an object a line, as "
             f"`jq -c '.[]' {path.name}` writes them"
         )
-    return _table(path, form, classes)
+    return _table(path, form, wanted)
 
 
 def _blazing_text(path: Path, form: TextForm) -> Texts:
@@ -261,9 +315,9 @@ def _blazing_text(path: Path, form: TextForm) -> Texts:
     return found
 
 
-def _json_lines(path: Path, form: TextForm) -> Texts:
+def _json_lines(path: Path, form: TextForm, wanted: _Wanted) -> Texts:
     found = Texts([], [], [], "")
-    names: tuple[str, str] | None = None
+    names: _Names | None = None
     faults = []
     unlabelled: list[str] = []
     for number, line in encoding.lines(path, form):
@@ -290,20 +344,23 @@ def _json_lines(path: Path, form: TextForm) -> Texts:
         judged = _judged(record)
         if judged is not None:
             record, failed = judged
-            if failed:
+            if failed and wanted.labels:
                 unlabelled.append(place)
                 continue
-        names = names or _keys(record, place)
-        text, label = record.get(names[0]), record.get(names[1])
+        if names is None or not wanted.labels:
+            names = _keys(record, place, wanted).beside(names)
+        text, label, name = (record.get(key) for key in (names.text, names.label, names.id))
         if not isinstance(text, str):
-            faults.append(f"{place}: expected a text in {names[0]!r}, got {_short(text)}")
-        elif isinstance(label, (dict, list)) or label is None:
-            faults.append(f"{place}: expected a label in {names[1]!r}, got {_short(label)}")
+            faults.append(f"{place}: expected a text in {names.text!r}, got {_short(text)}")
+        elif isinstance(label, (dict, list)) or (wanted.labels and label is None):
+            faults.append(f"{place}: expected a label in {names.label!r}, got {_short(label)}")
+        elif isinstance(name, (dict, list, bool)):
+            faults.append(f"{place}: expected an id in {names.id!r}, got {_short(name)}")
         else:
-            _append(found, text, label if isinstance(label, str) else json.dumps(label), place)
+            _append(found, text, _plainly(label), place, _plainly(name))
     _refuse(faults)
     if names:
-        found.note = f"JSON lines: {names[0]!r} is the text, {names[1]!r} the label"
+        found.note = f"JSON lines: {names.told()}"
     if unlabelled:
         what = "a line" if len(unlabelled) == 1 else f"{len(unlabelled):,} lines"
         found.note += f"; {what} that Ground Truth has not labelled (the first: {unlabelled[0]})"
@@ -331,22 +388,53 @@ def _whole_number(digits: str) -> int:
     return int(digits)
 
 
-def _keys(record: Mapping[str, Any], place: str) -> tuple[str, str]:
+def _plainly(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+class _Names(NamedTuple):
+    """What is called how; None where nothing is."""
+
+    text: str
+    label: str | None
+    id: str | None
+
+    def beside(self, others: _Names | None) -> _Names:
+        """With the names of what ``others`` alone have."""
+        if others is None:
+            return self
+        return _Names(self.text, self.label or others.label, self.id or others.id)
+
+    def told(self) -> str:
+        """In a note."""
+        more = [f"{name!r} the {kind}" for kind, name in (("label", self.label), ("id", self.id))
+                if name is not None]  # fmt: skip
+        return ", ".join([f"{self.text!r} is the text", *more])
+
+
+def _keys(record: Mapping[str, Any], place: str, wanted: _Wanted) -> _Names:
     by_name = {name.strip().lower(): name for name in record}
     decided = reading.current()
     text = next((by_name[name] for name in TEXT_NAMES if name in by_name), None)
     label = next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
     text = text if decided.text_column is None else by_name.get(decided.text_column.lower())
     label = label if decided.label_column is None else by_name.get(decided.label_column.lower())
-    if text is None or label is None:
+    names = [wanted.id_column.lower()] if wanted.id_column else ID_NAMES
+    own = None if wanted.labels else next((by_name[n] for n in names if n in by_name), None)
+    there = ", ".join(map(repr, record))
+    if wanted.labels and (text is None or label is None):
         raise DataError(
-            f"{place}: no text and label are found among {', '.join(map(repr, record))}: "
+            f"{place}: no text and label are found among {there}: "
             "name them by --text-column and --label-column"
         )
-    return text, label
+    if text is None:
+        raise DataError(f"{place}: no text is found among {there}: name it by --text-column")
+    if wanted.id_column and own is None:
+        raise DataError(f"{place}: --id-column: there is no {wanted.id_column!r} among {there}")
+    return _Names(text, label, own)
 
 
-def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
+def _table(path: Path, form: TextForm, wanted: _Wanted) -> Texts:
     """Rows of a table; which column is the text is told by name, or by what stands there."""
     layout = tables.textual(path, form, names=(*TEXT_NAMES, *LABEL_NAMES))
     rows = [(number, row) for number, row in layout.rows() if len(row) > 1 or "".join(row).strip()]
@@ -354,7 +442,7 @@ def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
     if not rows:
         return found
     width = len(rows[0][1])
-    if width < 2:
+    if width < 2 and wanted.labels:
         raise DataError(
             f"{path}: line {rows[0][0]}: one column: expected a text and its label, separated by "
             f"commas or tabs (--delimiter decides); or {'; or '.join(FORMATS[1:])}"
@@ -370,15 +458,14 @@ def _table(path: Path, form: TextForm, classes: Sequence[str] | None) -> Texts:
     header = _header([row for _, row in rows])
     body = rows[1:] if header else rows
     columns: list[list[str]] = [[row[i] for _, row in body] for i in range(width)]
-    text, label = _roles(path, header, columns, classes)
+    text, label, own = _roles(path, header, columns, wanted)
     kind = {",": "CSV", "\t": "TSV"}.get(layout.delimiter, f"CSV with {layout.delimiter!r}")
     names = header or [f"column {i + 1}" for i in range(width)]
-    found.note = (
-        f"{kind} {'with' if header else 'without'} a header: "
-        f"{names[text]!r} is the text, {names[label]!r} the label"
-    )
+    called = _Names(names[text], *(None if i is None else names[i] for i in (label, own)))
+    found.note = f"{kind} {'with' if header else 'without'} a header: {called.told()}"
     for number, row in body:
-        _append(found, row[text], row[label], f"{path}: line {number}")
+        held = ("" if i is None else row[i] for i in (label, own))
+        _append(found, row[text], next(held), f"{path}: line {number}", next(held))
     return found
 
 
@@ -403,14 +490,14 @@ def _roles(
     path: Path,
     header: Sequence[str],
     columns: Sequence[Sequence[str]],
-    classes: Sequence[str] | None,
-) -> tuple[int, int]:
-    """The numbers of the columns of texts and of labels.
+    wanted: _Wanted,
+) -> tuple[int, int | None, int | None]:
+    """The numbers of the columns of texts, of labels and of ids; None of what is not there.
 
-    As decided, or by name; else the label is where the training's classes stand, or the fewest
-    different values, of two at least where there are two such columns; the text is that of the
-    others with the most to read, see ``_to_read``. Raises DataError where two columns have one name
-    for it.
+    As decided, or by name; else, where labels are wanted, the label is where the training's classes
+    stand, or the fewest different values, of two at least where there are two such columns; the
+    text is that of the others with the most to read, see ``_to_read``. Raises DataError where two
+    columns have one name for it.
     """
     decided = reading.current()
     text = _decided(path, header, len(columns), decided.text_column, "--text-column")
@@ -421,24 +508,38 @@ def _roles(
         text = _by_name(path, header, TEXT_NAMES, "--text-column", label)
     if label is None:
         label = _by_name(path, header, LABEL_NAMES, "--label-column", text)
-    if text is None and label is None and classes is not None:
-        fitting = [
-            i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*classes}
-        ]
+    own = None if wanted.labels else _id_column(path, header, len(columns), wanted, (text, label))
+    known = wanted.classes
+    if text is None and label is None and known is not None:
+        fitting = [i for i, column in enumerate(columns) if {c.strip() for c in column} <= {*known}]
         label = fitting[0] if len(fitting) == 1 else None
-    others = [i for i in range(len(columns)) if i != label]
+    others = [i for i in range(len(columns)) if i not in (label, own)]
     if text is None:
         read = {i: _to_read(columns[i]) for i in others}
         decisive = label is not None or sum(varies for varies, *_ in read.values()) > 1
         # where one column alone varies, that may be the label
         text = max(others, key=lambda i: read[i] if decisive else read[i][-1:])
-    if label is None:
+    if label is None and wanted.labels:
         variety = {
             i: len({c.strip() for c in columns[i]}) for i in range(len(columns)) if i != text
         }
         several = {i: count for i, count in variety.items() if count > 1} or variety
         label = min(several, key=lambda i: several[i])
-    return text, label
+    return text, label, own
+
+
+def _id_column(
+    path: Path,
+    header: Sequence[str],
+    width: int,
+    wanted: _Wanted,
+    taken: Sequence[int | None],
+) -> int | None:
+    """Where the ids stand, as decided or by name, if they do."""
+    if wanted.id_column:
+        return _decided(path, header, width, wanted.id_column, "--id-column")
+    lower = ["" if i in taken else name.lower() for i, name in enumerate(header)]
+    return next((lower.index(name) for name in ID_NAMES if name in lower), None)
 
 
 def _to_read(column: Sequence[str]) -> tuple[float, ...]:
@@ -479,8 +580,9 @@ def _by_name(
     return lower.index(name)
 
 
-def _append(found: Texts, text: str, label: str, place: str) -> None:
+def _append(found: Texts, text: str, label: str, place: str, name: str = "") -> None:
     found.texts.append(text)
+    found.ids.append(name.strip())
     found.labels.append(label.strip())
     found.places.append(place)
 
@@ -493,3 +595,35 @@ def _refuse(faults: Sequence[str]) -> None:
 
 def _short(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:40]
+
+
+def extract_texts(records: Sequence[Any], keys: Sequence[str]) -> list[str]:
+    """The text of each record: a string, a list of one, or an object with one of ``keys``.
+
+    Raises UnfitPayloadError, which names every record that holds none.
+    """
+    found: list[str] = []
+    faults = []
+    for number, record in enumerate(records, 1):
+        text = record
+        if isinstance(record, dict):
+            text = next((record[key] for key in keys if key in record), None)
+        elif isinstance(record, list) and len(record) == 1:
+            text = record[0]
+        if isinstance(text, str):
+            found.append(text)
+        else:
+            faults.append(f"example {number}: expected a text, {_got(record, keys)}")
+    if faults:
+        raise UnfitPayloadError(*faults[:10])
+    return found
+
+
+def _got(record: Any, keys: Sequence[str]) -> str:
+    if isinstance(record, dict):
+        return f"or an object with a text named {', '.join(keys[:3])}"
+    if isinstance(record, list):
+        if len(record) > 1 and all(isinstance(each, str) for each in record):
+            return f"got {len(record)} cells: put a text with commas in double quotes"
+        return f"got a list of {len(record)}"
+    return f"got {str(record)[:40]!r}"

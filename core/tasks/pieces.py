@@ -9,10 +9,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ...core import Array, ArtifactError, DataError
-from ...core.data.wordpiece import SPECIAL, WordPiece, vocabulary_faults
-from ...core.tasks.bert import Sizes
-from ...core.weights import Pretrained
+from ..data.wordpiece import SPECIAL, WordPiece, vocabulary_faults
+from ..runtime.errors import ArtifactError, DataError
+from ..runtime.types import Array
+from ..weights import Pretrained
+from .bert import Sizes
 
 STEP = 4  # texts are padded to a multiple of it
 MAX_CONFIG_BYTES, MAX_VOCABULARY_BYTES = 2**20, 2**26
@@ -55,8 +56,13 @@ class PieceEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[list[Array], int]:
         """The ids of each text, (T,) int32, and how many of the texts were cut."""
+        ids, cut = self.parts(texts)
+        return ids, sum(cut)
+
+    def parts(self, texts: Sequence[str]) -> tuple[list[Array], list[bool]]:
+        """The ids of each text, (T,) int32, and whether it was cut."""
         found = [self._parted(text) for text in texts]
-        return [np.array(ids, np.int32) for ids, _ in found], sum(cut for _, cut in found)
+        return [np.array(ids, np.int32) for ids, _ in found], [cut for _, cut in found]
 
     def padded(self, lengths: Array) -> Array:
         """How long texts of ``lengths`` (N,) are when padded, (N,)."""
