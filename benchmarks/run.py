@@ -22,6 +22,7 @@ WITH_ALGOSHELF = ("multi-model-server", "flask")  # what they serve are its mode
 
 ALGORITHMS = ("mnist-cnn", "image-classification", "text-classification", "kmeans")
 RENAMED = {"text-sentiment": "text-classification"}  # kept files have the names of their day
+OTHERS = ("tabular", "recommender", "text-embedding", "forecasting")
 # The target of each is one that its bundled sample allows within seconds.
 BENCHMARKED = {
     "mnist-cnn": "--network large --epochs 2 --devices cpu,cpu:2 --target-metric 0.95",
@@ -81,6 +82,7 @@ MEASUREMENTS = {
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "recommender_top": "recommender_top.py",
     "m4_baselines": "m4_baselines.py {data}/m4-hourly",
+    "embedding_parity": "embedding_parity.py --data {data} --torch {peer:embeddings}",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",
@@ -103,10 +105,7 @@ MEASUREMENTS = {
     "serving-batching-mnist-cnn": "serving.py batching mnist-cnn",
     **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
     "serving-chaos-mnist-cnn": "serving.py chaos mnist-cnn",
-    **{
-        f"hostile-{name}": f"hostile.py {name}"
-        for name in (*ALGORITHMS, "tabular", "recommender", "forecasting")
-    },
+    **{f"hostile-{name}": f"hostile.py {name}" for name in (*ALGORITHMS, *OTHERS)},
     **{
         f"hostile-onnx-{name}": f"hostile.py {name} --engine onnx --requests 20000"
         for name in ALGORITHMS

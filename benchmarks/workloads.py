@@ -217,6 +217,7 @@ WORKLOADS = {
             ("--network", "cifar_resnet20_v1", "--epochs", "8"), "handlers", _picture,
         ),
         Workload("text-classification", JSON, JSON, ("--epochs", "1"), "handlers", _texts),
+        Workload("text-embedding", JSON, JSON, (), "handlers", _texts),
         Workload("kmeans", "text/csv", JSON, ("--k", "3"), "handlers", _rows),
         Workload("tabular", JSON, JSON, ("--epochs", "1"), "handlers", _people),
         Workload("recommender", JSON, JSON, ("--epochs", "1"), "handlers", _questions),

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from ...core.tasks.texts import Texts
 
 SAMPLE = Path(__file__).parent / "sample"
-ROUND = 1024  # texts of each host between two looks at the clock
+ROUND = 256  # texts of each host between two looks at the clock
 MEASURED = 2000  # texts of an index whose neighbours are measured
 FIT, MEASURE = 1, 2  # purposes of random numbers
 AnyEncoder = Union[WordEncoder, PieceEncoder]
@@ -210,7 +210,7 @@ class TextEmbedding(Algorithm[EmbeddingHyperparameters]):
         again = len(found.ids) - len(set(found.ids))
         if again and run.hyperparameters.neighbours:
             run.reporter.message(f"warning: {again:,} texts have the id of another")
-        test = given.get(TEST)
+        test = _filled(given[TEST]) if TEST in given else None
         if test is not None:
             run.cluster.check_alike("the test texts", run.data[TEST])
         return found, test
@@ -381,7 +381,7 @@ class TextEmbedding(Algorithm[EmbeddingHyperparameters]):
                 "the model has no index, by which it could be measured: train with --neighbours 1 "
                 "or more"
             )
-        found = texts.read_any(path, TEST, model.metadata.hyperparameters["id_column"])
+        found = _filled(texts.read_any(path, TEST, model.metadata.hyperparameters["id_column"]))
         vectors, _ = _vectors(model.network, model.encoder, found.texts)
         return embedding.evaluated(model.index, vectors, found.labels, model.neighbours)
 

@@ -40,13 +40,13 @@ ANSWERED = (
         payload.JSON,
         "For each text its vector, of length 1, and the nearest texts of the index, the most alike "
         "first, with the cosine of the angle between the vectors.",
-        '{"predictions": [{"embedding": [0.03, …], "nearest": [{"id": "7", "text": "a film of '
-        'warmth", "similarity": 0.83}]}]}',
+        '{"predictions": [{"nearest": [{"id": "7", "text": "a film of warmth", "similarity": 0.83}], '
+        '"embedding": [0.03, …]}]}',
     ),
     ContentType(
         payload.JSONLINES,
         "One answer per line, as in JSON.",
-        '{"embedding": [0.03, …], "nearest": [{"id": "7", "text": "…", "similarity": 0.83}]}',
+        '{"nearest": [{"id": "7", "text": "…", "similarity": 0.83}], "embedding": [0.03, …]}',
     ),
     ContentType(payload.CSV, "One vector per line.", "0.03,-0.11,…"),
     ContentType(payload.NPY, "The vectors: an array (N, D) float32."),
@@ -167,12 +167,12 @@ def check_size(ids: Sequence[str], texts: Sequence[str], labels: Sequence[str]) 
 
 
 class Answer(NamedTuple):
-    """What is said of one text; ``embedding`` is None where it is not wanted, ``nearest`` where
-    there is no index or none are wanted. ``cut`` tells that the text was not read to its end.
+    """What is said of one text; ``nearest`` is None where there is no index or none are wanted,
+    ``embedding`` where it is not wanted. ``cut`` tells that the text was not read to its end.
     """
 
-    embedding: list[float] | None
     nearest: list[dict[str, Any]] | None
+    embedding: list[float] | None
     cut: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def answered(
             found[number] = [index.neighbour(*pair) for pair in pairs] if count else None
     rows = payload.plain(vectors)
     shown = (row if getattr(each, "embedding", True) else None for each, row in zip(asked, rows))
-    return Embeddings(vectors, [Answer(*each) for each in zip(shown, found, cut)])
+    return Embeddings(vectors, [Answer(*each) for each in zip(found, shown, cut)])
 
 
 def alike(index: Index, chosen: Array) -> Iterator[tuple[str, float]]:
@@ -257,6 +257,7 @@ def evaluated(index: Index, vectors: Array, labels: Sequence[str], count: int) -
     chosen = np.flatnonzero(true != "")
     places, _ = nearest(vectors[chosen], index.vectors, max(1, count))
     same = known[places] == true[chosen, None]
+    same[~vectors[chosen].any(axis=1)] = False  # of which nothing is known
     hits = int(same[:, 0].sum())
     names, counts = np.unique(known[known != ""].astype(str), return_counts=True)
     usual = float((true[chosen] == names[counts.argmax()]).mean())

@@ -51,14 +51,14 @@ class About(BaseModel):
     layout: int = LAYOUT_VERSION
     name: str = Field(max_length=80)
     network: str = Field(max_length=200)
-    source: str = Field("", max_length=_TEXT)
-    sha256: str = Field("", max_length=64)
-    licence: str = Field("", max_length=_TEXT)
-    summary: str = Field("", max_length=_TEXT)
-    trained_on: str = Field("", max_length=_TEXT)
-    accuracy: str = Field("", max_length=_TEXT)
-    measured: str = Field("", max_length=_TEXT)
-    date: str = Field("", max_length=40)
+    source: str = Field(default="", max_length=_TEXT)
+    sha256: str = Field(default="", max_length=64)
+    licence: str = Field(default="", max_length=_TEXT)
+    summary: str = Field(default="", max_length=_TEXT)
+    trained_on: str = Field(default="", max_length=_TEXT)
+    accuracy: str = Field(default="", max_length=_TEXT)
+    measured: str = Field(default="", max_length=_TEXT)
+    date: str = Field(default="", max_length=40)
     files: Dict[str, Kept] = Field(default_factory=dict, max_length=MAX_FILES)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Mapping
+
+from pydantic import ValidationError
 
 from ...core.runtime.errors import DataError, InputError, did_you_mean
 from ...core.runtime.staging import digest_of
@@ -37,12 +39,20 @@ def add(
         faults += error.faults
     except OSError as error:
         faults.append(f"{source}: {error.strerror}")
+    told: dict[str, Any] = {
+        **about,
+        "name": name,
+        "network": network,
+        "source": f"the file {source.name}",
+        "sha256": digest,
+        "date": date.today().isoformat(),
+    }
+    try:
+        made = About(**told)
+    except ValidationError as error:
+        faults += [f"{each['loc'][0]}: {each['msg']}" for each in error.errors()]
     if faults:
         raise InputError(*faults)
-    made = About(
-        name=name, network=network, source=f"the file {source.name}", sha256=digest,
-        date=date.today().isoformat(), **about,
-    )  # fmt: skip
     return cache.add(made, arrays, files)
 
 

@@ -128,7 +128,8 @@ def _run(command: Sequence[str], folder: Path, row: PretrainedWeights) -> None:
             timeout=FETCH_SECONDS,
             check=False,
             cwd=folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            # What a client that is killed leaves lies beside its archive, and is swept with that.
+            env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(folder.parent)},
             preexec_fn=die_with_parent,
         )
     except subprocess.TimeoutExpired:

@@ -26,6 +26,7 @@ KIND = {
     "recommender": "jsonl",
     "object-detection": "",
     "forecasting": "jsonl",
+    "text-embedding": "jsonl",
 }
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
@@ -36,6 +37,7 @@ TRAIN: dict[str, tuple[object, ...]] = {
     "recommender": ("--epochs", 1, "--factors", 8),
     "object-detection": ("--epochs", 2, "--image-size", 64, "--width", 16),
     "forecasting": ("--epochs", 1, "--hidden", 16, "--prediction-length", 6),
+    "text-embedding": ("--dimensions", 20),
 }
 
 
@@ -66,6 +68,7 @@ def _write_inputs(folder: Path) -> None:
     texts = ["a good film", "bad , bad !", "", "it isn't what one would call unforgettable", "ça"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (folder / "text-classification" / "in.jsonl").write_text(lines)
+    (folder / "text-embedding" / "in.jsonl").write_text(lines)
     people = [{"age": 39, "education": "Bachelors"}, {"age": None, "sex": "Male"}, {"race": "?"}]
     lines = "".join(json.dumps(person) + "\n" for person in people)
     (folder / "tabular" / "in.jsonl").write_text(lines)

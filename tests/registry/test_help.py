@@ -21,6 +21,7 @@ BUILT_IN = (
     "recommender",
     "tabular",
     "text-classification",
+    "text-embedding",
 )
 ELSEWHERE = ("sagemaker", "benchmark")
 

@@ -61,6 +61,8 @@ def test_this_machine_computes_the_same_on_two_contexts(algoshelf: Algoshelf) ->
         ),
         *("tabular linear", "recommender mf", "recommender fm", "recommender neumf"),
         *("recommender history", "forecasting tide", "forecasting deepar"),
+        "recommender history",
+        "text-embedding lsa",
     }
     assert networks <= found.keys()
     assert {"KVStore local over cpu(0), cpu(1)", "KVStore device over cpu(1), cpu(0)"} <= set(found)

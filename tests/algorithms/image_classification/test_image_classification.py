@@ -26,6 +26,7 @@ from algoshelf.algorithms.image_classification import (
 )
 from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
 from algoshelf.core.runtime import params
+from algoshelf.registry import pretrained_weights
 from PIL import Image
 
 from tests.conftest import ROOT, Algoshelf, InProcess
@@ -341,6 +342,55 @@ def test_wrong_weights_are_told_before_anything_is_fetched(
     if bad:
         assert "--top-k" in result.stderr  # all that is wrong is told at once
     assert not (named / "weights" / ".all-minilm-l6-v2.lock").exists()
+
+
+def test_weights_by_name_are_a_folder_in_python(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALGOSHELF_HOME", str(named))
+    channels = {"model": pretrained_weights("mine")}
+    assert ImageClassification().implied(channels) == {"network": "cifar_resnet20_v1"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train image-classification",
+        "tune image-classification",
+        "benchmark image-classification",
+        "check image-classification",
+        "package image-classification --as script --output p",
+        "sagemaker train image-classification --instance ml.m5.xlarge",
+        "sagemaker tune image-classification --instance ml.m5.xlarge",
+    ],
+)
+def test_every_command_that_trains_knows_weights_by_name(
+    in_process: InProcess, named: Path, command: str
+) -> None:
+    words = (*command.split(), "--weights", "min")
+    result = in_process(*words, ALGOSHELF_HOME=str(named))
+    assert result.code == 2
+    assert "no pretrained weights 'min' (did you mean 'mine'?)" in result.stderr
+
+
+def test_a_job_is_given_weights_as_a_channel(
+    in_process: InProcess, folder: Path, named: Path
+) -> None:
+    words = ("--weights", "mine", "--train", folder, "--instance", "ml.m5.xlarge", "--dry-run")
+    result = in_process(
+        *("sagemaker", "train", "image-classification", *words),
+        *("--role", "arn:aws:iam::123456789012:role/x", "--region", "us-east-1"),
+        ALGOSHELF_HOME=str(named), AWS_ACCESS_KEY_ID="", AWS_CONFIG_FILE="/dev/null",
+        AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true",
+    )  # fmt: skip
+    assert result.code == 0, result.stderr
+    requests = result.json["requests"]
+    keys = [each["parameters"].get("Key", "") for each in requests]
+    assert any(key.endswith("/weights.json") for key in keys)
+    (job,) = (each for each in requests if each["operation"] == "CreateTrainingJob")
+    channels = {each["ChannelName"] for each in job["parameters"]["InputDataConfig"]}
+    assert channels == {"train", "model"}
+    assert job["parameters"]["HyperParameters"]["network"] == '"cifar_resnet20_v1"'
 
 
 def test_what_pytorch_calls_layers_is_understood(tmp_path: Path) -> None:

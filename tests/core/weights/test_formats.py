@@ -193,6 +193,19 @@ def test_more_is_announced_than_there_is(tmp_path: Path) -> None:
         archive.writestr("x.npy", stream.getvalue())
     with pytest.raises(DataError, match="announces"):
         formats.read(tmp_path / "big.npz")
+    body = (DATA / "legacy.pt").read_bytes()
+    # The shape (6, 4) and the strides (1, 6): a shape of 2**30 numbers, all of them the first.
+    shape, strides = b"K\x06K\x04\x86", b"K\x01K\x06\x86"
+    assert shape in body
+    assert strides in body
+    body = body.replace(shape, b"J\xff\xff\xff\x0fK\x04\x86", 1)
+    path = tmp_path / "many.pt"
+    path.write_bytes(body)
+    with pytest.raises(DataError, match="the array 'turned': reaches beyond its numbers"):
+        formats.read(path)
+    path.write_bytes(body.replace(strides, b"K\x00K\x00\x86", 1))
+    with pytest.raises(DataError, match="the array 'turned': repeats numbers"):
+        formats.read(path)
 
 
 def test_a_shard_lies_beside_its_list(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { parse } from "./csv.js";
 
+const LONG_VECTOR = 20; // numbers, which nobody reads one by one
 const FEW_BARS = 5;
 const MOST_BARS = 100;
 const MOST_ROWS = 1000;
@@ -74,6 +75,8 @@ const isObject = (value) => typeof value === "object" && value !== null && !Arra
 const areObjects = (value) => Array.isArray(value) && value.length > 0 && value.every(isObject);
 const arePlain = (value) => Array.isArray(value) && value.length > 0 && value.length <= 100 &&
   value.every((each) => typeof each === "string" || typeof each === "number");
+const isVector = (value) => Array.isArray(value) && value.length > LONG_VECTOR &&
+  value.every((each) => typeof each === "number");
 const words = (name) => name.replaceAll("_", " ");
 
 /** What an answer says first, and what else it holds. */
@@ -110,7 +113,10 @@ function one(answer) {
   if (numbers.length > 0) parts.push(figures(Object.fromEntries(numbers), name === ""));
   for (const [key, value] of Object.entries(others)) {
     if (typeof value === "number") continue;
-    if (arePlain(value)) parts.push(element("h4", {}, words(key)), chips(value));
+    if (isVector(value)) {
+      const told = `${words(key)}: ${value.length.toLocaleString("en")} numbers`;
+      parts.push(element("details", {}, element("summary", {}, told), raw(value.map(number).join(" "))));
+    } else if (arePlain(value)) parts.push(element("h4", {}, words(key)), chips(value));
     else if (areObjects(value)) parts.push(element("h4", {}, words(key)), many(value));
     else if (Array.isArray(value) || isObject(value)) parts.push(element("h4", {}, words(key)), raw(value));
     else parts.push(element("p", { class: "remark" }, `${words(key)}: `, element("bdi", {}, plain(value))));
