@@ -48,7 +48,7 @@ MEASUREMENTS = {
     "cifar_accuracy-cifar_resnet12_v1_wide-seed1": (
         "cifar_accuracy.py {cifar10} {scratch} 1 cifar_resnet12_v1_wide"
     ),
-    "transfer_accuracy": "transfer_accuracy.py {weights}",
+    "transfer_accuracy": "transfer_accuracy.py",
     **{
         f"text_accuracy-{case}": f"text_accuracy.py {case} --data {{data}}"
         for case in (

@@ -14,10 +14,24 @@ from ..core.runtime import lazy
 if TYPE_CHECKING:
     from .aws.sdk import estimator, model, predictor, tuner
     from .discovery import Catalog, Entry, catalog
+    from .weights.choosing import pretrained_weights
 
-__all__ = ["Catalog", "Entry", "catalog", "estimator", "model", "predictor", "tuner"]
+__all__ = [
+    "Catalog",
+    "Entry",
+    "catalog",
+    "estimator",
+    "model",
+    "predictor",
+    "pretrained_weights",
+    "tuner",
+]
 
 lazy.offer(
     __name__,
-    {"aws.sdk": "estimator model predictor tuner", "discovery": "Catalog Entry catalog"},
+    {
+        "aws.sdk": "estimator model predictor tuner",
+        "discovery": "Catalog Entry catalog",
+        "weights.choosing": "pretrained_weights",
+    },
 )

@@ -65,8 +65,8 @@ class ImageHyperparameters(TrainingHyperparameters):
     )
     frozen: bool = Field(
         False,
-        description="Whether to train the output layer only and keep the other weights that --weights or "
-        "--model gave.",
+        description="Whether to train the output layer only and keep the other weights that "
+        "--weights or --model gave.",
     )
     top_k: int = Field(
         0,

@@ -9,6 +9,7 @@ from ...core import Array, DataError, HybridBlock, mx
 from ...core.artifact.metadata import PARAMETERS
 from ...core.runtime import params
 from ...core.runtime.staging import digest_of
+from ...core.weights import folder as pretrained
 from . import networks
 
 
@@ -19,6 +20,8 @@ def load(network: HybridBlock, path: Path, head: AbstractSet[str]) -> str:
     Raises DataError.
     """
     file = _file(path)
+    if pretrained.is_folder(path):
+        pretrained.read(path)  # compares them with their digests
     try:
         found = {params.plain(name): array for name, array in params.load(file).items()}
     except params.ParamsError as error:
@@ -92,7 +95,8 @@ def digest(path: Path) -> str:
 
 def _names(name: str, parameter: Any, prefix: str) -> Iterator[str]:
     """How ``parameter`` may be called: by its place, by its name, that without the ``prefix`` of
-    the network, as Gluon once saved it, or in its features alone.
+    the network, as Gluon once saved it, in its features alone, or as PyTorch calls it: the places
+    in torchvision's ResNets are those of GluonCV's ``v1b``.
     """
     yield name
     yield parameter.name
@@ -100,6 +104,9 @@ def _names(name: str, parameter: Any, prefix: str) -> Iterator[str]:
         yield parameter.name[len(prefix) :]
     if name.startswith("features."):
         yield name[len("features.") :]
+    for own, torch in ((".gamma", ".weight"), (".beta", ".bias")):
+        if name.endswith(own):
+            yield name[: -len(own)] + torch
 
 
 def _fits(shape: tuple[int, ...] | None, there: tuple[int, ...]) -> bool:

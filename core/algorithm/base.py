@@ -32,6 +32,7 @@ from ..runtime.deprecated import OF_ALGORITHMS, Renamed
 from ..runtime.errors import ArtifactError, HyperparameterError, InputError
 from ..runtime.graph import Fit
 from ..runtime.types import Array
+from ..weights import folder as pretrained
 from .channels import MODEL, Channel
 from .hyperparameters import Hyperparameters
 
@@ -131,8 +132,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         return self.extras
 
     def check_given(self, hyperparameters: H, channels: Collection[str]) -> None:
-        """Raises InputError where a training by ``hyperparameters`` needs more ``channels`` than are
-        given, such as pretrained weights. Those that are always required are checked elsewhere.
+        """Raises InputError where a training by ``hyperparameters`` needs a channel besides the
+        ``channels`` that are given, such as pretrained weights. Those that are always required are
+        checked elsewhere.
         """
 
     @abstractmethod
@@ -216,6 +218,15 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         except HyperparameterError:
             return None
         return named
+
+    def implied(self, channels: Mapping[str, Path]) -> Mapping[str, Any]:
+        """The hyperparameters that go with what ``channels`` hold, where none are given: of a
+        folder of pretrained weights, ``begins_with`` its network. Raises DataError.
+        """
+        path = channels.get(MODEL)
+        if path is None or not pretrained.is_folder(path):
+            return {}
+        return self.begins_with(pretrained.read(path, digests=False).about.network) or {}
 
     def adopt(self, foreign: Foreign) -> Adopted:
         """What an artifact of this algorithm's is made of, of a model from elsewhere.

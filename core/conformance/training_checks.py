@@ -75,7 +75,7 @@ def training(battery: Battery) -> Iterator[Fault]:
             f"the artifact does not record the data of the channels {', '.join(silent)}",
             "set run.data[channel] to the SHA-256 of the examples that were read",
         )
-    if metadata.hyperparameters != settings(cls).model_dump(mode="json"):
+    if metadata.hyperparameters != settings(cls, battery.channels).model_dump(mode="json"):
         yield Fault(
             "the artifact holds different hyperparameters from those of the training",
             "do not change run.hyperparameters",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Mapping
 
 from ..algorithm.base import Algorithm
@@ -60,7 +61,7 @@ class Trial:
             train(
                 self.algorithm,
                 self.channels,
-                settings(type(self.algorithm)),
+                settings(type(self.algorithm), self.channels),
                 output,
                 seed=SEED,
                 options=RunOptions(**{"devices": "cpu", "examples": EXAMPLES, **options}),
@@ -72,9 +73,13 @@ class Trial:
         return output
 
 
-def settings(cls: type[Algorithm[Any]]) -> Hyperparameters:
-    """The hyperparameters of a trial: the class's ``check_hyperparameters``, and few epochs."""
+def settings(
+    cls: type[Algorithm[Any]], channels: Mapping[str, Path] = MappingProxyType({})
+) -> Hyperparameters:
+    """The hyperparameters of a trial: the class's ``check_hyperparameters``, few epochs, and what
+    ``channels`` imply.
+    """
     fields = cls.Hyperparameters.model_fields
-    return cls.Hyperparameters.parse(
-        {**({"epochs": EPOCHS} if "epochs" in fields else {}), **cls.check_hyperparameters}
-    )
+    few = {"epochs": EPOCHS} if "epochs" in fields else {}
+    implied = cls().implied(channels)
+    return cls.Hyperparameters.parse({**few, **cls.check_hyperparameters, **implied})

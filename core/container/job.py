@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Collection, Mapping, NoReturn, Sequence
 
 from ..algorithm.base import Algorithm
+from ..algorithm.channels import MODEL
 from ..algorithm.declaration import BENCHMARK, CHECKPOINT_EVERY, SEED
 from ..benchmark import Task, measure_job
 from ..data.files import entries
@@ -26,6 +27,7 @@ from ..runtime.errors import AlgoshelfError, InputError, Stopped
 from ..training import RunOptions, parse_duration, parse_seed, train
 from ..training.cluster import is_worker
 from ..training.launch import run_host
+from ..weights import PACKED, is_folder
 
 CHANNEL_VARIABLE = "SM_CHANNEL_"
 # Hyperparameters of the job, beside those of the algorithm.
@@ -121,7 +123,16 @@ def _channels(algorithm: Algorithm[Any]) -> dict[str, Path]:
     folders = named or {name: container.base() / "input" / "data" / name for name in config}
     if container.CODE not in {channel.name for channel in algorithm.channels}:
         folders.pop(container.CODE, None)
-    return {name: _only_file(folder) or folder for name, folder in folders.items()}
+    found = {name: _only_file(folder) or folder for name, folder in folders.items()}
+    packed = [place for place in _packed() if is_folder(place)]
+    if packed and MODEL in {channel.name for channel in algorithm.channels}:
+        found.setdefault(MODEL, packed[0])
+    return found
+
+
+def _packed() -> Sequence[Path]:
+    """Where `algoshelf package --weights` has put them: beside the script, or in the image."""
+    return (Path(sys.argv[0]).absolute().parent / PACKED, Path(sys.prefix) / PACKED)
 
 
 def _only_file(folder: Path) -> Path | None:
@@ -148,13 +159,13 @@ def _train(algorithm: Algorithm[Any], given: Mapping[str, str], distribution: st
     values = dict(given)
     own = {info.name for info in algorithm.Hyperparameters.describe()}
     seed, options, task, faults = _job_options(values, own)
+    paths = _channels(algorithm)
     try:
-        parsed = algorithm.Hyperparameters.parse(values)
+        parsed = algorithm.Hyperparameters.parse({**algorithm.implied(paths), **values})
     except InputError as error:
         raise InputError(*error.faults, *faults) from None
     if faults:
         raise InputError(*faults)
-    paths = _channels(algorithm)
     hosts = container.hosts()
     if hosts is not None and len(hosts.names) > 1 and not is_worker():
         return 1 if run_host([sys.executable, *sys.argv], hosts, _say) else 0

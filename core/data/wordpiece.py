@@ -15,6 +15,7 @@ from typing import Any, Iterator, Sequence
 PADDING, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL = (PADDING, UNKNOWN, BEGIN, END, "[MASK]")
 LONGEST_WORD = 100  # characters; a longer word is unknown
+READ = 1_000  # characters for each id: what is beyond is not looked at
 CONTINUED = "##"  # what a piece begins with that begins no word
 REMEMBERED, SHORT_WORD = 100_000, 40  # words, of so many characters at most
 BLOCK = 4096  # characters that are read at once, and the rest of the word in which they end
@@ -64,13 +65,14 @@ class WordPiece:
 
         A long text is read no further than there is room.
         """
-        room = self.max_length - 2
+        room, most = self.max_length - 2, self.max_length * READ
         ids: list[int] = []
-        for word in _spaced(text):
+        for word in _spaced(text[:most]):
             ids += (self._remembered if len(word) <= SHORT_WORD else self._of_word)(word)
             if len(ids) > room:
                 break
-        return [self._ids[BEGIN], *ids[:room], self._ids[END]], len(ids) > room
+        cut = len(ids) > room or len(text) > most
+        return [self._ids[BEGIN], *ids[:room], self._ids[END]], cut
 
     def _of_word(self, word: str) -> tuple[int, ...]:
         return tuple(number for part in _parts_of(word) for number in self._pieces_of(part))

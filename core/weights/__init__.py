@@ -5,12 +5,14 @@ May import runtime and artifact (the name of the file of parameters), nothing el
 
 from __future__ import annotations
 
-from .folder import ABOUT, About, Pretrained, is_folder, name_fault, read, write
+from .folder import ABOUT, FILES, PACKED, About, Pretrained, is_folder, name_fault, read, write
 from .row import NPM, PYPI, Package, PretrainedWeights
 
 __all__ = [
     "ABOUT",
+    "FILES",
     "NPM",
+    "PACKED",
     "PYPI",
     "About",
     "Package",

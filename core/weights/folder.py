@@ -23,6 +23,7 @@ from ..runtime.errors import DataError
 from ..runtime.types import Array
 
 ABOUT = "weights.json"
+PACKED = "pretrained"  # the folder, in what `algoshelf package --weights` writes
 FILES = (ABOUT, PARAMETERS)
 LAYOUT_VERSION = 1
 MAX_ABOUT_BYTES = 2**20
@@ -50,14 +51,14 @@ class About(BaseModel):
     layout: int = LAYOUT_VERSION
     name: str = Field(max_length=80)
     network: str = Field(max_length=200)
-    source: str = Field("", max_length=_TEXT)
-    sha256: str = Field("", max_length=64)
-    licence: str = Field("", max_length=_TEXT)
-    summary: str = Field("", max_length=_TEXT)
-    trained_on: str = Field("", max_length=_TEXT)
-    accuracy: str = Field("", max_length=_TEXT)
-    measured: str = Field("", max_length=_TEXT)
-    date: str = Field("", max_length=40)
+    source: str = Field(default="", max_length=_TEXT)
+    sha256: str = Field(default="", max_length=64)
+    licence: str = Field(default="", max_length=_TEXT)
+    summary: str = Field(default="", max_length=_TEXT)
+    trained_on: str = Field(default="", max_length=_TEXT)
+    accuracy: str = Field(default="", max_length=_TEXT)
+    measured: str = Field(default="", max_length=_TEXT)
+    date: str = Field(default="", max_length=40)
     files: Dict[str, Kept] = Field(default_factory=dict, max_length=MAX_FILES)
 
 
@@ -99,8 +100,8 @@ def name_fault(name: str) -> Iterator[str]:
     """Why ``name`` can be none of weights: it is that of a folder, too."""
     if not _NAME.fullmatch(name):
         yield (
-            f"name: expected up to 80 small letters, digits, dots, hyphens and underscores, that "
-            f"begins and ends with a letter or digit, got {name!r}"
+            "expected a name of up to 80 small letters, digits, dots, hyphens and underscores, "
+            f"which begins and ends with a letter or digit, got {name!r}"
         )
 
 
@@ -109,13 +110,16 @@ def is_folder(path: Path) -> bool:
     return (path / ABOUT).is_file()
 
 
-def read(path: Path) -> Pretrained:
-    """The weights in the folder ``path``, all of whose files are compared with their digests.
+def read(path: Path, *, digests: bool = True) -> Pretrained:
+    """The weights in the folder ``path``, all of whose files are compared with their ``digests``,
+    or by their sizes alone, which takes no time.
 
     Raises DataError with all that is wrong: what is damaged, is missing, or does not belong there.
     """
     about = _about(path / ABOUT)
-    faults = [fault for name, kept in about.files.items() for fault in _faults(path / name, kept)]
+    faults = [
+        fault for name, kept in about.files.items() for fault in _faults(path / name, kept, digests)
+    ]
     if PARAMETERS not in about.files:
         faults.append(f"{path / ABOUT}: names no {PARAMETERS}")
     if faults:
@@ -177,13 +181,13 @@ def _place(error: Mapping[str, object]) -> str:
     return ".".join(map(str, where)) or "its content"
 
 
-def _faults(path: Path, kept: Kept) -> Iterator[str]:
+def _faults(path: Path, kept: Kept, digests: bool) -> Iterator[str]:
     """What makes the file another than it was."""
     try:
         size = path.stat().st_size
         if size != kept.size:
             yield f"{path}: is damaged: it has {size:,} bytes, expected {kept.size:,}"
-        elif staging.digest_of(path) != kept.sha256:
+        elif digests and staging.digest_of(path) != kept.sha256:
             yield f"{path}: is damaged: its SHA-256 is another than {ABOUT} has"
     except OSError as error:
         yield f"{path}: {error.strerror}"

@@ -53,5 +53,7 @@ def _unpack_zip(archive: Path, members: Collection[str], target: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(entry) as content, path.open("wb") as stream:
                     shutil.copyfileobj(content, stream, 2**20)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
         raise DataError(f"{archive}: is not a readable wheel: {error}") from None

@@ -90,7 +90,8 @@ class PretrainedWeights:
     @property
     def source(self) -> str:
         """What a cached folder was made of: of another source, it is another one."""
-        return f"{self.package}, revision {self.revision}"
+        changed = f", revision {self.revision}" if self.revision > 1 else ""
+        return f"{self.package}{changed}"
 
     def about(self) -> About:
         """What is kept beside the arrays."""

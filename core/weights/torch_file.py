@@ -2,8 +2,9 @@
 
 Such a file is a pickle, a program that builds objects, and the numbers beside it: in a zip archive,
 or before PyTorch 1.6 behind it. The program is followed here step by step, and nothing is run: of
-what it may name, five are known, and become a dict, a tensor's place, or a dtype. Whatever else it
-names or does is refused. Source: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py
+what it may name, twelve are known, and become a dict, a tensor's place, or a dtype. Whatever else
+it names or does is refused.
+Source: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from ..runtime.types import Array
 from .faults import FormatError, check_shape, named
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-MAX_STEPS = 5_000_000
+MAX_STEPS = 2_000_000  # a tensor takes about 36
+# How much more than the file tensors may hold that share numbers, and for small files.
+MAX_SHARED, SPARE_BYTES = 4, 64 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_ENTRIES = 2 * params.MAX_ARRAYS
 BFLOAT16 = "bfloat16"
@@ -98,8 +101,10 @@ def _of_zip(path: Path) -> dict[str, Array]:
                     raise FormatError(f"its numbers {storage.key[:40]!r} are not there, or too few")
                 return archive.read(entry)
 
-            return _arrays(top, load)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            return _arrays(top, load, path.stat().st_size)
+    except (FormatError, OSError):
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
         raise FormatError(f"is not a readable archive of PyTorch's: {error}") from None
 
 
@@ -131,7 +136,7 @@ def _of_legacy(stream: IO[bytes], size: int) -> dict[str, Array]:
         stream.seek(places[storage.key])
         return stream.read(_bytes_of(storage))
 
-    return _arrays(top, load)
+    return _arrays(top, load, size)
 
 
 def _bytes_of(storage: _Storage) -> int:
@@ -154,7 +159,7 @@ def _tensors(top: Any) -> dict[str, _Tensor]:
     return found
 
 
-def _arrays(top: Any, load: Load) -> dict[str, Array]:
+def _arrays(top: Any, load: Load, size: int) -> dict[str, Array]:
     found: dict[str, Array] = {}
     total = 0
     kept: dict[str, Any] = {}
@@ -165,8 +170,10 @@ def _arrays(top: Any, load: Load) -> dict[str, Array]:
         if len(tensor.shape) != len(tensor.strides) or last >= tensor.storage.count:
             raise FormatError(f"{what}: reaches beyond its numbers")
         total += math.prod(tensor.shape) * 8
-        if total > 4 * params.MAX_BYTES:
-            raise FormatError("holds too much")
+        if total > MAX_SHARED * size + SPARE_BYTES:
+            raise FormatError(
+                f"{what}: repeats numbers until they are far more than the file holds"
+            )
         if tensor.storage.key not in kept:  # several may share one, one after the other
             kept = {tensor.storage.key: load(tensor.storage)}
         found[name] = _array(tensor, kept[tensor.storage.key])

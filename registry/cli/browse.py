@@ -55,6 +55,13 @@ def info(name: str, as_json: bool) -> None:
         _print_details(details)
 
 
+def _figures(row: dict[str, Any]) -> str:
+    """What is known of how good weights are."""
+    published = [f"published: {row['accuracy']}"] if row["accuracy"] else []
+    measured = [f"measured here: {row['measured']}"] if row["measured"] else []
+    return "; ".join(published + measured) or "-"
+
+
 def report_problems(everything: Catalog) -> None:
     for problem in everything.problems:
         click.echo(f"warning: {problem}", err=True)
@@ -131,6 +138,14 @@ def _print_details(details: dict[str, Any]) -> None:
     )
     section("KVStores (how gradients are summed)")
     print_table(out, ("name", "chosen by default for"), list(details["kvstores"].items()))
+    if details["weights"]:
+        section("Pretrained weights (--weights)")
+        rows = [
+            [r["name"], r["network"], r["licence"], r["state"], r["trained_on"], _figures(r)]
+            for r in details["weights"]
+        ]
+        columns = ("name", "network", "licence", "here", "trained on", "accuracy")
+        print_table(out, columns, rows)
     if details["published"]:
         section("Published results")
         rows = [[r["metric"], r["value"], r["data"], r["source"]] for r in details["published"]]

@@ -15,7 +15,7 @@ from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
 from ..discovery import catalog
 from ..flags import reserved
 from .flags import PATH
-from .output import json_option, print_json
+from .output import json_option, print_json, say
 
 
 @click.command()
@@ -41,9 +41,19 @@ from .output import json_option, print_json
     help="Check the answers of this model of the algorithm, and train nothing: the way without "
     "mxnet, for a model that `algoshelf export` has written model.onnx for.",
 )
+@click.option(
+    "--weights",
+    metavar="NAME",
+    help="Begin the trainings with these pretrained weights; `algoshelf weights list` shows them.",
+)
 @json_option
 def check(
-    name: str, only: tuple[str, ...], given: tuple[str, ...], model: Path | None, as_json: bool
+    name: str,
+    only: tuple[str, ...],
+    given: tuple[str, ...],
+    model: Path | None,
+    weights: str | None,
+    as_json: bool,
 ) -> None:
     """Check that the algorithm NAME behaves as every algorithm must, and say what to change.
 
@@ -56,6 +66,12 @@ def check(
     _check_model(name, model)
     channels = _channels(given)
     wanted = _wanted(only)
+    if weights is not None:
+        from ..weights.choosing import WEIGHTS, chosen
+
+        pretrained = chosen(algorithm, {**channels, WEIGHTS: weights})
+        assert pretrained is not None  # they are named
+        channels = pretrained.added_to(channels or algorithm.sample(), say)
     findings = []
     with Battery(algorithm, channels, reserved(), model) as battery:
         for each in wanted:

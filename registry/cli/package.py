@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 import click
 
@@ -14,7 +14,10 @@ from ...core.artifact.metadata import METADATA
 from ...core.runtime.errors import InputError
 from ..discovery import Entry, catalog, opened
 from .flags import PATH
-from .output import json_option, print_json
+from .output import json_option, print_json, say
+
+if TYPE_CHECKING:
+    from ...core.weights import Pretrained
 
 SCRIPT, CONTAINER, MODEL, LAMBDA = "script", "container", "model", "lambda"
 
@@ -46,6 +49,11 @@ SCRIPT, CONTAINER, MODEL, LAMBDA = "script", "container", "model", "lambda"
     help="With --as container: pin every requirement to the version that pip finds now, with its "
         "hash.",
 )  # fmt: skip
+@click.option(
+    "--weights", metavar="NAME",
+    help="With --as script or container: include these pretrained weights, with which a training "
+        "then begins; `algoshelf weights list` shows them.",
+)  # fmt: skip
 @json_option
 def package(
     what: str,
@@ -54,6 +62,7 @@ def package(
     engine: str | None,
     offline: bool,
     lock: bool,
+    weights: str | None,
     as_json: bool,
 ) -> None:
     """Package the algorithm NAME, or MODEL, a folder written by `algoshelf train`, for SageMaker.
@@ -69,6 +78,7 @@ def package(
     if lock and kind != CONTAINER:
         raise InputError(f"--lock applies to an image of your own only: give --as {CONTAINER}")
     entry, artifact = _meant(what)
+    pretrained = _pretrained(weights, entry, kind, engine)
     if (kind, engine) in ((SCRIPT, ONNX), (LAMBDA, MXNET)):
         raise InputError(
             f"--engine {engine} does not apply to --as {kind}: a script trains, which needs mxnet"
@@ -79,14 +89,14 @@ def package(
     if engine == ONNX:
         files = _answering(what, entry, artifact, kind, output, offline)
     elif kind == SCRIPT:
-        files = kinds.script(entry, output, offline=offline)
+        files = kinds.script(entry, output, offline=offline, weights=pretrained)
     elif kind == CONTAINER:
         if offline:
             raise InputError(
                 f"--offline does not apply to --as {CONTAINER}: an image installs its "
                 "requirements when built"
             )
-        files = kinds.container(entry, output, lock=lock)
+        files = kinds.container(entry, output, lock=lock, weights=pretrained)
     elif artifact is None:
         raise _no_model(what, f"--as {MODEL}")
     else:
@@ -125,6 +135,21 @@ def _answering(
         CONTAINER: answering.container, MODEL: answering.model, LAMBDA: answering.function
     }[kind]  # fmt: skip
     return write(entry, artifact, output)
+
+
+def _pretrained(name: str | None, entry: Entry, kind: str, engine: str) -> Pretrained | None:
+    """The weights ``name``, fetched if they are not here. Raises AlgoshelfError."""
+    if name is None:
+        return None
+    if kind not in (SCRIPT, CONTAINER) or engine == ONNX:
+        raise InputError(
+            f"--weights: a training begins with them, and --as {kind} --engine {engine} only "
+            "answers: leave it out"
+        )
+    from ..weights import choosing
+
+    choosing.chosen(entry.algorithm, {choosing.WEIGHTS: name})
+    return choosing.found(name, say)
 
 
 def _no_model(what: str, option: str) -> InputError:

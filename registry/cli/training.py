@@ -185,7 +185,7 @@ def _checked(
         if given.get(name) and output in (Path(given[name]) / "x").resolve().parents
     ]
     channels = CheckedChannels()
-    hyperparameters = None
+    hyperparameters: Any = None
     try:
         own = {c.name: Path(given[c.name]) for c in algorithm.channels if given.get(c.name)}
         channels = check_channels(algorithm.channels, algorithm.sample() if sampled else own)

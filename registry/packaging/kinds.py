@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.artifact.folder import Artifact
 from ...core.artifact.metadata import METADATA, PARAMETERS, SYMBOL
 from ...core.runtime.errors import InputError, PluginError
+from ...core.weights import ABOUT, PACKED, Pretrained
 from ..discovery import Entry
 from . import requirements, writing
 from .contents import Files, importable, installable, size_of
@@ -21,16 +22,22 @@ MODEL_ARCHIVE = "model.tar.gz"
 SOURCE_ARCHIVE = "sourcedir.tar.gz"  # as AWS's training toolkit names it
 STARTERS = frozenset(["serve", "train"])  # the names by which SageMaker starts an image
 TOOLS = ["pip", "setuptools"]  # of a new environment, whose own are as old as its Python
+# The line of the Dockerfile after which weights are copied, too.
+INSTALLED = "COPY --from=build /opt/algoshelf /opt/algoshelf"
+COPIED = f"COPY {PACKED} /opt/algoshelf/{PACKED}"
 MAX_MODEL_BYTES = 5 * 2**30  # S3 takes so much in one upload
 
 
-def script(entry: Entry, target: Path, *, offline: bool = False) -> Files:
+def script(
+    entry: Entry, target: Path, *, offline: bool = False, weights: Pretrained | None = None
+) -> Files:
     """Write the ``source_dir`` that trains and serves ``entry`` in AWS's MXNet image; its files.
 
-    Raises InputError, OutputError or PluginError, and then leaves nothing.
+    It begins with ``weights``, where they are given. Raises InputError, OutputError or PluginError,
+    and then leaves nothing.
     """
     writing.check_free(target)
-    files = _source(entry, ENTRY_POINT, offline)
+    files = {**_source(entry, ENTRY_POINT, offline), **_packed(weights)}
     writing.write_folder(target, files)
     return files
 
@@ -58,14 +65,17 @@ def model(entry: Entry, artifact: Artifact, target: Path, *, offline: bool = Fal
     return files
 
 
-def container(entry: Entry, target: Path, *, lock: bool = False) -> Files:
+def container(
+    entry: Entry, target: Path, *, lock: bool = False, weights: Pretrained | None = None
+) -> Files:
     """Write what an image of one's own is built from, for CPUs and for GPUs; its files.
 
-    With ``lock`` it installs the versions of today alone, by their hashes. Raises AlgoshelfError,
-    InputError, OutputError or PluginError, and then leaves nothing.
+    With ``lock`` it installs the versions of today alone, by their hashes; it begins with
+    ``weights``, where they are given. Raises AlgoshelfError, InputError, OutputError or
+    PluginError, and then leaves nothing.
     """
     writing.check_free(target)
-    files: Files = {}
+    files: Files = _packed(weights)
     installed = []
     for name, content in installable(entry).items():
         file, body = wheel(metadata.distribution(name), content)
@@ -84,11 +94,19 @@ def container(entry: Entry, target: Path, *, lock: bool = False) -> Files:
         dockerfile = filled("Dockerfile", entry).replace(
             "requirements-DEVICE", f"requirements-{device}"
         )
+        if weights is not None:
+            dockerfile = dockerfile.replace(INSTALLED, f"{INSTALLED}\n{COPIED}", 1)
         files[f"Dockerfile{suffix}"] = dockerfile.encode()
     for name in STARTERS:
         files[name] = filled(name, entry).encode()
     writing.write_folder(target, files, executable=STARTERS)
     return files
+
+
+def _packed(weights: Pretrained | None) -> Files:
+    """The files of ``weights`` as ``core/container/job.py`` finds them."""
+    names = [] if weights is None else [ABOUT, *weights.about.files]
+    return {f"{PACKED}/{name}": weights.folder / name for name in names if weights is not None}
 
 
 def _source(entry: Entry, entry_point: str, offline: bool) -> Files:

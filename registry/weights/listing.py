@@ -44,9 +44,10 @@ def _stated() -> Iterator[dict[str, Any]]:
 def _own() -> Iterator[dict[str, Any]]:
     for path in choosing.added():
         try:
-            found = read(path)
+            found = read(path, digests=False)
         except DataError:
-            yield {"name": path.name, **dict.fromkeys(About.model_fields, ""), "state": DAMAGED}
+            about = _about(About(name=path.name, network=""))
+            yield {**about, "size": 0, "distribution": "", "state": DAMAGED, "algorithms": []}
             continue
         yield {
             **_about(found.about),
@@ -70,11 +71,11 @@ def _algorithms(network: str) -> list[str]:
 
 
 def _state(name: str, source: str) -> str:
-    """Whether the weights are in the cache, by what is written beside them: they are not read."""
+    """Whether the weights are in the cache, by what is written beside them and by their sizes."""
     path = cache.place(name)
     if not is_folder(path):
         return ABSENT
     try:
-        return HERE if read(path).about.source == source else OTHER
+        return HERE if read(path, digests=False).about.source == source else OTHER
     except DataError:
         return DAMAGED

@@ -26,7 +26,7 @@ ARROWS = {
     "payload": ("data", "runtime"),
     "artifact": ("data", "pages", "runtime"),
     "weights": ("artifact", "data", "runtime"),
-    "algorithm": ("artifact", "data", "pages", "runtime"),
+    "algorithm": ("weights", "artifact", "data", "pages", "runtime"),
     "training": ("algorithm", "artifact", "data", "pages", "runtime"),
     "inference": ("algorithm", "artifact", "payload", "data", "runtime"),
     "tasks": (
@@ -47,7 +47,7 @@ ARROWS = {
     "benchmark": ("training", "algorithm", "artifact", "data", "runtime"),
     "container": (
         *("benchmark", "serving", "transform", "training", "inference", "algorithm"),
-        *("artifact", "payload", "data", "runtime"),
+        *("weights", "artifact", "payload", "data", "runtime"),
     ),
     "conformance": (
         *("tasks", "training", "inference", "algorithm", "artifact", "payload", "data", "runtime"),

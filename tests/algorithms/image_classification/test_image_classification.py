@@ -7,6 +7,9 @@ import gzip
 import importlib.util
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,15 @@ import pytest
 from algoshelf.algorithms.image_classification import (
     ImageClassification,
     networks,
+    pretrained,
+    weights,
 )
 from algoshelf.algorithms.image_classification import (
     data as pictures,
 )
 from algoshelf.core import DataError, HyperparameterError, Reporter, codecs, mx, train
+from algoshelf.core.runtime import params
+from algoshelf.registry import pretrained_weights
 from PIL import Image
 
 from tests.conftest import ROOT, Algoshelf, InProcess
@@ -239,27 +246,227 @@ def test_a_wrong_request_says_what_is_wrong(content_type: str, body: bytes, reas
         ImageClassification().input_fn(body, content_type)
 
 
-def test_training_goes_on_from_weights_with_a_new_output_layer(
-    tmp_path: Path, folder: Path, trained: Path
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
+    """The home of weights called mine, those of ``trained``."""
+    home = tmp_path_factory.mktemp("home")
+    words = ("--network", "cifar_resnet20_v1", "--licence", "MIT", "--summary", "of three classes")
+    added = InProcess(home)(
+        "weights", "add", "mine", trained / "model-0000.params", *words, ALGOSHELF_HOME=str(home)
+    )
+    assert added.code == 0, added.stderr
+    return home
+
+
+def test_training_goes_on_from_weights_by_name_with_a_new_output_layer(
+    tmp_path: Path, in_process: InProcess, trained: Path, named: Path
 ) -> None:
-    """From a model of three classes to CIFAR's ten, the backbone frozen."""
+    """From three classes to CIFAR's ten, the backbone frozen; their network is implied."""
     few = tmp_path / "test_batch.bin"
     few.write_bytes(gzip.decompress((SAMPLE / "test_batch.bin.gz").read_bytes())[: 3073 * 200])
-    settings = Parsed({**QUICK, "frozen": "true", "optimizer": "sgd", "learning_rate": "0.01"})
-    channels = {"train": few, "model": trained}
-    artifact, _ = train(
-        ImageClassification(), channels, settings, tmp_path / "m", reporter=Reporter()
+    options = ("--epochs", 1, "--batch-size", 32, "--frozen", "true", "--learning-rate", 0.01)
+    result = in_process(
+        *("train", "image-classification", "--weights", "mine", "--train", few, *options),
+        *("--output", "m", "--json"),
+        ALGOSHELF_HOME=str(named),
     )
-    assert artifact is not None
-    assert set(artifact.metadata.data) == {"train", "model"}
-    before, after = (
-        mx.nd.load(str(folder / "model-0000.params")) for folder in (trained, tmp_path / "m")
-    )
+    assert result.code == 0, result.stderr
+    assert "starting from" in result.stderr
+    made = tmp_path / "m"
+    assert set(json.loads((made / "algorithm.json").read_text())["data"]) == {"train", "model"}
+    before, after = (mx.nd.load(str(folder / "model-0000.params")) for folder in (trained, made))
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name].shape != after[name].shape}
     assert len(changed) == 2  # weight and bias of the output layer
     for name in before.keys() - changed:
         np.testing.assert_array_equal(before[name].asnumpy(), after[name].asnumpy())
+
+
+def test_weights_are_packed_with_the_code_and_a_job_begins_with_them(
+    tmp_path: Path, in_process: InProcess, folder: Path, named: Path
+) -> None:
+    home = {"ALGOSHELF_HOME": str(named)}
+    packed = ("package", "image-classification", "--weights", "mine")
+    result = in_process(*packed, "--as", "script", "--output", "p", **home)
+    assert result.code == 0, result.stderr
+    model = tmp_path / "model"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "SM_CHANNEL_TRAIN": str(folder),
+        "SM_MODEL_DIR": str(model),
+        "SAGEMAKER_BASE_DIR": str(tmp_path / "ml"),
+    }
+    done = subprocess.run(
+        [sys.executable, "entry_point.py", "--epochs", "1", "--frozen", "true"],
+        cwd=tmp_path / "p",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "arrays of pretrained, and its output layer" in done.stderr
+    assert "model" in json.loads((model / "algorithm.json").read_text())["data"]
+    result = in_process(*packed, "--as", "container", "--output", "c", **home)
+    assert result.code == 0, result.stderr
+    assert (tmp_path / "c" / "pretrained" / "weights.json").is_file()
+    assert "COPY pretrained /opt/algoshelf/pretrained" in (tmp_path / "c/Dockerfile").read_text()
+    result = in_process(*packed, "--as", "model", "--output", "x", **home)
+    assert result.code == 2
+    assert "--weights: a training begins with them" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--weights", "min"), "no pretrained weights 'min' (did you mean 'mine'?)"),
+        (("--weights", "mine", "--model", "x"), "--weights and --model: give one of the two"),
+        (
+            ("--weights", "mine", "--network", "resnet18_v1"),
+            "goes with --network cifar_resnet20_v1, got resnet18_v1: leave that out",
+        ),
+        (("--weights", "all-minilm-l6-v2"), "with which image-classification cannot begin; it can"),
+        (("--weights", "../mine"), "no pretrained weights '../mine'"),
+        (("--frozen", "true"), "--frozen needs --weights or --model"),
+    ],
+)
+def test_wrong_weights_are_told_before_anything_is_fetched(
+    in_process: InProcess, named: Path, words: tuple[str, ...], told: str
+) -> None:
+    bad = ("--top-k", "-1") if "--weights" in words else ()
+    result = in_process(
+        "train", "image-classification", *words, *bad, ALGOSHELF_HOME=str(named), PATH=""
+    )
+    assert result.code == 2
+    assert told in result.stderr
+    if bad:
+        assert "--top-k" in result.stderr  # all that is wrong is told at once
+    assert not (named / "weights" / ".all-minilm-l6-v2.lock").exists()
+
+
+def test_weights_by_name_are_a_folder_in_python(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALGOSHELF_HOME", str(named))
+    channels = {"model": pretrained_weights("mine")}
+    assert ImageClassification().implied(channels) == {"network": "cifar_resnet20_v1"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train image-classification",
+        "tune image-classification",
+        "benchmark image-classification",
+        "check image-classification",
+        "package image-classification --as script --output p",
+        "sagemaker train image-classification --instance ml.m5.xlarge",
+        "sagemaker tune image-classification --instance ml.m5.xlarge",
+    ],
+)
+def test_every_command_that_trains_knows_weights_by_name(
+    in_process: InProcess, named: Path, command: str
+) -> None:
+    words = (*command.split(), "--weights", "min")
+    result = in_process(*words, ALGOSHELF_HOME=str(named))
+    assert result.code == 2
+    assert "no pretrained weights 'min' (did you mean 'mine'?)" in result.stderr
+
+
+def test_a_job_is_given_weights_as_a_channel(
+    in_process: InProcess, folder: Path, named: Path
+) -> None:
+    words = ("--weights", "mine", "--train", folder, "--instance", "ml.m5.xlarge", "--dry-run")
+    result = in_process(
+        *("sagemaker", "train", "image-classification", *words),
+        *("--role", "arn:aws:iam::123456789012:role/x", "--region", "us-east-1"),
+        ALGOSHELF_HOME=str(named), AWS_ACCESS_KEY_ID="", AWS_CONFIG_FILE="/dev/null",
+        AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true",
+    )  # fmt: skip
+    assert result.code == 0, result.stderr
+    requests = result.json["requests"]
+    keys = [each["parameters"].get("Key", "") for each in requests]
+    assert any(key.endswith("/weights.json") for key in keys)
+    (job,) = (each for each in requests if each["operation"] == "CreateTrainingJob")
+    channels = {each["ChannelName"] for each in job["parameters"]["InputDataConfig"]}
+    assert channels == {"train", "model"}
+    assert job["parameters"]["HyperParameters"]["network"] == '"cifar_resnet20_v1"'
+
+
+def test_what_pytorch_calls_layers_is_understood(tmp_path: Path) -> None:
+    """The places in torchvision's ResNets are those of GluonCV's v1b."""
+    network = networks.build("resnet18_v1b", 4)
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 32, 32)))
+    torch = {
+        name.replace(".gamma", ".weight").replace(".beta", ".bias"): parameter.data().asnumpy() + 1
+        for name, parameter in network._collect_params_with_prefix().items()
+    }
+    path = tmp_path / "resnet18.params"
+    params.write(path, torch)
+    assert "bn1.weight" in torch
+    weights.load(network, path, frozenset())
+    gamma = network._collect_params_with_prefix()["layer1.0.bn1.gamma"].data().asnumpy()
+    np.testing.assert_array_equal(gamma, torch["layer1.0.bn1.weight"])
+
+
+def test_mobilenet_of_pytorch_becomes_gluons() -> None:
+    names = ("0.0.weight", "1.conv.3.weight", "2.conv.0.weight", "18.0.weight")
+    arrays = {f"features.{name}": np.full((2, 2, 1, 1), n) for n, name in enumerate(names, 1)}
+    arrays["features.2.conv.1.weight"] = np.array([5.0, 6.0])
+    arrays["features.18.1.bias"] = np.array([7.0, 8.0])
+    arrays["features.18.1.num_batches_tracked"] = np.array([9])
+    found = pretrained.mobilenet_v2(arrays)
+    first = {name: values.ravel()[0] for name, values in found.items() if ".3.out" not in name}
+    assert first == {
+        "features.0.weight": 1,
+        "features.4.out.0.weight": 3,
+        "features.4.out.1.gamma": 5,
+        "features.20.weight": 4,
+        "features.21.beta": 7,
+    }
+    assert found["features.3.out.6.weight"].ravel()[0] == 2
+    # What Gluon has besides leaves its input as it is.
+    np.testing.assert_array_equal(found["features.3.out.0.weight"].reshape(2, 2), np.eye(2))
+    spread = np.sqrt(found["features.3.out.1.running_var"] + np.float32(1e-5))
+    np.testing.assert_array_equal(spread, np.ones(2, np.float32))
+
+
+def test_resnet_of_keras_answers_the_same_as_gluons() -> None:
+    """A convolution with its bias, its normalization with another epsilon, and its colours."""
+    rng = np.random.default_rng(1)
+    arrays = {"fc1000/kernel": rng.normal(size=(3, 2)), "fc1000/bias": np.zeros(2)}
+    for layer, norm, depth in (
+        ("conv1", "bn_conv1", 3),
+        ("res2a_branch2a", "bn2a_branch2a", 2),
+        ("res3b_branch2c", "bn3b_branch2c", 2),
+        ("res4a_branch1", "bn4a_branch1", 2),
+    ):
+        arrays[f"{layer}/kernel"] = rng.normal(size=(1, 1, depth, 2))
+        arrays[f"{layer}/bias"] = rng.normal(size=2)
+        for kind in ("gamma", "beta", "moving_mean"):
+            arrays[f"{norm}/{kind}"] = rng.normal(size=2)
+        arrays[f"{norm}/moving_variance"] = rng.uniform(0.5, 2, size=2)
+    found = pretrained.resnet50(arrays)
+    np.testing.assert_allclose(found["output.weight"], arrays["fc1000/kernel"].T, rtol=1e-6)
+    pixel = np.array([200.0, 20.0, 90.0])  # red, green, blue
+    for layer, norm, place, after in (
+        ("conv1", "bn_conv1", "features.0", "features.1"),
+        ("res2a_branch2a", "bn2a_branch2a", "features.4.0.body.0", "features.4.0.body.1"),
+        ("res3b_branch2c", "bn3b_branch2c", "features.5.1.body.6", "features.5.1.body.7"),
+        ("res4a_branch1", "bn4a_branch1", "features.6.0.downsample.0", "features.6.0.downsample.1"),
+    ):
+        theirs = ours = pixel[:2]
+        if layer == "conv1":
+            theirs = pixel[::-1] - pretrained.KERAS_MEAN
+            ours = (pixel / 255 - networks.MEAN) / networks.DEVIATION
+        y = theirs @ arrays[f"{layer}/kernel"][0, 0] + arrays[f"{layer}/bias"]
+        scale = np.sqrt(arrays[f"{norm}/moving_variance"] + 1e-3)
+        expected = arrays[f"{norm}/gamma"] * (y - arrays[f"{norm}/moving_mean"]) / scale
+        y = found[f"{place}.weight"][:, :, 0, 0] @ ours + found.get(f"{place}.bias", 0)
+        scale = np.sqrt(found[f"{after}.running_var"] + 1e-5)
+        got = found[f"{after}.gamma"] * (y - found[f"{after}.running_mean"]) / scale
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_of_another_network_are_refused(
