@@ -4,8 +4,8 @@ CASE is one of sst2-textcnn, sst2-textcnn-glove, sst2-ngram, sst2-bilstm-glove, 
 sst2-bert, sst2-bert-frozen, mr-bert, or all. On SST-2 it trains with seeds 1 to 5 (bert: 1 to 3)
 through the command line, validates on dev, and evaluates on the 1,821 official test sentences. On
 MR it trains on nine tenths, and tests on the tenth, ten times (bert: the first three of the ten).
-Accuracy, time and commands are kept under results/. Some minutes a case on two cores, bert half an
-hour.
+Accuracy, time and commands are kept under results/ after each run, and --resume goes on behind
+them. Some minutes a case on two cores; bert takes about ten minutes of a processor a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import mean
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 from command import algoshelf
@@ -42,54 +42,59 @@ CASES = {
 }
 
 
-def main(case: str, data: Path, glove: Path) -> None:
+def main(case: str, data: Path, glove: Path, resume: bool) -> None:
     options = [str(glove) if word == "GLOVE" else word for word in CASES[case]]
-    runs: list[dict[str, Any]] = []
+    path = results_file(f"text_accuracy-{case}")
+    kept = json.loads(path.read_text()) if resume and path.exists() else {"runs": []}
+    runs = [{**run, "hyperparameters": kept["hyperparameters"]} for run in kept["runs"]]
+    done = {run["seed"] for run in runs}
     with tempfile.TemporaryDirectory() as scratch:
         parts = sst2(data) if case.startswith("sst2") else mr(data, Path(scratch))
         for seed, channels, test in itertools.islice(parts, OF_BERT if "bert" in case else None):
-            model = Path(scratch, f"model{seed}")
-            start, processor = time.monotonic(), processor_seconds()
-            trained = algoshelf(
-                "train",
-                "text-classification",
-                *channels,
-                *options,
-                "--seed",
-                seed,
-                "--output",
-                model,
-            )
-            seconds, processor = time.monotonic() - start, processor_seconds() - processor
-            evaluated = algoshelf("evaluate", model, "--test", test)
-            runs.append(
-                {
-                    "seed": seed,
-                    "test_accuracy": evaluated["metrics"]["accuracy"],
-                    "validation_accuracy": trained["metrics"]["validation:accuracy"],
-                    "train_seconds": round(seconds, 1),
-                    "processor_seconds": round(processor, 1),
-                }
-            )
+            if seed in done:
+                continue
+            words = [*channels, *options, "--seed", seed]
+            runs.append(one_run(words, Path(scratch, f"model{seed}"), test))
             print(json.dumps(runs[-1]), file=sys.stderr)
-    accuracies = [run["test_accuracy"] for run in runs]
-    document = {
+            path.write_text(json.dumps(document(case, runs), indent=2) + "\n")
+    print(f"{path}: {document(case, runs)['mean_test_accuracy']}")
+
+
+def one_run(words: Sequence[object], model: Path, test: Path) -> dict[str, Any]:
+    """What came of a training with these ``words``, measured on ``test``."""
+    start, processor = time.monotonic(), processor_seconds()
+    trained = algoshelf("train", "text-classification", *words, "--output", model)
+    seconds, processor = time.monotonic() - start, processor_seconds() - processor
+    evaluated = algoshelf("evaluate", model, "--test", test)
+    return {
+        "seed": trained["seed"],
+        "test_accuracy": evaluated["metrics"]["accuracy"],
+        "validation_accuracy": trained["metrics"]["validation:accuracy"],
+        "train_seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "hyperparameters": {
+            name: "GLOVE" if name == "embedding" and value else value
+            for name, value in trained["hyperparameters"].items()
+        },
+    }
+
+
+def document(case: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of the ``runs``, so many as there are by now."""
+    return {
         "what": "algoshelf train text-classification " + " ".join(CASES[case]) + " --seed S",
         "data": "SST-2: 6,920 sentences to train on, 872 to validate, 1,821 to test"
         if case.startswith("sst2")
         else "MR: 10,662 sentences; of nine tenths a tenth is held out, the last tenth is tested; "
         "the seed is the number of the fold",
-        "mean_test_accuracy": round(mean(accuracies), 4),
-        "hyperparameters": {
-            name: "GLOVE" if name == "embedding" and value else value
-            for name, value in trained["hyperparameters"].items()
-        },
+        "mean_test_accuracy": round(mean(run["test_accuracy"] for run in runs), 4),
+        "hyperparameters": runs[-1]["hyperparameters"],
         "environment": environment(),
-        "runs": runs,
+        "runs": [
+            {name: value for name, value in run.items() if name != "hyperparameters"}
+            for run in runs
+        ],
     }
-    path = results_file(f"text_accuracy-{case}")
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"{path}: {document['mean_test_accuracy']}")
 
 
 def processor_seconds() -> float:
@@ -127,6 +132,9 @@ if __name__ == "__main__":
     parser.add_argument("case", choices=[*CASES, "all"])
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--glove", type=Path, default=Path("glove.6B.50d.txt"))
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the runs that the results have already"
+    )
     given = parser.parse_args()
     for name in CASES if given.case == "all" else [given.case]:
-        main(name, given.data, given.glove)
+        main(name, given.data, given.glove, given.resume)

@@ -67,6 +67,8 @@ FINE_TUNING = {
 }  # fmt: skip
 FROZEN = {**FINE_TUNING, "epochs": 20, "learning_rate": 3e-3}
 
+SHORTEST = 3  # tokens: two that frame a text, and one of it
+
 
 def _of_bert(name: str) -> str:
     tuned, frozen = FINE_TUNING[name], FROZEN[name]
@@ -211,6 +213,8 @@ class TextHyperparameters(TrainingHyperparameters):
             raise ValueError(
                 f"frozen: the network {self.network} has no pretrained weights to keep"
             )
+        if self.network == "bert" and self.max_length < SHORTEST:
+            raise ValueError(f"max_length: the network bert reads at least {SHORTEST} tokens")
         return self
 
 

@@ -132,8 +132,9 @@ class Algorithm(Generic[H], metaclass=_AlgorithmType):
         return self.extras
 
     def check_given(self, hyperparameters: H, channels: Collection[str]) -> None:
-        """Raises InputError where a training by ``hyperparameters`` needs more ``channels`` than are
-        given, such as pretrained weights. Those that are always required are checked elsewhere.
+        """Raises InputError where a training by ``hyperparameters`` needs a channel besides the
+        ``channels`` that are given, such as pretrained weights. Those that are always required are
+        checked elsewhere.
         """
 
     @abstractmethod

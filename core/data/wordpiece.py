@@ -13,6 +13,7 @@ from typing import Any, Iterator, Sequence
 PADDING, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL = (PADDING, UNKNOWN, BEGIN, END, "[MASK]")
 LONGEST_WORD = 100  # characters; a longer word is unknown
+READ = 1_000  # characters for each id: what is beyond is not looked at
 CONTINUED = "##"  # what a piece begins with that begins no word
 REMEMBERED = 100_000  # words
 
@@ -54,18 +55,18 @@ class WordPiece:
 
     def __call__(self, text: str) -> tuple[list[int], bool]:
         """The ids of ``text``, [CLS] first and [SEP] last, and whether the text was cut."""
-        room = self.max_length - 2
+        room, most = self.max_length - 2, self.max_length * READ
         ids: list[int] = []
-        for word in words(text):
-            ids += self._word(word)
+        for word in words(text[:most]):
+            # A long word is not remembered: 100,000 of them would fill the memory.
+            ids += self._word(word) if len(word) <= LONGEST_WORD else (self._unknown,)
             if len(ids) > room:
                 break
-        return [self._ids[BEGIN], *ids[:room], self._ids[END]], len(ids) > room
+        cut = len(ids) > room or len(text) > most
+        return [self._ids[BEGIN], *ids[:room], self._ids[END]], cut
 
     def _split(self, word: str) -> tuple[int, ...]:
         """The longest pieces from left to right; the unknown one where they make another word."""
-        if len(word) > LONGEST_WORD:
-            return (self._unknown,)
         ids, start, prefix = [], 0, ""
         while start < len(word):
             for end in range(len(word), start, -1):

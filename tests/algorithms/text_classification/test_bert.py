@@ -188,9 +188,16 @@ def test_it_leaves_as_onnx_and_answers_where_neither_mxnet_nor_gluonnlp_is(
     given: Path, algoshelf: Algoshelf, in_process: InProcess
 ) -> None:
     pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
     shutil.copytree(given / "m", algoshelf.folder / "m")
     made = in_process("export", "m")
     assert made.code == 0, made.stderr
+    graph = onnx.load(str(algoshelf.folder / "m" / "model.onnx")).graph
+    fixed = {tensor.name for tensor in graph.initializer}
+    # of weights, nothing is turned or put side by side anew: it would be kept beside them
+    moved = [node for node in graph.node if node.op_type in ("Transpose", "Concat")]
+    assert moved
+    assert not [node.name for node in moved if fixed.issuperset(node.input)]
     asked = algoshelf.folder / "texts.jsonl"
     asked.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     here = in_process("predict", "m", asked, "--engine", "mxnet")
