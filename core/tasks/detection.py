@@ -22,7 +22,7 @@ from ..data import box_files
 from ..data.box_augmentation import Augmented, Changes
 from ..data.box_pictures import LabelledPictures, pictures_of, stretched
 from ..data.boxes import CLASS
-from ..data.dataset import Dataset, chunks
+from ..data.dataset import Dataset, chunks, how_read
 from ..payload import pictures
 from ..runtime import mx
 from ..runtime.errors import DataError, TrainingError
@@ -229,7 +229,9 @@ class Detector(SupervisedAlgorithm[H]):
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         if not (labels[..., CLASS] >= 0).any():
-            raise DataError(f"{path}: no picture has a box: there is nothing to learn")
+            raise DataError(
+                f"{path}: no picture has a box: there is nothing to learn" + how_read(data)
+            )
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
