@@ -97,7 +97,9 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     Hyperparameters = DetectionHyperparameters
     extras = ("vision",)
     widget = "picture"
-    check_hyperparameters = {"epochs": 2, "image_size": 64, "width": 16, "learning_rate": 0.003}
+    check_hyperparameters = {
+        "epochs": 1, "image_size": 64, "width": 16, "batch_size": 8, "learning_rate": 0.001
+    }  # fmt: skip
     channels = (
         *supervised_channels(*FORMATS),
         Channel(

@@ -59,7 +59,9 @@ def test_anchors_fit_boxes_of_few_sizes_exactly() -> None:
 def test_there_are_anchors_without_boxes_and_for_boxes_without_area() -> None:
     for sizes in (np.zeros((0, 2)), np.zeros((5, 2))):
         found = anchors.sizes_of(sizes, 9)
-        assert found.shape == (9, 2) and (found > 0).all() and (found <= 1).all()
+        assert found.shape == (9, 2)
+        assert (found > 0).all()
+        assert (found <= 1).all()
 
 
 def test_the_grid_lies_evenly_in_the_order_of_a_convolution() -> None:
@@ -116,7 +118,8 @@ def test_a_picture_without_objects_teaches_that_there_are_none(
     value.backward()
     gradient = predictions.grad.asnumpy()
     assert np.isfinite(value.asnumpy()).all()
-    assert (gradient[..., :CLASSES] > 0).all() and not gradient[..., CLASSES:].any()
+    assert (gradient[..., :CLASSES] > 0).all()
+    assert not gradient[..., CLASSES:].any()
 
 
 def test_the_decoder_gives_the_boxes_that_are_learned(
@@ -150,7 +153,8 @@ def test_pretrained_features_are_taken_whole_and_the_frozen_ones_stay(weights: P
     ssd.set_anchors(network, np.full((1, 2), 0.2), SIDE)
     message, digest = pretrained.load(network.features, weights)
     pretrained.settle(network.features, 6, 0.25)
-    assert "starting from 260 arrays" in message and len(digest) == 64
+    assert "starting from 260 arrays" in message
+    assert len(digest) == 64
     saved = mx.nd.load(str(weights))
     trainer = mx.gluon.Trainer(network.collect_params(), "sgd", {"learning_rate": 0.1})
     x = mx.nd.array(np.random.default_rng(0).integers(256, size=(2, 3, SIDE, SIDE)), dtype="uint8")
