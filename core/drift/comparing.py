@@ -115,7 +115,7 @@ def _inputs(
         return texts.changes(
             first.examples, second.examples, (labels[0], labels[1]), vocabulary, rng
         )
-    if isinstance(example, np.ndarray) and example.ndim > 1:
+    if getattr(pictures.pixels_of(example), "ndim", 0) > 1:
         return list(pictures.changes(first.examples, second.examples, rng)), None
     return list(_columns(handlers, first, second, notes)), None
 
@@ -151,20 +151,40 @@ def _known_names(handlers: Handlers) -> Sequence[str]:
 
 def _answers(first: Asked, second: Asked) -> Iterator[Change]:
     """The class, the certainty, the numbers of the answers; not each class's probability."""
-    sides = [[_leaves(answer) for answer in side.answers] for side in (first, second)]
+    classes = sorted({name for side in (first, second) for a in side.answers for name in _seen(a)})
+    sides = [[_leaves(answer, classes) for answer in side.answers] for side in (first, second)]
     tables = [rows_as_columns(side) for side in sides]
     for name, cells in tables[0].items():
         yield from columns.compared(ANSWER, name, cells, tables[1].get(name, []) or [None])
 
 
-def _leaves(answer: Any) -> Mapping[str, Any]:
+def _leaves(answer: Any, classes: Sequence[str] = ()) -> Mapping[str, Any]:
     if answer is None:
         return {}
+    if isinstance(answer, Mapping) and isinstance(answer.get("objects"), list):
+        return _objects(answer["objects"], classes)
     if isinstance(answer, Mapping):
         return {key: value for key, value in answer.items() if not isinstance(value, Mapping)}
     if isinstance(answer, (list, tuple)):
         return {f"output {i}": value for i, value in enumerate(answer[:MAX_NUMBERS], 1)}
     return {"output": answer}
+
+
+def _seen(answer: Any) -> list[str]:
+    """The classes of the objects that an answer finds in a picture; none of another answer."""
+    objects = answer.get("objects") if isinstance(answer, Mapping) else None
+    return [str(each["class"]) for each in objects or () if isinstance(each, Mapping)]
+
+
+def _objects(found: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Mapping[str, Any]:
+    """Of what was found in a picture how much there is, in all and of each class, and how sure."""
+    names = [str(each["class"]) for each in found]
+    scores = [each["score"] for each in found if isinstance(each.get("score"), (int, float))]
+    return {
+        "objects": len(found),
+        **({"score": sum(scores) / len(scores)} if scores else {}),
+        **{f"objects: {name}": names.count(name) for name in classes},
+    }
 
 
 def _metric(

@@ -16,7 +16,8 @@ from ..discovery import catalog
 from .flags import PATH
 
 # A distribution that works: its names are replaced, and nothing else. For another task than
-# classification, the files of the task's folder stand in place of those of the same name.
+# classification, the files of the task's folder stand in place of those of the same name, and its
+# sample in place of the whole sample.
 SCAFFOLDS = Path(__file__).parent / "scaffold"
 OF_TASKS = {
     "classification": ("my-algorithm",),
@@ -24,9 +25,11 @@ OF_TASKS = {
     "multilabel": ("my-algorithm", "multilabel"),
     "autoencoder": ("my-algorithm", "autoencoder"),
     "recommendation": ("my-algorithm", "recommendation"),
+    "detection": ("my-algorithm", "detection"),
 }
 NAMED, MODULE, CLASS = "my-algorithm", "my_algorithm", "MyAlgorithm"
 MAX_CHARACTERS = 60
+SAMPLE, PICTURE = "sample", ".png"
 FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, beside its package
 
 
@@ -38,7 +41,7 @@ FOLDERS = frozenset(["tests", "build", "dist", "src"])  # of a distribution, bes
     default="classification",
     show_default=True,
     help="What it learns of an example: one of several classes, numbers, several labels, to give "
-    "it back, or of users which items they like.",
+    "it back, of users which items they like, or of pictures what is where.",
 )
 @click.option(
     "--output",
@@ -106,11 +109,12 @@ def _check_empty(folder: Path) -> None:
 
 
 def _write(folder: Path, name: str, task: str) -> None:
+    found = _sources(task)
+    pictures = {path: source for path, source in found.items() if path.suffix == PICTURE}
     sources = {
-        path.relative_to(SCAFFOLDS / part): path.read_text(encoding="utf-8")
-        for part in OF_TASKS[task]
-        for path in sorted((SCAFFOLDS / part).rglob("*"))
-        if path.is_file() and path.suffix != ".pyc"
+        path: source.read_text(encoding="utf-8")
+        for path, source in found.items()
+        if path not in pictures
     }
     new_class = "".join(word.capitalize() for word in name.split("-"))
     if any(re.search(rf"\b{new_class}\b", text) for text in sources.values()):
@@ -121,8 +125,25 @@ def _write(folder: Path, name: str, task: str) -> None:
             target = folder / _renamed(str(path), names)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_renamed(text, names), encoding="utf-8")
+        for path, source in pictures.items():
+            (folder / _renamed(str(path), names)).write_bytes(source.read_bytes())
     except OSError as error:
         raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+
+
+def _sources(task: str) -> dict[Path, Path]:
+    """The files of the scaffold for ``task``, by their paths in the distribution."""
+    sources: dict[Path, Path] = {}
+    for part in OF_TASKS[task]:
+        files = {
+            path.relative_to(SCAFFOLDS / part): path
+            for path in sorted((SCAFFOLDS / part).rglob("*"))
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        if any(path.parent.name == SAMPLE for path in files):
+            sources = {path: each for path, each in sources.items() if path.parent.name != SAMPLE}
+        sources.update(files)
+    return sources
 
 
 def _renamed(text: str, names: tuple[tuple[str, str], ...]) -> str:

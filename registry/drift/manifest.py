@@ -17,6 +17,7 @@ import numpy as np
 
 from ...core import codecs
 from ...core.drift.asked import Question, confidence_of, label_of, media_of
+from ...core.drift.pictures import pixels_of
 from ...core.runtime.errors import DataError, InputError
 from ..files import write_text
 from ..web import corrections
@@ -83,7 +84,7 @@ def corrected(path: Path) -> list[Question]:
 
 
 def _is_picture(example: Any) -> bool:
-    return isinstance(example, np.ndarray) and example.ndim > 1
+    return getattr(pixels_of(example), "ndim", 0) > 1
 
 
 def _text(example: Any) -> str:
@@ -117,7 +118,7 @@ def _picture(question: Question) -> tuple[str, bytes]:
     if event is not None and suffix:
         body = event.body
     else:
-        array = np.asarray(question.example)
+        array = np.asarray(pixels_of(question.example))
         if array.shape[0] in (1, 3) and array.ndim == 3 and array.shape[2] not in (1, 3):
             array = array.transpose(1, 2, 0)
         if array.dtype.kind == "f":

@@ -24,6 +24,7 @@ KIND = {
     "tabular": "jsonl",
     "image-classification": "",
     "recommender": "jsonl",
+    "object-detection": "",
 }
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
@@ -32,6 +33,7 @@ TRAIN: dict[str, tuple[object, ...]] = {
     "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
     "recommender": ("--epochs", 1, "--factors", 8),
+    "object-detection": ("--epochs", 2, "--image-size", 64, "--width", 16),
 }
 
 
@@ -74,6 +76,7 @@ def _write_inputs(folder: Path) -> None:
     for number in range(3):
         picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
         picture.save(folder / "image-classification" / f"{number}.jpg")
+        picture.save(folder / "object-detection" / f"{number}.jpg")
 
 
 @pytest.fixture(scope="session")

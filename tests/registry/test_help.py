@@ -16,6 +16,7 @@ BUILT_IN = (
     "image-classification",
     "kmeans",
     "mnist-cnn",
+    "object-detection",
     "recommender",
     "tabular",
     "text-sentiment",
