@@ -75,6 +75,8 @@ MEASUREMENTS = {
         for case in ("ratings", "choices")
     },
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
+    "detection_accuracy": "detection_accuracy.py {bccd}",
+    "detection_speed": "detection_speed.py {bccd}",
     "recommender_top": "recommender_top.py",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
@@ -93,7 +95,7 @@ MEASUREMENTS = {
     "threads-mnist-cnn": "threads.py",
     **{
         f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"
-        for name in ("mnist-cnn", "text-sentiment", "image-classification")
+        for name in (*ALGORITHMS[:3], "object-detection")
     },
     "serving-batching-mnist-cnn": "serving.py batching mnist-cnn",
     **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
@@ -124,6 +126,7 @@ def main() -> None:
     )
     parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
     parser.add_argument("--movielens", metavar="FOLDER", help="holds u.data, u1.base, u1.test, …")
+    parser.add_argument("--bccd", metavar="FOLDER", help="BCCD, in VOC's form")
     parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")
     parser.add_argument("--foreign", metavar="FOLDER", help="public repositories: adopted.py")
     parser.add_argument("--weights", metavar="FILE", help="MobileNetV2's features on ImageNet")
