@@ -102,18 +102,26 @@ class Builder:
             wrong += self.lacking
         if wrong:
             more = len(wrong) - MAX_FAULTS
-            advice = f"{self.source}: {len(wrong):,} faults: mend or remove them"
+            one = len(wrong) == 1
+            advice = f"{self.source}: {_counted(len(wrong), 'fault')}: mend or remove "
+            advice += "it" if one else "them"
             if not self.faults:
-                advice += f", or leave the pictures out (--on-damaged {SKIP})"
+                advice += f", or leave the picture{'' if one else 's'} out (--on-damaged {SKIP})"
             raise DataError(
                 *wrong[:MAX_FAULTS], *([f"... and {more:,} more"] if more > 0 else []), advice
             )
         count = len(self.lacking)
         if count:
-            self.notes.append(f"{count:,} pictures are left out ({self.lacking[0]})")
+            are = "is" if count == 1 else "are"
+            said = f"{_counted(count, 'picture')} {are} left out ({self.lacking[0]})"
+            self.notes.append(said)
         if not self.paths:
             raise DataError(f"{self.source}: holds no labelled pictures")
         return Listing(self.paths, self.labelled, classes, self.notes, count)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def of_channel(names: Sequence[str], channel: str, *, by_folder: bool = False) -> list[str]:
