@@ -184,7 +184,7 @@ class LabelledPictures:
         self.most = most or max([1, *learned])
         objects, empty = sum(map(len, self.boxes)), sum(not len(rows) for rows in self.boxes)
         said = [
-            f"{objects:,} boxes",
+            f"{objects:,} box{'' if objects == 1 else 'es'}",
             *([f"{empty:,} picture{'s' * (empty > 1)} without any"] if empty else []),
         ]
         self.note = "; ".join(filter(None, [", ".join(said), faulty.note, store.note, *notes]))

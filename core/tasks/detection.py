@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
+from ..algorithm.channels import TEST
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
@@ -28,7 +30,7 @@ from ..runtime import mx
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from .detection_figures import evaluate_detections, mistakes, worst_first
-from .detections import Asked, Detections, Seen, asked, in_rows, suppressed
+from .detections import FOUND_CLASS, Asked, Detections, Seen, asked, in_rows, suppressed
 from .supervised import MEASURED, SupervisedAlgorithm, outputs
 
 if TYPE_CHECKING:
@@ -307,6 +309,26 @@ class Detector(SupervisedAlgorithm[H]):
 
     def output_fn(self, prediction: Detections, accept: str) -> bytes:
         return prediction.encoded(payload.negotiate(accept, self.response_media_types()))
+
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
+        """Of some pictures how many objects of each class are found, and how many there are."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self.dataset(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        places = range(min(count, len(data)))
+        lines = []
+        for index, seen in zip(
+            places, self.predict_fn([self._asked(data, i) for i in places], model)
+        ):
+            there = data.boxes[index][:, CLASS].astype(int).tolist()
+            found = seen.found[:, FOUND_CLASS].astype(int).tolist()
+            told = (
+                f"{found.count(number)} {name} (there are {there.count(number)})"
+                for number, name in enumerate(data.classes)
+                if number in found or number in there
+            )
+            name = data.store.name(index).rpartition("/")[2]
+            lines.append(textwrap.shorten(f"{name}: {', '.join(told) or 'nothing'}", width))
+        return "\n".join(lines)
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]
