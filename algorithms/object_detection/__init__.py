@@ -56,7 +56,7 @@ class DetectionHyperparameters(DetectorHyperparameters):
         "which --weights or --model gave; without these, all learn.",
     )
     pace: float = Field(
-        0.15,
+        0.1,
         gt=0,
         le=1,
         description="Learning rate of the features that --weights or --model gave, as a fraction "
