@@ -23,9 +23,9 @@ DEVIATION = (0.229, 0.224, 0.225)
 # follows the last of them serves classification.
 TAPS = (8, 15, 19)
 STRIDES = (8, 16, 32)
-# Anchors at each place of each map: all sizes on all of them. Of an object that is only twice as
-# wide as a cell, most anchors lie too far off: where the finest map is left to the smallest objects,
-# the others have hardly one anchor each to learn by.
+# Anchors at each place of each map: all sizes on all of them. From an object that is only twice as
+# wide as a cell, most anchors lie too far off: were the finest map left to the smallest objects,
+# the others would have hardly one anchor each to learn by.
 SIZES = 5
 # In what units offsets from anchors are learned: of centres in sides of the anchor, of sides in
 # natural logarithms.
