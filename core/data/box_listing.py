@@ -130,6 +130,19 @@ def of_channel(names: Sequence[str], channel: str, *, by_folder: bool = False) -
     return found[channel] if any(found.values()) else list(names)
 
 
+def chosen_of(folder: Path, names: Sequence[str], channel: str) -> list[str]:
+    """Those of ``names``, of files below ``folder``, that lie in folders called as ``channel`` is;
+    all where no folder is called as any. Raises DataError where there are others alone.
+    """
+    found = of_channel(names, channel, by_folder=True)
+    if names and not found:
+        raise DataError(
+            f"{folder}: its folders divide the pictures, and none is called as the channel "
+            f"{channel!r} is ({', '.join(PARTS[channel])}): give the folder of that part"
+        )
+    return found
+
+
 def _words(name: str) -> list[str]:
     """The words of a name with its folders: ``train`` is one of ``instances_train2017.json``."""
     letters = "".join(each if each.isalpha() else " " for each in name.lower())

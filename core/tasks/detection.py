@@ -22,7 +22,7 @@ from ..data import box_files
 from ..data.box_augmentation import Augmented, Changes
 from ..data.box_pictures import LabelledPictures, pictures_of, stretched
 from ..data.boxes import CLASS
-from ..data.dataset import Dataset, chunks
+from ..data.dataset import Dataset, chunks, how_read
 from ..payload import pictures
 from ..runtime import mx
 from ..runtime.errors import DataError, TrainingError
@@ -92,8 +92,8 @@ class DetectorHyperparameters(TrainingHyperparameters):
         0.5,
         ge=0,
         le=1,
-        description="Augmentation: fraction of the pictures of which a part is learned that "
-        "overlaps with an object.",
+        description="Augmentation: fraction of the pictures that are cropped to a random part in "
+        "which an object lies.",
     )
     expand: float = Field(
         0.25,
@@ -187,9 +187,7 @@ class Detector(SupervisedAlgorithm[H]):
             "For each picture prediction, as SageMaker's object detection gives it (class, score, "
             "xmin, ymin, xmax, ymax, in widths and heights of the picture), and objects, with "
             "names and edges in pixels; the best first.",
-            '{"predictions": [{"prediction": [[0, 0.98, 0.1, 0.2, 0.5, 0.7]], "objects": '
-            '[{"class": "cat", "score": 0.98, "box": {"xmin": 64.0, "ymin": 96.0, '
-            '"xmax": 320.0, "ymax": 336.0}}], "width": 640, "height": 480}]}',
+            '{"predictions": [{"prediction": [[0, 0.98, 0.1, 0.2, 0.5, 0.7]], "objects": […]}]}',
         ),
         ContentType(
             payload.JSONLINES,
@@ -229,7 +227,9 @@ class Detector(SupervisedAlgorithm[H]):
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         if not (labels[..., CLASS] >= 0).any():
-            raise DataError(f"{path}: no picture has a box: there is nothing to learn")
+            raise DataError(
+                f"{path}: no picture has a box: there is nothing to learn" + how_read(data)
+            )
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
@@ -263,7 +263,8 @@ class Detector(SupervisedAlgorithm[H]):
         """In full, and the pictures with the most mistakes, of all at the model's threshold."""
         data = self.test_data(path, model)
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
-        found, labels = outputs(self.scored_by(model.network, options), data), data.labels()
+        scored = self.scored_by(model.network, options)  # type: ignore[arg-type]
+        found, labels = outputs(scored, data), data.labels()
         evaluation = evaluate_detections(found, labels, data.encoding["classes"], in_full=True)
         pictures, places = pictures_of(data)
         worst = worst_first(found, labels, len(pictures.classes), options.threshold)
