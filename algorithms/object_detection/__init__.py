@@ -56,7 +56,7 @@ class DetectionHyperparameters(DetectorHyperparameters):
         "which --weights or --model gave; without these, all learn.",
     )
     pace: float = Field(
-        0.15,
+        0.1,
         gt=0,
         le=1,
         description="Learning rate of the features that --weights or --model gave, as a fraction "
@@ -98,6 +98,7 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     Hyperparameters = DetectionHyperparameters
     extras = ("vision",)
     widget = "picture"
+    max_work = 2**35  # yolo3 takes 19 billion multiplications for a picture of 1,024 pixels
     check_hyperparameters = {
         "epochs": 1, "image_size": 64, "width": 16, "batch_size": 8, "learning_rate": 0.001
     }  # fmt: skip

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...core import Array, HybridBlock, mx
 from . import anchors
 
@@ -21,13 +23,16 @@ DEVIATION = (0.229, 0.224, 0.225)
 # follows the last of them serves classification.
 TAPS = (8, 15, 19)
 STRIDES = (8, 16, 32)
-SIZES = 3  # of anchors on each map
+# Anchors at each place of each map: all sizes on all of them. From an object that is only twice as
+# wide as a cell, most anchors lie too far off: were the finest map left to the smallest objects,
+# the others would have hardly one anchor each to learn by.
+SIZES = 5
 # In what units offsets from anchors are learned: of centres in sides of the anchor, of sides in
 # natural logarithms.
 UNITS = (0.1, 0.2)
 # An anchor is to find the box with which it overlaps by so much at least; between the two, neither
 # is it to find something nor to find nothing. Each box has the anchors that overlap with it most.
-POSITIVE, NEGATIVE = 0.5, 0.4
+POSITIVE, NEGATIVE = 0.4, 0.3
 BEST = 1.0
 # Of the focal loss: the weight of what is there, and the exponent by which easy cases count less.
 ALPHA, GAMMA = 0.5, 2.0
@@ -95,11 +100,12 @@ def unset_anchors(parameters: Any, image_size: int) -> Any:
 
 
 def set_anchors(network: HybridBlock, sizes: Array, image_size: int) -> None:
-    """Give ``network`` the anchors that fit boxes of ``sizes`` (N, 2) best, the smallest on the
-    finest map; all sizes are from 0 to 1.
+    """Give ``network`` the anchors that fit boxes of ``sizes`` (N, 2), from 0 to 1, best: each of
+    them on each map.
     """
-    found = anchors.sizes_of(sizes, len(STRIDES) * SIZES).reshape(len(STRIDES), SIZES, 2)
-    network.anchors.set_data(mx.nd.array(anchors.grid(found, sides(image_size))[None]))
+    found = anchors.sizes_of(sizes, SIZES)
+    grid = anchors.grid(np.stack([found] * len(STRIDES)), sides(image_size))
+    network.anchors.set_data(mx.nd.array(grid[None]))
 
 
 def _convolved(width: int, kernel: int, groups: int = 1, activated: bool = True) -> HybridBlock:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core import HybridBlock, MissingDependencyError, mx
+from ...core import HybridBlock, mx
 from . import ssd
+from .blocks import need_gluoncv
 
 # An anchor that overlaps with a box by more, and is not the best for any, is neither right nor
 # wrong to see an object.
@@ -25,17 +26,8 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
 
     Raises MissingDependencyError where GluonCV is not installed.
     """
-    mx.load()
-    try:
-        from gluoncv.model_zoo.yolo.yolo3 import YOLODetectionBlockV3
-    except ModuleNotFoundError as error:
-        if error.name != "gluoncv":
-            raise
-        raise MissingDependencyError(
-            "--network yolo3 needs GluonCV, which is not installed: pip install 'algoshelf[vision]'"
-        ) from None
-    except RuntimeError as error:  # beside torch 2
-        raise MissingDependencyError(f"GluonCV does not import: {error}") from None
+    need_gluoncv("yolo3")
+    from gluoncv.model_zoo.yolo.yolo3 import YOLODetectionBlockV3
 
     class Yolo(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:
