@@ -23,7 +23,7 @@ from typing import Any
 from command import algoshelf
 from environment import environment, results_file
 
-OPTIONS = ("--image-size", 192, "--epochs", 24, "--crop", 0.2, "--expand", 0.1)
+OPTIONS = ("--image-size", 224, "--epochs", 12, "--crop", 0.1, "--expand", 0)
 WEIGHTS = ("--weights", "mobilenetv2-imagenet")
 
 

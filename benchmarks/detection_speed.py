@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 ROUNDS = 3
-PICTURES, SIDE, BATCH = 48, 256, 8
-SHORT, LONG = 1, 2  # epochs
+PICTURES, SIDE, BATCH = 32, 256, 8
+SHORT, LONG = 1, 3  # epochs
 LOADERS = 4  # the script's default
 CLASSES = ("Platelets", "RBC", "WBC")
 OPTIONS = f"--image-size {SIDE} --batch-size {BATCH}"

@@ -22,7 +22,7 @@ WITH_ALGOSHELF = ("multi-model-server", "flask")  # what they serve are its mode
 
 ALGORITHMS = ("mnist-cnn", "image-classification", "text-classification", "kmeans")
 RENAMED = {"text-sentiment": "text-classification"}  # kept files have the names of their day
-OTHERS = ("tabular", "recommender", "text-embedding", "forecasting")
+OTHERS = ("tabular", "recommender", "text-embedding", "forecasting", "object-detection")
 # The target of each is one that its bundled sample allows within seconds.
 BENCHMARKED = {
     "mnist-cnn": "--network large --epochs 2 --devices cpu,cpu:2 --target-metric 0.95",
@@ -80,6 +80,8 @@ MEASUREMENTS = {
         for case in ("ratings", "choices")
     },
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
+    "detection_accuracy": "detection_accuracy.py {bccd}",
+    "detection_speed": "detection_speed.py {bccd}",
     "recommender_top": "recommender_top.py",
     "m4_baselines": "m4_baselines.py {data}/m4-hourly",
     "embedding_parity": "embedding_parity.py --data {data} --torch {peer:embeddings}",
@@ -100,7 +102,7 @@ MEASUREMENTS = {
     "threads-mnist-cnn": "threads.py",
     **{
         f"serving-compare-{name}": f"serving.py compare {name} {SERVERS}"
-        for name in ("mnist-cnn", "text-classification", "image-classification")
+        for name in ("mnist-cnn", "text-classification", "image-classification", "object-detection")
     },
     "serving-batching-mnist-cnn": "serving.py batching mnist-cnn",
     **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
@@ -131,6 +133,7 @@ def main() -> None:
     )
     parser.add_argument("--cifar10", metavar="FOLDER", help="holds CIFAR-10's .bin files")
     parser.add_argument("--movielens", metavar="FOLDER", help="holds u.data, u1.base, u1.test, …")
+    parser.add_argument("--bccd", metavar="FOLDER", help="BCCD, in VOC's form")
     parser.add_argument("--glove", metavar="FILE", help="glove.6B.50d.txt")
     parser.add_argument("--foreign", metavar="FOLDER", help="public repositories: adopted.py")
     parser.add_argument("--weights", metavar="FILE", help="MobileNetV2's features on ImageNet")

@@ -148,6 +148,18 @@ def _picture(rng: np.random.Generator, most: int) -> bytes:
     return buffer.getvalue()
 
 
+def _cells(rng: np.random.Generator, most: int) -> bytes:
+    """A bundled picture of blood cells as a JPEG, moved; always one."""
+    from PIL import Image
+
+    paths = sorted((ALGORITHMS / "object_detection" / "sample").glob("*.jpg"))
+    pixels = np.asarray(Image.open(paths[int(rng.integers(len(paths)))]))
+    buffer = io.BytesIO()
+    moved = np.roll(pixels, rng.integers(-40, 41, 2), (0, 1))
+    Image.fromarray(moved).save(buffer, "JPEG", quality=int(rng.integers(60, 96)))
+    return buffer.getvalue()
+
+
 def _texts(rng: np.random.Generator, most: int) -> bytes:
     """Texts, each the beginning of one test sentence and the end of another, as JSON."""
     lines = _sample("text_classification/sample/test.tsv.gz").decode().splitlines()[1:]
@@ -215,6 +227,10 @@ WORKLOADS = {
         Workload(
             "image-classification", "image/jpeg", JSON,
             ("--network", "cifar_resnet20_v1", "--epochs", "8"), "handlers", _picture,
+        ),
+        Workload(
+            "object-detection", "image/jpeg", JSON,
+            ("--image-size", "256", "--epochs", "4", "--threshold", "0.1"), "handlers", _cells,
         ),
         Workload("text-classification", JSON, JSON, ("--epochs", "1"), "handlers", _texts),
         Workload("text-embedding", JSON, JSON, (), "handlers", _texts),

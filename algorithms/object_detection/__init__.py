@@ -30,21 +30,22 @@ from ...core import (
 from ...core.data.box_files import FORMATS
 from ...core.data.boxes import HEIGHT, WIDTH, XMAX, XMIN, YMAX, YMIN
 from ...core.weights import is_folder
-from . import center_net, pretrained, ssd
+from . import center_net, pretrained, ssd, yolo3
 
 if TYPE_CHECKING:
     from ...core import Array, Run
 
 SAMPLE = Path(__file__).parent / "sample"
-NETWORKS: Mapping[str, Any] = {"ssd": ssd, "center_net": center_net}
+NETWORKS: Mapping[str, Any] = {"ssd": ssd, "yolo3": yolo3, "center_net": center_net}
 MOBILENET = "gluon:mobilenetv2_1.0"  # what its pretrained weights are known by
 
 
 class DetectionHyperparameters(DetectorHyperparameters):
-    network: Literal["ssd", "center_net"] = Field(
+    network: Literal["ssd", "yolo3", "center_net"] = Field(
         "ssd",
-        description="Network, on MobileNetV2's features: ssd (anchors of the data on three maps) "
-        "or center_net (objects as points of a fine map; needs GluonCV).",
+        description="Network, on MobileNetV2's features: ssd (anchors of the data on three maps), "
+        "yolo3 (the same, each object the concern of one anchor) or center_net (objects as points "
+        "of a fine map). The last two need GluonCV.",
     )
     width: int = Field(96, ge=8, le=1024, description="Number of channels of the network's head.")
     frozen: int = Field(
@@ -55,7 +56,7 @@ class DetectionHyperparameters(DetectorHyperparameters):
         "which --weights or --model gave; without these, all learn.",
     )
     pace: float = Field(
-        0.15,
+        0.1,
         gt=0,
         le=1,
         description="Learning rate of the features that --weights or --model gave, as a fraction "
@@ -97,7 +98,10 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     Hyperparameters = DetectionHyperparameters
     extras = ("vision",)
     widget = "picture"
-    check_hyperparameters = {"epochs": 2, "image_size": 64, "width": 16, "learning_rate": 0.003}
+    max_work = 2**35  # yolo3 takes 19 billion multiplications for a picture of 1,024 pixels
+    check_hyperparameters = {
+        "epochs": 1, "image_size": 64, "width": 16, "batch_size": 8, "learning_rate": 0.001
+    }  # fmt: skip
     channels = (
         *supervised_channels(*FORMATS),
         Channel(
@@ -119,7 +123,7 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
 
     def needed_extras(self, hyperparameters: DetectionHyperparameters) -> tuple[str, ...]:
         """None for ssd, which is of Gluon's own zoo, a part of mxnet."""
-        return self.extras if hyperparameters.network == "center_net" else ()
+        return () if hyperparameters.network == "ssd" else self.extras
 
     def network(self, hyperparameters: DetectionHyperparameters, data: Dataset) -> HybridBlock:
         options, classes = hyperparameters, len(data.encoding["classes"])
@@ -140,7 +144,7 @@ class ObjectDetection(Detector[DetectionHyperparameters]):
     ) -> None:
         """The anchors that fit the boxes of ``data``, and the weights that the run begins with."""
         options = run.hyperparameters
-        if options.network == "ssd":
+        if hasattr(network, "anchors"):
             ssd.set_anchors(network, _sizes(data.labels()), options.image_size)
         if MODEL not in run.channels:
             return

@@ -11,6 +11,7 @@ import numpy as np
 from ...core import Array
 
 ROUNDS = 100
+COLUMNS = 5  # of an anchor, see grid
 # Where there are no boxes to learn from: sides from a 16th of the picture to all of it.
 WITHOUT_DATA = (1 / 16, 1.0)
 
@@ -50,8 +51,9 @@ def overlaps(sizes: Array, others: Array) -> Array:
 
 
 def grid(sizes: Array, sides: tuple[int, ...]) -> Array:
-    """Anchors (A, 4) of centre x, centre y, width and height, all in widths and heights of the
-    picture: those of ``sizes`` (L, K, 2) at each place of L maps, ``sides`` wide and high.
+    """Anchors (A, COLUMNS) of centre x, centre y, width, height and the side of the cell, all in
+    widths and heights of the picture: those of ``sizes`` (L, K, 2) at each place of L maps,
+    ``sides`` wide and high.
 
     In the order of the maps, of their rows, of the places in a row, and of the K.
     """
@@ -59,7 +61,8 @@ def grid(sizes: Array, sides: tuple[int, ...]) -> Array:
     for side, of_map in zip(sides, sizes):
         centres = (np.arange(side) + 0.5) / side
         y, x = np.meshgrid(centres, centres, indexing="ij")
-        part = np.empty((side, side, len(of_map), 4))
-        part[..., 0], part[..., 1], part[..., 2:] = x[..., None], y[..., None], of_map
-        parts.append(part.reshape(-1, 4))
+        part = np.empty((side, side, len(of_map), COLUMNS))
+        part[..., 0], part[..., 1], part[..., 2:4] = x[..., None], y[..., None], of_map
+        part[..., 4] = 1 / side
+        parts.append(part.reshape(-1, COLUMNS))
     return np.concatenate(parts).astype(np.float32)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core import HybridBlock, MissingDependencyError, mx
+from ...core import HybridBlock, mx
 from . import ssd
+from .blocks import need_gluoncv
 
 STRIDE = 4  # of the map on which objects are points
 WIDENED = (2, 1, 1)  # channels of the three steps from the features to the map, in the head's
@@ -33,19 +34,9 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
     the map in each row: logits of the classes, where in the cell the centre is, width and height in
     cells. Raises MissingDependencyError where GluonCV is not installed.
     """
-    mx.load()
-    try:
-        from gluoncv.model_zoo.center_net import CenterNet
-        from gluoncv.nn.block import DUC
-    except ModuleNotFoundError as error:
-        if error.name != "gluoncv":
-            raise
-        raise MissingDependencyError(
-            "--network center_net needs GluonCV, which is not installed: "
-            "pip install 'algoshelf[vision]'"
-        ) from None
-    except RuntimeError as error:  # beside torch 2
-        raise MissingDependencyError(f"GluonCV does not import: {error}") from None
+    need_gluoncv("center_net")
+    from gluoncv.model_zoo.center_net import CenterNet
+    from gluoncv.nn.block import DUC
 
     class Points(mx.gluon.HybridBlock):  # type: ignore[misc]
         def __init__(self) -> None:

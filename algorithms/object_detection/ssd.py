@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...core import Array, HybridBlock, mx
 from . import anchors
 
@@ -21,13 +23,17 @@ DEVIATION = (0.229, 0.224, 0.225)
 # follows the last of them serves classification.
 TAPS = (8, 15, 19)
 STRIDES = (8, 16, 32)
-SIZES = 3  # of anchors on each map
+# Anchors at each place of each map: all sizes on all of them. From an object that is only twice as
+# wide as a cell, most anchors lie too far off: were the finest map left to the smallest objects,
+# the others would have hardly one anchor each to learn by.
+SIZES = 5
 # In what units offsets from anchors are learned: of centres in sides of the anchor, of sides in
 # natural logarithms.
 UNITS = (0.1, 0.2)
 # An anchor is to find the box with which it overlaps by so much at least; between the two, neither
 # is it to find something nor to find nothing. Each box has the anchors that overlap with it most.
-POSITIVE, NEGATIVE = 0.5, 0.4
+POSITIVE, NEGATIVE = 0.4, 0.3
+BEST = 1.0
 # Of the focal loss: the weight of what is there, and the exponent by which easy cases count less.
 ALPHA, GAMMA = 0.5, 2.0
 PRIOR = 0.01  # the probability of each class before anything is learned
@@ -55,7 +61,7 @@ def normalized(F: Any, x: Any) -> Any:  # noqa: N803
 
 def network(classes: int, image_size: int, width: int) -> HybridBlock:
     """For pictures (N, 3, S, S), intensities from 0 to 255: predictions (N, A, C + 4), logits of
-    the classes and offsets from the anchors, and the anchors (1, A, 4), see ``anchors.grid``.
+    the classes and offsets from the anchors, and the anchors (1, A, 5), see ``anchors.grid``.
 
     ``width`` is how many channels the head has. The anchors are all 0 until they are set.
     """
@@ -70,10 +76,7 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
                 for _ in TAPS:
                     self.lateral.add(_convolved(width, 1, activated=False))
                     self.towers.add(_tower(width, classes))
-                count = SIZES * sum(side * side for side in sides(image_size))
-                self.anchors = self.params.get(
-                    "anchors", shape=(1, count, 4), init="zeros", grad_req="null"
-                )
+                self.anchors = unset_anchors(self.params, image_size)
 
         def hybrid_forward(self, F: Any, x: Any, anchors: Any) -> Any:  # noqa: N803
             x, maps = normalized(F, x), []
@@ -90,12 +93,19 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
     return Ssd()
 
 
+def unset_anchors(parameters: Any, image_size: int) -> Any:
+    """A parameter of a network for its anchors, all 0."""
+    shape = (1, SIZES * sum(side * side for side in sides(image_size)), anchors.COLUMNS)
+    return parameters.get("anchors", shape=shape, init="zeros", grad_req="null")
+
+
 def set_anchors(network: HybridBlock, sizes: Array, image_size: int) -> None:
-    """Give ``network`` the anchors that fit boxes of ``sizes`` (N, 2) best, the smallest on the
-    finest map; all sizes are from 0 to 1.
+    """Give ``network`` the anchors that fit boxes of ``sizes`` (N, 2), from 0 to 1, best: each of
+    them on each map.
     """
-    found = anchors.sizes_of(sizes, len(STRIDES) * SIZES).reshape(len(STRIDES), SIZES, 2)
-    network.anchors.set_data(mx.nd.array(anchors.grid(found, sides(image_size))[None]))
+    found = anchors.sizes_of(sizes, SIZES)
+    grid = anchors.grid(np.stack([found] * len(STRIDES)), sides(image_size))
+    network.anchors.set_data(mx.nd.array(grid[None]))
 
 
 def _convolved(width: int, kernel: int, groups: int = 1, activated: bool = True) -> HybridBlock:
@@ -151,7 +161,7 @@ def loss(image_size: int) -> HybridBlock:
             anchors, boxes = F.BlockGrad(anchors), F.BlockGrad(boxes)
             scores = F.slice_axis(predictions, axis=2, begin=0, end=-4)
             offsets = F.slice_axis(predictions, axis=2, begin=-4, end=None)
-            score, box = (F.BlockGrad(each) for each in _matched(F, anchors, boxes))
+            score, box = (F.BlockGrad(each) for each in matched(F, anchors, boxes))
             positive = score >= POSITIVE
             count = F.maximum(F.sum(positive, axis=1), 1)
             kinds = F.slice_axis(box, axis=2, begin=0, end=1)
@@ -166,10 +176,10 @@ def loss(image_size: int) -> HybridBlock:
     return SsdLoss()
 
 
-def _matched(F: Any, anchors: Any, boxes: Any) -> tuple[Any, Any]:  # noqa: N803
+def matched(F: Any, anchors: Any, boxes: Any) -> tuple[Any, Any]:  # noqa: N803
     """For each anchor how well the box fits that fits it best (N, A), and that box (N, A, 5).
 
-    The anchors that fit a box best have more than 1.
+    The anchors that fit a box best have more than BEST.
     """
     centres = F.slice_axis(anchors, axis=2, begin=0, end=2)
     halves = F.slice_axis(anchors, axis=2, begin=2, end=4) / 2
@@ -179,7 +189,7 @@ def _matched(F: Any, anchors: Any, boxes: Any) -> tuple[Any, Any]:  # noqa: N803
     overlaps = F.contrib.box_iou(edges, F.reshape(corners, shape=(-3, 0)), format="corner")
     overlaps = F.broadcast_mul(overlaps, real)  # (N, M, A)
     best = F.broadcast_equal(overlaps, F.max(overlaps, axis=2, keepdims=True)) * (overlaps > 0)
-    fits = overlaps + 2 * best
+    fits = overlaps + (1 + BEST) * best
     which = F.argmax(fits, axis=1)  # (N, A)
     example = F.broadcast_like(F.expand_dims(F.contrib.arange_like(which, axis=0), axis=1), which)
     return F.max(fits, axis=1), F.gather_nd(boxes, F.stack(example, which, axis=0))

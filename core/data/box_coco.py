@@ -7,40 +7,48 @@ from __future__ import annotations
 
 import math
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Dict
 
 from ..runtime.errors import DataError
 from .box_listing import Builder, Folder, Listing, number, numbered, of_channel, read_json, size_of
 from .boxes import Box, LabelledPicture
 from .folders import named
 
+Content = Dict[str, Any]
 MOST_FILES = 20  # of a folder in this form; one a picture is another
 
 
-def file_of(folder: Folder, channel: str) -> Path | None:
-    """The file of ``folder`` in this form that ``channel`` is read by. Raises DataError."""
+def found_in(folder: Folder, channel: str) -> tuple[Path, Content] | None:
+    """The file of ``folder`` in this form that ``channel`` is read by, and what it holds; None
+    where there is none of this form. Raises DataError.
+    """
     names = folder.ending(".json")
     if not names or len(names) > MOST_FILES:
         return None
-    found = [name for name in names if is_one(folder.files[name])]
-    if not found:
-        return None
-    chosen = of_channel(found, channel)
-    if len(chosen) != 1:
-        raise DataError(
-            f"{folder.path}: {len(chosen)} of its files in COCO's form are called as the channel "
-            f"{channel!r} is ({named(found)}): give one by its name"
-        )
-    return folder.files[chosen[0]]
+    wanted = of_channel(names, channel)
+    for part in (wanted, [name for name in names if name not in wanted]):
+        read = [(folder.files[name], content_of(folder.files[name])) for name in part]
+        found = [(file, content) for file, content in read if content is not None]
+        if part is wanted and len(found) == 1:
+            return found[0]
+        if found:
+            listed = named([file.name for file, _ in found])
+            raise DataError(
+                f"{folder.path}: {len(found) if part is wanted else 'none'} of its files in COCO's "
+                f"form is called as the channel {channel!r} is ({listed}): give one by its name"
+            )
+    return None
 
 
-def is_one(file: Path) -> bool:
+def content_of(file: Path) -> Content | None:
+    """What a file in this form holds; None of another file."""
     try:
         content = read_json(file)
     except ValueError:
-        return False
+        return None
     keys = ("images", "annotations", "categories")
-    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)
+    fits = isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)
+    return content if fits else None
 
 
 def root_of(file: Path) -> Path:
@@ -48,10 +56,9 @@ def root_of(file: Path) -> Path:
     return file.parent.parent if file.parent.name == "annotations" else file.parent
 
 
-def read(file: Path, folder: Folder, on_damaged: str) -> Listing:
-    """The pictures of ``file``, which lie in ``folder``."""
+def read(file: Path, content: Content, folder: Folder, on_damaged: str) -> Listing:
+    """The pictures of ``file``, which holds ``content``; they lie in ``folder``."""
     builder = Builder(file, on_damaged)
-    content = read_json(file)
     classes = _categories(file, content["categories"], builder)
     boxes: dict[Any, list[Box]] = {}
     for place, each in enumerate(content["annotations"], 1):

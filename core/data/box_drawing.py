@@ -31,7 +31,7 @@ class Caption(NamedTuple):
 
 def with_boxes(picture: Array, captions: Sequence[Caption]) -> Array:
     """``picture`` (H, W, 3) uint8 with ``captions``, the last on top; a small one is enlarged."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     image = Image.fromarray(np.ascontiguousarray(picture))
     scale = min(LARGEST_SCALE, -(-SMALLEST // max(1, min(image.size))))
@@ -39,7 +39,7 @@ def with_boxes(picture: Array, captions: Sequence[Caption]) -> Array:
         image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(image)
     stroke = max(2, round(min(image.size) / 200))
-    font = ImageFont.load_default(max(11, round(min(image.size) / 36)))
+    font = _font(max(11, round(min(image.size) / 36)))
     for edges, text, kind, dashed in captions:
         colour = COLOURS[kind % len(COLOURS)]
         box = _pixels(edges, image.size)
@@ -47,6 +47,15 @@ def with_boxes(picture: Array, captions: Sequence[Caption]) -> Array:
         if text:
             _label(draw, box, text, colour, font, image.size)
     return np.asarray(image)
+
+
+def _font(size: int) -> object:
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size)
+    except (TypeError, ImportError):  # before Pillow 10.1, or without FreeType, it has one size
+        return ImageFont.load_default()
 
 
 def _pixels(edges: Sequence[float], size: tuple[int, int]) -> tuple[int, ...]:

@@ -65,8 +65,9 @@ def _listing(path: Path, channel: str, on_damaged: str) -> Listing:
         return box_sagemaker.read_list(path, on_damaged)
     if path.suffix in MANIFESTS:
         return box_sagemaker.read_manifest(path, on_damaged)
-    if path.suffix == ".json" and box_coco.is_one(path):
-        return box_coco.read(path, Folder(box_coco.root_of(path)), on_damaged)
+    content = box_coco.content_of(path) if path.suffix == ".json" else None
+    if content is not None:
+        return box_coco.read(path, content, Folder(box_coco.root_of(path)), on_damaged)
     raise DataError(f"{path}: is none of these: {'; '.join(FORMATS)}")
 
 
@@ -75,9 +76,9 @@ def _of_folder(path: Path, channel: str, on_damaged: str) -> Listing:
     if listed is not None:
         return _listing(listed, channel, on_damaged)
     folder = Folder(path)
-    coco = box_coco.file_of(folder, channel)
+    coco = box_coco.found_in(folder, channel)
     if coco is not None:
-        return box_coco.read(coco, folder, on_damaged)
+        return box_coco.read(*coco, folder, on_damaged)
     if folder.ending(".xml"):
         return box_voc.read(folder, channel, on_damaged)
     if folder.ending(".json"):

@@ -102,18 +102,26 @@ class Builder:
             wrong += self.lacking
         if wrong:
             more = len(wrong) - MAX_FAULTS
-            advice = f"{self.source}: {len(wrong):,} faults: mend or remove them"
+            one = len(wrong) == 1
+            advice = f"{self.source}: {_counted(len(wrong), 'fault')}: mend or remove "
+            advice += "it" if one else "them"
             if not self.faults:
-                advice += f", or leave the pictures out (--on-damaged {SKIP})"
+                advice += f", or leave the picture{'' if one else 's'} out (--on-damaged {SKIP})"
             raise DataError(
                 *wrong[:MAX_FAULTS], *([f"... and {more:,} more"] if more > 0 else []), advice
             )
         count = len(self.lacking)
         if count:
-            self.notes.append(f"{count:,} pictures are left out ({self.lacking[0]})")
+            are = "is" if count == 1 else "are"
+            said = f"{_counted(count, 'picture')} {are} left out ({self.lacking[0]})"
+            self.notes.append(said)
         if not self.paths:
             raise DataError(f"{self.source}: holds no labelled pictures")
         return Listing(self.paths, self.labelled, classes, self.notes, count)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def of_channel(names: Sequence[str], channel: str, *, by_folder: bool = False) -> list[str]:
@@ -128,6 +136,19 @@ def of_channel(names: Sequence[str], channel: str, *, by_folder: bool = False) -
                 found[part].append(name)
                 break
     return found[channel] if any(found.values()) else list(names)
+
+
+def chosen_of(folder: Path, names: Sequence[str], channel: str) -> list[str]:
+    """Those of ``names``, of files below ``folder``, that lie in folders called as ``channel`` is;
+    all where no folder is called as any. Raises DataError where there are others alone.
+    """
+    found = of_channel(names, channel, by_folder=True)
+    if names and not found:
+        raise DataError(
+            f"{folder}: its folders divide the pictures, and none is called as the channel "
+            f"{channel!r} is ({', '.join(PARTS[channel])}): give the folder of that part"
+        )
+    return found
 
 
 def _words(name: str) -> list[str]:

@@ -166,6 +166,7 @@ class LabelledPictures:
         counts: Mapping[str, int] | None = None,
     ) -> None:
         self.store, self.side, self.classes = store, side, list(classes)
+        _check_unit(store, labelled)
         faulty = Faulty(on_faulty)
         places = {name: place for place, name in enumerate(classes)}
         self.boxes = [
@@ -183,7 +184,7 @@ class LabelledPictures:
         self.most = most or max([1, *learned])
         objects, empty = sum(map(len, self.boxes)), sum(not len(rows) for rows in self.boxes)
         said = [
-            f"{objects:,} boxes",
+            f"{objects:,} box{'' if objects == 1 else 'es'}",
             *([f"{empty:,} picture{'s' * (empty > 1)} without any"] if empty else []),
         ]
         self.note = "; ".join(filter(None, [", ".join(said), faulty.note, store.note, *notes]))
@@ -231,6 +232,16 @@ class LabelledPictures:
         for rows in self.boxes:
             digest.update(f"\0{len(rows)}\0".encode() + rows.tobytes())
         return digest.hexdigest()
+
+
+def _check_unit(store: Store, labelled: Sequence[LabelledPicture]) -> None:
+    """Raises DataError where all edges that are to be in pixels are from 0 to 1."""
+    edges = [max(box[1:5]) for each in labelled for box in each.boxes if not box.relative]
+    if edges and max(edges) <= 1:
+        raise DataError(
+            f"{store.name(0)}: the edges of its boxes, as those of all pictures, are from 0 to 1: "
+            "expected pixels in this form"
+        )
 
 
 def joined(examples: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:

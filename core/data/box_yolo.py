@@ -11,7 +11,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from . import encoding
-from .box_listing import PICTURES, Builder, Folder, Listing, number, of_channel
+from .box_listing import PICTURES, Builder, Folder, Listing, chosen_of, number
 from .boxes import Box, LabelledPicture
 
 CELLS = 5
@@ -41,7 +41,7 @@ def read(folder: Folder, channel: str, on_damaged: str) -> Listing:
     labels = labels_of(folder)
     names = _names(folder, builder)
     pictures = folder.ending(*PICTURES)
-    chosen = of_channel(pictures, channel, by_folder=True)
+    chosen = chosen_of(folder.path, pictures, channel)
     if len(chosen) < len(pictures):
         builder.notes.append(f"{len(chosen):,} of {len(pictures):,} pictures are of the {channel}")
     for name in chosen:

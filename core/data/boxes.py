@@ -135,11 +135,11 @@ class Faulty:
             yield f"{are} {done} ({'; '.join(self.named[kind][:SHOWN])}{more})"
         if self.turned:
             yield (
-                f"the boxes of {self.turned:,} pictures are given as the file is stored, and are "
-                "turned as it is shown"
+                f"{_pictures(self.turned)} boxes as the file is stored: they are turned as it "
+                "is shown"
             )
         if self.scaled:
-            yield f"the boxes of {self.scaled:,} pictures are scaled to the size that these have"
+            yield f"{_pictures(self.scaled)} boxes for another size: they are scaled to its own"
 
     @property
     def figures(self) -> dict[str, int]:
@@ -147,6 +147,10 @@ class Faulty:
         found = {f"boxes_{kind.replace(' ', '_')}": count for kind, count in self.counts.items()}
         found.update({"boxes_turned": self.turned} if self.turned else {})
         return {**found, **({"boxes_scaled": self.scaled} if self.scaled else {})}
+
+
+def _pictures(count: int) -> str:
+    return "1 picture has" if count == 1 else f"{count:,} pictures each have"
 
 
 def settled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
+from ..algorithm.channels import TEST
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.metadata import Example, Metadata
@@ -22,13 +24,13 @@ from ..data import box_files
 from ..data.box_augmentation import Augmented, Changes
 from ..data.box_pictures import LabelledPictures, pictures_of, stretched
 from ..data.boxes import CLASS
-from ..data.dataset import Dataset, chunks
+from ..data.dataset import Dataset, chunks, how_read
 from ..payload import pictures
 from ..runtime import mx
 from ..runtime.errors import DataError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from .detection_figures import evaluate_detections, mistakes, worst_first
-from .detections import Asked, Detections, Seen, asked, in_rows, suppressed
+from .detections import FOUND_CLASS, Asked, Detections, Seen, asked, in_rows, suppressed
 from .supervised import MEASURED, SupervisedAlgorithm, outputs
 
 if TYPE_CHECKING:
@@ -92,8 +94,8 @@ class DetectorHyperparameters(TrainingHyperparameters):
         0.5,
         ge=0,
         le=1,
-        description="Augmentation: fraction of the pictures of which a part is learned that "
-        "overlaps with an object.",
+        description="Augmentation: fraction of the pictures that are cropped to a random part in "
+        "which an object lies.",
     )
     expand: float = Field(
         0.25,
@@ -187,9 +189,7 @@ class Detector(SupervisedAlgorithm[H]):
             "For each picture prediction, as SageMaker's object detection gives it (class, score, "
             "xmin, ymin, xmax, ymax, in widths and heights of the picture), and objects, with "
             "names and edges in pixels; the best first.",
-            '{"predictions": [{"prediction": [[0, 0.98, 0.1, 0.2, 0.5, 0.7]], "objects": '
-            '[{"class": "cat", "score": 0.98, "box": {"xmin": 64.0, "ymin": 96.0, '
-            '"xmax": 320.0, "ymax": 336.0}}], "width": 640, "height": 480}]}',
+            '{"predictions": [{"prediction": [[0, 0.98, 0.1, 0.2, 0.5, 0.7]], "objects": […]}]}',
         ),
         ContentType(
             payload.JSONLINES,
@@ -229,7 +229,9 @@ class Detector(SupervisedAlgorithm[H]):
 
     def check_labels(self, labels: Array, data: Dataset, path: Path) -> None:
         if not (labels[..., CLASS] >= 0).any():
-            raise DataError(f"{path}: no picture has a box: there is nothing to learn")
+            raise DataError(
+                f"{path}: no picture has a box: there is nothing to learn" + how_read(data)
+            )
 
     def united(
         self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: H
@@ -307,6 +309,26 @@ class Detector(SupervisedAlgorithm[H]):
 
     def output_fn(self, prediction: Detections, accept: str) -> bytes:
         return prediction.encoded(payload.negotiate(accept, self.response_media_types()))
+
+    def preview(self, path: Path, model: Model, count: int, width: int) -> str:
+        """Of some pictures how many objects of each class are found, and how many there are."""
+        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        data = self.dataset(path, TEST, options, model.metadata.encoding)  # type: ignore[arg-type]
+        places = range(min(count, len(data)))
+        lines = []
+        for index, seen in zip(
+            places, self.predict_fn([self._asked(data, i) for i in places], model)
+        ):
+            there = data.boxes[index][:, CLASS].astype(int).tolist()
+            found = seen.found[:, FOUND_CLASS].astype(int).tolist()
+            told = (
+                f"{found.count(number)} {name} (there are {there.count(number)})"
+                for number, name in enumerate(data.classes)
+                if number in found or number in there
+            )
+            name = data.store.name(index).rpartition("/")[2]
+            lines.append(textwrap.shorten(f"{name}: {', '.join(told) or 'nothing'}", width))
+        return "\n".join(lines)
 
     def disagreements(
         self, metadata: Metadata, outputs: tuple[tuple[int, ...], ...]

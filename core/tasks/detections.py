@@ -98,17 +98,19 @@ def suppressed(candidates: Array, threshold: float, overlap: float, most: int) -
 def _kept(edges: Array, classes: Array, overlap: float, most: int) -> list[int]:
     """The places of boxes, the best first, that no better one of their class covers."""
     # Classes apart from each other in the plane, so that all are looked at together.
-    apart = edges + 2.0 * classes[:, None]
-    areas = (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
+    low_x, low_y, high_x, high_y = np.ascontiguousarray((edges + 2.0 * classes[:, None]).T)
+    columns = np.stack([low_x, low_y, high_x, high_y, (high_x - low_x) * (high_y - low_y)])
     left = np.arange(len(edges))
     kept: list[int] = []
     while len(left) and len(kept) < most:
-        first, rest = int(left[0]), left[1:]
-        kept.append(first)
-        low = np.maximum(apart[rest, :2], apart[first, :2])
-        high = np.minimum(apart[rest, 2:], apart[first, 2:])
-        common = np.prod((high - low).clip(0), axis=1)
-        left = rest[common <= overlap * (areas[rest] + areas[first] - common)]
+        kept.append(int(left[0]))
+        x, y, x_end, y_end, area = columns[:, 0].tolist()
+        low_x, low_y, high_x, high_y, areas = columns = columns[:, 1:]
+        wide = np.minimum(high_x, x_end) - np.maximum(low_x, x)
+        high = np.minimum(high_y, y_end) - np.maximum(low_y, y)
+        common = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
+        apart = common <= overlap * (areas + area - common)
+        left, columns = left[1:][apart], columns[:, apart]
     return kept
 
 

@@ -215,7 +215,7 @@ class Together:
             return
         labels = cluster.gather_arrays(data.labels(), "the labels to evaluate", to_chief=True)
         if cluster.is_chief:
-            self.whole = Joined(data, np.concatenate(labels))
+            self.whole = Joined(data, _of_one_length(labels))
 
     def gathered(self, mine: Array) -> Array | None:
         """Of the outputs for ``mine``, those for ``whole``, (N, …), on the chief; else None."""
@@ -223,6 +223,22 @@ class Together:
             return mine
         found = self.cluster.gather_arrays(mine, "the outputs to evaluate", to_chief=True)
         return np.concatenate([each for each in found if len(each)]) if found else None
+
+
+def _of_one_length(labels: Sequence[Array]) -> Array:
+    """The labels of all hosts. Where examples have several, as pictures have boxes, and one host's
+    have more than another's, the rows that are lacking are of -1, as in the data of each.
+    """
+    if labels[0].ndim < 3:
+        return np.concatenate(labels)
+    longest = max(each.shape[1] for each in labels)
+    wide = [(0, 0)] * (labels[0].ndim - 2)
+    return np.concatenate(
+        [
+            np.pad(each, [(0, 0), (0, longest - each.shape[1]), *wide], constant_values=-1)
+            for each in labels
+        ]
+    )
 
 
 def statistics(network: HybridBlock) -> list[Any]:

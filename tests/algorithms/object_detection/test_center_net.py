@@ -62,7 +62,8 @@ def test_a_peak_is_a_box_and_its_neighbours_are_none() -> None:
     width, height = 2 / ACROSS, 3 / ACROSS
     box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
     assert best.shape == (1, 4 + CLASSES)
-    assert np.allclose(best[0, :4], box) and best[0, 5] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert np.allclose(best[0, :4], box)
+    assert best[0, 5] == pytest.approx(1 / (1 + np.exp(-3)))
 
 
 def test_the_network_of_gluoncv_s_blocks_learns_by_every_parameter() -> None:
@@ -77,4 +78,5 @@ def test_the_network_of_gluoncv_s_blocks_learns_by_every_parameter() -> None:
     value.backward()
     assert found.shape == (2, ACROSS * ACROSS, CLASSES + 4)
     learned = [each for each in network.collect_params().values() if each.grad_req != "null"]
-    assert learned and all(np.isfinite(each.grad().asnumpy()).all() for each in learned)
+    assert learned
+    assert all(np.isfinite(each.grad().asnumpy()).all() for each in learned)

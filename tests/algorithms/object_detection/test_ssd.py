@@ -30,7 +30,7 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def found() -> tuple[np.ndarray, np.ndarray]:
-    """Predictions (2, A, C + 4) at random, and anchors (1, A, 4) of three sizes of boxes."""
+    """Predictions (2, A, C + 4) at random, and anchors (1, A, 5) of nine sizes of boxes."""
     rng = np.random.default_rng(0)
     sizes = anchors.sizes_of(rng.uniform(0.05, 0.5, (60, 2)), 9).reshape(3, 3, 2)
     grid = anchors.grid(sizes, ssd.sides(SIDE))[None]
@@ -38,7 +38,7 @@ def found() -> tuple[np.ndarray, np.ndarray]:
 
 
 def corners(grid: np.ndarray) -> np.ndarray:
-    return np.concatenate([grid[:, :2] - grid[:, 2:] / 2, grid[:, :2] + grid[:, 2:] / 2], axis=1)
+    return np.concatenate([grid[:, :2] - grid[:, 2:4] / 2, grid[:, :2] + grid[:, 2:4] / 2], axis=1)
 
 
 def test_anchors_of_the_same_boxes_in_another_order_are_the_same() -> None:
@@ -59,13 +59,15 @@ def test_anchors_fit_boxes_of_few_sizes_exactly() -> None:
 def test_there_are_anchors_without_boxes_and_for_boxes_without_area() -> None:
     for sizes in (np.zeros((0, 2)), np.zeros((5, 2))):
         found = anchors.sizes_of(sizes, 9)
-        assert found.shape == (9, 2) and (found > 0).all() and (found <= 1).all()
+        assert found.shape == (9, 2)
+        assert (found > 0).all()
+        assert (found <= 1).all()
 
 
 def test_the_grid_lies_evenly_in_the_order_of_a_convolution() -> None:
     sizes = np.array([[[0.1, 0.2], [0.3, 0.4]]])
-    found = anchors.grid(sizes, (2,)).reshape(2, 2, 2, 4)  # row, column, size
-    assert np.allclose(found[1, 0, 1], [0.25, 0.75, 0.3, 0.4])
+    found = anchors.grid(sizes, (2,)).reshape(2, 2, 2, 5)  # row, column, size
+    assert np.allclose(found[1, 0, 1], [0.25, 0.75, 0.3, 0.4, 0.5])
 
 
 def test_the_loss_is_focal_and_smooth_l1_by_the_anchors_that_find_something(
@@ -99,8 +101,8 @@ def expected_loss(predictions: np.ndarray, grid: np.ndarray, boxes: np.ndarray) 
     focal = focal[positive | (best < ssd.NEGATIVE)].sum()
     box = boxes[which[positive]].astype(np.float64)
     own, offsets = grid[positive], predictions[positive, CLASSES:]
-    moved = ((box[:, 1:3] + box[:, 3:]) / 2 - own[:, :2]) / own[:, 2:] / ssd.UNITS[0]
-    grown = np.log((box[:, 3:] - box[:, 1:3]) / own[:, 2:]) / ssd.UNITS[1]
+    moved = ((box[:, 1:3] + box[:, 3:]) / 2 - own[:, :2]) / own[:, 2:4] / ssd.UNITS[0]
+    grown = np.log((box[:, 3:] - box[:, 1:3]) / own[:, 2:4]) / ssd.UNITS[1]
     apart = np.abs(offsets - np.concatenate([moved, grown], axis=1))
     smooth = np.where(apart < 1, apart**2 / 2, apart - 0.5).sum()
     return float((focal + smooth) / max(1, positive.sum()))
@@ -116,7 +118,8 @@ def test_a_picture_without_objects_teaches_that_there_are_none(
     value.backward()
     gradient = predictions.grad.asnumpy()
     assert np.isfinite(value.asnumpy()).all()
-    assert (gradient[..., :CLASSES] > 0).all() and not gradient[..., CLASSES:].any()
+    assert (gradient[..., :CLASSES] > 0).all()
+    assert not gradient[..., CLASSES:].any()
 
 
 def test_the_decoder_gives_the_boxes_that_are_learned(
@@ -125,8 +128,8 @@ def test_the_decoder_gives_the_boxes_that_are_learned(
     grid = found[1]
     edges = boxes_of(np.random.default_rng(3), grid.shape[1])[None, :, 1:]
     centres, sides = (edges[..., :2] + edges[..., 2:]) / 2, edges[..., 2:] - edges[..., :2]
-    moved = (centres - grid[..., :2]) / grid[..., 2:] / ssd.UNITS[0]
-    grown = np.log(sides / grid[..., 2:]) / ssd.UNITS[1]
+    moved = (centres - grid[..., :2]) / grid[..., 2:4] / ssd.UNITS[0]
+    grown = np.log(sides / grid[..., 2:4]) / ssd.UNITS[1]
     predictions = np.concatenate([np.zeros_like(edges[..., :CLASSES]), moved, grown], axis=2)
     got = ssd.decoder(SIDE)([mx.nd.array(predictions), mx.nd.array(grid)]).asnumpy()
     assert np.allclose(got[..., :4], edges, atol=1e-5)
@@ -150,7 +153,8 @@ def test_pretrained_features_are_taken_whole_and_the_frozen_ones_stay(weights: P
     ssd.set_anchors(network, np.full((1, 2), 0.2), SIDE)
     message, digest = pretrained.load(network.features, weights)
     pretrained.settle(network.features, 6, 0.25)
-    assert "starting from 260 arrays" in message and len(digest) == 64
+    assert "starting from 260 arrays" in message
+    assert len(digest) == 64
     saved = mx.nd.load(str(weights))
     trainer = mx.gluon.Trainer(network.collect_params(), "sgd", {"learning_rate": 0.1})
     x = mx.nd.array(np.random.default_rng(0).integers(256, size=(2, 3, SIDE, SIDE)), dtype="uint8")

@@ -262,6 +262,38 @@ def test_a_channel_is_told_by_the_names_of_folders_and_files(form: str, tmp_path
     assert (train, validation) == ((2, 1) if form == "yolo" else (3, 1))
 
 
+def test_folders_with_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """As an export has them: train, valid and test, each with its pictures and XML files."""
+    for part, objects in (("train", PICTURES[0]), ("valid", PICTURES[2])):
+        (tmp_path / part).mkdir()
+        picture(objects).save(tmp_path / part / "0.png")
+        (tmp_path / part / "0.xml").write_text(xml(objects))
+    assert len(found(read(tmp_path))[0]) == 2
+    assert found(read(tmp_path, channel="validation"))[0] == [("dog", 0.0, 0.0, 80.0, 60.0)]
+    with pytest.raises(DataError, match=r"none is called as the channel 'test' is \(test, testing"):
+        read(tmp_path, channel="test")
+    (tmp_path / "train" / "0.png").rename(tmp_path / "train" / "1.png")
+    with pytest.raises(DataError, match=r"train/0\.xml: there is no picture 0"):
+        read(tmp_path)  # and takes not that of the other folder
+
+
+def test_coco_without_a_file_of_the_channel_is_refused(tmp_path: Path) -> None:
+    folder = write_coco(tmp_path / "coco")
+    (folder / "instances.json").rename(folder / "instances_train2017.json")
+    with pytest.raises(DataError, match=r"none of its files in COCO's form is called as .*'test'"):
+        read(folder, channel="test")
+    assert len(read(folder / "instances_train2017.json", channel="test")) == 3
+
+
+def test_pixels_and_parts_of_a_picture_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    write_faulty(tmp_path / "parts", [("cat", 0.1, 0.2, 0.5, 0.6)])
+    with pytest.raises(DataError, match=r"from 0 to 1: expected pixels in this form"):
+        read(tmp_path / "parts")
+    picture([]).save(tmp_path / "a.png")
+    (tmp_path / "a.lst").write_text("0\t2\t5\t1\t12\t30\t40\t50\ta.png\n")
+    assert "1 box outside of the picture is left out" in read(tmp_path / "a.lst").note
+
+
 FAULTY = [
     ("cat", 8, 6, 40, 30),
     ("cat", 40, 6, 8, 30),
@@ -480,7 +512,7 @@ def test_a_picture_of_20_000_pixels_a_side_is_refused_by_name(tmp_path: Path) ->
 
 WRONG: dict[str, tuple[str, str, str]] = {
     "no XML": ("a.xml", "<annotation", "a.xml: is no XML"),
-    "a bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotation/>', "declares entities"),
+    "a bomb": ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotation/>', "has a DOCTYPE"),
     "no name": ("a.xml", "<annotation><object/></annotation>", "object 1 has no <name>"),
     "a class list": ("a.lst", "0\t3\ta.png\n", "line 1: has 1 label"),
     "cut labels": ("a.lst", "0\t2\t5\t1\t0.1\ta.png\n", "line 1: its 4 labels"),

@@ -29,6 +29,7 @@ from algoshelf.core.training.together import differences, united
 from PIL import Image
 
 from tests.conftest import free_port
+from tests.core.data.test_boxes import picture, xml
 from tests.core.training.test_cluster import PLUGIN, PROGRAM, REPEATS, start_roles, write_rows
 from tests.registry.conftest import install
 from tests.toolkits.containers import Host, missing, network
@@ -508,3 +509,29 @@ def test_more_examples_than_float32_counts(tmp_path: Path, monkeypatch: pytest.M
     channels = {"train": tmp_path / "data", "validation": tmp_path / "data"}
     train(Many(), channels, settings, tmp_path / "m", options=RunOptions(), reporter=Reporter())
     assert Artifact.open(tmp_path / "m").metadata.data["train"] == "16777219"
+
+
+DETECTOR = Path(__file__).parents[3] / "registry/cli/scaffold/detection/my_algorithm/__init__.py"
+
+
+@pytest.mark.apart
+def test_pictures_with_unlike_classes_and_numbers_of_boxes_are_learned_together(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    install(tmp_path / "site", "my-algorithm", DETECTOR.read_text())
+    parts = [[("cat", 8, 6, 40, 30)], [("dog", 8, 6, 40, 30), ("dog", 48, 30, 72, 54)]]
+    for number, objects in enumerate(parts):
+        (tmp_path / f"part{number}").mkdir()
+        for i in range(10):
+            picture(objects).save(tmp_path / f"part{number}" / f"{i}.png")
+            (tmp_path / f"part{number}" / f"{i}.xml").write_text(xml(objects))
+    commands = [
+        command("my-algorithm", tmp_path / f"part{i}", "--epochs", 2, "--output", f"m{i}")
+        for i in range(2)
+    ]
+    codes, logs = together(tmp_path, environment, commands)
+    assert codes == [0, 0], logs
+    made = Artifact.open(model_of(tmp_path))
+    assert made.metadata.encoding == {"classes": ["cat", "dog"], "boxes": 2}
+    assert "validation:map_50" in made.metadata.metrics
+    assert "the metrics cover only" not in "".join(logs)
