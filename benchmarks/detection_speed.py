@@ -37,8 +37,6 @@ WEIGHTS = "--weights mobilenetv2-imagenet"
 
 
 def main(bccd: Path) -> None:
-    from environment import environment, results_file
-
     rounds: list[dict[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as scratch:
         part = laid_out(bccd, Path(scratch))
@@ -52,6 +50,13 @@ def main(bccd: Path) -> None:
         for _ in range(ROUNDS):
             rounds.append({name: measured(side) for name, side in sides.items()})
             print(json.dumps(rounds[-1]), file=sys.stderr)
+            keep(rounds)
+
+
+def keep(rounds: list[dict[str, dict[str, float]]]) -> None:
+    """Write what has been measured so far."""
+    from environment import environment, results_file
+
     ratios = {
         f"ssd, {side} / gluoncv, {told}": [r[side][name] / r["gluoncv"][name] for r in rounds]
         for side in ("all layers", "transfer")
