@@ -99,7 +99,10 @@ MEASUREMENTS = {
     "serving-batching-mnist-cnn": "serving.py batching mnist-cnn",
     **{f"serving-answers-{name}": f"serving.py answers {name}" for name in ALGORITHMS},
     "serving-chaos-mnist-cnn": "serving.py chaos mnist-cnn",
-    **{f"hostile-{name}": f"hostile.py {name}" for name in (*ALGORITHMS, "tabular", "recommender")},
+    **{
+        f"hostile-{name}": f"hostile.py {name}"
+        for name in (*ALGORITHMS, "tabular", "recommender", "forecasting")
+    },
     **{
         f"hostile-onnx-{name}": f"hostile.py {name} --engine onnx --requests 20000"
         for name in ALGORITHMS

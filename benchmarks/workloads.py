@@ -192,6 +192,18 @@ def _questions(rng: np.random.Generator, most: int) -> bytes:
     return json.dumps({"instances": asked}).encode()
 
 
+def _series(rng: np.random.Generator, most: int) -> bytes:
+    """Monthly series of up to ten years with gaps, as DeepAR takes them, as JSON."""
+
+    def one() -> dict[str, Any]:
+        values: list[float | None] = rng.gamma(2, 50, rng.integers(1, 120)).round(1).tolist()
+        values[int(rng.integers(len(values)))] = None
+        return {"start": f"{rng.integers(1990, 2020)}-{rng.integers(1, 13):02}", "target": values}
+
+    asked = {"instances": [one() for _ in range(rng.integers(1, most + 1))]}
+    return json.dumps(asked).encode()
+
+
 JSON = "application/json"
 NPY = "application/x-npy"
 WORKLOADS = {
@@ -208,5 +220,6 @@ WORKLOADS = {
         Workload("kmeans", "text/csv", JSON, ("--k", "3"), "handlers", _rows),
         Workload("tabular", JSON, JSON, ("--epochs", "1"), "handlers", _people),
         Workload("recommender", JSON, JSON, ("--epochs", "1"), "handlers", _questions),
+        Workload("forecasting", JSON, JSON, ("--epochs", "1"), "handlers", _series),
     )
 }  # fmt: skip

@@ -103,7 +103,7 @@ def scaled(ops: Any, target: Any, known: Any, recent: int) -> tuple[Any, Any, An
 
 
 def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
-    """``z`` (N, T) where it is ``known``, elsewhere as a ``season`` before; and what is known now."""
+    """``z`` (N, T) where ``known``, elsewhere as a ``season`` before; and what is known now."""
 
     def later(values: Any) -> Any:
         first = ops.zeros_like(part(ops, values, 1, 0, season))

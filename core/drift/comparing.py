@@ -18,6 +18,8 @@ from .figures import Figure, compared, figure_of, is_by_request, of_labels
 
 SEED = 1
 # Of fewer examples, a test finds nothing but what everybody sees.
+# Of a forecast, whose it is and when it begins, which is later in each request.
+NAMES_OF_SERIES = ("item_id", "start")
 FEWEST = 30
 MAX_NUMBERS = 20  # of an answer that are compared one by one
 
@@ -162,7 +164,10 @@ def _leaves(answer: Any) -> Mapping[str, Any]:
         return {}
     if isinstance(answer, Mapping):
         return {
-            key: _level(value) for key, value in answer.items() if not isinstance(value, Mapping)
+            key: _level(value)
+            for key, value in answer.items()
+            if not isinstance(value, Mapping)
+            and not (key in NAMES_OF_SERIES and isinstance(value, str))
         }
     if isinstance(answer, (list, tuple)):
         return {f"output {i}": value for i, value in enumerate(answer[:MAX_NUMBERS], 1)}

@@ -13,7 +13,7 @@ from typing_extensions import Literal
 
 from .. import payload
 from ..algorithm.base import ContentType, Draw, Objective
-from ..algorithm.channels import TEST, TRAIN, VALIDATION, supervised_channels
+from ..algorithm.channels import TEST, TRAIN, VALIDATION, Channel
 from ..algorithm.evaluation import Evaluation
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..algorithm.widgets import SERIES
@@ -164,7 +164,22 @@ class Forecaster(SupervisedAlgorithm[Any]):
     )
     asks_series = True
     widget = SERIES
-    channels = supervised_channels(*series_files.FORMATS)
+    channels = (
+        Channel(TRAIN, "Series to learn from.", series_files.FORMATS, required=True),
+        Channel(
+            VALIDATION,
+            "Series whose last horizon is forecast after each epoch to choose the best epoch: each "
+            "holds its past too. Default: the latest part of each training series, which is then "
+            "held out.",
+            series_files.FORMATS,
+        ),
+        Channel(
+            TEST,
+            "Series whose last horizon is forecast once after the training: each holds its past "
+            "too. They influence nothing else.",
+            series_files.FORMATS,
+        ),
+    )
 
     def dataset(
         self,
@@ -243,9 +258,11 @@ class Forecaster(SupervisedAlgorithm[Any]):
             first = np.full(len(train), np.iinfo(np.int64).max)
             np.minimum.at(first, held.which, held.begins)
             ends = np.minimum(ends, first)
+            count = self._backtests(train, layout, options)
             run.reporter.message(
-                f"no validation channel: the last {self._backtests(train, layout, options):,} times "
-                f"{layout.horizon:,} steps of {len(np.unique(held.which)):,} series are held out"
+                f"no validation channel: the last {count * layout.horizon:,} steps of "
+                f"{len(np.unique(held.which)):,} series are held out"
+                + (f", {count:,} windows of {layout.horizon:,}" if count > 1 else "")
             )
         learn = DrawnWindows(train, layout, ends)
         if not learn.choices.any():
@@ -500,8 +517,8 @@ def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> No
 
 
 def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
-    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether they
-    are; and how much each error counts, so that those of a window have its weight in all, (B,).
+    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether
+    they are; and how much each error counts, so that those of a window have in all its weight (B,).
     """
     truth = ops.slice_axis(labels, axis=1, begin=0, end=-1)
     known = truth == truth

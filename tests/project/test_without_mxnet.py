@@ -24,6 +24,7 @@ KIND = {
     "tabular": "jsonl",
     "image-classification": "",
     "recommender": "jsonl",
+    "forecasting": "jsonl",
 }
 TRAIN: dict[str, tuple[object, ...]] = {
     "mnist-cnn": ("--epochs", 1),
@@ -32,6 +33,7 @@ TRAIN: dict[str, tuple[object, ...]] = {
     "tabular": ("--epochs", 1),
     "image-classification": ("--epochs", 1, "--network", "cifar_resnet20_v2"),
     "recommender": ("--epochs", 1, "--factors", 8),
+    "forecasting": ("--epochs", 1, "--hidden", 16, "--prediction-length", 6),
 }
 
 
@@ -71,6 +73,12 @@ def _write_inputs(folder: Path) -> None:
     ]  # fmt: skip
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     (folder / "recommender" / "in.jsonl").write_text(lines)
+    series = [
+        {"start": "2024-01", "target": rng.integers(0, 90, length).tolist()}
+        for length in (1, 30, 200)
+    ]
+    lines = "".join(json.dumps(each) + "\n" for each in series)
+    (folder / "forecasting" / "in.jsonl").write_text(lines)
     for number in range(3):
         picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
         picture.save(folder / "image-classification" / f"{number}.jpg")

@@ -13,6 +13,7 @@ from algoshelf.registry.cli.flags import MAX_UNGROUPED, SECTIONS
 from tests.conftest import InProcess
 
 BUILT_IN = (
+    "forecasting",
     "image-classification",
     "kmeans",
     "mnist-cnn",

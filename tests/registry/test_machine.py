@@ -55,7 +55,7 @@ def test_this_machine_computes_the_same_on_two_contexts(algoshelf: Algoshelf) ->
         ),
         *("text-sentiment bilstm", "text-sentiment ngram", "tabular mlp", "tabular resnet"),
         *("tabular linear", "recommender mf", "recommender fm", "recommender neumf"),
-        "recommender history",
+        *("recommender history", "forecasting tide", "forecasting deepar"),
     }
     assert networks <= found.keys()
     assert {"KVStore local over cpu(0), cpu(1)", "KVStore device over cpu(1), cpu(0)"} <= set(found)

@@ -60,7 +60,12 @@ def test_of_nothing_known_there_are_gaps() -> None:
 
 
 def test_forecasts_are_compared_by_their_mean() -> None:
-    answer = {"mean": [1.0, 3.0], "quantiles": {"0.5": [1.0, 3.0]}}
+    answer = {
+        "item_id": "s",
+        "start": "2024-05-31",
+        "mean": [1.0, 3.0],
+        "quantiles": {"0.5": [1.0]},
+    }
     assert _leaves(answer) == {"mean": 2.0}
     assert not any(map(is_better_high, ("wql", "mase", "smape", "owa", "rmse")))
     assert is_better_high("accuracy")

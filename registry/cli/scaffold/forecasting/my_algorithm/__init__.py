@@ -1,12 +1,13 @@
 """my-algorithm: how many guests cafés have in the coming week.
 
-Read top-down: what it is told, what it learns from, what it learns.
+Read top-down: what it is told, what it learns from, what it learns. Forecaster reads series from
+tables and JSON lines, holds the latest part of each out, and answers.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 from algoshelf.core import (
     TEST,
@@ -18,8 +19,6 @@ from algoshelf.core import (
     HybridBlock,
     hookimpl,
     mx,
-    read_series,
-    supervised_channels,
 )
 from pydantic import Field
 
@@ -38,20 +37,9 @@ class MyAlgorithm(Forecaster):
     task = "forecasting"
     summary = "Forecasts how many guests cafés have in the coming week."
     Hyperparameters = MyAlgorithmHyperparameters
-    channels = supervised_channels("a row for each series and time, or JSON lines as DeepAR's")
 
     def sample(self) -> dict[str, Path]:
         return {TRAIN: SAMPLE / "train.csv", TEST: SAMPLE / "test.csv"}
-
-    def dataset(
-        self,
-        path: Path,
-        channel: str,
-        hyperparameters: MyAlgorithmHyperparameters,
-        encoding: Mapping[str, Any] | None = None,
-    ) -> Dataset:
-        """Series of one frequency; the test's hold their past too."""
-        return read_series(path, time_freq=hyperparameters.time_freq, known=encoding)
 
     def network(self, hyperparameters: MyAlgorithmHyperparameters, data: Dataset) -> HybridBlock:
         """For windows (N, context + horizon, channels), of which channel 0 is the target, the
