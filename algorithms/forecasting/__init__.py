@@ -31,8 +31,8 @@ from ...core import (
 )
 from ...core.artifact.network import Network
 from ...core.data.frequencies import Frequency
-from ...core.data.windows import Layout, drawn_windows_of
-from ...core.tasks.forecasting import COUNTS, LONGEST
+from ...core.data.windows import COUNTS, Layout, drawn_windows_of
+from ...core.tasks.forecasting import LONGEST
 from ...core.tasks.forecasts import Forecasts, of_paths
 from .likelihoods import LIKELIHOODS, NEGATIVE_BINOMIAL, STUDENT_T, Likelihood
 

@@ -16,7 +16,7 @@ import numpy as np
 from ...core import Array, HybridBlock, mx
 from ...core.artifact.network import Network
 from ...core.data.windows import KNOWN, OTHERS, TARGET
-from ...core.tasks.forecasting import parted_labels
+from ...core.tasks.forecasting import mean_of_known, parted_labels
 from .likelihoods import Likelihood
 from .networks import Categories, Channels, channel, filled, part
 
@@ -158,9 +158,7 @@ def negative_log_likelihood(likelihood: Likelihood) -> HybridBlock:
                 F.reshape(part(F, found, 2, k, k + 1), shape=(0, -1))
                 for k in range(likelihood.parameters + 1)
             )
-            losses = likelihood.loss(F, truth, parameters, size) * known
-            count = F.sum(known, axis=1)
-            return F.sum(losses, axis=1) / F.broadcast_maximum(count, F.ones_like(count))
+            return mean_of_known(F, likelihood.loss(F, truth, parameters, size), known)
 
     return NegativeLogLikelihood()
 

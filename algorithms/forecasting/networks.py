@@ -12,14 +12,15 @@ from typing import Any, Mapping, Sequence
 
 from ...core import mx
 from ...core.data.frequencies import Frequency
-from ...core.data.windows import KNOWN, OTHERS, TARGET, Layout
-from ...core.tasks.forecasting import NONNEGATIVE
+from ...core.data.windows import KNOWN, LEAST, NONNEGATIVE, OTHERS, TARGET, Layout, bend
 from ...core.tasks.forecasts import LEVELS
 from ...core.tasks.spreads import MIDDLE
 
 nn = mx.gluon.nn
 TINY = 1e-6
 OLD = 1e-3  # how much a value before the last season counts for the level
+MOST_EARLIER = 7  # seasons of each length that a forecast may be a mean of
+LARGEST = 15.0  # of what is learned, beyond which nothing is believed
 COVARIATES = 16  # units of the layer over what is known of a step
 
 
@@ -33,6 +34,7 @@ class Channels:
         self.features = len(encoding["features"])
         self.names = [len(names) for names in encoding["categories"]]
         self.nonnegative = bool(encoding.get(NONNEGATIVE))
+        self.bend = bend(encoding)
 
     @property
     def covariates(self) -> int:
@@ -80,26 +82,15 @@ def vector_width(names: int) -> int:
     return max(1, min(16, round(1.6 * names**0.56)))
 
 
-def scaled(ops: Any, target: Any, known: Any, recent: int) -> tuple[Any, Any, Any]:
-    """``target`` (N, T) less its level, by its size, 0 where it is not ``known``; its level and its
-    size (N, 1): means of the values and of their absolutes, of the ``recent`` ones above all.
+def recent_mean(ops: Any, values: Any, known: Any, recent: int) -> Any:
+    """The mean (N, 1) of ``values`` (N, T), 0 where not ``known``: of the ``recent`` ones, and where
+    none of them is known, of all.
     """
-    late, late_known = (part(ops, each, 1, -recent, None) for each in (target, known))
-
-    def mean(values: Any, late_values: Any) -> Any:
-        sums = ops.sum(late_values, axis=1, keepdims=True) + OLD * ops.sum(
-            values, axis=1, keepdims=True
-        )
-        counts = ops.sum(late_known, axis=1, keepdims=True) + OLD * ops.sum(
-            known, axis=1, keepdims=True
-        )
-        return sums / (counts + TINY)
-
-    level = mean(target, late)
-    size = mean(ops.abs(target), ops.abs(late))
-    size = ops.where(size > 0, size, ops.ones_like(size))
-    z = ops.broadcast_div(ops.broadcast_sub(target, level), size) * known
-    return z, level, size
+    whole = []
+    for each in (values, known):
+        late = ops.sum(part(ops, each, 1, -recent, None), axis=1, keepdims=True)
+        whole.append(late + OLD * ops.sum(each, axis=1, keepdims=True))
+    return whole[0] / (whole[1] + TINY)
 
 
 def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
@@ -113,11 +104,13 @@ def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
     return z + missing * later(z), known + missing * later(known)
 
 
-def repeated(ops: Any, z: Any, season: int, horizon: int) -> Any:
-    """The last ``season`` of ``z`` (N, T), again and again, (N, horizon)."""
-    last = part(ops, z, 1, -season, None)
+def repeated(ops: Any, values: Any, lag: int, season: int, horizon: int) -> Any:
+    """The ``season`` steps of ``values`` (N, T, …) that begin ``lag`` before the end, again and again,
+    (N, horizon, …).
+    """
+    once = part(ops, values, 1, -lag, season - lag or None)
     times = math.ceil(horizon / season)
-    return part(ops, ops.concat(*[last] * times, dim=1) if times > 1 else last, 1, 0, horizon)
+    return part(ops, ops.concat(*[once] * times, dim=1) if times > 1 else once, 1, 0, horizon)
 
 
 class Residual(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -135,47 +128,75 @@ class Residual(mx.gluon.HybridBlock):  # type: ignore[misc]
 
 
 class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Of the scaled past (N, context), and of what is known besides, quantiles (N, horizon, Q)."""
+    """Of the past z (N, context), what is known ``besides`` (N, B), and what ``earlier`` seasons had
+    (N, horizon, K), where that is ``known``, quantiles (N, horizon, Q).
+
+    They are a mean of the earlier seasons, by weights that the network gives each window, and by how
+    much they differ from that. ``covariates`` (N, horizon, V) are known of the steps to forecast, and
+    ``features`` (N, horizon · F, K) were those of the earlier seasons.
+    """
 
     def __init__(
         self,
         layout: Layout,
-        covariates: int,
+        channels: Channels,
+        earlier: int,
         hidden: int,
         layers: int,
         dropout: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.horizon, self.covariates = layout.horizon, covariates
+        self.horizon, self.channels = layout.horizon, channels
         small = mx.init.Normal(1e-3)
         with self.name_scope():
+            self.weights = nn.Dense(earlier, weight_initializer="zeros")
             self.linear = nn.Dense(layout.horizon, use_bias=False, weight_initializer="zeros")
             self.first = nn.Dense(hidden, activation="relu")
             self.blocks = nn.HybridSequential()
             for _ in range(layers):
                 self.blocks.add(Residual(hidden, dropout))
             self.last = nn.Dense(layout.horizon * len(LEVELS), weight_initializer=small)
-            if covariates:
-                self.known = nn.Dense(COVARIATES, flatten=False, activation="relu")
+            if channels.covariates:
+                self.told = nn.Dense(COVARIATES, flatten=False, activation="relu")
                 self.step = nn.Dense(2 * COVARIATES, flatten=False, activation="relu")
                 self.direct = nn.Dense(len(LEVELS), flatten=False, weight_initializer=small)
 
-    def hybrid_forward(self, ops: Any, z: Any, besides: Any, covariates: Any = None) -> Any:
-        told = [ops.arcsinh(z), besides]
-        if self.covariates:
-            known = self.known(covariates)
-            told.append(ops.flatten(known))
-        hidden = self.blocks(self.first(ops.concat(*told, dim=1)))
+    def hybrid_forward(
+        self,
+        ops: Any,
+        z: Any,
+        besides: Any,
+        earlier: Any,
+        known: Any,
+        covariates: Any = None,
+        features: Any = None,
+    ) -> Any:
+        given = [z, besides]
+        if covariates is not None:
+            given.append(ops.flatten(self.told(covariates)))
+        hidden = self.blocks(self.first(ops.concat(*given, dim=1)))
+        weights = ops.expand_dims(ops.softmax(self.weights(hidden), axis=1), axis=2)
+        base = ops.batch_dot(earlier * known, weights) / (ops.batch_dot(known, weights) + TINY)
+        base = base + ops.expand_dims(self.linear(z), axis=2)
         found = ops.reshape(self.last(hidden), shape=(-1, self.horizon, len(LEVELS)))
-        if self.covariates:
-            found = found + self.direct(self.step(ops.concat(found, covariates, dim=2)))
-        return ops.broadcast_add(found, ops.expand_dims(self.linear(z), axis=2))
+        if covariates is not None:
+            told = [found, covariates]
+            if features is not None:
+                before = ops.batch_dot(features, weights)
+                before = ops.reshape(before, shape=(-1, self.horizon, self.channels.features))
+                now = part(ops, covariates, 2, -self.channels.features, None)
+                told.append(now - before)
+            found = found + self.direct(self.step(ops.concat(*told, dim=2)))
+        return ops.broadcast_add(found, base)
 
 
 class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Dense layers over the whole past and what is known of the future, which say by how much the
-    future differs from the past a season before.
+    """Dense layers over the whole past and what is known of the future, which say of which earlier
+    seasons the future is a mean, and by how much it differs from that.
+
+    Values are taken by their logarithm, but near 0 (see ``bend``): what varies with the level of a
+    series is then alike for all, and a small value is as exact as a large one.
 
     After A. Das et al., "Long-term forecasting with TiDE: time-series dense encoder", TMLR 2023: a
     linear way past the dense blocks, and covariates of each step that have a say in it directly.
@@ -196,10 +217,18 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.layout, self.channels = layout, Channels(encoding)
         self.seasons = [n for n in self.channels.seasons if n < layout.context] or [1]
+        # what is repeated: how long it is, and how long before the end it begins
+        self.earlier = [
+            (season, back * season)
+            for season in self.seasons
+            for back in range(1, 1 + min(MOST_EARLIER, layout.context // season))
+        ]
         with self.name_scope():
             self.members = nn.HybridSequential()
             for _ in range(members):
-                self.members.add(Member(layout, self.channels.covariates, hidden, layers, dropout))
+                self.members.add(
+                    Member(layout, self.channels, len(self.earlier), hidden, layers, dropout)
+                )
             if self.channels.names:
                 self.categories = Categories(self.channels.names)
             self.spread = self.params.get(
@@ -209,66 +238,48 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
     def hybrid_forward(self, ops: Any, x: Any, spread: Any) -> Any:
         layout, channels = self.layout, self.channels
         past = part(ops, x, 1, 0, layout.context)
-        known = channel(ops, past, KNOWN)
+        target, known = channel(ops, past, TARGET), channel(ops, past, KNOWN)
         recent = min(self.seasons[-1], layout.context)
-        z, level, size = scaled(ops, channel(ops, past, TARGET), known, recent)
-        count = ops.mean(known, axis=1, keepdims=True)
+        size = recent_mean(ops, ops.abs(target), known, recent)
+        unit = channels.bend * ops.where(size > 0, size, ops.ones_like(size))
+        z = ops.arcsinh(ops.broadcast_div(target, unit))
+        level = recent_mean(ops, z, known, recent)
+        z = ops.broadcast_sub(z, level) * known
+        besides = [ops.mean(known, axis=1, keepdims=True), level]
         for season in self.seasons:
             z, known = filled(ops, z, known, season)
-        base = self._repeated(ops, z, known)
-        besides = [
-            count,
-            ops.broadcast_div(level, size),
-            ops.mean(ops.abs(z), axis=1, keepdims=True),
-        ]
+        for season in self.seasons:
+            change = part(ops, z, 1, season, None) - part(ops, z, 1, 0, -season)
+            change = ops.mean(ops.abs(change), axis=1, keepdims=True)
+            besides.append(ops.log(change + LEAST))
         if channels.names:
             numbers = part(ops, past, 2, channels.first_category, None)
             numbers = ops.reshape(part(ops, numbers, 1, 0, 1), shape=(0, -1))
             besides.append(self.categories(numbers))
-        given = [z, ops.concat(*besides, dim=1)]
+        given = [z, ops.concat(*besides, dim=1), self._earlier(ops, z), self._earlier(ops, known)]
         if channels.covariates:
-            given.append(self._covariates(ops, x))
-        base = ops.expand_dims(base, axis=2)
-        found = [ops.broadcast_add(member(*given), base) for member in self.members]
-        return ops.concat(
-            *[self._in_units(ops, each, level, size, spread) for each in found], dim=2
-        )
+            future = part(ops, x, 1, layout.context, None)
+            given.append(part(ops, future, 2, OTHERS, channels.first_category))
+        if channels.features:
+            first = OTHERS + channels.calendar
+            given.append(self._earlier(ops, part(ops, past, 2, first, channels.first_category)))
+        level, unit = (ops.expand_dims(each, axis=2) for each in (level, unit))
+        found = [
+            ops.broadcast_mul(ops.sinh(ops.clip(each, -LARGEST, LARGEST)), unit)
+            for each in (ops.broadcast_add(member(*given), level) for member in self.members)
+        ]
+        return ops.concat(*[_spread(ops, each, spread) for each in found], dim=2)
 
-    def _repeated(self, ops: Any, z: Any, known: Any) -> Any:
-        """The last longest season again, (N, horizon); of a series that is shorter, where nothing
-        is known of it, the last of a shorter one.
-        """
+    def _earlier(self, ops: Any, values: Any) -> Any:
+        """What ``values`` (N, context, …) were in each of the earlier seasons, (N, horizon · …, K)."""
         horizon = self.layout.horizon
-        found = repeated(ops, z, self.seasons[-1], horizon)
-        there = repeated(ops, known, self.seasons[-1], horizon)
-        for season in reversed(self.seasons[:-1]):
-            found = found + (1 - there) * repeated(ops, z, season, horizon)
-            there = there + (1 - there) * repeated(ops, known, season, horizon)
-        return found
+        found = [repeated(ops, values, lag, season, horizon) for season, lag in self.earlier]
+        return ops.stack(*[ops.flatten(each) for each in found], axis=2)
 
-    def _covariates(self, ops: Any, x: Any) -> Any:
-        """What is known of the steps to forecast, (N, horizon, V), and where there are features, by
-        how much they differ from those at the steps whose values are repeated.
-        """
-        layout, channels = self.layout, self.channels
-        future = part(ops, x, 1, layout.context, None)
-        found = part(ops, future, 2, OTHERS, channels.first_category)
-        if not channels.features:
-            return found
-        first = OTHERS + channels.calendar
-        past, coming = (
-            part(ops, each, 2, first, channels.first_category)
-            for each in (part(ops, x, 1, 0, layout.context), future)
-        )
-        before = repeated(ops, past, self.seasons[-1], layout.horizon)
-        return ops.concat(found, coming - before, dim=2)
 
-    def _in_units(self, ops: Any, q: Any, level: Any, size: Any, spread: Any) -> Any:
-        """Quantiles (N, horizon, Q) in the units of the series, ``spread`` apart."""
-        median = part(ops, q, 2, MIDDLE, MIDDLE + 1)
-        apart = ops.broadcast_mul(
-            ops.broadcast_sub(q, median), ops.reshape(spread, shape=(1, 1, -1))
-        )
-        level, size = (ops.expand_dims(each, axis=2) for each in (level, size))
-        found = ops.broadcast_add(ops.broadcast_mul(ops.broadcast_add(apart, median), size), level)
-        return ops.relu(found) if self.channels.nonnegative else found
+def _spread(ops: Any, q: Any, spread: Any) -> Any:
+    """Quantiles (N, horizon, Q), each ``spread`` (Q,) times as far from the median."""
+    median = part(ops, q, 2, MIDDLE, MIDDLE + 1)
+    apart = ops.broadcast_sub(q, median)
+    apart = ops.broadcast_mul(apart, ops.reshape(spread, shape=(1, 1, -1)))
+    return ops.broadcast_add(apart, median)

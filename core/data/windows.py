@@ -16,9 +16,22 @@ from .series import ManySeries
 TARGET, KNOWN, OTHERS = 0, 1, 2  # the first channels of a window, and where the others begin
 FEATURE_MOMENTS = "feature_moments"  # in the encoding: mean and deviation of each feature
 OVERLAP = 8  # windows of an epoch begin an eighth of a horizon apart, on average
-# An error counts by the usual change from a season before, as MASE has it, and by this part of the
-# level, as sMAPE has it; so much of the level a change is taken to be at least.
-OF_LEVEL, LEAST = 0.08, 0.03
+# In the encoding: whether no value of the training is negative, and whether all are small counts.
+NONNEGATIVE, COUNTS = "nonnegative", "counts"
+# A change from a season before is taken to be at least so much of the level.
+LEAST = 0.03
+# An error of so much of the value, where values are not negative, counts as much as one of the
+# usual change from a season before; of others, one of so much of the level does.
+OF_VALUE = 0.08
+
+
+def bend(encoding: Mapping[str, Any]) -> float:
+    """From which part of the size of a series on its values are taken by their logarithm: below, a
+    difference counts by itself.
+    """
+    if not encoding.get(NONNEGATIVE):
+        return 1.0
+    return 0.3 if encoding.get(COUNTS) else 0.03
 
 
 @dataclass(frozen=True)
@@ -211,11 +224,11 @@ class DrawnWindows:
     An epoch has so many that each step is forecast OVERLAP times on average. What is forecast is at
     least half a context after the start, or half of what comes before the last horizon, and ends
     with the series, where that is long enough. x is as that of
-    Windows; y (B, horizon + 1) float32 are the values that are to be forecast, NaN where they are
-    not known, and last how much an error counts, which makes up for the size of the series: 1 / its
-    mean change from a season before + 1 / (OF_LEVEL of its level), in the context.
+    Windows; y (B, horizon + 3) float32 are the values that are to be forecast, NaN where they are
+    not known, and then of each window the unit of its logarithms (see ``bend``), how much an error
+    counts in units of the series, as MASE has it, and how much in logarithms, as sMAPE has it.
 
-    With ``learned`` steps, x holds what is to be forecast too, and y is (B, learned + 1): the
+    With ``learned`` steps, x holds what is to be forecast too, and y is (B, learned + 3): the
     values of so many last steps of the window.
     """
 
@@ -266,18 +279,20 @@ class DrawnWindows:
         x[:, :, :OTHERS] *= known[:, :, None]
         if not self.learned:
             x[:, self.layout.context :, :OTHERS] = 0
-        weights = self._weights(values[:, : self.layout.context])
         truth = values[:, -(self.learned or self.layout.horizon) :]
-        return x, np.concatenate([truth, weights[:, None]], axis=1).astype(np.float32)
+        scales = self._scales(values[:, : self.layout.context])
+        return x, np.concatenate([truth, scales], axis=1).astype(np.float32)
 
-    def _weights(self, past: Array) -> Array:
-        """How much an error counts after each ``past`` (B, context)."""
+    def _scales(self, past: Array) -> Array:
+        """The last three of y, (B, 3), for each ``past`` (B, context)."""
         season = min(self.whole.frequency.season, past.shape[1] - 1)
-        level = _means(np.abs(past))
+        size = _means(np.abs(past))
         change = _means(np.abs(past[:, season:] - past[:, : past.shape[1] - season]))
-        level[level == 0] = 1
-        found: Array = 1 / np.maximum(change, LEAST * level) + 1 / (OF_LEVEL * level)
-        return found
+        size[size == 0] = 1
+        of_change, of_value = 1 / np.maximum(change, LEAST * size), np.full(len(size), 1 / OF_VALUE)
+        if not self.encoding.get(NONNEGATIVE):
+            of_change, of_value = of_change + of_value / size, np.zeros(len(size))
+        return np.stack([bend(self.encoding) * size, of_change, of_value], axis=1)
 
     def labels(self) -> Array:
         """How long each series is, (N,): what is to be learned is drawn."""

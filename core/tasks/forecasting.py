@@ -26,7 +26,9 @@ from ..data.frequencies import Frequency
 from ..data.series import ManySeries, series_of
 from ..data.series_columns import Columns
 from ..data.windows import (
+    COUNTS,
     FEATURE_MOMENTS,
+    NONNEGATIVE,
     DrawnWindows,
     Layout,
     Windows,
@@ -47,9 +49,7 @@ if TYPE_CHECKING:
     from ..training.run import Run
 
 WINDOWS_AT_ONCE = 4096  # that are laid out in memory
-LONGEST = 400  # steps of a context that nobody has chosen
-# In the encoding: whether no value of the training is negative, and whether all are small counts.
-NONNEGATIVE, COUNTS = "nonnegative", "counts"
+LONGEST = 504  # steps of a context that nobody has chosen
 SMALL = 100.0  # of counts, the largest mean
 
 
@@ -211,12 +211,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
         """
 
     def layout(self, hyperparameters: Any, encoding: Mapping[str, Any]) -> Layout:
-        """The shape of the windows. ``context_length`` 0 is twice the longest season or the
-        horizon, whichever is longer, but no more than LONGEST and the horizon.
+        """The shape of the windows. ``context_length`` 0 is three of the longest seasons or four
+        horizons, whichever is longer, but no more than LONGEST or the horizon.
         """
         horizon = hyperparameters.prediction_length
         seasons = Frequency.parse(encoding["frequency"]).seasons
-        usual = max(2 * min(seasons[-1], LONGEST // 2), 2 * horizon)
+        usual = max(3 * min(seasons[-1], LONGEST // 3), min(4 * horizon, LONGEST), horizon)
         return Layout(hyperparameters.context_length or usual, horizon)
 
     def described(self, data: Dataset, run: Run[Any]) -> ManySeries:
@@ -358,7 +358,8 @@ class Forecaster(SupervisedAlgorithm[Any]):
     ) -> Array:
         """The mean and the quantiles at LEVELS for windows ``x``: (N, horizon, 1 + Q)."""
         found = outputs(network, x)
-        return with_mean(found.reshape(*found.shape[:2], -1, len(LEVELS)).mean(axis=2))
+        found = found.reshape(*found.shape[:2], -1, len(LEVELS)).mean(axis=2)
+        return with_mean(np.maximum(found, 0) if encoding.get(NONNEGATIVE) else found)
 
     def forecast(self, model: Model, x: Array, samples: int) -> Forecasts:
         """The distribution of what follows in windows ``x``; where the network draws them, with
@@ -484,23 +485,55 @@ def asked(windows: Windows, index: int) -> dict[str, Any]:
 
 def pinball_loss() -> HybridBlock:
     """The mean pinball loss of quantiles (B, horizon, E · Q) at LEVELS for labels as those of
-    DrawnWindows, each error as much as they say; steps that are not known do not count.
+    DrawnWindows: of the values, and of their logarithms, each as much as the labels say.
     """
 
     class PinballLoss(mx.gluon.HybridBlock):  # type: ignore[misc]
         def hybrid_forward(self, F: Any, found: Any, labels: Any) -> Any:  # noqa: N803
-            truth, known, weight = parted_labels(F, labels)
+            truth, known, (unit, of_change, of_value) = parted_labels(F, labels)
             found = F.reshape(found, shape=(0, 0, -1, len(LEVELS)))
-            errors = F.broadcast_sub(F.reshape(truth, shape=(0, 0, 1, 1)), found)
-            # max(l e, (l - 1) e) = |e| / 2 + (l - 1/2) e
-            losses = F.mean(F.abs(errors), axis=(2, 3)) / 2
-            errors = F.mean(errors, axis=2)
-            for place, level in enumerate(LEVELS):
-                one = F.slice_axis(errors, axis=2, begin=place, end=place + 1)
-                losses = losses + (level - 0.5) / len(LEVELS) * F.reshape(one, shape=(0, -1))
-            return F.sum(losses * known, axis=1) * weight
+            losses = F.broadcast_mul(_pinball(F, truth, found), of_change)
+            logarithms = F.arcsinh(F.broadcast_div(truth, unit))
+            unit = F.reshape(unit, shape=(0, 1, 1, 1))
+            relative = _pinball(F, logarithms, F.arcsinh(F.broadcast_div(found, unit)))
+            losses = losses + F.broadcast_mul(relative, of_value)
+            return mean_of_known(F, losses, known)
 
     return PinballLoss()
+
+
+def _pinball(ops: Any, truth: Any, found: Any) -> Any:
+    """Of quantiles ``found`` (B, T, E, Q) for ``truth`` (B, T) the mean loss of each step (B, T).
+
+    max(l e, (l - 1) e) = |e| / 2 + (l - 1/2) e, of an error e and a level l.
+    """
+    errors = ops.broadcast_sub(ops.reshape(truth, shape=(0, 0, 1, 1)), found)
+    losses = ops.mean(ops.abs(errors), axis=(2, 3)) / 2
+    errors = ops.mean(errors, axis=2)
+    for place, level in enumerate(LEVELS):
+        one = ops.slice_axis(errors, axis=2, begin=place, end=place + 1)
+        losses = losses + (level - 0.5) / len(LEVELS) * ops.reshape(one, shape=(0, -1))
+    return losses
+
+
+def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, tuple[Any, Any, Any]]:
+    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether
+    they are; and the last three, (B, 1) each.
+    """
+    truth = ops.slice_axis(labels, axis=1, begin=0, end=-3)
+    known = truth == truth
+    truth = ops.where(known, truth, ops.zeros_like(truth))
+    first, second, third = (
+        ops.slice_axis(labels, axis=1, begin=place, end=place + 1 or None) for place in (-3, -2, -1)
+    )
+    return truth, known, (first, second, third)
+
+
+def mean_of_known(ops: Any, losses: Any, known: Any) -> Any:
+    """The mean of the ``losses`` (B, T) of each window whose values are ``known``, (B,)."""
+    count = ops.sum(known, axis=1)
+    count = ops.broadcast_maximum(count, ops.ones_like(count))
+    return ops.sum(losses * known, axis=1) / count
 
 
 def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> None:
@@ -514,15 +547,3 @@ def _note_short(whole: ManySeries, found: Windows, count: int, path: Path) -> No
     if fewer:
         what = "1 series is" if fewer == 1 else f"{fewer:,} series are"
         reading.note(f"{what} too short for {count:,} windows of {horizon}", path)
-
-
-def parted_labels(ops: Any, labels: Any) -> tuple[Any, Any, Any]:
-    """Of labels as those of DrawnWindows the values (B, T), 0 where they are not known; whether
-    they are; and how much each error counts, so that those of a window have in all its weight (B,).
-    """
-    truth = ops.slice_axis(labels, axis=1, begin=0, end=-1)
-    known = truth == truth
-    truth = ops.where(known, truth, ops.zeros_like(truth))
-    count = ops.sum(known, axis=1)
-    weight = ops.reshape(ops.slice_axis(labels, axis=1, begin=-1, end=None), shape=(-1,))
-    return truth, known, weight / ops.broadcast_maximum(count, ops.ones_like(count))

@@ -69,9 +69,9 @@ def test_what_is_held_out_is_never_learned_from() -> None:
             part = DrawnWindows(one.whole, LAYOUT, ends, learned, one.salt)
             x, y = part.take(np.arange(len(part)))
             assert x[:, :, TARGET].max() <= 1
-            assert np.nanmax(y[:, :-1]) <= 1
-            assert y.shape[1] == (learned or LAYOUT.horizon) + 1
-            assert np.isfinite(y[:, :-1]).any(axis=1).all()
+            assert np.nanmax(y[:, :-3]) <= 1
+            assert y.shape[1] == (learned or LAYOUT.horizon) + 3
+            assert np.isfinite(y[:, :-3]).any(axis=1).all()
             seen |= {tuple(row) for row in x[:, :, KNOWN].tolist()}
     assert len(seen) > 5
 
@@ -87,12 +87,18 @@ def test_a_window_depends_on_its_index_and_the_epoch_alone() -> None:
     assert not np.array_equal(other, x)
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_an_error_counts_by_the_size_of_its_series(scale: float) -> None:
-    whole = many(scale * (10 + np.arange(50) % 7))
-    drawn = DrawnWindows(whole, Layout(14, 3), whole.lengths_in_time)
-    _, y = drawn.take(np.arange(4))
-    assert y[:, -1] * scale == pytest.approx(y[:, -1].mean() * scale, rel=0.2)
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_an_error_counts_by_the_size_of_its_series(nonnegative: bool) -> None:
+    target = 10 + np.arange(50) % 7
+    one, other = (
+        DrawnWindows(many(scale * target, nonnegative=nonnegative), Layout(14, 3), np.array([50]))
+        for scale in (1.0, 1e6)
+    )
+    (_, small), (_, large) = (each.take(np.arange(4)) for each in (one, other))
+    assert large[:, -3] == pytest.approx(1e6 * small[:, -3])  # the unit of logarithms
+    assert large[:, -2] == pytest.approx(1e-6 * small[:, -2])  # by value
+    assert (large[:, -1] == small[:, -1]).all()  # by logarithm
+    assert bool(small[:, -1].any()) == nonnegative
 
 
 def test_the_last_windows_are_a_horizon_apart() -> None:
