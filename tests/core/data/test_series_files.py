@@ -422,3 +422,22 @@ def test_a_long_table_takes_little_memory_beside_its_numbers(tmp_path: Path) -> 
     count = 40 * len(hours)
     assert sum(map(len, found.series)) == count
     assert peak < 200 * count
+
+
+def test_words_that_each_time_has_one_of_tell_no_series(tmp_path: Path) -> None:
+    """A holiday, or a name of the day, of one series or of several."""
+    text = "time,load,holiday\n" + "".join(
+        f"2024-01-{day:02},{day},{'TRUE' if day % 6 == 0 else 'FALSE'}\n" for day in range(1, 20)
+    )
+    found = read(tmp_path, text)
+    assert values(found) == {"load": list(range(1, 20))}
+    assert "'holiday' is not read" in found.note
+    found = read(tmp_path, text, columns=Columns(feature="holiday"))
+    assert found.series[0].features[0, :7].tolist() == [0, 0, 0, 0, 0, 1, 0]
+    text = "plant,time,load,day\n" + "".join(
+        f"{plant},2024-01-{day:02},{day},day {day % 7}\n" for plant in "xy" for day in range(1, 20)
+    )
+    found = read(tmp_path, text)
+    assert values(found) == {"x": list(range(1, 20)), "y": list(range(1, 20))}
+    assert found.encoding["categories"] == []
+    assert "'plant' tells the series" in found.note
