@@ -1,8 +1,8 @@
 """forecasting on M4's hourly series: python m4_accuracy.py FOLDER [--network NAME] [--seeds N].
 
-The 414 hourly series of the M4 competition, 48 hours ahead, through the command line. What is chosen
-(options, the epoch, how wide the intervals are) is chosen by the last 48 hours of the training part;
-the official test is asked once for each seed, of the model that is kept. Beside it stand what the
+The 414 hourly series of the M4 competition, 48 hours ahead, through the command line. Options, the
+epoch and how wide the intervals are were chosen by the last 48 hours of the training part; the
+official test is asked once for each seed, of the model that is kept. Beside it stand what the
 product's own baselines get, and what the competition published of its best. FOLDER holds
 Hourly-train.csv.gz and Hourly-test.csv.gz. Seconds of a processor are those of the training alone.
 """
@@ -23,7 +23,7 @@ from environment import environment, results_file
 from m4_baselines import HORIZON, hourly
 
 OPTIONS = {
-    "tide": "--network tide --hidden 256 --members 2 --batch-size 256 --epochs 20 --holdout 0.05 "
+    "tide": "--network tide --hidden 256 --members 2 --batch-size 256 --epochs 6 --holdout 0.05 "
     "--learning-rate 0.001",
 }
 SHOWN = ("owa", "smape", "mase", "wql", "coverage")
@@ -36,7 +36,7 @@ PUBLISHED = {
 
 
 def laid(folder: Path, scratch: Path) -> tuple[Path, Path]:
-    """The series as DeepAR takes them: what there is to learn from, and with the test's 48 hours."""
+    """The series as DeepAR takes them: what there is to learn from; the same with the test."""
     train, test = scratch / "train.jsonl", scratch / "test.jsonl"
     with train.open("w") as one, test.open("w") as other:
         for series in hourly(folder).whole.series:

@@ -83,8 +83,8 @@ def vector_width(names: int) -> int:
 
 
 def recent_mean(ops: Any, values: Any, known: Any, recent: int) -> Any:
-    """The mean (N, 1) of ``values`` (N, T), 0 where not ``known``: of the ``recent`` ones, and where
-    none of them is known, of all.
+    """The mean (N, 1) of ``values`` (N, T), 0 where not ``known``: of the ``recent`` ones, and
+    where none of them is known, of all.
     """
     whole = []
     for each in (values, known):
@@ -105,8 +105,8 @@ def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
 
 
 def repeated(ops: Any, values: Any, lag: int, season: int, horizon: int) -> Any:
-    """The ``season`` steps of ``values`` (N, T, …) that begin ``lag`` before the end, again and again,
-    (N, horizon, …).
+    """The ``season`` steps of ``values`` (N, T, …) that begin ``lag`` before the end, again and
+    again, (N, horizon, …).
     """
     once = part(ops, values, 1, -lag, season - lag or None)
     times = math.ceil(horizon / season)
@@ -128,12 +128,12 @@ class Residual(mx.gluon.HybridBlock):  # type: ignore[misc]
 
 
 class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Of the past z (N, context), what is known ``besides`` (N, B), and what ``earlier`` seasons had
-    (N, horizon, K), where that is ``known``, quantiles (N, horizon, Q).
+    """Of the past z (N, context), what is known ``besides`` (N, B), and what ``earlier`` seasons
+    had (N, horizon, K), where that is ``known``, quantiles (N, horizon, Q).
 
-    They are a mean of the earlier seasons, by weights that the network gives each window, and by how
-    much they differ from that. ``covariates`` (N, horizon, V) are known of the steps to forecast, and
-    ``features`` (N, horizon · F, K) were those of the earlier seasons.
+    They are a mean of the earlier seasons, by weights that the network gives each window, and by
+    how much they differ from that. ``covariates`` (N, horizon, V) are known of the steps to
+    forecast, and ``features`` (N, horizon · F, K) were those of the earlier seasons.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         return ops.concat(*[_spread(ops, each, spread) for each in found], dim=2)
 
     def _earlier(self, ops: Any, values: Any) -> Any:
-        """What ``values`` (N, context, …) were in each of the earlier seasons, (N, horizon · …, K)."""
+        """What ``values`` (N, context, …) were in each earlier season, (N, horizon · …, K)."""
         horizon = self.layout.horizon
         found = [repeated(ops, values, lag, season, horizon) for season, lag in self.earlier]
         return ops.stack(*[ops.flatten(each) for each in found], axis=2)

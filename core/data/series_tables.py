@@ -11,7 +11,7 @@ import numpy as np
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
 from ..runtime.types import Array
-from . import sources, stamps, tables
+from . import series_columns, sources, stamps, tables
 from .cells import is_no_value, number_of
 from .interaction_tables import Faults
 from .numbers import FLOAT32_LIMIT
@@ -19,6 +19,8 @@ from .series import Series
 from .series_columns import TOLD, Columns, Roles, roles_of
 from .sources import Cells, as_texts
 from .survey import plain_numbers
+
+WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
 class Values(NamedTuple):
@@ -128,10 +130,13 @@ def table_of_rows(rows: Sequence[Sequence[str]], name: str) -> sources.Table:
 
 
 class _Numbers:
-    """The numbers of a column that comes block by block, with a point or a comma for decimals."""
+    """The numbers of a column that comes block by block, with a point or a comma for decimals; of
+    what is the case or not, true and false, where ``may_be_words``.
+    """
 
-    def __init__(self, name: str, faults: Faults) -> None:
+    def __init__(self, name: str, faults: Faults, may_be_words: bool = False) -> None:
         self.name, self.faults = name, faults
+        self.words = WORDS if may_be_words else {}
         self.decimal = "."
 
     def of(self, cells: Cells, places: Sequence[int], unit: str) -> Array:
@@ -154,7 +159,9 @@ class _Numbers:
         """None where a cell is neither a number nor a gap."""
         known: dict[str, float] = {}
         for cell in set(cells):
-            number = np.nan if is_no_value(cell) else number_of(cell, self.decimal)
+            number = self.words.get(cell.strip().lower())
+            if number is None:
+                number = np.nan if is_no_value(cell) else number_of(cell, self.decimal)
             if number is None:
                 return None
             known[cell] = number
@@ -203,10 +210,14 @@ class _Keys:
             name = tuple(cell.strip() for cell in cells)
             if not all(name):
                 return -1
-            number = self.numbers.setdefault(name, len(self.names))
-            if number == len(self.names):
-                self.names.append(name)
-            self._seen[cells] = number
+            number = self._seen[cells] = self.number(name)
+        return number
+
+    def number(self, name: tuple[str, ...]) -> int:
+        """That of a name."""
+        number = self.numbers.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
         return number
 
 
@@ -218,7 +229,7 @@ class _Reader:
         self.keys = _Keys()
         self.series: list[Array] = []
         self.target: list[Array] = []
-        self.notes = [roles.note] if roles.note else []
+        self.notes: list[str] = []
 
     def read(self) -> TableOfSeries:
         raise NotImplementedError
@@ -229,6 +240,39 @@ class _Reader:
         for index in np.flatnonzero(found < 0)[:MAX_FAULTS].tolist():
             self.faults.add(f"{unit} {places[index]}", "there is no name of a series")
         return found
+
+    def _needed(self, series: Array, seconds: Array, labels: _Labels) -> Array:
+        """The numbers of the series, (N,), without the columns that tell no series: of those that
+        are a guess, where each time has one cell, as of a holiday; and those that are not needed to
+        tell all series apart.
+        """
+        roles, names = self.roles, self.keys.names
+        moments = np.unique(seconds, return_inverse=True)[1].astype(np.int64)
+
+        def different(places: Sequence[int]) -> int:
+            """How many times there are of all series that these columns tell apart."""
+            told = [tuple(name[place] for place in places) for name in names]
+            numbers = {each: number for number, each in enumerate(dict.fromkeys(told))}
+            owner = np.array([numbers[each] for each in told], np.int64)
+            return len(np.unique(moments * len(names) + owner[series]))
+
+        every, wrong = range(len(roles.series)), []
+        if roles.is_guess:
+            count = len(np.unique(moments))
+            wrong = [place for place in every if different([place]) == count]
+        elif roles.extra:
+            first = [place for place in every if roles.series[place] not in roles.extra]
+            if different(first) == different(every):
+                wrong = [place for place in every if place not in first]
+        if not wrong:
+            return series
+        self.roles = roles.without([roles.series[place] for place in wrong])
+        left = _Keys()
+        kept = [tuple(c for i, c in enumerate(name) if i not in wrong) for name in names]
+        numbers = np.array([left.number(name) for name in kept], np.int64)
+        self.keys = left
+        labels.renumber(numbers.tolist())
+        return numbers[series]
 
     def done(
         self, values: Values, counted: bool, names: Sequence[str],
@@ -241,6 +285,8 @@ class _Reader:
         if unsorted or (series[1:] < series[:-1]).any():
             values = values.at(np.lexsort((seconds, series)))
         features = tuple(self.names[i] for i in self.roles.features)
+        series_columns.keep(self.table, self.roles)
+        self.notes.insert(0, series_columns.described(self.table, self.roles))
         return TableOfSeries(
             names, categories, features, values, counted, bool(self.roles.series), is_wide,
             unsorted, tuple(filter(None, self.notes)), self.offset,
@@ -256,8 +302,12 @@ class _ByColumns(_Reader):
         ends = np.cumsum([len(roles.series), len(roles.time), len(roles.values),
                           len(roles.features)]).tolist()  # fmt: skip
         column = stamps.Stamps()
-        numbers = [_Numbers(self.names[i], self.faults) for i in wanted[ends[1] : ends[3]]]
-        labels = _Labels([self.names[i] for i in roles.categories])
+        numbers = [
+            _Numbers(self.names[i], self.faults, i in roles.features)
+            for i in wanted[ends[1] : ends[3]]
+        ]
+        told = () if roles.categories == roles.series else roles.categories
+        labels = _Labels([self.names[i] for i in told])
         features: list[Array] = []
         for part, block in self.table.blocks(wanted):
             cells, unit = block.columns, part.unit
@@ -267,7 +317,8 @@ class _ByColumns(_Reader):
             if roles.series:
                 key = self.keyed(cells[: ends[0]], block.places, unit)
             self.series.append(key)
-            column.add(_joined(cells[ends[0] : ends[1]]), block.places)
+            if roles.time:
+                column.add(_joined(cells[ends[0] : ends[1]]), block.places)
             found = [
                 each.of(column_cells, block.places, unit)
                 for each, column_cells in zip(numbers, cells[ends[1] : ends[3]])
@@ -284,21 +335,24 @@ class _ByColumns(_Reader):
         return self._together(column, np.concatenate(features, axis=1), labels)
 
     def _together(self, column: stamps.Stamps, features: Array, labels: _Labels) -> TableOfSeries:
+        series = np.concatenate(self.series)
         try:
-            times = column.found(self.offset)
+            times = column.found(self.offset) if self.roles.time else _in_order(series)
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from None
         self.notes.append(times.note)
         self.offset = times.offset
-        series = np.concatenate(self.series)
+        series = self._needed(series, times.seconds, labels)
         target = np.concatenate(self.target, axis=1)
         width = len(target)
         keys = self.keys.names or [()]
-        categories = labels.of(len(keys), keys, self.path)
+        roles = self.roles
+        by_series = roles.categories == roles.series
+        categories = keys if by_series else labels.of(len(keys), keys, self.path)
         names = ["/".join(key) for key in keys]
         if width == 1:
             values = Values(series, times.seconds, target[0], features)
-            if not self.roles.series:
+            if not roles.series:
                 names = [self.names[self.roles.values[0]]]
             return self.done(values, times.counted, names, categories, False)
         headings = [self.names[i] for i in self.roles.values]
@@ -339,6 +393,7 @@ class _ByRows(_Reader):
             self.target.append(np.stack(found, axis=1))
         self.faults.refuse()
         series = np.concatenate(self.series)
+        series = self._needed(series, np.zeros(len(series), np.int64), labels)
         if len(np.unique(series)) < len(series):
             twice = int(np.argmax(np.bincount(series) > 1))
             raise DataError(
@@ -390,18 +445,36 @@ class _Labels:
                 self.unlike = (number, found)
                 return
 
+    def renumber(self, numbers: Sequence[int]) -> None:
+        """Where several series are one: ``numbers`` has the new number of each."""
+        first, self.first = self.first, {}
+        for old, found in first.items():
+            if self.first.setdefault(numbers[old], found) != found and not self.unlike:
+                self.unlike = (numbers[old], found)
+
     def of(
         self, count: int, keys: Sequence[tuple[str, ...]], path: Path
     ) -> Sequence[tuple[str, ...]]:
         """Of each of ``count`` series. Raises DataError where one has several."""
         if self.unlike:
             number, found = self.unlike
+            name = quoted("/".join(keys[number])) if keys[number] else "it"
             raise DataError(
                 f"{path}: --category-columns: {', '.join(self.names)} are to be the same in all "
-                f"of a series, but {quoted('/'.join(keys[number]))} has {', '.join(found)} and "
+                f"of a series, but {name} has {', '.join(found)} and "
                 f"{', '.join(self.first[number])}"
             )
         return [self.first.get(number, ()) for number in range(count)]
+
+
+def _in_order(series: Array) -> stamps.Found:
+    """The place of each value in its series, (N,)."""
+    order = np.argsort(series, kind="stable")
+    places = np.empty(len(series), np.int64)
+    counts = np.bincount(series)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    places[order] = np.arange(len(series)) - first
+    return stamps.Found(places, True, "")
 
 
 def _joined(columns: Sequence[Cells]) -> Cells:

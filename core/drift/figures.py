@@ -26,7 +26,7 @@ Interval = Sequence[float]
 Z = 1.959964  # of a 95 % interval
 LOWER_IS_BETTER = (
     *("loss", "error", "rmse", "mae", "entropy", "brier", "cost", "msd", "ssd"),
-    *("wql", "mase", "smape", "owa"),
+    *("wql", "sql", "mase", "smape", "owa"),
 )
 IDS = ("id", "event_id", "eventid", "inference_id", "inferenceid")
 LABELS = ("label", "correction", "correct", "class", "target", "truth", "y")

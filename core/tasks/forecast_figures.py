@@ -54,9 +54,10 @@ def evaluate_forecasts(
 
     ``mase`` and ``smape`` (in percent) are those of the median, each the mean over windows of the
     mean over steps, as the M4 competition takes them; ``wql`` is the quantile loss by the sum of
-    the absolute values, the mean over SCORED (DeepAR's mean_wQuantileLoss); ``coverage`` the part
-    of the truth within the 80 % interval; ``rmse`` that of the mean. There is no ``mase`` where no
-    window has a scale, and none of them where nothing is known.
+    the absolute values, the mean over SCORED (DeepAR's mean_wQuantileLoss); ``sql`` is it by the
+    scales instead, a mean over windows as ``mase``, so that all series count alike; ``coverage``
+    the part of the truth within the 80 % interval; ``rmse`` that of the mean. There is no ``mase``
+    and no ``sql`` where no window has a scale, and none of them where nothing is known.
 
     The 95 % intervals are those of a mean over series that were drawn independently, and none of
     fewer than intervals.FEWEST.
@@ -70,14 +71,17 @@ def evaluate_forecasts(
     size = _mean(np.abs(truth)) or 1.0  # where all is 0, the loss itself
     losses = np.zeros_like(truth)
     for level in SCORED:
-        losses += _pinball(found.quantile(level), truth, level) / (len(SCORED) * size)
+        losses += _pinball(found.quantile(level), truth, level) / len(SCORED)
     of_windows = {
+        "sql": _over_steps(losses / scales[:, None]),
         "mase": _over_steps(scaled),
         "smape": _over_steps(symmetric),
         "coverage": _over_steps(within),
     }
+    losses /= size
     metrics = {
         "wql": _mean(losses),
+        "sql": _mean(of_windows["sql"]),
         "mase": _mean(of_windows["mase"]),
         "smape": _mean(of_windows["smape"]),
         "coverage": _mean(within),

@@ -118,19 +118,22 @@ class Forecaster(SupervisedAlgorithm[Any]):
         "train:loss": "Mean loss of the training batches.",
         "validation:wql": "Weighted quantile loss: the mean over the quantiles of twice their "
         "pinball loss, by the sum of the absolute values.",
+        "validation:sql": "Scaled quantile loss: the same by MASE's scale in place of the values: "
+        "all series count alike.",
         "validation:mase": "Mean absolute error of the median, by that of last season's value "
         "within the past of the series; the mean over series.",
         "validation:smape": "Mean of 200 |error| / (|value| + |median|), in percent.",
         "validation:coverage": "Part of the values within the 80 % interval.",
         "validation:rmse": "Root of the mean squared error of the mean, in units of the series.",
         "test:wql": "The same for the test channel, after training.",
+        "test:sql": "The same for the test channel, after training.",
         "test:mase": "The same for the test channel, after training.",
         "test:smape": "The same for the test channel, after training.",
         "test:coverage": "The same for the test channel, after training.",
         "test:rmse": "The same for the test channel, after training.",
         **MEASURED,
     }
-    objective = Objective("validation:wql", maximize=False)
+    objective = Objective("validation:sql", maximize=False)
     accepts = (
         ContentType(
             payload.JSON,
@@ -203,6 +206,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
             aggregate=options.aggregate,
             known=encoding,
         )
+
+    def united(
+        self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: Any
+    ) -> Mapping[str, Any]:
+        """The categories of all hosts, place by place, and one clock."""
+        return super().united(series_files.alike(encodings), hosts, hyperparameters)
 
     @abstractmethod
     def network(self, hyperparameters: Any, data: Dataset) -> HybridBlock:

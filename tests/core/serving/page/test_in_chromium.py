@@ -53,11 +53,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(
-    reviews_model: Path, model: Path, pictures_model: Path, iris_model: Path, hostile_model: Path
+    reviews_model: Path,
+    model: Path,
+    pictures_model: Path,
+    iris_model: Path,
+    hostile_model: Path,
+    forecasting_model: Path,
 ) -> Iterator[Server]:
     models = {
         "reviews": reviews_model, "digits": model, "pictures": pictures_model, "iris": iris_model,
-        "hostile": hostile_model,
+        "hostile": hostile_model, "series": forecasting_model,
     }  # fmt: skip
     named = [f"{name}={folder}" for name, folder in models.items()]
     with serving(*named, "--workers", 1, "--multi-model", "--max-payload", "1MB") as server:
@@ -210,6 +215,31 @@ def test_rows_that_are_pasted_get_their_clusters(browser: Browser, server: Serve
         assert shlex.split(tab.text(".shell pre"))[-1] == "5.1,3.5,1.4,0.2"
 
 
+def test_a_series_that_is_typed_or_pasted_is_drawn_with_its_forecast(
+    browser: Browser, server: Server
+) -> None:
+    with opened(browser, server, "series") as tab:
+        tab.click(tab.button("Use the example"))
+        tab.until("document.querySelector('.chart .band')")
+        assert "12 steps, from 2006-01-01" in tab.text(".answer")
+        past = "document.querySelector('.chart .past').getAttribute('d').match(/[ML]/g).length"
+        assert tab.run(past) == 24
+        tab.click(".forecast summary")
+        assert tab.run("document.querySelectorAll('.answers tbody tr').length") == 12
+        tab.click(tab.button("Clear"))
+        tab.type("#values", "1,5\n2,5\nNaN\n4\n")
+        tab.until("document.querySelector('.chart .past')")
+        assert '"target":[1.5,2.5,null,4]' in tab.text(".shell pre")
+        assert tab.run(past) == 3
+        tab.click(tab.button("Clear"))
+        tab.type("#values", "shop\tmonth\tsold\na\t2024-01\t5\na\t2024-02\t6\nb\t2024-02\t50\n")
+        tab.until("document.querySelectorAll('.chart').length === 2")
+        assert "a 12 steps, from 2024-03-01" in tab.text(".answer")
+        tab.click(tab.button("Clear"))
+        tab.type("#values", "5 6 seven")
+        tab.until("document.querySelector('.answer').textContent.includes('seven is no number')")
+
+
 def test_what_the_server_refuses_is_shown_as_text(browser: Browser, server: Server) -> None:
     with opened(browser, server, "iris") as tab:
         tab.paste("td input", "<b>5</b>\t3.5\t1.4\t0.2\n5\t3\t1\t<i>\n")
@@ -303,7 +333,7 @@ def test_models_and_their_states_are_listed(
     with opened(browser, server, "reviews") as tab:
         listed = tab.text(".models").split()
         assert listed == [
-            word for name in ("reviews", "digits", "pictures", "iris", "hostile")
+            word for name in ("reviews", "digits", "pictures", "iris", "hostile", "series")
             for word in (name, "serving")
         ]  # fmt: skip
         tab.type("#text", "half a text")
@@ -438,11 +468,13 @@ def test_of_many_classes_the_likeliest_are_shown_first(browser: Browser, server:
         assert "900 less likely ones are not listed" in tab.text(".answer")
 
 
-@pytest.mark.parametrize("name", ["reviews", "digits", "pictures", "iris", "hostile"])
+@pytest.mark.parametrize("name", ["reviews", "digits", "pictures", "iris", "hostile", "series"])
 def test_it_fits_a_phone(name: str, browser: Browser, server: Server) -> None:
     with opened(browser, server, name, PHONE) as tab:
         tab.click(tab.button("Use the example"))
-        tab.until("!document.querySelector('.shell').hidden && document.querySelector('.one')")
+        tab.until(
+            "!document.querySelector('.shell').hidden && document.querySelector('.one, .chart')"
+        )
         assert tab.run("document.documentElement.scrollWidth") <= PHONE[0]
         small = tab.run(
             "[...document.querySelectorAll('button, .models a')].filter(each => each.offsetHeight)"
@@ -479,7 +511,7 @@ def test_the_skip_link_leads_to_the_question(browser: Browser, server: Server) -
     not AXE.is_file(), reason="axe-core is not here: npm install --prefix .venv-page axe-core"
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["reviews", "digits", "pictures", "iris", "hostile"])
+@pytest.mark.parametrize("name", ["reviews", "digits", "pictures", "iris", "hostile", "series"])
 def test_axe_finds_no_fault(name: str, scheme: str, browser: Browser, server: Server) -> None:
     size = PHONE if scheme == "dark" else (1200, 900)
     with opened(browser, server, name, size, prefers_color_scheme=scheme) as tab:

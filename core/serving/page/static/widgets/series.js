@@ -1,6 +1,7 @@
 /** A series: when it begins and its values, as they are typed, pasted from a spreadsheet or in a file. */
 
 import { number, percent, shown } from "../answer.js";
+import { Trouble } from "../asking.js";
 import { chart } from "../chart.js";
 import { parse, written } from "../csv.js";
 import { json } from "../curl.js";
@@ -16,17 +17,18 @@ const GAPS = ["", "nan", "null", "none", "na", "n/a", "-", "?"];
 /** The numbers in a text, null for a gap and NaN for what is none, and the cells that they stand in. */
 function numbersOf(text) {
   const lines = text.trim().split(/\r?\n/).map((line) => line.trim());
-  const areDecimals = lines.length > 1 && lines.every((line) => /^[+-]?\d*(,\d+)?$/.test(line));
+  const isGap = (cell) => GAPS.includes(cell.toLowerCase());
+  const areDecimals = lines.length > 1 && lines.every((line) => isGap(line) || /^[+-]?\d*(,\d+)?$/.test(line));
   const cells = lines.length > 1 && !lines.some((line) => /[;\t ]/.test(line) || (!areDecimals && line.includes(",")))
     ? lines : text.trim().split(/\s*[,;\t\n]\s*|\s+/);
   const values = cells.map((cell) => {
-    if (GAPS.includes(cell.toLowerCase())) return null;
+    if (isGap(cell)) return null;
     return Number(areDecimals ? cell.replace(",", ".") : cell);
   });
   return { values, wrong: cells.find((_, place) => Number.isNaN(values[place])) };
 }
 
-export function create({ model, element, ask, changed, say }) {
+export function create({ model, element, ask, changed }) {
   let file = null; // that is asked about as it is
   let past = [];
   let others = {}; // what the example has besides
@@ -79,7 +81,7 @@ export function create({ model, element, ask, changed, say }) {
     const { values, wrong } = numbersOf(field.value);
     if (wrong !== undefined) {
       const rows = parse(field.value);
-      if (rows.every((row) => row.length === 1)) throw new Error(`${wrong} is no number.`);
+      if (rows.every((row) => row.length === 1)) throw new Trouble(`${wrong} is no number.`);
       return { type: CSV, body: written(rows), file: "series.csv" }; // with times, or of several series
     }
     past = values;
@@ -90,7 +92,7 @@ export function create({ model, element, ask, changed, say }) {
     if (hasFeatures) {
       series.dynamic_feat = features.value.trim().split(/\n+/).map((line) => {
         const { values: row, wrong: word } = numbersOf(line);
-        if (word !== undefined) throw new Error(`${word} is no number: of each feature, a line of numbers.`);
+        if (word !== undefined) throw new Trouble(`${word} is no number: of each feature, a line of numbers.`);
         return row;
       });
     }
@@ -135,14 +137,7 @@ export function create({ model, element, ask, changed, say }) {
     actions: fileButton("Open a file", ".csv,.tsv,.txt,.json,.jsonl,text/csv", take),
     lacking: "Write some values first, or open a file.",
     said: (fault) => fault.replace(/^example 1: /, ""),
-    request() {
-      try {
-        return request();
-      } catch (error) {
-        say(error.message);
-        return null;
-      }
-    },
+    request,
     answer(rows) {
       const some = rows.slice(0, MOST_SERIES).map((row) => one(row, rows.length === 1 ? past : [], rows.length === 1 && past.length > 0));
       const left = rows.length - some.length;
