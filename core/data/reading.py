@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Tuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from ..runtime.errors import DataError, InputError
 from .reading_flags import DELIMITERS, FLAGS
@@ -158,6 +158,12 @@ class Headings(BaseModel):
     columns: Tuple[str, ...]
     labels: Tuple[str, ...] = ()
     kinds: Tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> Dict[str, Any]:
+        """Without kinds where there are none: as an artifact of anything but series has it."""
+        found: Dict[str, Any] = write(self)
+        return found if self.kinds else {k: v for k, v in found.items() if k != "kinds"}
 
 
 @dataclass

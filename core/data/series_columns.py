@@ -40,7 +40,7 @@ PARTS = (
 )  # fmt: skip
 CLOCKS = ("time", "hour", "hr", "clock", "time_of_day", "hour_of_day")
 TIME, NUMBER, WORD, CLOCK, EMPTY = "time", "number", "word", "clock", "empty"
-LOOKED_AT = 200  # rows
+LOOKED_AT, MANY, FEW = 200, 100, 20  # rows; of many columns, fewer of each
 FEWEST = 3  # columns of values, in a table with a row for each series
 _NUMBERED = re.compile(r"\s*([A-Za-z_.]*)\s*(\d{1,7})\s*")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?(\s?[ap]m)?", re.IGNORECASE)
@@ -65,7 +65,8 @@ TOLD = Columns()  # by the table
 class Roles:
     """Which columns say what, by their indices. ``series`` may be several; ``time`` too, a date and
     a clock; of several ``values`` each is a series. Where ``is_by_row``, each row is a series, and
-    the headings say when, or the order does.
+    the headings say when, or the order does. That columns of words tell the series ``is_guess``,
+    which all values show to be one or not.
     """
 
     series: tuple[int, ...]
@@ -74,12 +75,61 @@ class Roles:
     categories: tuple[int, ...]
     features: tuple[int, ...]
     is_by_row: bool = False
-    note: str = ""
+    is_guess: bool = False
+
+    def without(self, places: Collection[int]) -> Roles:
+        """Where these columns tell no series."""
+        series = tuple(i for i in self.series if i not in places)
+        categories = tuple(i for i in self.categories if i not in places)
+        return replace(self, series=series, categories=categories if len(series) > 1 else ())
 
 
 def roles_of(table: Table, columns: Columns) -> Roles:
     """What the columns of ``table`` say. Raises DataError, with the flag that decides."""
     return _Finder(table, columns).found()
+
+
+def keep(table: Table, roles: Roles) -> None:
+    """From now on, ``roles`` are those of tables with the same headings."""
+    if roles.is_by_row or not table.has_names or reading.headings() is not None:
+        return
+    kinds = (roles.series, roles.time, roles.values, roles.categories, roles.features)
+    pairs = [(i, kind) for kind, found in zip(Columns._fields, kinds) for i in found]
+    reading.keep(
+        reading.Headings(
+            columns=tuple(table.names[i].strip() for i, _ in pairs),
+            kinds=tuple(kind for _, kind in pairs),
+        )
+    )
+
+
+def described(table: Table, roles: Roles) -> str:
+    """What the columns are taken for, in a sentence."""
+
+    def named(found: Sequence[int]) -> str:
+        shown = [repr(table.names[i].strip()) for i in found[:4]]
+        if len(found) > 4:
+            shown.append(f"{len(found) - 4:,} more")
+        return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+    if roles.is_by_row:
+        ends = [repr(table.names[i].strip()) for i in (roles.values[0], roles.values[-1])]
+        note = f"each row is a series, {' to '.join(ends)} are its {len(roles.values):,} steps"
+        return f"{note}, {named(roles.series)} its name" if roles.series else note
+    parts = [f"{named(roles.time)} {'is' if len(roles.time) == 1 else 'are'} the time"]
+    if len(roles.values) > 1:
+        parts.append(f"{named(roles.values)} are a series each")
+    else:
+        parts.append(f"{named(roles.values)} is the value")
+    if roles.series:
+        one = "tells" if len(roles.series) == 1 else "tell"
+        parts.insert(0, f"{named(roles.series)} {one} the series")
+    used = {*roles.series, *roles.time, *roles.values, *roles.categories, *roles.features}
+    left = [i for i in range(len(table.names)) if i not in used]
+    if left:
+        more = f"{named(left)} {'is' if len(left) == 1 else 'are'} not read"
+        parts.append(f"{more} (--feature-columns takes numbers that are known beforehand)")
+    return ", ".join(parts)
 
 
 class _Finder:
@@ -95,7 +145,8 @@ class _Finder:
         } or self._known()
         block = next((block for _, block in table.blocks()), None)
         self.cells: list[Cells] = [] if block is None else [c[:LOOKED_AT] for c in block.columns]
-        self.kinds = [kind_of(cells) for cells in self.cells]
+        looked_at = LOOKED_AT if len(self.names) < MANY else FEW
+        self.kinds = [kind_of(cells[:looked_at]) for cells in self.cells]
         self.taken = {
             place for kind, found in self.decided.items() if kind != "category" for place in found
         }
@@ -108,9 +159,9 @@ class _Finder:
     def _known(self) -> dict[str, tuple[int, ...]]:
         """Those of the training, where the table has them all but for categories."""
         known = reading.headings()
-        found: dict[str, tuple[int, ...]] = {}
-        if known is None or not self.table.has_names:
-            return found
+        if known is None or not known.kinds or not self.table.has_names:
+            return {}
+        found: dict[str, tuple[int, ...]] = {"series": ()}
         for name, kind in zip(known.columns, known.kinds):
             if reading.key_of(name) in self.lower:
                 at = self.lower.index(reading.key_of(name))
@@ -118,19 +169,6 @@ class _Finder:
             elif kind != "category":
                 return {}
         return found
-
-    def _keep(self, roles: Roles) -> Roles:
-        """``roles``, which from now on are those of tables with the same headings."""
-        if self.table.has_names and reading.headings() is None:
-            kinds = (roles.series, roles.time, roles.values, roles.categories, roles.features)
-            pairs = [(i, kind) for kind, found in zip(Columns._fields, kinds) for i in found]
-            reading.keep(
-                reading.Headings(
-                    columns=tuple(self.names[i] for i, _ in pairs),
-                    kinds=tuple(kind for _, kind in pairs),
-                )
-            )
-        return roles
 
     def found(self) -> Roles:
         time = self.decided.get("time") or self._time()
@@ -147,15 +185,16 @@ class _Finder:
         value = value or self._by_heading(VALUES[:4], (WORD,))  # all of whose faults are told
         self.taken.update(value)
         self.taken.update(self.decided.get("category", ()))
-        series = self.decided.get("series") or self._series(bool(value))
-        series = series or self.decided.get("category", ())
+        series, is_guess = self.decided.get("series"), False
+        if series is None:
+            series, is_guess = self._series(bool(value))
+            series = series or self.decided.get("category", ())
         self.taken.update(series)
         value = value or self._values(series, time)
         self._check_numbers(value, time)
         categories = self.decided.get("category", series if len(series) > 1 else ())
         features = self.decided.get("feature", ())
-        roles = Roles(series, time, value, categories, features)
-        return self._keep(replace(roles, note=self._said(roles)))
+        return Roles(series, time, value, categories, features, is_guess=is_guess)
 
     def _listed(self) -> str:
         shown = ", ".join(map(repr, self.names[:10]))
@@ -196,22 +235,23 @@ class _Finder:
         self.taken.add(clock[0])
         return (*time, clock[0])
 
-    def _series(self, has_value: bool) -> tuple[int, ...]:
+    def _series(self, has_value: bool) -> tuple[tuple[int, ...], bool]:
+        """The columns that tell the series, and whether that is a guess."""
         kinds = (WORD, NUMBER, CLOCK, TIME)
         named = self._by_heading(NAMES, kinds)
         if named:
-            return named
+            return named, False
         if self.table.has_names:
             parts = tuple(i for i in self._free(*kinds) if self.lower[i] in PARTS)
             if parts:
-                return parts
+                return parts, False
         words = tuple(self._free(WORD))
         if words:
-            return words
+            return words, True
         numbers = self._free(NUMBER)
         if not has_value and len(numbers) == 2 and not self.table.has_names:
-            return (numbers[0],) if self._has_repeated_times() else ()
-        return ()
+            return ((numbers[0],) if self._has_repeated_times() else ()), False
+        return (), False
 
     def _has_repeated_times(self) -> bool:
         cells = [c for i in self._free(TIME) or self.taken for c in as_texts(self.cells[i])]
@@ -271,34 +311,7 @@ class _Finder:
         series = self.decided.get("series") or self._by_heading(NAMES, (WORD, NUMBER))
         series = series or tuple(self._free(WORD))
         categories = self.decided.get("category", ())
-        roles = Roles(series, (), values, categories, (), True)
-        called = f"{self.names[values[0]]!r} to {self.names[values[-1]]!r}"
-        note = f"each row is a series, {called} are its {len(values):,} steps"
-        if series:
-            note += f", {either([repr(self.names[i]) for i in series])} its name"
-        return replace(roles, note=note)
-
-    def _said(self, roles: Roles) -> str:
-        def named(found: Sequence[int]) -> str:
-            shown = [repr(self.names[i]) for i in found[:4]]
-            if len(found) > 4:
-                shown.append(f"{len(found) - 4:,} more")
-            return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-        parts = [f"{named(roles.time)} {'is' if len(roles.time) == 1 else 'are'} the time"]
-        if len(roles.values) > 1:
-            parts.append(f"{named(roles.values)} are a series each")
-        else:
-            parts.append(f"{named(roles.values)} is the value")
-        if roles.series:
-            one = "tells" if len(roles.series) == 1 else "tell"
-            parts.insert(0, f"{named(roles.series)} {one} the series")
-        used = {*roles.series, *roles.time, *roles.values, *roles.categories, *roles.features}
-        left = [i for i in range(len(self.names)) if i not in used]
-        if left:
-            more = f"{named(left)} {'is' if len(left) == 1 else 'are'} not read"
-            parts.append(f"{more} (--feature-columns takes numbers that are known beforehand)")
-        return ", ".join(parts)
+        return Roles(series, (), values, categories, (), True)
 
 
 def kind_of(cells: Cells) -> str:

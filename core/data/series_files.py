@@ -504,6 +504,27 @@ def _ordered(names: Sequence[str] | set[str]) -> list[str]:
     return sorted(names)
 
 
+def alike(encodings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """``encodings`` with the categories of all of them, and the clock that is least before UTC,
+    that of winter. Raises DataError where their categories or features are not as many, or others.
+    """
+    for what in ("categories", "features"):
+        found = [each[what] for each in encodings]
+        shown = [len(each) if what == "categories" else each for each in found]
+        if any(each != shown[0] for each in shown):
+            raise DataError(
+                f"the hosts' series have unlike {what} ({' and '.join(map(str, shown[:4]))}): give "
+                "all hosts data of one form"
+            )
+    categories = [
+        _ordered({name for names in place for name in names})
+        for place in zip(*(each["categories"] for each in encodings))
+    ]
+    clocks = [each[CLOCK] for each in encodings if CLOCK in each]
+    clock = {CLOCK: min(clocks)} if clocks else {}
+    return [{**each, "categories": categories, **clock} for each in encodings]
+
+
 def check_like(series: Sequence[Series], encoded: Mapping[str, Any], source: str) -> None:
     """Raises DataError where series have other categories or features than ``encoded`` says."""
     categories, features = len(encoded["categories"]), len(encoded["features"])

@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/deepar.html#deepar-input
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -27,7 +27,6 @@ NAMES: Mapping[str, str] = {
 FORM = '{"start": "2024-05-31 00:00:00", "target": [4, null, 5.5]}'
 MOST_CATEGORIES, MOST_FEATURES = 100, 1000
 LONGEST_NAME = 1000
-Category = Union[str, int]
 
 
 class RecordError(ValueError):
@@ -130,9 +129,16 @@ def _numbers(value: Any, what: str, faults: list[str]) -> Array | None:
     if not isinstance(value, list):
         faults.append(f"{what}: expected a list of numbers, got {_shown(value)}")
         return None
-    if set(map(type, value)) <= {int, float}:
+    kinds = set(map(type, value))
+    words = {each for each in value if type(each) is str} if str in kinds else set()
+    if kinds <= {int, float, str, type(None)} and all(map(is_no_value, words)):
         try:
-            found = np.array(value, np.float64)
+            found = np.array(
+                value
+                if kinds <= {int, float}
+                else [np.nan if each is None or type(each) is str else each for each in value],
+                np.float64,
+            )
             if (np.isnan(found) | (np.abs(found) < FLOAT32_LIMIT)).all():
                 return found
         except OverflowError:

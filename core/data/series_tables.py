@@ -11,7 +11,7 @@ import numpy as np
 from ..runtime.errors import DataError
 from ..runtime.faults import MAX_FAULTS, quoted
 from ..runtime.types import Array
-from . import sources, stamps, tables
+from . import series_columns, sources, stamps, tables
 from .cells import is_no_value, number_of
 from .interaction_tables import Faults
 from .numbers import FLOAT32_LIMIT
@@ -19,6 +19,8 @@ from .series import Series
 from .series_columns import TOLD, Columns, Roles, roles_of
 from .sources import Cells, as_texts
 from .survey import plain_numbers
+
+WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
 class Values(NamedTuple):
@@ -128,10 +130,13 @@ def table_of_rows(rows: Sequence[Sequence[str]], name: str) -> sources.Table:
 
 
 class _Numbers:
-    """The numbers of a column that comes block by block, with a point or a comma for decimals."""
+    """The numbers of a column that comes block by block, with a point or a comma for decimals; of
+    what is the case or not, true and false, where ``may_be_words``.
+    """
 
-    def __init__(self, name: str, faults: Faults) -> None:
+    def __init__(self, name: str, faults: Faults, may_be_words: bool = False) -> None:
         self.name, self.faults = name, faults
+        self.words = WORDS if may_be_words else {}
         self.decimal = "."
 
     def of(self, cells: Cells, places: Sequence[int], unit: str) -> Array:
@@ -154,7 +159,9 @@ class _Numbers:
         """None where a cell is neither a number nor a gap."""
         known: dict[str, float] = {}
         for cell in set(cells):
-            number = np.nan if is_no_value(cell) else number_of(cell, self.decimal)
+            number = self.words.get(cell.strip().lower())
+            if number is None:
+                number = np.nan if is_no_value(cell) else number_of(cell, self.decimal)
             if number is None:
                 return None
             known[cell] = number
@@ -203,10 +210,14 @@ class _Keys:
             name = tuple(cell.strip() for cell in cells)
             if not all(name):
                 return -1
-            number = self.numbers.setdefault(name, len(self.names))
-            if number == len(self.names):
-                self.names.append(name)
-            self._seen[cells] = number
+            number = self._seen[cells] = self.number(name)
+        return number
+
+    def number(self, name: tuple[str, ...]) -> int:
+        """That of a name."""
+        number = self.numbers.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
         return number
 
 
@@ -218,7 +229,7 @@ class _Reader:
         self.keys = _Keys()
         self.series: list[Array] = []
         self.target: list[Array] = []
-        self.notes = [roles.note] if roles.note else []
+        self.notes: list[str] = []
 
     def read(self) -> TableOfSeries:
         raise NotImplementedError
@@ -241,6 +252,8 @@ class _Reader:
         if unsorted or (series[1:] < series[:-1]).any():
             values = values.at(np.lexsort((seconds, series)))
         features = tuple(self.names[i] for i in self.roles.features)
+        series_columns.keep(self.table, self.roles)
+        self.notes.insert(0, series_columns.described(self.table, self.roles))
         return TableOfSeries(
             names, categories, features, values, counted, bool(self.roles.series), is_wide,
             unsorted, tuple(filter(None, self.notes)), self.offset,
@@ -256,8 +269,12 @@ class _ByColumns(_Reader):
         ends = np.cumsum([len(roles.series), len(roles.time), len(roles.values),
                           len(roles.features)]).tolist()  # fmt: skip
         column = stamps.Stamps()
-        numbers = [_Numbers(self.names[i], self.faults) for i in wanted[ends[1] : ends[3]]]
-        labels = _Labels([self.names[i] for i in roles.categories])
+        numbers = [
+            _Numbers(self.names[i], self.faults, i in roles.features)
+            for i in wanted[ends[1] : ends[3]]
+        ]
+        told = () if roles.categories == roles.series else roles.categories
+        labels = _Labels([self.names[i] for i in told])
         features: list[Array] = []
         for part, block in self.table.blocks(wanted):
             cells, unit = block.columns, part.unit
@@ -291,14 +308,18 @@ class _ByColumns(_Reader):
         self.notes.append(times.note)
         self.offset = times.offset
         series = np.concatenate(self.series)
+        if self.roles.is_guess:
+            series = self._checked_guess(series, times.seconds, labels)
         target = np.concatenate(self.target, axis=1)
         width = len(target)
         keys = self.keys.names or [()]
-        categories = labels.of(len(keys), keys, self.path)
+        roles = self.roles
+        by_series = roles.categories == roles.series
+        categories = keys if by_series else labels.of(len(keys), keys, self.path)
         names = ["/".join(key) for key in keys]
         if width == 1:
             values = Values(series, times.seconds, target[0], features)
-            if not self.roles.series:
+            if not roles.series:
                 names = [self.names[self.roles.values[0]]]
             return self.done(values, times.counted, names, categories, False)
         headings = [self.names[i] for i in self.roles.values]
@@ -311,6 +332,27 @@ class _ByColumns(_Reader):
         every = [f"{name}/{heading}" if name else heading for name in names for heading in headings]
         repeated = [each for each in categories for _ in headings]
         return self.done(values, times.counted, every, repeated, True)
+
+    def _checked_guess(self, series: Array, seconds: Array, labels: _Labels) -> Array:
+        """The numbers of the series, (N,), without the columns of which each time has one cell:
+        these tell what was the case then, such as a holiday.
+        """
+        moments = np.unique(seconds, return_inverse=True)[1].astype(np.int64)
+        count, names = int(moments.max()) + 1, self.keys.names
+        wrong = []
+        for place in range(len(self.roles.series)):
+            cells = np.unique([name[place] for name in names], return_inverse=True)[1]
+            if len(np.unique(moments * len(names) + cells[series])) == count:
+                wrong.append(place)
+        if not wrong:
+            return series
+        self.roles = self.roles.without([self.roles.series[place] for place in wrong])
+        left = _Keys()
+        kept = [tuple(c for i, c in enumerate(name) if i not in wrong) for name in names]
+        numbers = np.array([left.number(name) for name in kept], np.int64)
+        self.keys = left
+        labels.renumber(numbers.tolist())
+        return numbers[series]
 
 
 class _ByRows(_Reader):
@@ -390,15 +432,23 @@ class _Labels:
                 self.unlike = (number, found)
                 return
 
+    def renumber(self, numbers: Sequence[int]) -> None:
+        """Where several series are one: ``numbers`` has the new number of each."""
+        first, self.first = self.first, {}
+        for old, found in first.items():
+            if self.first.setdefault(numbers[old], found) != found and not self.unlike:
+                self.unlike = (numbers[old], found)
+
     def of(
         self, count: int, keys: Sequence[tuple[str, ...]], path: Path
     ) -> Sequence[tuple[str, ...]]:
         """Of each of ``count`` series. Raises DataError where one has several."""
         if self.unlike:
             number, found = self.unlike
+            name = quoted("/".join(keys[number])) if keys[number] else "it"
             raise DataError(
                 f"{path}: --category-columns: {', '.join(self.names)} are to be the same in all "
-                f"of a series, but {quoted('/'.join(keys[number]))} has {', '.join(found)} and "
+                f"of a series, but {name} has {', '.join(found)} and "
                 f"{', '.join(self.first[number])}"
             )
         return [self.first.get(number, ()) for number in range(count)]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass, field
-from typing import Mapping, NamedTuple, Sequence
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from ..runtime import bounds
 from ..runtime.types import Array
 from . import times
 from .cells import is_no_value
+from .numbers import SOME
 from .sources import Cells
 from .survey import plain_numbers
 
@@ -45,6 +47,7 @@ _PERIODS = tuple(
 _ZONE = re.compile(
     r"(?<=\d)\s?(?:z|utc|gmt|(?P<zone>[+-]\d{2}):?(?P<zoned>\d{2})?)$", re.IGNORECASE
 )
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
 _ISO = re.compile(r"\d{4}-\d\d(?:-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?)?)?")
 _ISO_SIGNS = b"0123456789-: T."
 # What a number tells of a time, by the span in which all of a column lie.
@@ -152,6 +155,27 @@ def _of_date(date: datetime.date) -> int:
     return (date.toordinal() - datetime.date(1970, 1, 1).toordinal()) * DAY
 
 
+class _Known(Dict[str, Optional[Stamp]]):
+    """The time of each cell; of the last ones many are kept."""
+
+    def __missing__(self, cell: str) -> Stamp | None:
+        found = stamp(cell)
+        if len(self) < MOST_KEPT:
+            self[cell] = found
+        return found
+
+
+class _Clocks(Dict[str, int]):
+    """The seconds of each time of day that is written so, NO_TIME for any other cell."""
+
+    def __missing__(self, cell: str) -> int:
+        found = times.moment(cell) if _CLOCK.fullmatch(cell) else None
+        seconds = NO_TIME if found is None else _seconds(found.days)
+        if len(self) < MOST_KEPT:
+            self[cell] = seconds
+        return seconds
+
+
 @dataclass
 class Stamps:
     """A column of times that comes block by block; ``faults`` are the cells that are none."""
@@ -162,8 +186,8 @@ class Stamps:
     _second: list[Array] = field(default_factory=list)
     _offsets: list[Array] = field(default_factory=list)
     _numbers: list[Array] = field(default_factory=list)
-    _known: dict[str, Stamp | None] = field(default_factory=dict)
-    _places: list[int] = field(default_factory=list)
+    _known: _Known = field(default_factory=lambda: _Known())
+    _clocks: _Clocks = field(default_factory=lambda: _Clocks())
 
     def add(self, cells: Cells, places: Sequence[int], most: int = 10) -> None:
         """A block's cells, which stand at ``places``; of the faults ``most`` are kept."""
@@ -214,26 +238,29 @@ class Stamps:
         return True
 
     def _slow(self, cells: Sequence[str], places: Sequence[int], most: int) -> None:
-        """Each different cell is looked at once."""
-        found = np.full((3, len(cells)), NO_TIME)
+        """Each different date is looked at once, and each time of day."""
+        found: list[tuple[int, int, int]] = []
         for index, cell in enumerate(cells):
-            if cell in self._known:
-                one = self._known[cell]
-            else:
-                one = stamp(cell)
-                if len(self._known) < MOST_KEPT:
-                    self._known[cell] = one
+            if index % SOME == 0:
+                bounds.check_time()
+            date, _, clock = cell.rpartition(" ")
+            seconds = self._clocks[clock] if date else NO_TIME
+            one = self._known[cell if seconds == NO_TIME else date]
             if one is None:
                 self.faulty += 1
                 if len(self.faults) < most:
                     self.faults.append(Fault(places[index], "" if is_no_value(cell) else cell))
+                found.append((NO_TIME, NO_TIME, NO_TIME))
                 continue
-            found[:2, index] = one[:2]
-            if one.offset is not None:
-                found[2, index] = one.offset
-        self._first.append(found[0])
-        self._second.append(found[1])
-        self._offsets.append(found[2])
+            first, second, offset = one
+            if seconds != NO_TIME:
+                first += seconds * (first != NO_TIME)
+                second += seconds * (second != NO_TIME)
+            found.append((first, second, NO_TIME if offset is None else offset))
+        columns = np.array(found, np.int64).reshape(-1, 3).T
+        self._first.append(columns[0])
+        self._second.append(columns[1])
+        self._offsets.append(columns[2])
 
     def found(self, offset: int | None = None) -> Found:
         """All times, by a clock so many seconds before UTC where that is given. Raises ValueError,

@@ -25,7 +25,7 @@ INSTANCES, CONFIGURATION = "instances", "configuration"
 TYPES, LEVELS, SAMPLES = "output_types", "quantiles", "num_samples"
 MOST_SAMPLES = 1000
 MOST_QUANTILES = 100
-STEP_BYTES = 8  # of a target
+MOST_STEPS = 10_000_000  # of all series of a request, between whose times there may be gaps
 
 
 def questions(body: bytes, content_type: str) -> list[Question]:
@@ -176,7 +176,7 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
     UnfitPayloadError.
     """
     frequency = Frequency.parse(encoding["frequency"])
-    found, faults = [], []
+    found, faults, steps = [], [], 0
     for number, question in enumerate(asked, 1):
         series = question.series
         place = f"example {number}: " + (f"{quoted(series.name)}: " if series.name else "")
@@ -186,6 +186,10 @@ def placed(asked: Sequence[Question], encoding: Mapping[str, Any], horizon: int)
             except ValueError as error:
                 faults.append(f"{place}{error}")
                 continue
+        steps += len(series)
+        if steps > MOST_STEPS:
+            faults.append(f"{place}the series have more than {MOST_STEPS:,} steps of {frequency}")
+            break
         wrong = list(_unlike(series, encoding))
         if not wrong and len(series.features):
             series = _before_horizon(series, horizon, question.times)

@@ -207,6 +207,12 @@ class Forecaster(SupervisedAlgorithm[Any]):
             known=encoding,
         )
 
+    def united(
+        self, encodings: Sequence[Mapping[str, Any]], hosts: Sequence[str], hyperparameters: Any
+    ) -> Mapping[str, Any]:
+        """The categories of all hosts, place by place, and one clock."""
+        return super().united(series_files.alike(encodings), hosts, hyperparameters)
+
     @abstractmethod
     def network(self, hyperparameters: Any, data: Dataset) -> HybridBlock:
         """A new network for ``data``, which are DrawnWindows, not initialized: ``data.layout`` has

@@ -16,6 +16,7 @@ from algoshelf.core import DataError, read_series
 from algoshelf.core.data.reading import Reading, using
 from algoshelf.core.data.series import ManySeries
 from algoshelf.core.data.series_columns import Columns
+from algoshelf.core.data.series_files import alike
 
 DAYS = ("2024-01-01", "2024-01-02", "2024-01-04")
 LONG = "".join(f"{name},{day},{place}\n" for name in "ab" for place, day in enumerate(DAYS))
@@ -422,3 +423,33 @@ def test_a_long_table_takes_little_memory_beside_its_numbers(tmp_path: Path) -> 
     count = 40 * len(hours)
     assert sum(map(len, found.series)) == count
     assert peak < 200 * count
+
+
+def test_words_that_each_time_has_one_of_tell_no_series(tmp_path: Path) -> None:
+    """A holiday, or a name of the day, of one series or of several."""
+    text = "time,load,holiday\n" + "".join(
+        f"2024-01-{day:02},{day},{'TRUE' if day % 6 == 0 else 'FALSE'}\n" for day in range(1, 20)
+    )
+    found = read(tmp_path, text)
+    assert values(found) == {"load": list(range(1, 20))}
+    assert "'holiday' is not read" in found.note
+    found = read(tmp_path, text, columns=Columns(feature="holiday"))
+    assert found.series[0].features[0, :7].tolist() == [0, 0, 0, 0, 0, 1, 0]
+    text = "plant,time,load,day\n" + "".join(
+        f"{plant},2024-01-{day:02},{day},day {day % 7}\n" for plant in "xy" for day in range(1, 20)
+    )
+    found = read(tmp_path, text)
+    assert values(found) == {"x": list(range(1, 20)), "y": list(range(1, 20))}
+    assert found.encoding["categories"] == []
+    assert "'plant' tells the series" in found.note
+
+
+def test_hosts_know_the_categories_of_all(tmp_path: Path) -> None:
+    lines = '{"start": "2024-01-01", "target": [1], "cat": ["%s", "x"]}\n'
+    parts = [read(tmp_path, lines % name, "part.jsonl", time_freq="D").encoding for name in "ba"]
+    found = alike([*parts, {**parts[0], "utc_offset": 7200}, {**parts[0], "utc_offset": 3600}])
+    assert all(each == found[0] for each in found)
+    assert found[0]["categories"] == [["a", "b"], ["x"]]
+    assert found[0]["utc_offset"] == 3600
+    with pytest.raises(DataError, match=r"unlike features \(\[\] and \['price'\]\)"):
+        alike([parts[0], {**parts[0], "features": ["price"]}])
