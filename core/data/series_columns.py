@@ -66,7 +66,8 @@ class Roles:
     """Which columns say what, by their indices. ``series`` may be several; ``time`` too, a date and
     a clock; of several ``values`` each is a series. Where ``is_by_row``, each row is a series, and
     the headings say when, or the order does. That columns of words tell the series ``is_guess``,
-    which all values show to be one or not.
+    which all values show to be one or not; the columns ``extra`` tell it only where those before
+    them do not tell all series apart.
     """
 
     series: tuple[int, ...]
@@ -76,6 +77,7 @@ class Roles:
     features: tuple[int, ...]
     is_by_row: bool = False
     is_guess: bool = False
+    extra: tuple[int, ...] = ()
 
     def without(self, places: Collection[int]) -> Roles:
         """Where these columns tell no series."""
@@ -186,15 +188,17 @@ class _Finder:
         self.taken.update(value)
         self.taken.update(self.decided.get("category", ()))
         series, is_guess = self.decided.get("series"), False
+        extra: tuple[int, ...] = ()
         if series is None:
             series, is_guess = self._series(bool(value))
-            series = series or self.decided.get("category", ())
+            extra = self._parts(series)
+            series = (*series, *extra) or self.decided.get("category", ())
         self.taken.update(series)
         value = value or self._values(series, time)
         self._check_numbers(value, time)
         categories = self.decided.get("category", series if len(series) > 1 else ())
         features = self.decided.get("feature", ())
-        return Roles(series, time, value, categories, features, is_guess=is_guess)
+        return Roles(series, time, value, categories, features, False, is_guess, extra)
 
     def _listed(self) -> str:
         shown = ", ".join(map(repr, self.names[:10]))
@@ -238,13 +242,9 @@ class _Finder:
     def _series(self, has_value: bool) -> tuple[tuple[int, ...], bool]:
         """The columns that tell the series, and whether that is a guess."""
         kinds = (WORD, NUMBER, CLOCK, TIME)
-        named = self._by_heading(NAMES, kinds)
+        named = self._by_heading(NAMES, kinds) or self._parts(())
         if named:
             return named, False
-        if self.table.has_names:
-            parts = tuple(i for i in self._free(*kinds) if self.lower[i] in PARTS)
-            if parts:
-                return parts, False
         words = tuple(self._free(WORD))
         if words:
             return words, True
@@ -252,6 +252,14 @@ class _Finder:
         if not has_value and len(numbers) == 2 and not self.table.has_names:
             return ((numbers[0],) if self._has_repeated_times() else ()), False
         return (), False
+
+    def _parts(self, named: tuple[int, ...]) -> tuple[int, ...]:
+        """Columns that tell series together, by their headings; none beside those."""
+        if not self.table.has_names or (named and self.lower[named[0]] not in NAMES):
+            return ()
+        kinds = (WORD, NUMBER, CLOCK, TIME)
+        free = [i for i in self._free(*kinds) if i not in named]
+        return tuple(i for i in free if self.lower[i] in (*PARTS, "item_id"))
 
     def _has_repeated_times(self) -> bool:
         cells = [c for i in self._free(TIME) or self.taken for c in as_texts(self.cells[i])]
@@ -290,7 +298,7 @@ class _Finder:
         """
         if not self.table.has_names or {"time", "value"} & self.decided.keys():
             return ()
-        free = self._free(NUMBER, EMPTY)
+        free = [i for i in self._free(NUMBER, EMPTY) if self.lower[i] not in (*NAMES, *PARTS)]
         dated = tuple(i for i in free if stamps.stamp(self.names[i]) is not None)
         if len(dated) >= FEWEST:
             return dated
@@ -310,8 +318,10 @@ class _Finder:
         self.taken.update(values)
         series = self.decided.get("series") or self._by_heading(NAMES, (WORD, NUMBER))
         series = series or tuple(self._free(WORD))
+        extra = () if "series" in self.decided else self._parts(series)
+        series = (*series, *extra)
         categories = self.decided.get("category", ())
-        return Roles(series, (), values, categories, (), True)
+        return Roles(series, (), values, categories, (), True, extra=extra)
 
 
 def kind_of(cells: Cells) -> str:

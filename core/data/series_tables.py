@@ -241,6 +241,39 @@ class _Reader:
             self.faults.add(f"{unit} {places[index]}", "there is no name of a series")
         return found
 
+    def _needed(self, series: Array, seconds: Array, labels: _Labels) -> Array:
+        """The numbers of the series, (N,), without the columns that tell no series: of those that
+        are a guess, where each time has one cell, as of a holiday; and those that are not needed to
+        tell all series apart.
+        """
+        roles, names = self.roles, self.keys.names
+        moments = np.unique(seconds, return_inverse=True)[1].astype(np.int64)
+
+        def different(places: Sequence[int]) -> int:
+            """How many times there are of all series that these columns tell apart."""
+            told = [tuple(name[place] for place in places) for name in names]
+            numbers = {each: number for number, each in enumerate(dict.fromkeys(told))}
+            owner = np.array([numbers[each] for each in told], np.int64)
+            return len(np.unique(moments * len(names) + owner[series]))
+
+        every, wrong = range(len(roles.series)), []
+        if roles.is_guess:
+            count = len(np.unique(moments))
+            wrong = [place for place in every if different([place]) == count]
+        elif roles.extra:
+            first = [place for place in every if roles.series[place] not in roles.extra]
+            if different(first) == different(every):
+                wrong = [place for place in every if place not in first]
+        if not wrong:
+            return series
+        self.roles = roles.without([roles.series[place] for place in wrong])
+        left = _Keys()
+        kept = [tuple(c for i, c in enumerate(name) if i not in wrong) for name in names]
+        numbers = np.array([left.number(name) for name in kept], np.int64)
+        self.keys = left
+        labels.renumber(numbers.tolist())
+        return numbers[series]
+
     def done(
         self, values: Values, counted: bool, names: Sequence[str],
         categories: Sequence[tuple[str, ...]], is_wide: bool,
@@ -308,8 +341,7 @@ class _ByColumns(_Reader):
         self.notes.append(times.note)
         self.offset = times.offset
         series = np.concatenate(self.series)
-        if self.roles.is_guess:
-            series = self._checked_guess(series, times.seconds, labels)
+        series = self._needed(series, times.seconds, labels)
         target = np.concatenate(self.target, axis=1)
         width = len(target)
         keys = self.keys.names or [()]
@@ -332,27 +364,6 @@ class _ByColumns(_Reader):
         every = [f"{name}/{heading}" if name else heading for name in names for heading in headings]
         repeated = [each for each in categories for _ in headings]
         return self.done(values, times.counted, every, repeated, True)
-
-    def _checked_guess(self, series: Array, seconds: Array, labels: _Labels) -> Array:
-        """The numbers of the series, (N,), without the columns of which each time has one cell:
-        these tell what was the case then, such as a holiday.
-        """
-        moments = np.unique(seconds, return_inverse=True)[1].astype(np.int64)
-        count, names = int(moments.max()) + 1, self.keys.names
-        wrong = []
-        for place in range(len(self.roles.series)):
-            cells = np.unique([name[place] for name in names], return_inverse=True)[1]
-            if len(np.unique(moments * len(names) + cells[series])) == count:
-                wrong.append(place)
-        if not wrong:
-            return series
-        self.roles = self.roles.without([self.roles.series[place] for place in wrong])
-        left = _Keys()
-        kept = [tuple(c for i, c in enumerate(name) if i not in wrong) for name in names]
-        numbers = np.array([left.number(name) for name in kept], np.int64)
-        self.keys = left
-        labels.renumber(numbers.tolist())
-        return numbers[series]
 
 
 class _ByRows(_Reader):
@@ -381,6 +392,7 @@ class _ByRows(_Reader):
             self.target.append(np.stack(found, axis=1))
         self.faults.refuse()
         series = np.concatenate(self.series)
+        series = self._needed(series, np.zeros(len(series), np.int64), labels)
         if len(np.unique(series)) < len(series):
             twice = int(np.argmax(np.bincount(series) > 1))
             raise DataError(

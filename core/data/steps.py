@@ -123,7 +123,9 @@ def _of_days(before: Array, after: Array) -> Frequency:
         weeks = int(np.gcd.reduce(np.unique(common // 7)))
         return Frequency(max(1, weeks), "W")
     step = int(np.gcd.reduce(common)) if len(common) else 1
-    if step == 1 and len(days) > FEWEST and not _on_weekends(np.append(before, after)).any():
+    crossed = (after // DAY + 3) % 7 < (before // DAY + 3) % 7  # a weekend
+    on_weekends = _on_weekends(np.append(before, after)).any()
+    if step == 1 and len(days) > FEWEST and crossed.any() and not on_weekends:
         return Frequency(1, "B")
     return Frequency(step, "D")
 

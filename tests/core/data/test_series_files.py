@@ -425,6 +425,25 @@ def test_a_long_table_takes_little_memory_beside_its_numbers(tmp_path: Path) -> 
     assert peak < 200 * count
 
 
+def test_columns_that_tell_more_than_the_name_count_where_they_are_needed(tmp_path: Path) -> None:
+    days = range(1, 4)
+    for head, key, names in (
+        ("item_id,store_id", "{item},{store}", ["7/1", "8/1", "7/2", "8/2"]),
+        ("unique_id,store_id", "{item}-{store},{store}", ["7-1", "8-1", "7-2", "8-2"]),
+    ):
+        pairs = [(item, store) for store in (1, 2) for item in (7, 8)]
+        rows = [
+            f"{key.format(item=item, store=store)},2024-01-0{day},{day}\n"
+            for item, store in pairs for day in days
+        ]  # fmt: skip
+        found = read(tmp_path, f"{head},date,sales\n" + "".join(rows))
+        assert [each.name for each in found.series] == names
+        assert bool(found.encoding["categories"]) == ("/" in names[0])
+        wide = [f"{key.format(item=item, store=store)},1,2,3\n" for item, store in pairs]
+        found = read(tmp_path, f"{head},d_1,d_2,d_3\n" + "".join(wide), time_freq="D")
+        assert [each.name for each in found.series] == names
+
+
 def test_words_that_each_time_has_one_of_tell_no_series(tmp_path: Path) -> None:
     """A holiday, or a name of the day, of one series or of several."""
     text = "time,load,holiday\n" + "".join(
