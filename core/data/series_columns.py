@@ -64,10 +64,11 @@ TOLD = Columns()  # by the table
 @dataclass(frozen=True)
 class Roles:
     """Which columns say what, by their indices. ``series`` may be several; ``time`` too, a date and
-    a clock; of several ``values`` each is a series. Where ``is_by_row``, each row is a series, and
-    the headings say when, or the order does. That columns of words tell the series ``is_guess``,
-    which all values show to be one or not; the columns ``extra`` tell it only where those before
-    them do not tell all series apart.
+    a clock, and where there is none the order of rows counts; of several ``values`` each is a
+    series. Where ``is_by_row``, each row is a series, and the headings say when, or the order does.
+
+    That columns of words tell the series ``is_guess``, which all values show to be one or not; the
+    columns ``extra`` tell it only where those before them do not tell all series apart.
     """
 
     series: tuple[int, ...]
@@ -112,13 +113,15 @@ def described(table: Table, roles: Roles) -> str:
         shown = [repr(table.names[i].strip()) for i in found[:4]]
         if len(found) > 4:
             shown.append(f"{len(found) - 4:,} more")
-        return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+        return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
     if roles.is_by_row:
         ends = [repr(table.names[i].strip()) for i in (roles.values[0], roles.values[-1])]
         note = f"each row is a series, {' to '.join(ends)} are its {len(roles.values):,} steps"
         return f"{note}, {named(roles.series)} its name" if roles.series else note
     parts = [f"{named(roles.time)} {'is' if len(roles.time) == 1 else 'are'} the time"]
+    if not roles.time:
+        parts = ["there are no times, but rows in their order"]
     if len(roles.values) > 1:
         parts.append(f"{named(roles.values)} are a series each")
     else:
@@ -176,13 +179,14 @@ class _Finder:
         time = self.decided.get("time") or self._time()
         if not time and self._is_by_row():
             return self._by_row()
-        if not time:
+        if not time and not set(self.kinds) <= {NUMBER, EMPTY}:
             raise DataError(
                 f"{self.path}: no column of times is found among {self._listed()}: --time-column "
                 "names it" + self._header_advice()
             )
         self.taken.update(time)
-        time = time if "time" in self.decided else self._with_clock(time)
+        if time and "time" not in self.decided:
+            time = self._with_clock(time)
         value = self.decided.get("value") or self._by_heading(VALUES, (NUMBER,))
         value = value or self._by_heading(VALUES[:4], (WORD,))  # all of whose faults are told
         self.taken.update(value)

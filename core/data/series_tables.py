@@ -317,7 +317,8 @@ class _ByColumns(_Reader):
             if roles.series:
                 key = self.keyed(cells[: ends[0]], block.places, unit)
             self.series.append(key)
-            column.add(_joined(cells[ends[0] : ends[1]]), block.places)
+            if roles.time:
+                column.add(_joined(cells[ends[0] : ends[1]]), block.places)
             found = [
                 each.of(column_cells, block.places, unit)
                 for each, column_cells in zip(numbers, cells[ends[1] : ends[3]])
@@ -334,13 +335,13 @@ class _ByColumns(_Reader):
         return self._together(column, np.concatenate(features, axis=1), labels)
 
     def _together(self, column: stamps.Stamps, features: Array, labels: _Labels) -> TableOfSeries:
+        series = np.concatenate(self.series)
         try:
-            times = column.found(self.offset)
+            times = column.found(self.offset) if self.roles.time else _in_order(series)
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from None
         self.notes.append(times.note)
         self.offset = times.offset
-        series = np.concatenate(self.series)
         series = self._needed(series, times.seconds, labels)
         target = np.concatenate(self.target, axis=1)
         width = len(target)
@@ -464,6 +465,16 @@ class _Labels:
                 f"{', '.join(self.first[number])}"
             )
         return [self.first.get(number, ()) for number in range(count)]
+
+
+def _in_order(series: Array) -> stamps.Found:
+    """The place of each value in its series, (N,)."""
+    order = np.argsort(series, kind="stable")
+    places = np.empty(len(series), np.int64)
+    counts = np.bincount(series)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    places[order] = np.arange(len(series)) - first
+    return stamps.Found(places, True, "")
 
 
 def _joined(columns: Sequence[Cells]) -> Cells:

@@ -343,6 +343,11 @@ def test_series_without_times_have_an_order(tmp_path: Path) -> None:
     assert values(found) == {"H1": [1, 2, 3], "H2": [4, 5]}
     assert starts(found) == ["None", "None"]
     assert found.counts == {"without_start": 2}
+    found = read(tmp_path, "5\n6\n7.5\n", time_freq="H")
+    assert values(found) == {"column 1": [5, 6, 7.5]}
+    assert "there are no times, but rows in their order" in found.note
+    found = read(tmp_path, "item,sold\n1,5\n2,7\n1,6\n2,8\n", time_freq="H")
+    assert values(found) == {"1": [5, 6], "2": [7, 8]}
     found = read(tmp_path, "id,t,y\na,1,5\na,2,6\na,4,8\n", time_freq="D")
     assert values(found) == {"a": [5, 6, None, 8]}
 
