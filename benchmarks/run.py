@@ -85,6 +85,7 @@ MEASUREMENTS = {
     "recommender_top": "recommender_top.py",
     "m4_baselines": "m4_baselines.py {data}/m4-hourly",
     "embedding_parity": "embedding_parity.py --data {data} --torch {peer:embeddings}",
+    "m4_accuracy-tide": "m4_accuracy.py {data}/m4-hourly",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",
