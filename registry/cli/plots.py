@@ -66,8 +66,8 @@ def save_plot(evaluation: Evaluation, path: Path) -> None:
     panels = list(_panels(evaluation))
     if not panels:
         raise InputError(
-            "there is nothing to draw: this algorithm has no classes, targets, groups, forecasts or "
-            "objects"
+            "there is nothing to draw: this algorithm has no classes, targets, groups, forecasts "
+            "or objects"
         )
     columns = min(3, len(panels)) if len(panels) != 4 else 2
     rows = -(-len(panels) // columns)
