@@ -35,6 +35,8 @@ class DebugHint:
 
 
 MAX_SUMMARY = 300  # characters
+GAP = 2  # between columns of a table
+LEAST_WIDTH = 40  # of a column of words, in characters
 
 
 class SuggestingGroup(click.Group):
@@ -124,14 +126,20 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_table(where: Console, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns without a frame; the last one wraps."""
+    """Columns without a frame; the last one wraps, and where little room is left for it, long ones
+    do too.
+    """
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *cells)]
+    tight = sum(width + GAP for width in widths[:-1]) + min(widths[-1], LEAST_WIDTH) > where.width
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for position, heading in enumerate(headings):
-        table.add_column(heading, overflow="fold", no_wrap=position < len(headings) - 1)
-    for row in rows:
-        table.add_row(*(printable(str(cell)) for cell in row))
+        whole = position < len(headings) - 1 and not (tight and widths[position] > LEAST_WIDTH)
+        table.add_column(heading, overflow="fold", no_wrap=whole)
+    for row in cells:
+        table.add_row(*row)
     where.print(table)
 
 

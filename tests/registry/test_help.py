@@ -65,6 +65,14 @@ def test_every_built_in_algorithm_is_described_in_whole_sentences(name: str) -> 
     assert not wrong
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_column_of_info_is_squeezed(in_process: InProcess, name: str) -> None:
+    told = in_process("info", name)
+    assert told.code == 0, told.stderr
+    squeezed = [line for line in told.text.splitlines() if len(line.strip()) == 1]
+    assert not squeezed
+
+
 @pytest.mark.parametrize("name", ["train mnist-cnn", "tune kmeans", "serve", "transform"])
 def test_many_options_are_grouped_by_their_use(in_process: InProcess, name: str) -> None:
     lines = in_process(*name.split(), "--help").text.splitlines()
