@@ -48,6 +48,7 @@ from ...core.algorithm.base import Draw
 from ...core.artifact.metadata import PARAMETERS, Metadata
 from ...core.artifact.network import GluonNetwork, Network
 from ...core.data.sequences import pad_sequences
+from ...core.runtime.staging import digest_of
 from ...core.tasks import bert, embedding, pieces, texts
 from ...core.tasks.embedding import Embeddings, Index
 from ...core.tasks.pieces import PieceEncoder
@@ -241,7 +242,7 @@ class TextEmbedding(Algorithm[EmbeddingHyperparameters]):
         network = old.metadata.hyperparameters.get("network")
         if network != options.network:
             raise InputError(f"{path}: is of the network {network}: give --network {network}")
-        run.data[MODEL] = old.metadata.sha256[PARAMETERS]
+        run.data[MODEL] = digest_of(old.folder / PARAMETERS)
         return _encoder(old.metadata.encoding, options), old
 
     def _network(
@@ -460,12 +461,17 @@ def _example(found: Sequence[str]) -> Example:
 
 def _filled(found: Texts) -> Texts:
     """Without the empty texts, which ``note`` tells of: nothing is like them."""
-    kept = [place for place, text in enumerate(found.texts) if text.strip()]
-    held = {
-        name: [getattr(found, name)[place] for place in kept]
-        for name in ("texts", "labels", "places", "ids")
-    }
-    return replace(found, **held)
+
+    def kept(part: Sequence[str]) -> list[str]:
+        return [each for each, text in zip(part, found.texts) if text.strip()]
+
+    return replace(
+        found,
+        texts=kept(found.texts),
+        labels=kept(found.labels),
+        places=kept(found.places),
+        ids=kept(found.ids),
+    )
 
 
 def _digest(found: Texts) -> str:

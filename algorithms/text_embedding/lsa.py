@@ -95,7 +95,8 @@ def word_vectors(
     rarity[0] = 0
     bags = _Bags.of(texts, rarity, words)
     rank = min(dimensions, len(texts), max(1, words - 1))
-    return rarity[:, None] * bags.directions(rank, rng)
+    vectors: Array = rarity[:, None] * bags.directions(rank, rng)
+    return vectors
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class _Bags:
         _, _, turned = np.linalg.svd(self.rows.times(found), full_matrices=False)
         vectors: Array = (found @ turned.T)[:, :rank]
         largest = np.abs(vectors).argmax(axis=0)
-        return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        vectors *= np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        return vectors
 
 
 @dataclass(frozen=True)

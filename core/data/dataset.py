@@ -32,6 +32,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+class Examples(Protocol):
+    """What a network can be asked about: a Dataset, or a part of one, without labels to learn."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        """Examples (B, …), and what belongs to each, (B, …)."""
+
+
 class Dataset(Protocol):
     """Examples by index, in memory or read when asked for.
 
@@ -311,7 +320,7 @@ def _stratum(dataset: Dataset, members: Array) -> str:
     return f"class {names.get(label, str(label))!r} has"
 
 
-def lengths_of(dataset: Dataset) -> Array | None:
+def lengths_of(dataset: Examples) -> Array | None:
     """How long each example is, (N,) int; None where they are all alike."""
     return _offered(dataset, "lengths")
 
@@ -326,7 +335,7 @@ def times_of(dataset: Dataset) -> Array | None:
     return _offered(dataset, "times")
 
 
-def _offered(dataset: Dataset, name: str) -> Array | None:
+def _offered(dataset: Examples, name: str) -> Array | None:
     if isinstance(dataset, Subset):
         whole = _offered(dataset.whole, name)
         return None if whole is None else np.asarray(whole)[dataset.indices]

@@ -40,7 +40,7 @@ ANSWERED = (
         payload.JSON,
         "For each text its vector, of length 1, and the nearest texts of the index, the most alike "
         "first, with the cosine of the angle between the vectors.",
-        '{"predictions": [{"nearest": [{"id": "7", "text": "a film of warmth", "similarity": 0.83}], '
+        '{"predictions": [{"nearest": [{"id": "7", "text": "a warm one", "similarity": 0.83}], '
         '"embedding": [0.03, …]}]}',
     ),
     ContentType(
@@ -209,8 +209,7 @@ def answered(
     or fewer are wanted. An empty text has no neighbours, nor has one of which nothing is known,
     whose vector is 0.
     """
-    counts = [getattr(each, "top", None) for each in asked]
-    counts = [usual if count is None else count for count in counts]
+    counts = [usual if (top := getattr(each, "top", None)) is None else int(top) for each in asked]
     found: list[list[dict[str, Any]] | None] = [None] * len(asked)
     if index is not None and any(counts):
         places, similarities = nearest(vectors, index.vectors, max(counts))

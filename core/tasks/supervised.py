@@ -20,6 +20,7 @@ from ..artifact.network import GluonNetwork, Network, batch_size, outputs_of
 from ..data import classes, reading
 from ..data.dataset import (
     Dataset,
+    Examples,
     Subset,
     chunks,
     classes_of,
@@ -623,7 +624,7 @@ def _check_labels_are_like(data: Dataset, train: Dataset, path: Path) -> None:
         )
 
 
-def outputs(network: Network, data: Dataset) -> Any:
+def outputs(network: Network, data: Examples) -> Any:
     """The network's outputs for all of ``data``, of which memory holds a few batches at a time.
 
     Examples of one length stand together, the fewer the longer they are.

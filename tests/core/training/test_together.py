@@ -20,6 +20,7 @@ import pytest
 from algoshelf.algorithms.image_classification import ImageClassification
 from algoshelf.algorithms.kmeans import KMeans
 from algoshelf.algorithms.text_classification import TextClassification
+from algoshelf.algorithms.text_embedding import TextEmbedding
 from algoshelf.core import DataError, Reporter
 from algoshelf.core.artifact.folder import Artifact
 from algoshelf.core.training import RunOptions, train
@@ -155,6 +156,26 @@ def test_texts_of_unlike_words_are_learned_on_both_hosts(
     model = algorithm.model_fn(made.folder)
     for file in files:
         assert algorithm.evaluate(model, file).metrics["accuracy"] == 1.0
+
+
+def test_unlike_texts_of_hosts_are_found_in_one_index(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    files = [tmp_path / f"{i}.txt" for i in range(2)]
+    files[0].write_text("warm bread and soup\nbread with cheese\n")
+    files[1].write_text("a comet in the sky\nstars and a comet\nthe moon\n")
+    commands = [
+        command("text-embedding", file, "--output", f"m{i}") for i, file in enumerate(files)
+    ]
+    codes, logs = together(tmp_path, environment, commands)
+    assert codes == [0, 0], logs
+    algorithm = TextEmbedding()
+    model = algorithm.model_fn(model_of(tmp_path))
+    answers = algorithm.predict_fn(["cheese", "comet"], model).answers
+    assert [answer.nearest[0]["text"] for answer in answers if answer.nearest] == [
+        "bread with cheese", "stars and a comet",
+    ]  # fmt: skip
+    assert len(model.index) == 5  # type: ignore[attr-defined]
 
 
 def write_pictures(folder: Path, classes: Sequence[str]) -> Path:
