@@ -33,7 +33,6 @@ from ...core import (
     Model,
     NDArray,
     PublishedResult,
-    Run,
     Search,
     TrainingHyperparameters,
     codecs,
@@ -54,6 +53,7 @@ from . import vocabulary as words
 from .vocabulary import AnyEncoder, Encoder, TextDataset
 
 if TYPE_CHECKING:
+    from ...core import Run
     from ...core.weights import PretrainedWeights
 
 SAMPLE = Path(__file__).parent / "sample"

@@ -111,7 +111,7 @@ def test_odd_texts_have_the_vector_that_they_have_alone(
         assert np.isfinite(answer["embedding"]).all(), kind
         length = np.linalg.norm(answer["embedding"])
         assert length == pytest.approx(1, abs=1e-5) or (name == "lsa" and length == 0)
-        if kind in ("long", "one word", "empty"):
+        if kind in ("long", "empty"):
             assert answer.get("cut", False) == (kind == "long")
         assert answer["nearest"] == [] or text.strip()
         (alone,) = answers(in_process, given / name, [text])
