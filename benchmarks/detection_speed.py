@@ -37,8 +37,6 @@ WEIGHTS = "--weights mobilenetv2-imagenet"
 
 
 def main(bccd: Path) -> None:
-    from environment import environment, results_file
-
     rounds: list[dict[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as scratch:
         part = laid_out(bccd, Path(scratch))
@@ -52,6 +50,13 @@ def main(bccd: Path) -> None:
         for _ in range(ROUNDS):
             rounds.append({name: measured(side) for name, side in sides.items()})
             print(json.dumps(rounds[-1]), file=sys.stderr)
+            keep(rounds)
+
+
+def keep(rounds: list[dict[str, dict[str, float]]]) -> None:
+    """Write what has been measured so far."""
+    from environment import environment, results_file
+
     ratios = {
         f"ssd, {side} / gluoncv, {told}": [r[side][name] / r["gluoncv"][name] for r in rounds]
         for side in ("all layers", "transfer")
@@ -117,11 +122,13 @@ def output(command: list[str]) -> str:
     run = subprocess.run(
         command,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
+        check=False,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+    if run.returncode:
+        sys.exit(run.stdout)
     return run.stdout
 
 
@@ -150,7 +157,8 @@ def gluoncv(root: Path, epochs: int) -> float:
         def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
             found, anchors = self.whole(x)
             scores = F.slice_axis(found, axis=2, begin=0, end=-4)
-            return scores, F.slice_axis(found, axis=2, begin=-4, end=None), anchors
+            offsets = F.slice_axis(found, axis=2, begin=-4, end=None)
+            return scores, offsets, F.slice_axis(anchors, axis=2, begin=0, end=4)
 
     mx.random.seed(1)
     network = Network()
