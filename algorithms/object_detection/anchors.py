@@ -11,6 +11,7 @@ import numpy as np
 from ...core import Array
 
 ROUNDS = 100
+ENDS = (0.02, 0.98)  # what is smaller or larger than almost all may be a mistake
 COLUMNS = 5  # of an anchor, see grid
 # Where there are no boxes to learn from: sides from a 16th of the picture to all of it.
 WITHOUT_DATA = (1 / 16, 1.0)
@@ -28,8 +29,11 @@ def sizes_of(sizes: Array, count: int) -> Array:
         sides = np.geomspace(*WITHOUT_DATA, count)
         return np.stack([sides, sides], axis=1)
     sizes = sizes[np.lexsort((*sizes.T, sizes.prod(axis=1)))]
-    middles = (np.arange(count) + 0.5) / count * len(sizes)
-    found = sizes[middles.astype(np.int64)]
+    # From sizes that are spread evenly, however many boxes have them: else a rare kind of object
+    # that is small is left to an anchor of the common ones.
+    areas = np.log(sizes.prod(axis=1))
+    spread = np.linspace(*np.quantile(areas, ENDS), count)
+    found = sizes[np.abs(areas[:, None] - spread).argmin(axis=0)]
     for _ in range(ROUNDS):
         nearest = overlaps(sizes, found).argmax(axis=1)
         moved = found.copy()

@@ -114,12 +114,12 @@ class Faulty:
         listed = [f"{name}: is {kind}" for kind in wrong for name in self.named[kind]]
         count = sum(self.counts[kind] for kind in wrong)
         more = count - len(listed[:MAX_NAMED])
-        mend = f"--on-faulty {MEND} puts them right; " if not {UNKNOWN, UNLIKE} & {*wrong} else ""
+        mended = "" if {UNKNOWN, UNLIKE} & {*wrong} else f"--on-faulty {MEND} puts them right, "
         raise DataError(
             *listed[:MAX_NAMED],
             *([f"... and {more:,} more"] if more else []),
-            f"{count:,} of {boxes:,} boxes are faulty: mend or remove them; {mend}--on-faulty "
-            f"{SKIP} leaves them out",
+            f"{count:,} of {boxes:,} boxes are faulty: mend or remove them; in training {mended}"
+            f"--on-faulty {SKIP} leaves them out, and a model keeps to what its training was told",
         )
 
     @property
