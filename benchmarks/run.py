@@ -77,6 +77,7 @@ MEASUREMENTS = {
     "recommender_speed": "recommender_speed.py --movielens {movielens} --torch {peer:torch}",
     "recommender_top": "recommender_top.py",
     "m4_baselines": "m4_baselines.py {data}/m4-hourly",
+    "m4_accuracy-tide": "m4_accuracy.py {data}/m4-hourly",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",

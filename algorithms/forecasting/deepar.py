@@ -226,8 +226,8 @@ def _paths(
         if channels.nonnegative:
             drawn = np.maximum(drawn, 0)
         z[:, step] = drawn / size[:, 0]
-    found = z[:, context:] * size
-    return found.reshape(len(x), samples, horizon).astype(np.float32)
+    every: Array = (z[:, context:] * size).reshape(len(x), samples, horizon)
+    return every.astype(np.float32)
 
 
 def _filled(z: Array, known: Array, seasons: Sequence[int]) -> Array:

@@ -51,7 +51,8 @@ class Gaussian(Likelihood):
 
     def draw(self, rng: np.random.Generator, parameters: Array, size: Array) -> Array:
         mean, sigma = parameters
-        return size * (mean + sigma * rng.standard_normal(len(mean)))
+        found: Array = size * (mean + sigma * rng.standard_normal(len(mean)))
+        return found
 
 
 class StudentT(Likelihood):
@@ -96,7 +97,8 @@ class NegativeBinomial(Likelihood):
         mean, shape = parameters.astype(np.float64)
         number = np.sqrt(size) / shape
         rate = rng.gamma(number, mean * size / number)
-        return rng.poisson(np.minimum(rate, 1e12)).astype(np.float64)
+        found: Array = rng.poisson(np.minimum(rate, 1e12)).astype(np.float64)
+        return found
 
 
 def softplus(ops: Any, x: Any) -> Any:

@@ -184,7 +184,8 @@ def with_mean(values: Array) -> Array:
     values = np.sort(values, axis=-1)
     edges = np.array([0.0, *(np.add(LEVELS[1:], LEVELS[:-1]) / 2), 1.0])
     mean = (values * np.diff(edges)).sum(axis=-1, keepdims=True)
-    return np.concatenate([mean, values], axis=-1).astype(np.float32)
+    found: Array = np.concatenate([mean, values], axis=-1).astype(np.float32)
+    return found
 
 
 def of_paths(paths: Array) -> Array:
