@@ -79,7 +79,7 @@ class Categories(mx.gluon.HybridBlock):  # type: ignore[misc]
 
 def vector_width(names: int) -> int:
     """How many numbers stand for a category of so many names."""
-    return max(1, min(16, round(1.6 * float(names) ** 0.56)))
+    return max(1, min(16, round(1.6 * math.pow(names, 0.56))))
 
 
 def recent_mean(ops: Any, values: Any, known: Any, recent: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from ..pages import drawing, notebook
 from ..pages.drawing import Axis, Series
@@ -206,11 +206,12 @@ class Evaluation:
             told = [[name, *(figure(found[n]) for n in names)] for name, found in compared]
             yield notebook.rows(("", *names), told)
         if self.steps:
-            names = ("mase", "smape", "wql", "coverage")
+            measured = ("mase", "smape", "wql", "coverage")
             told = [
-                [str(e.step), *(_or_dash(getattr(e, name)) for name in names)] for e in self.steps
+                [str(e.step), *(_or_dash(getattr(e, name)) for name in measured)]
+                for e in self.steps
             ]
-            yield notebook.rows(("steps ahead", *names), told)
+            yield notebook.rows(("steps ahead", *measured), told)
         if len(self.targets) > 1:
             told = [[t.name, figure(t.rmse), figure(t.mae), _or_dash(t.r2)] for t in self.targets]
             yield notebook.rows(("target", "rmse", "mae", "r2"), told)
@@ -290,7 +291,7 @@ def _forecast(forecast: Forecast) -> str:
     return drawing.lines(series, x, y, forecast.name)
 
 
-def _pieces(points: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def _pieces(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """``points`` (x, y) in order, cut where y is not known."""
     found: list[list[tuple[float, float]]] = [[]]
     for x, y in points:

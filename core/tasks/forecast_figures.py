@@ -56,8 +56,9 @@ def evaluate_forecasts(
     mean over steps, as the M4 competition takes them; ``wql`` is the quantile loss by the sum of
     the absolute values, the mean over SCORED (DeepAR's mean_wQuantileLoss); ``sql`` is it by the
     scales instead, a mean over windows as ``mase``, so that all series count alike; ``coverage``
-    the part of the truth within the 80 % interval; ``rmse`` that of the mean. There is no ``mase``
-    and no ``sql`` where no window has a scale, and none of them where nothing is known.
+    the part of the truth within the 80 % interval; ``rmse`` that of the mean. Where no window has a
+    scale, there is no ``mase``, and ``sql``, by which epochs are told, is as ``wql``. There are
+    none of them where nothing is known.
 
     The 95 % intervals are those of a mean over series that were drawn independently, and none of
     fewer than intervals.FEWEST.
@@ -72,8 +73,9 @@ def evaluate_forecasts(
     losses = np.zeros_like(truth)
     for level in SCORED:
         losses += _pinball(found.quantile(level), truth, level) / len(SCORED)
+    units = scales if np.isfinite(scales).any() else np.full_like(scales, size)
     of_windows = {
-        "sql": _over_steps(losses / scales[:, None]),
+        "sql": _over_steps(losses / units[:, None]),
         "mase": _over_steps(scaled),
         "smape": _over_steps(symmetric),
         "coverage": _over_steps(within),

@@ -154,6 +154,8 @@ def test_no_figure_of_odd_series_is_no_number(truth: float) -> None:
         found = evaluate_forecasts(at(np.ones((3, 2))), np.full((3, 2), truth), np.full(3, NAN))
         assert all(math.isfinite(value) for value in found.metrics.values())
         assert "mase" not in found.metrics
+        if math.isfinite(truth):
+            assert found.metrics["sql"] == pytest.approx(found.metrics["wql"])
         found = evaluate_windows(at(np.ones((2, 2))), windows_of([truth] * 9, [truth] * 3))
     assert all(math.isfinite(v) for each in found.baselines for v in each.metrics.values())
     assert "owa" not in found.metrics
