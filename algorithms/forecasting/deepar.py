@@ -226,8 +226,8 @@ def _paths(
         if channels.nonnegative:
             drawn = np.maximum(drawn, 0)
         z[:, step] = drawn / size[:, 0]
-    drawn_paths: Array = (z[:, context:] * size).reshape(len(x), samples, horizon)
-    return drawn_paths.astype(np.float32)
+    every: Array = (z[:, context:] * size).reshape(len(x), samples, horizon)
+    return every.astype(np.float32)
 
 
 def _filled(z: Array, known: Array, seasons: Sequence[int]) -> Array:

@@ -198,7 +198,7 @@ class _Finder:
             extra = self._parts(series)
             series = (*series, *extra) or self.decided.get("category", ())
         self.taken.update(series)
-        value = value or self._values(series, time)
+        value = value or self._values(series)
         self._check_numbers(value, time)
         categories = self.decided.get("category", series if len(series) > 1 else ())
         features = self.decided.get("feature", ())
@@ -269,16 +269,15 @@ class _Finder:
         cells = [c for i in self._free(TIME) or self.taken for c in as_texts(self.cells[i])]
         return len(set(cells)) < len(cells)
 
-    def _values(self, series: tuple[int, ...], time: tuple[int, ...]) -> tuple[int, ...]:
+    def _values(self, series: tuple[int, ...]) -> tuple[int, ...]:
         """The one column of numbers that is left, or each as a series of its own."""
         numbers = tuple(self._free(NUMBER))
         if len(numbers) == 1 or (numbers and not series):
             return numbers
         if not numbers:
             raise DataError(
-                f"{self.path}: no column of numbers is found beside "
-                f"{either([repr(self.names[i]) for i in (*series, *time)])}: --value-column names "
-                "it" + self._header_advice()
+                f"{self.path}: no column of numbers is found among {self._listed()}: "
+                "--value-column names it" + self._header_advice()
             )
         raise DataError(
             f"{self.path}: several columns hold numbers, "

@@ -334,17 +334,26 @@ def _of_table(
 
 
 def _frequency(path: Path, table: TableOfSeries, given: str, said: _Said) -> Frequency:
-    if given or table.counted:
+    if table.counted:
         return _given(path, given)
     try:
         found = steps.detected(table.values.series, table.values.seconds)
     except ValueError as error:
+        if given:
+            return Frequency.parse(given)
         raise DataError(
             f"{path}: {error}: --time-freq names their frequency, such as 15min, H, D, W or M; "
             "with --aggregate mean (sum, first, last) times that are nearer are taken together"
         ) from None
-    said.notes.append(f"their frequency is {found}, by their times (--time-freq decides)")
-    return found
+    if not given:
+        said.notes.append(f"their frequency is {found}, by their times (--time-freq decides)")
+        return found
+    decided = Frequency.parse(given)
+    start = np.zeros(1, np.int64)
+    later = found.times(np.datetime64(0, "s"), 1, 1).astype(np.int64)
+    if steps.steps_since(decided, start, later)[0] > 1:
+        said.notes.append(f"its times are {found} apart, not {decided}: what is between is missing")
+    return decided
 
 
 def _by_number(values: Values) -> steps.Placed:

@@ -277,6 +277,13 @@ def test_several_frequencies_are_refused(tmp_path: Path) -> None:
         read(tmp_path, "id,time,value\n" + "".join(rows))
 
 
+def test_a_step_that_is_shorter_than_the_datas_is_said(tmp_path: Path) -> None:
+    found = of_times(tmp_path, ["2024-01", "2024-02", "2024-03"], time_freq="D")
+    assert "its times are M apart, not D: what is between is missing" in found.note
+    found = of_times(tmp_path, ["2024-01-01", "2024-01-02", "2024-01-05"], time_freq="D")
+    assert "apart" not in found.note
+
+
 def test_sparse_series_are_of_the_frequency_of_all(tmp_path: Path) -> None:
     rows = [f"a,2024-01-{day:02},1\n" for day in (1, 2, 5, 6, 13, 20, 21)]
     rows += [f"b,2024-01-{day:02},1\n" for day in (1, 8, 10, 12, 13, 27)]
