@@ -273,7 +273,10 @@ def test_a_plugin_brings_its_own_widget(plugin: Plugin) -> None:
 @pytest.mark.parametrize(
     ("widget", "said"),
     [
-        ("canvas", "expected one of text, digit, picture, rows, body, or the path of a .js file"),
+        (
+            "canvas",
+            "expected one of text, digit, picture, rows, series, body, or the path of a .js file",
+        ),
         ("none.js", "has no such file beside it"),
         ("../kmeans/none.js", "expected a path inside of the package"),
         ("/etc/passwd.js", "expected a path inside of the package"),
