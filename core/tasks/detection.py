@@ -265,7 +265,7 @@ class Detector(SupervisedAlgorithm[H]):
     def evaluate(self, model: Model, path: Path) -> Evaluation:
         """In full, and the pictures with the most mistakes, of all at the model's threshold."""
         data = self.test_data(path, model)
-        options = self.Hyperparameters.parse(model.metadata.hyperparameters)
+        options: Any = self.Hyperparameters.parse(model.metadata.hyperparameters)
         found, labels = self.all_outputs(model.network, data, options), data.labels()
         evaluation = evaluate_detections(found, labels, data.encoding["classes"], in_full=True)
         pictures, places = pictures_of(data)
