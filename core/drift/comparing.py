@@ -192,6 +192,8 @@ def _objects(found: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Mapp
         **({"score": sum(scores) / len(scores)} if scores else {}),
         **{f"objects: {name}": names.count(name) for name in classes},
     }
+
+
 def _level(value: Any) -> Any:
     """Of several numbers, such as the steps of a forecast, their mean; else ``value``."""
     if isinstance(value, list) and value and all(isinstance(each, float) for each in value):
