@@ -32,7 +32,8 @@ def sizes_of(sizes: Array, count: int) -> Array:
     # From sizes that are spread evenly, however many boxes have them: else a rare kind of object
     # that is small is left to an anchor of the common ones.
     areas = np.log(sizes.prod(axis=1))
-    spread = np.linspace(*np.quantile(areas, ENDS), count)
+    low, high = np.quantile(areas, ENDS)
+    spread = np.linspace(low, high, count)
     found = sizes[np.abs(areas[:, None] - spread).argmin(axis=0)]
     for _ in range(ROUNDS):
         nearest = overlaps(sizes, found).argmax(axis=1)
@@ -42,7 +43,8 @@ def sizes_of(sizes: Array, count: int) -> Array:
         if np.array_equal(moved, found):
             break
         found = moved
-    return found[np.lexsort((*found.T, found.prod(axis=1)))]
+    ordered: Array = found[np.lexsort((*found.T, found.prod(axis=1)))]
+    return ordered
 
 
 def overlaps(sizes: Array, others: Array) -> Array:
@@ -69,4 +71,5 @@ def grid(sizes: Array, sides: tuple[int, ...]) -> Array:
         part[..., 0], part[..., 1], part[..., 2:4] = x[..., None], y[..., None], of_map
         part[..., 4] = 1 / side
         parts.append(part.reshape(-1, COLUMNS))
-    return np.concatenate(parts).astype(np.float32)
+    whole: Array = np.concatenate(parts).astype(np.float32)
+    return whole

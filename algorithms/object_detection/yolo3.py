@@ -48,7 +48,8 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
                 self.anchors = ssd.unset_anchors(self.params, image_size)
 
         def hybrid_forward(self, F: Any, x: Any, anchors: Any) -> Any:  # noqa: N803
-            x, maps = ssd.normalized(F, x), []
+            x = ssd.normalized(F, x)
+            maps: list[Any] = []
             for place, layer in enumerate(self.features):
                 x = layer(x)
                 if place in ssd.TAPS:
