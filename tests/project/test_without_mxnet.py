@@ -143,7 +143,7 @@ def test_each_command_answers_as_mxnet_does(
     here, there = without_mxnet("evaluate", name, "--json"), mxnet("evaluate", name, "--json",
                                                                   "--engine", "mxnet")  # fmt: skip
     assert here.code == 0, here.stderr
-    # The curves of detection have a point for each of many candidates, whose order rounding decides.
+    # Curves of detection have a point for each of many candidates, whose order rounding decides.
     told = [
         each["metrics"] if name == "object-detection" else each for each in (here.json, there.json)
     ]
