@@ -27,7 +27,7 @@ from ...core.runtime.printable import figure
 from ...core.tasks.class_figures import MAX_IN_MATRIX
 from ..discovery import opened
 from .asking import Answer, accepted_answer, asked_of, asking_options, print_answers
-from .flags import PATH, SectionedCommand, engine_option, resolved
+from .flags import PATH, SectionedCommand, engine_option, resolved, whole
 from .output import console, json_option, print_json, print_table, say
 from .plots import check_plot, save_plot
 from .reading import reading_options, taken
@@ -57,7 +57,7 @@ LOWEST = 20  # of many classes, and of pairs of them, so many are shown
 )
 @click.option(
     "--windows",
-    type=click.IntRange(1, 10_000),
+    type=whole(1, 10_000),
     metavar="N",
     help="Forecast the last N horizons of each series, each by what was before it. [default: 1]",
 )

@@ -157,6 +157,7 @@ def test_mutated_files_are_refused_or_answered(
     other = Path(shutil.copytree(iris_model, tmp_path / "k"))
     assert in_process("export", other).code == 0
     found = mutated.run([exported, other], 200, seed=3, only="onnx")
-    # Of the machine's load only what took long is told, and that is not judged here.
-    assert [each for each in found["strange"] if " refused: " not in each] == []
+    # What took long is strange too, and that is not judged here: machines differ.
+    assert [each for each in found["strange"] if not re.search(r" refused: | answered$", each)] == []
+    assert found["most_mib"] <= mutated.MAX_MIB
     assert sum(found["ended"].values()) == 200

@@ -102,7 +102,7 @@ def test_train_help_shows_the_algorithms_own_hyperparameters(in_process: InProce
             "no algorithm 'mnist-cn' in the catalog (did you mean 'mnist-cnn'?)",
         ),
         (("train", "mnist"), "(did you mean 'mnist-cnn'?)"),
-        (("train", "zzz"), "no algorithm 'zzz' in the catalog; there are image-classification, "),
+        (("train", "zzz"), "no algorithm 'zzz' in the catalog; there are forecasting, "),
         (
             ("train", "mnist-cnn", "--trian", "x"),
             "--trian: no such option (did you mean '--train'?)",
