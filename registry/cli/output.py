@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import click
 
-from ...core.data import images
 from ...core.runtime.errors import InputError, did_you_mean
 from ...core.runtime.printable import beneath, printable, printable_text
 from ...core.training.reporting import LogReporter, Reporter, metrics_line
@@ -85,6 +84,8 @@ def write_answer(body: bytes) -> None:
     Raises InputError for a picture that would go to a terminal.
     """
     if sys.stdout.isatty():
+        from ...core.data import images  # numpy's import takes longer than --help
+
         if images.format_of(body[: images.HEAD_BYTES]):
             raise InputError("the answer is a picture: write it into a file, as by > boxes.png")
         click.echo(body.decode("utf-8", "replace"), nl=False)
