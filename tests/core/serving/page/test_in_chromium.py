@@ -223,7 +223,7 @@ def test_a_series_that_is_typed_or_pasted_is_drawn_with_its_forecast(
         tab.until("document.querySelector('.chart .band')")
         assert "12 steps, from 2006-01-01" in tab.text(".answer")
         past = "document.querySelector('.chart .past').getAttribute('d').match(/[ML]/g).length"
-        assert tab.run(past) == 24
+        assert tab.run(past) == 48  # four years of months, which the model looks back on
         tab.click(".forecast summary")
         assert tab.run("document.querySelectorAll('.answers tbody tr').length") == 12
         tab.click(tab.button("Clear"))
