@@ -23,8 +23,8 @@ from typing import Any
 from command import algoshelf
 from environment import environment, results_file
 
-OPTIONS = ("--image-size", 192, "--epochs", 10, "--crop", 0.1, "--expand", 0)
-WEIGHTS = ("--weights", "mobilenetv2-imagenet", "--frozen", 20, "--learning-rate", 0.003)
+OPTIONS = ("--image-size", 256, "--epochs", 30, "--crop", 0.1, "--expand", 0)
+WEIGHTS = ("--weights", "mobilenetv2-imagenet")
 
 
 def main(bccd: Path, asked: list[str]) -> None:
