@@ -25,7 +25,7 @@ ROWS = (
         licence="Apache-2.0",
         summary="MiniLM: BERT of 6 layers and 384 units, arrays named as by Hugging Face",
         trained_on="1.17 billion pairs of sentences, English",
-        measured="SST-2, 1,821 test sentences, fine-tuned, seed 1: accuracy 0.890",
+        measured="SST-2, 1,821 test sentences, fine-tuned, mean of seeds 1 to 3: accuracy 0.887",
         date="2026-11-27",
     ),
 )
