@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ...core import HybridBlock, MissingDependencyError, mx
+from ...core import HybridBlock, mx
+from ...core.runtime import gluon
 
 _NAMES = """
     alexnet
@@ -76,18 +77,9 @@ def build(name: str, classes: int) -> HybridBlock:
     """
     if name.startswith(GLUON):
         return mx.gluon.model_zoo.vision.get_model(name[len(GLUON) :], classes=classes)
-    mx.load()
-    try:
-        from gluoncv.model_zoo import cifarresnet, get_model
-    except ModuleNotFoundError as error:
-        if error.name != "gluoncv":
-            raise
-        raise MissingDependencyError(
-            "image-classification needs GluonCV, which is not installed: "
-            "pip install 'algoshelf[vision]'"
-        ) from None
-    except RuntimeError as error:  # beside torch 2
-        raise MissingDependencyError(f"GluonCV does not import: {error}") from None
+    gluon.gluoncv("image-classification")
+    from gluoncv.model_zoo import cifarresnet, get_model
+
     if name in _OURS:
         blocks, channels = _OURS[name]
         block = cifarresnet.CIFARBasicBlockV1

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...core import HybridBlock, mx
+from ...core.runtime import gluon
 from . import ssd
-from .blocks import need_gluoncv
 
 STRIDE = 4  # of the map on which objects are points
 WIDENED = (2, 1, 1)  # channels of the three steps from the features to the map, in the head's
@@ -34,7 +34,7 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
     the map in each row: logits of the classes, where in the cell the centre is, width and height in
     cells. Raises MissingDependencyError where GluonCV is not installed.
     """
-    need_gluoncv("center_net")
+    gluon.gluoncv("--network center_net")
     from gluoncv.model_zoo.center_net import CenterNet
     from gluoncv.nn.block import DUC
 

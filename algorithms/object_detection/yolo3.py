@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core import HybridBlock, mx
+from ...core.runtime import gluon
 from . import ssd
-from .blocks import need_gluoncv
 
 # An anchor that overlaps with a box by more, and is not the best for any, is neither right nor
 # wrong to see an object.
@@ -26,7 +26,7 @@ def network(classes: int, image_size: int, width: int) -> HybridBlock:
 
     Raises MissingDependencyError where GluonCV is not installed.
     """
-    need_gluoncv("yolo3")
+    gluon.gluoncv("--network yolo3")
     from gluoncv.model_zoo.yolo.yolo3 import YOLODetectionBlockV3
 
     class Yolo(mx.gluon.HybridBlock):  # type: ignore[misc]

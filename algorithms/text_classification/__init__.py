@@ -44,6 +44,7 @@ from ...core import (
 )
 from ...core.algorithm.base import Draw
 from ...core.artifact.network import GluonNetwork
+from ...core.runtime import gluon
 from ...core.tasks import bert, pieces, texts
 from ...core.tasks.head import Features, Head
 from ...core.tasks.pieces import PieceEncoder
@@ -270,7 +271,7 @@ class TextClassification(Classifier[TextHyperparameters]):
         encoding: Mapping[str, Any] | None = None,
     ) -> TextDataset:
         if encoding is None:
-            bert.gluonnlp()  # what is missing is said before much is read
+            gluon.gluonnlp()  # what is missing is said before much is read
         known = None if encoding is None else encoding["classes"]
         found = texts.read(path, channel, known)
         if encoding is None:

@@ -16,8 +16,8 @@ from ...core import ArtifactError, DataError
 from ...core.data.opening import open_bytes
 from ...core.data.sequences import bucket_lengths, pad_sequences
 from ...core.data.tokens import tokens as tokens
+from ...core.runtime.gluon import gluonnlp
 from ...core.runtime.types import Array
-from ...core.tasks.bert import gluonnlp
 from ...core.tasks.pieces import Awaited, PieceEncoder
 
 PADDING, UNKNOWN = 0, 1

@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from ..runtime.errors import DataError
 from . import reading
 from .box_listing import Builder, Folder, Listing, number, numbered, read_json, size_of
 from .boxes import Box, LabelledPicture
@@ -205,12 +204,3 @@ def _label_of(row: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any
     raise ValueError(
         "expected a label with annotations and image_size, as Ground Truth writes bounding boxes"
     )
-
-
-def is_of_boxes(path: Path) -> bool:
-    """Whether the first line of a list or a manifest is of this form."""
-    try:
-        (_, text), *_ = lines(path)
-    except DataError:
-        return False
-    return text.startswith("{") or text.count("\t") > LEAST_HEADER

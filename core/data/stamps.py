@@ -27,7 +27,6 @@ EXPECTED = (
     "a time such as 2024-05-31 14:00, 31.5.2024, 2024-05, 2024Q2, 2024-W22, 2024 or 1717164000"
 )
 MOST_KEPT = 2**18  # cells whose time is kept
-SLOWEST = 2**63 // 10**9 // 2
 _MONTH_NAME = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _PERIODS = tuple(
     re.compile(form, re.IGNORECASE)

@@ -6,7 +6,6 @@ mean of a text's vectors is that of N. Reimers and I. Gurevych, "Sentence-BERT",
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import Any, Iterator, Mapping
 import numpy as np
 
 from ..runtime import mx
-from ..runtime.errors import MissingDependencyError
+from ..runtime.gluon import gluonnlp
 from ..runtime.types import Array, HybridBlock
 
 # Sizes beyond these are of no BERT, and their network would fill the memory.
@@ -109,19 +108,6 @@ class Sizes:
 
 def _is_size(value: Any, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-
-def gluonnlp() -> Any:
-    """GluonNLP, imported when it is first used; it needs mxnet as ``runtime.mx`` mends it."""
-    mx.load()
-    try:
-        return importlib.import_module("gluonnlp")
-    except ModuleNotFoundError as error:
-        if error.name != "gluonnlp":
-            raise
-        raise MissingDependencyError(
-            "texts need GluonNLP, which is not installed: pip install 'algoshelf[text]'"
-        ) from None
 
 
 def text_encoder(sizes: Sizes, dropout: float) -> HybridBlock:

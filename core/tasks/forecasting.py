@@ -38,9 +38,10 @@ from ..data.windows import (
 from ..runtime import mx
 from ..runtime.errors import DataError
 from ..runtime.types import Array, HybridBlock
+from .answers import Answers
 from .forecast_figures import evaluate_forecasts, evaluate_windows
 from .forecast_questions import placed, questions
-from .forecasts import LEVELS, Answer, Answers, Forecasts, Question, with_mean
+from .forecasts import LEVELS, Answer, Forecasts, Question, with_mean
 from .scaling import moments
 from .spreads import distances, spreads
 from .supervised import MEASURED, SupervisedAlgorithm
@@ -437,7 +438,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
         content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
         return questions(request_body, content_type)
 
-    def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers:
+    def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers[Answer]:
         options = self.Hyperparameters.parse(model.metadata.hyperparameters)
         encoding = model.metadata.encoding
         input_data = placed(input_data, encoding, options.prediction_length)
@@ -452,7 +453,7 @@ class Forecaster(SupervisedAlgorithm[Any]):
                 answers[number] = Answer.of(input_data[number], found[place : place + 1])
         return Answers([answers[number] for number in range(len(input_data))])
 
-    def output_fn(self, prediction: Answers, accept: str) -> bytes:
+    def output_fn(self, prediction: Answers[Answer], accept: str) -> bytes:
         return prediction.encoded(payload.negotiate(accept, self.response_media_types()))
 
 

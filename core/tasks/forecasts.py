@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -152,29 +152,6 @@ class Answer:
         rows = [] if self.mean is None else [self.mean]
         rows += [*self.quantiles.values(), *([] if self.samples is None else self.samples)]
         return [self.name, self.begin, *(each for row in rows for each in payload.plain(row))]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers to a batch of questions, in their order."""
-
-    answers: Sequence[Answer]
-
-    def __len__(self) -> int:
-        return len(self.answers)
-
-    def __iter__(self) -> Iterator[Answer]:
-        return iter(self.answers)
-
-    def __getitem__(self, part: slice) -> Answers:
-        return replace(self, answers=self.answers[part])
-
-    def encoded(self, content_type: str) -> bytes:
-        """In JSON, JSON Lines or CSV."""
-        if content_type == payload.CSV:
-            return payload.encode_csv(answer.to_cells() for answer in self.answers)
-        rows = [answer.to_json() for answer in self.answers]
-        return payload.encode_answers(rows, content_type)
 
 
 def with_mean(values: Array) -> Array:

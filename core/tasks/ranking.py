@@ -34,6 +34,7 @@ from ..runtime import mx
 from ..runtime.errors import ArtifactError, DataError, PluginError, TrainingError
 from ..runtime.types import Array, HybridBlock
 from . import ranking_baselines
+from .answers import Answers
 from .nearest import SCORES_AT_ONCE, highest
 from .ranking_baselines import Biases
 from .ranking_figures import (
@@ -42,7 +43,7 @@ from .ranking_figures import (
     evaluate_ratings,
     places_of,
 )
-from .recommendations import Answer, Answers, Question, questions
+from .recommendations import Answer, Question, questions
 from .scaling import moments
 from .supervised import MEASURED, SupervisedAlgorithm
 
@@ -382,11 +383,11 @@ class Recommender(SupervisedAlgorithm[Any]):
         content_type = payload.check_content_type(request_content_type, self.accepted_media_types())
         return questions(request_body, content_type)
 
-    def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers:
+    def predict_fn(self, input_data: Sequence[Question], model: Model) -> Answers[Answer]:
         assert isinstance(model, RecommenderModel)
         return model.answered(input_data)
 
-    def output_fn(self, prediction: Answers, accept: str) -> bytes:
+    def output_fn(self, prediction: Answers[Answer], accept: str) -> bytes:
         return prediction.encoded(payload.negotiate(accept, self.response_media_types()))
 
     def preview(self, path: Path, model: Model, count: int, width: int) -> str:
@@ -483,7 +484,7 @@ class RecommenderModel(Model):
         directions: Array = factors / np.maximum(lengths, 1e-12)
         return directions
 
-    def answered(self, asked: Sequence[Question]) -> Answers:
+    def answered(self, asked: Sequence[Question]) -> Answers[Answer]:
         """The answers to questions of all three kinds."""
         answers: list[Answer] = [Answer(None, (), ())] * len(asked)
         for kind in (self._pairs, self._best, self._similar):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from .. import payload
 from ..runtime.errors import UnfitPayloadError
@@ -114,26 +113,3 @@ class Answer(NamedTuple):
         listed = [cell for pair in self.items for cell in pair]
         known = "false" if self.unknown else "true"
         return [*(listed if self.score is None else [self.score]), known]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers to a batch of questions, in their order."""
-
-    answers: Sequence[Answer]
-
-    def __len__(self) -> int:
-        return len(self.answers)
-
-    def __iter__(self) -> Iterator[Answer]:
-        return iter(self.answers)
-
-    def __getitem__(self, part: slice) -> Answers:
-        return replace(self, answers=self.answers[part])
-
-    def encoded(self, content_type: str) -> bytes:
-        """In JSON, JSON Lines or CSV."""
-        if content_type == payload.CSV:
-            return payload.encode_csv(answer.to_cells() for answer in self.answers)
-        rows = [answer.to_json() for answer in self.answers]
-        return payload.encode_answers(rows, content_type)
