@@ -7,6 +7,7 @@ an environment that is not there, and what takes long.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from algoshelf.core import codecs
 from algoshelf.registry import catalog
 
+from tests import support_bert
 from tests.conftest import ROOT, Algoshelf, write_idx
 from tests.registry.aws.conftest import aws as aws
 from tests.registry.aws.conftest import loader as loader
@@ -43,13 +45,20 @@ class Case:
     hyperparameters: Mapping[str, Any]
     body: str
     content_type: str
+    weights: bool = False  # of a tiny BERT, by the channel "model"
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}-bert" if self.weights else self.name
 
     def channels(self, folder: Path) -> dict[str, Path]:
         """A part of the bundled sample, or a stranger's rows, written into ``folder``."""
-        return _write_channels(self.name, folder / "channels")
+        channels = _write_channels(self.name, folder / "channels")
+        if self.weights:
+            folder = folder / "weights"
+            if not folder.exists():
+                support_bert.weights(folder, _texts())
+            channels["model"] = folder
+        return channels
 
 
 def _write_channels(name: str, folder: Path) -> dict[str, Path]:
@@ -66,8 +75,8 @@ def _write_channels(name: str, folder: Path) -> dict[str, Path]:
     if name == "image-classification":
         (folder / "data_batch_1.bin").write_bytes(_pictures()[::4].tobytes())
         return {"train": folder}
-    if name == "text-classification":
-        (folder / "texts.tsv").write_bytes(gzip.decompress(sample["test"].read_bytes()))
+    if name in ("text-classification", "text-embedding"):
+        (folder / "texts.tsv").write_text("\n".join(_texts()))
         return {"train": folder / "texts.tsv"}
     return sample
 
@@ -84,7 +93,28 @@ CASES = [
         '{"instances": ["a joy from beginning to end", "I want my two hours back"]}',
         codecs.JSON,
     ),
+    Case(
+        "text-classification",
+        {"epochs": 1, "network": "bert"},
+        '{"instances": ["a joy from beginning to end", "I want my two hours back"]}',
+        codecs.JSON,
+        weights=True,
+    ),
+    Case(
+        "text-embedding",
+        {"network": "bert", "neighbours": 3},
+        '{"instances": ["a joy", {"text": "dull"}]}',
+        codecs.JSON,
+        weights=True,
+    ),
+    Case(
+        "forecasting",
+        {"epochs": 2, "hidden": 16, "layers": 1},
+        json.dumps({"instances": [{"start": "2020-01", "target": [*range(30)]}]}),
+        codecs.JSON,
+    ),
     Case("image-classification", {"epochs": 1, "batch_size": 100}, "", codecs.NPY),
+    Case("object-detection", {"epochs": 1, "image_size": 64, "width": 16}, "", "image/jpeg"),
     ACME,
 ]
 
@@ -180,8 +210,17 @@ def request_of(case: Case) -> bytes:
     if case.name == "mnist-cnn":
         digits = _digits("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
         return codecs.encode_npy(digits[:5])
+    if case.name == "object-detection":
+        folder = catalog().get("object-detection").algorithm.sample()["test"]
+        return sorted(folder.glob("test-*.jpg"))[0].read_bytes()
     pictures = _pictures()[:5, 1:].reshape(-1, 3, 32, 32)
     return codecs.encode_npy(np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)))
+
+
+def _texts() -> list[str]:
+    """The lines of a table of labelled texts: a part of text-classification's sample."""
+    file = catalog().get("text-classification").algorithm.sample()["test"]
+    return gzip.decompress(file.read_bytes()).decode().splitlines()
 
 
 def _digits(name: str, offset: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import random
 import socket
 import time
 from contextlib import contextmanager
@@ -78,7 +79,8 @@ def serving(
 
 
 def free_port() -> int:
-    for port in range(18080, 28080):
+    """By chance: between the look and the server's start, another test's server may take it."""
+    for port in random.sample(range(18080, 28080), 100):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no port is free")
