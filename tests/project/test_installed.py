@@ -109,6 +109,7 @@ def test_without_mxnet_the_catalog_is_open_and_train_says_what_to_install(
     assert [path.name for path in tmp_path.iterdir()] == ["env"]
 
 
+@pytest.mark.apart
 def test_the_extra_sagemaker_brings_boto3_and_not_the_sdk_of_aws(
     wheel: Path, tmp_path: Path
 ) -> None:

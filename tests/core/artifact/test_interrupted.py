@@ -60,8 +60,15 @@ def copy(model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(model, tmp_path / "m"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("earlier", [None, b"an earlier one"])
+@pytest.mark.parametrize(
+    ("number", "earlier"),
+    [
+        (signal.SIGTERM, None),
+        (signal.SIGKILL, b"an earlier one"),
+        pytest.param(signal.SIGKILL, None, marks=pytest.mark.apart),
+        pytest.param(signal.SIGTERM, b"an earlier one", marks=pytest.mark.apart),
+    ],
+)
 def test_an_export_that_is_ended_leaves_the_model_as_it_was(
     number: signal.Signals, earlier: bytes | None, copy: Path, algoshelf: Algoshelf
 ) -> None:

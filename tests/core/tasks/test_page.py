@@ -133,6 +133,7 @@ def test_hosts_choose_one_threshold(flowers: Path, environment: dict[str, str]) 
     assert metrics["validation:f1"] == pytest.approx(of_two["validation:f1"], abs=1e-4)
 
 
+@pytest.mark.apart
 def test_the_labels_of_the_page_are_told(flowers: Path, environment: dict[str, str]) -> None:
     shown = run(OF_PLUGINS["petal-labels"], flowers, environment)
     assert passes("petal-labels", shown)
@@ -165,6 +166,7 @@ def test_the_autoencoder_of_the_page_tells_what_is_unusual(
     assert re.search(r"^r2 +0\.9", shown, re.MULTILINE)
 
 
+@pytest.mark.apart
 def test_the_recommender_of_the_page_knows_tastes(
     flowers: Path, environment: dict[str, str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_what_cannot_be_split_over_hosts_is_refused(
     assert "--hosts: expected a whole number from 1 to 99, got 'zero'" in done.stderr
 
 
+@pytest.mark.apart
 def test_compressed_gradients_leave_what_hosts_tell_one_another_whole(
     tmp_path: Path, environment: dict[str, str], rows: Path
 ) -> None:

@@ -87,8 +87,15 @@ def validating(line: str) -> bool:
     return line == "validating\n"
 
 
-@pytest.mark.parametrize("how", ["python", "native"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [
+        ("python", signal.SIGTERM),
+        ("native", signal.SIGHUP),
+        pytest.param("python", signal.SIGHUP, marks=pytest.mark.apart),
+        pytest.param("native", signal.SIGTERM, marks=pytest.mark.apart),
+    ],
+)
 def test_a_signal_ends_a_long_validation_at_once_and_the_epoch_is_kept(
     judged: Judged, how: str, number: signal.Signals
 ) -> None:

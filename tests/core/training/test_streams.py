@@ -183,6 +183,7 @@ IMAGES = {"side": SIDE, "batch_size": 16}
 ROWS = {"batch_size": 64}
 
 
+@pytest.mark.apart
 def test_a_reader_of_everything_needs_more_memory_for_more_data(
     sizes: dict[str, list[Path]], tmp_path: Path
 ) -> None:

@@ -292,6 +292,7 @@ def test_names_are_united_in_the_order_that_they_have(
     assert united([{"names": each} for each in lists], ("one", "two")) == {"names": expected}
 
 
+@pytest.mark.apart
 def test_a_slow_validation_ends_no_healthy_job(tmp_path: Path, environment: dict[str, str]) -> None:
     """Longer than a host may be silent; the chief alone puts the figures together."""
     rows = write_rows(tmp_path / "rows.csv", 200)
