@@ -1,4 +1,4 @@
-"""``weights list|get|add``: the pretrained weights that a training can begin with, by name."""
+"""``weights list|get|add|remove``: the pretrained weights that trainings begin with, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .output import SuggestingGroup, console, json_option, print_json, print_tab
 
 @click.group(cls=SuggestingGroup)
 def weights() -> None:
-    """List, fetch and add the pretrained weights that a training can begin with, by name.
+    """List, fetch, add and remove the pretrained weights that a training can begin with, by name.
 
     Example: algoshelf train image-classification --weights mobilenetv2-imagenet --train photos
     """
@@ -119,3 +119,22 @@ def add(
         return
     click.echo(f"{name} is in {found.folder} ({found.size / 1e6:,.1f} MB). Next:")
     click.echo(f"  algoshelf train ALGORITHM --weights {shlex.quote(name)} --train PATH")
+
+
+@weights.command()
+@click.argument("name")
+@json_option
+def remove(name: str, as_json: bool) -> None:
+    """Remove the weights NAME from this machine.
+
+    What was fetched can be fetched again; what `weights add` has kept is gone.
+
+    Example: algoshelf weights remove mobilenetv2-imagenet
+    """
+    from ..weights import cache
+
+    size = cache.remove(name)
+    if as_json:
+        print_json({"name": name, "size": size})
+        return
+    say(f"{name} is removed ({size / 1e6:,.0f} MB)")

@@ -23,6 +23,7 @@ from ...core.weights import (
     PretrainedWeights,
     formats,
     is_folder,
+    name_fault,
     packed,
     read,
     write,
@@ -97,7 +98,7 @@ def add(about: About, arrays: dict[str, Array], files: Mapping[str, Path]) -> Pr
         if is_folder(target):
             raise InputError(
                 f"{about.name}: there are weights of this name in {target}: choose another name, "
-                "or remove that folder"
+                f"or `algoshelf weights remove {about.name}`"
             )
         with staging.stage(target.parent, about.name) as stage:
             made = stage / "made"
@@ -105,6 +106,24 @@ def add(about: About, arrays: dict[str, Array], files: Mapping[str, Path]) -> Pr
             write(made, about, arrays, files)
             staging.take_place(made, target)
     return read(target)
+
+
+def remove(name: str) -> int:
+    """Remove the weights ``name``, and return how many bytes their files had.
+
+    Raises InputError where there are none, and OutputError.
+    """
+    faults = [*name_fault(name)]
+    if not faults and not is_folder(place(name)):
+        faults = [f"{name}: there are no weights of this name in {place(name).parent}"]
+    if faults:
+        raise InputError(*faults)
+    target = place(name)
+    with _alone(name, lambda text: None), _writing(target):
+        size = sum(path.stat().st_size for path in target.iterdir())
+        with staging.stage(target.parent, name) as stage:  # goes with all that is in it
+            os.replace(target, stage / "removed")
+    return size
 
 
 def converted(row: PretrainedWeights, path: Path) -> dict[str, Array]:

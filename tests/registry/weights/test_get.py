@@ -259,9 +259,21 @@ def test_a_cache_that_cannot_be_written_says_which_variable_names_another(
 def test_a_name_is_taken_once(home: Path) -> None:
     about = row_about()
     cache.add(about, ARRAYS, {})
-    with pytest.raises(InputError, match="there are weights of this name"):
+    with pytest.raises(InputError, match=r"there are weights of this name.*weights remove mine`"):
         cache.add(about, ARRAYS, {})
     assert left(home) == ["mine"]
+
+
+def test_what_was_added_is_removed_once(home: Path) -> None:
+    cache.add(row_about(), ARRAYS, {})
+    size = sum(path.stat().st_size for path in (home / "mine").iterdir())
+    assert cache.remove("mine") == size
+    assert left(home) == []
+    (home / "other").mkdir()  # is no folder of weights, and stays
+    for name in ("mine", "other", "../mine", "."):
+        with pytest.raises(InputError):
+            cache.remove(name)
+    assert left(home) == ["other"]
 
 
 def row_about() -> object:
