@@ -6,7 +6,7 @@ import json
 import secrets
 from pathlib import Path
 
-from ...core import container
+from ...core import Classifier, container
 from ...core.algorithm import widgets
 from ...core.artifact.folder import Artifact
 from ...core.payload import JSON
@@ -28,13 +28,19 @@ EMPTY_OF_CORE = ("core/__init__.py", "core/container/__init__.py")
 
 
 def check_texts(entry: Entry, artifact: Artifact) -> None:
-    """Raises InputError for a model that is not asked about one text at a time, in JSON."""
+    """Raises InputError for a model that does not tell the class of one text at a time, in JSON."""
     algorithm = entry.algorithm
     kind = widget_of(algorithm, artifact.metadata)
     if kind != widgets.TEXT or JSON not in algorithm.accepted_media_types():
         raise InputError(
             f"{artifact.folder}: the review app asks about texts, and {algorithm.name} is asked by "
             f"the widget {kind}: `algoshelf serve {artifact.folder}` has a page for it"
+        )
+    if not isinstance(algorithm, Classifier):
+        raise InputError(
+            f"{artifact.folder}: the review app shows the class of a text and keeps corrections of "
+            f"it, and {algorithm.name} answers otherwise: `algoshelf serve {artifact.folder}` has a "
+            "page for it"
         )
 
 

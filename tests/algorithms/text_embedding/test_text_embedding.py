@@ -230,3 +230,12 @@ def test_an_index_that_is_not_whole_is_refused(given: Path, tmp_path: Path) -> N
     path.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match="encoding: labels: expected a list of 40 texts"):
         TextEmbedding().model_fn(tmp_path / "m")
+
+
+def test_the_review_app_of_classes_refuses_vectors(
+    given: Path, in_process: InProcess, tmp_path: Path
+) -> None:
+    refused = in_process("web", given / "lsa", "--output", tmp_path / "app")
+    assert refused.code == 2
+    assert "the review app shows the class of a text" in refused.stderr
+    assert not (tmp_path / "app").exists()
