@@ -39,8 +39,8 @@ def check_texts(entry: Entry, artifact: Artifact) -> None:
     if not isinstance(algorithm, Classifier):
         raise InputError(
             f"{artifact.folder}: the review app shows the class of a text and keeps corrections of "
-            f"it, and {algorithm.name} answers otherwise: `algoshelf serve {artifact.folder}` has a "
-            "page for it"
+            f"it, and {algorithm.name} answers otherwise: `algoshelf serve {artifact.folder}` has "
+            "a page for it"
         )
 
 
