@@ -1,8 +1,9 @@
 """Write docs/results.md from all that is kept under results/: python page.py [--check]
 
 What was measured where stands in the names and in the contents of the files; nothing of a table is
-typed by hand. A measurement of run.py without a file is named as not measured. With --check nothing
-is written: it fails where the page is not what would be written.
+typed by hand. What is kept of several processors stands side by side. A measurement of run.py
+without a file is named as not measured. With --check nothing is written: it fails where the page is
+not what would be written.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from algoshelf.registry.benchmark.compare import compare
 from algoshelf.registry.benchmark.figures import label
 from algoshelf.registry.benchmark.report import cell, connections
 from algoshelf.registry.benchmark.results_file import read
-from environment import RESULTS
+from environment import RESULTS, design, where
 from run import MEASUREMENTS, RENAMED, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
-FILE = re.compile(r"(?P<name>.+)-(?P<where>\d+cores-py[\d.]+-mxnet\d[\d.]*\d)")
 REPORT, AGAIN, EARLIER = "report.html", "again.jsonl", "earlier"
+ENVIRONMENT = "environment.json"
 Row = tuple[Any, ...]
 
 
@@ -34,12 +35,20 @@ class Kept:
     """A measurement under results/: a JSON document, or the folder of `algoshelf benchmark`."""
 
     name: str
-    where: str
     path: Path
+    environment: dict[str, Any]
 
     @property
     def document(self) -> Any:
         return json.loads(self.path.read_text())
+
+    @property
+    def date(self) -> str:
+        return self.environment["date"]
+
+    @property
+    def processor(self) -> str:
+        return design(self.environment["processor"])
 
     def link(self) -> str:
         target = self.path / REPORT if self.path.is_dir() else self.path
@@ -57,13 +66,18 @@ class Kept:
 
 @dataclass(frozen=True)
 class Section:
-    """``rows`` gives those of one measurement; its link comes before the first cell."""
+    """``rows`` gives those of one measurement; a link and the processor come before their cells.
+
+    The first ``naming`` cells of a row say what was measured: rows that agree in them stand one
+    below the other, a processor each.
+    """
 
     title: str
     prefix: str
     told: str
     headings: Row
     rows: Callable[[Kept], Iterator[Row]]
+    naming: int = 1
 
 
 def main() -> None:
@@ -76,60 +90,89 @@ def main() -> None:
 
 
 def page() -> str:
-    """All measurements, by where they were made."""
+    """All measurements, by what they are of."""
     found = kept()
-    parts = [INTRODUCTION]
-    for where in sorted({each.where for each in found}):
-        here = [each for each in found if each.where == where]
-        parts.append(f"## {_place(here)}")
-        for section in SECTIONS:
-            rows = [
-                row
-                for each in here
-                if re.fullmatch(section.prefix, each.name)
-                for row in _linked(each, section.rows(each))
-            ]
-            if rows:
-                table = _table(("measurement", *section.headings), rows)
-                parts += [f"### {section.title}", section.told, table]
+    parts = [INTRODUCTION, "\n".join(_processors(found))]
+    for section in SECTIONS:
+        names = dict.fromkeys(
+            each.name for each in found if re.fullmatch(section.prefix, each.name)
+        )
+        rows = [
+            row
+            for name in names
+            for row in _rows(section, [each for each in found if each.name == name])
+        ]
+        if rows:
+            table = _table(("measurement", "processor", *section.headings), rows)
+            parts += [f"## {section.title}", section.told, table]
     missing = [f"`{name}`" for name in MEASUREMENTS if name not in {each.name for each in found}]
     parts.append(NOT_MEASURED + (f"\n- Here: {', '.join(missing)}." if missing else ""))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def kept() -> list[Kept]:
-    """What lies under results/, in the order of run.py."""
+    """What lies under results/, in the order of run.py; of one name the newest first."""
     order = list(MEASUREMENTS)
-    found = []
-    for path in sorted(RESULTS.iterdir()):
-        match = FILE.fullmatch(path.name if path.is_dir() else path.stem)
-        if path.is_dir() or path.suffix == ".json":
-            name = match["name"] if match else ""
-            for old, new in RENAMED.items():
-                name = name.replace(old, new)
-            if match is None or name not in MEASUREMENTS:
-                sys.exit(f"{path}: no measurement of run.py keeps a file of this name")
-            found.append(Kept(name, match["where"], path))
+    paths = [path for path in RESULTS.iterdir() if path.is_dir() or path.suffix == ".json"]
+    found = sorted(map(_kept, paths), key=lambda each: (each.date, each.path.name), reverse=True)
     return sorted(found, key=lambda each: order.index(each.name))
 
 
-def _place(found: list[Kept]) -> str:
-    """Where most of them were measured, in words."""
-    known = [each.document["environment"] for each in found if each.path.is_file()]
-    told = Counter(
-        f"{known['processor']}, {known['cores']} cores, Python "
-        f"{known['python'].rpartition('.')[0]}, mxnet {known['mxnet']}"
-        for known in known
-    )
-    return "; ".join(told)
+def _kept(path: Path) -> Kept:
+    document = json.loads((path / ENVIRONMENT if path.is_dir() else path).read_text())
+    known = document if path.is_dir() else document["environment"]
+    title, place = path.name if path.is_dir() else path.stem, where(known)
+    if not title.endswith(f"-{place}"):
+        sys.exit(f"{path}: its `environment` says {place}, with which its name has to end")
+    name = title[: -len(f"-{place}")]
+    for old, new in RENAMED.items():
+        name = name.replace(old, new)
+    if name not in MEASUREMENTS:
+        sys.exit(f"{path}: no measurement of run.py keeps a file of this name")
+    if "date" not in known:
+        sys.exit(f'{path}: its `environment` has no "date" (YYYY-MM-DD) of the measurement')
+    return Kept(name, path, known)
 
 
-def _linked(each: Kept, rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows with the link before them; neither it nor the first cell is said twice."""
-    link, said = ", ".join([each.link(), *each.pictures()]), None
-    for first, *others in rows:
-        yield (link, "" if first == said else first, *others)
-        link, said = "", first
+def _processors(found: list[Kept]) -> Iterator[str]:
+    """A line on each: what is known of it, and of when its measurements are."""
+    for processor in sorted({each.processor for each in found}):
+        here = [each for each in found if each.processor == processor]
+        places = dict.fromkeys(
+            f"{known['processor']}, {known['cores']} cores, Python "
+            f"{known['python'].rpartition('.')[0]}, mxnet {known['mxnet']}, "
+            f"algoshelf {known['algoshelf']}"
+            for known in (each.environment for each in here)
+        )
+        dates = sorted({each.date for each in here})
+        span = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        count = f"{len(here)} measurement{'s' * (len(here) > 1)}"
+        yield f"- **{processor}**: {'; '.join(places)}. {count} of {span}."
+
+
+def _rows(section: Section, found: list[Kept]) -> Iterator[Row]:
+    """The rows of one measurement, with the link and the processor before them.
+
+    Where it is kept of several processors, their rows alternate.
+    """
+    by_subject: dict[Row, list[tuple[Kept, Row]]] = {}
+    for each in found:
+        for row in section.rows(each):
+            by_subject.setdefault(row[: section.naming], []).append((each, row))
+    newest = max(each.date for each in found)
+    linked: set[Path] = set()
+    said = None
+    for subject, rows in by_subject.items():
+        for each, (first, *others) in rows:
+            link = place = ""
+            if each.path not in linked:
+                link = ", ".join([each.link(), *each.pictures()])
+            if each.path not in linked or len(found) > 1:
+                older = " (older)" if each.date < newest else ""
+                place = f"{each.processor}, {each.date}{older}"
+            linked.add(each.path)
+            yield (link, place, "" if subject and first == said else first, *others)
+            said = first
 
 
 def _table(headings: Row, rows: list[Row]) -> str:
@@ -439,6 +482,7 @@ SECTIONS = (
         "processes of `algoshelf train`; median and range of the rounds.",
         ("with validation / stopwatch", "throughput / stopwatch"),
         hand_timed,
+        naming=0,
     ),
     Section(
         "Accuracy on images",
@@ -446,6 +490,7 @@ SECTIONS = (
         "On the official test images; of transfer on those of the bundled sample.",
         ("what", "seed", "test accuracy", "95 % confidence"),
         accuracy,
+        naming=2,
     ),
     Section(
         "Accuracy on texts",
@@ -462,6 +507,7 @@ SECTIONS = (
         "validation. ROC AUC: more is better; RMSE of the log price: less is.",
         ("model", "metric", "test", "of the runs", ""),
         tables,
+        naming=2,
     ),
     Section(
         "Accuracy of recommendations",
@@ -469,6 +515,7 @@ SECTIONS = (
         "The epoch is chosen by a part of train; the test is asked once a run.",
         ("data", "network", "of the test", "mean", "runs"),
         recommended,
+        naming=3,
     ),
     Section(
         "Are forecasts measured as in the M4 competition?",
@@ -476,6 +523,7 @@ SECTIONS = (
         "What `evaluate` says of the baselines that it shows, and what the organisers published.",
         ("data", "method", "of the test", "here", "published"),
         by_m4,
+        naming=3,
     ),
     Section(
         "Accuracy of forecasts",
@@ -495,6 +543,7 @@ SECTIONS = (
         "over 0.5 to 0.95.",
         ("weights at the beginning", "seed", "mAP@0.5", "mAP", "classes, at 0.5", "training"),
         detected,
+        naming=2,
     ),
     Section(
         "Speed of training",
@@ -503,6 +552,7 @@ SECTIONS = (
         "more is better, of seconds less.",
         ("what", "ratio of", "median", "rounds"),
         speeds,
+        naming=2,
     ),
     Section(
         "Do replicas learn the same?",
@@ -511,6 +561,7 @@ SECTIONS = (
         "their norm.",
         ("optimizer", "replicas", "apart"),
         drift,
+        naming=2,
     ),
     Section(
         "Do networks answer in ONNX as in mxnet?",
@@ -536,6 +587,7 @@ SECTIONS = (
         "100 MiB before it is refused, would be strange.",
         ("files", "ended", "most", "strange"),
         changed,
+        naming=0,
     ),
     Section(
         "Answers without mxnet",
@@ -562,6 +614,7 @@ SECTIONS = (
         "Ratios; of requests more is better, of latencies less. The client shares the cores.",
         ("ratio of", "connections", "requests/s", "p50", "p99"),
         compared,
+        naming=2,
     ),
     Section(
         "Right answers under load",
@@ -570,6 +623,7 @@ SECTIONS = (
         "chaos a worker is killed every 20 s, and the model swapped every 30 s.",
         ("right", "wrong", "failed", "rate"),
         answered,
+        naming=0,
     ),
     Section(
         "Requests that nobody should send",
@@ -578,6 +632,7 @@ SECTIONS = (
         "of them on.",
         ("requests", "5xx or lost", "good ones, all answered", "memory"),
         attacked,
+        naming=0,
     ),
     Section(
         "From the last key to the verdict",
@@ -602,6 +657,7 @@ SECTIONS = (
             "p99",
         ),
         reviewed,
+        naming=0,
     ),
     Section(
         "Whole files",
@@ -610,6 +666,7 @@ SECTIONS = (
         "at a hundredth, a tenth and all of the rows; the bytes after `kill -9` and going on.",
         ("rows", "speed / bare loop", "peak memory", "killed"),
         transformed,
+        naming=0,
     ),
     Section(
         "k-means on rows that memory does not hold",
@@ -626,6 +683,7 @@ SECTIONS = (
         "of as many users at once as is the fastest, in turn; the product alone.",
         ("items", "engine", "here", "numpy", "ratio", "product"),
         best_items,
+        naming=2,
     ),
     Section(
         "Vectors of texts",
@@ -652,6 +710,7 @@ SECTIONS = (
         "two contexts they are summed through KVStore.",
         ("users and items", "contexts", "dense", "row_sparse"),
         sparse_gradients,
+        naming=2,
     ),
     Section(
         "Is drift seen, and nothing but drift?",
@@ -660,6 +719,7 @@ SECTIONS = (
         "of requests. What is unchanged is to be drift in one at the most.",
         ("what", "by", "requests: drift said"),
         drifting,
+        naming=2,
     ),
     Section(
         "Tuning",
@@ -668,6 +728,7 @@ SECTIONS = (
         "trial was run twice to its end. By the test nothing was chosen.",
         ("trials", "finding, by validation", "test, best", "test, defaults"),
         tuned,
+        naming=0,
     ),
     Section(
         "AWS's own toolkits",
@@ -676,6 +737,7 @@ SECTIONS = (
         "one's own, without Docker.",
         ("tests", "of the image"),
         toolkits,
+        naming=0,
     ),
 )
 
@@ -691,11 +753,15 @@ up:
 .venv/bin/python benchmarks/run.py NAME
 ```
 
-Without a name it lists all. A measurement replaces the kept file, and this page is written anew;
-git tells what is different. Peers are installed in environments of their own, in the versions that
-[benchmarks/peers](../benchmarks/peers) pins; data that is not bundled is given by `--data`,
-`--cifar10`, `--bccd`, `--glove` and `--weights`. The machine is virtual, and small: ratios within
-one run tell more than its times."""
+Without a name it lists all. A measurement replaces the kept file of the same processor, and this
+page is written anew; git tells what is different. Peers are installed in environments of their own,
+in the versions that [benchmarks/peers](../benchmarks/peers) pins; data that is not bundled is given
+by `--data`, `--cifar10`, `--bccd`, `--glove` and `--weights`. The machines are virtual, and small:
+ratios within one run tell more than its times.
+
+**Processor and date** stand beside each measurement; where it is kept of several processors, their
+rows stand one below the other, and the older is named so. Until 2026-11-27 the files told the
+family of a processor alone, and that of AMD's Zen 3 and Zen 4 is the same."""
 
 NOT_MEASURED = """\
 ## Not measured
@@ -706,7 +772,7 @@ NOT_MEASURED = """\
   this machine. `benchmark --instances` has used no instance, so there is no table of dollars to a
   target.
 - **Over a network: nothing.** Hosts were processes or namespaces of one machine.
-- Other processors, more than two cores, and other systems than Linux."""
+- Other processors than those above, more than two cores, and other systems than Linux."""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ is none. One thread an operator: of the settings compared, each device has a cor
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from command import algoshelf
-from environment import results_file
+from environment import environment, results_file
 
 
 def main(name: str, options: list[str]) -> None:
@@ -24,6 +25,8 @@ def main(name: str, options: list[str]) -> None:
         for folder in (first, again):
             algoshelf("benchmark", name, *options, "--output", folder)
         (again / "results.jsonl").rename(first / "again.jsonl")
+        where = json.dumps(environment(), indent=2)
+        (first / "environment.json").write_text(where + "\n", encoding="utf-8")
         kept = results_file(f"benchmark-{name}", "")
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(first, kept)
