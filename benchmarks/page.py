@@ -530,8 +530,7 @@ SECTIONS = (
         "m4_accuracy.*",
         "The 414 hourly series of the M4 competition, 48 hours ahead. Options, the epoch and the "
         "spread of the quantiles were chosen by the last 48 hours of the training part; the test "
-        "is asked once a run. The machine was busy with other work: seconds of a processor tell "
-        "more.",
+        "is asked once a run.",
         ("method", "OWA", "sMAPE", "MASE", "within the 80 % interval", ""),
         forecast,
     ),

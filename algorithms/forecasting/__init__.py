@@ -146,6 +146,7 @@ class Forecasting(Forecaster):
             hidden=options.hidden,
             layers=options.layers,
             members=options.members,
+            examples=int(windows.ends.sum()) // windows.layout.horizon,
             dropout=options.dropout,
         )
 

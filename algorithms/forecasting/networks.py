@@ -8,7 +8,10 @@ functions that build a network.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any, Mapping, Sequence
+
+import numpy as np
 
 from ...core import mx
 from ...core.data.frequencies import Frequency
@@ -21,6 +24,11 @@ TINY = 1e-6
 OLD = 1e-3  # how much a value before the last season counts for the level
 MOST_EARLIER = 7  # seasons of each length that a forecast may be a mean of
 LARGEST = 15.0  # of what is learned, beyond which nothing is believed
+# Of the quantiles, in deviations from the median, where they are those of a normal distribution.
+NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS], np.float32)
+# Of so many horizons to learn from, half of what is learned is believed: a dozen series that rise
+# and fall together tell little of how others will.
+MANY = 3000
 COVARIATES = 16  # units of the layer over what is known of a step
 
 
@@ -93,6 +101,20 @@ def recent_mean(ops: Any, values: Any, known: Any, recent: int) -> Any:
     return whole[0] / (whole[1] + TINY)
 
 
+def mean_change(ops: Any, z: Any, known: Any, season: int) -> Any:
+    """How far ``z`` (N, T), where ``known``, is from what it was a ``season`` before, and where no
+    two such values are known, from the last one: (N, 1), at least LEAST.
+    """
+    whole: list[Any] = [0, 0]
+    for lag, counts in ((season, 1), (1, OLD)):
+        # squared, so that it is no less than 0 of any input
+        both = ops.square(part(ops, known, 1, lag, None) * part(ops, known, 1, 0, -lag))
+        apart = ops.abs(part(ops, z, 1, lag, None) - part(ops, z, 1, 0, -lag))
+        for place, each in enumerate((apart * both, both)):
+            whole[place] = whole[place] + counts * ops.sum(each, axis=1, keepdims=True)
+    return whole[0] / (whole[1] + TINY) + LEAST
+
+
 def filled(ops: Any, z: Any, known: Any, season: int) -> tuple[Any, Any]:
     """``z`` (N, T) where ``known``, elsewhere as a ``season`` before; and what is known now."""
 
@@ -132,8 +154,11 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
     had (N, horizon, K), where that is ``known``, quantiles (N, horizon, Q).
 
     They are a mean of the earlier seasons, by weights that the network gives each window, and by
-    how much they differ from that. ``covariates`` (N, horizon, V) are known of the steps to
-    forecast, and ``features`` (N, horizon · F, K) were those of the earlier seasons.
+    how much they differ from that, in units (N, 1, 1) of the usual change from season to season.
+    They begin as those of a normal distribution about the plain mean, and depart from that by what
+    is learned of the past, as far as there is ``trust``, and by ``covariates`` (N, horizon, V),
+    which are known of the steps to forecast, and ``features`` (N, horizon · F, K), which were those
+    of the earlier seasons.
     """
 
     def __init__(
@@ -143,6 +168,7 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         earlier: int,
         hidden: int,
         layers: int,
+        trust: float,
         dropout: float,
         **kwargs: Any,
     ) -> None:
@@ -150,6 +176,8 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         self.horizon, self.channels = layout.horizon, channels
         small = mx.init.Normal(1e-3)
         with self.name_scope():
+            self.normal = self.params.get_constant("normal", NORMAL)
+            self.trust = self.params.get_constant("trust", np.array([trust], np.float32))
             self.weights = nn.Dense(earlier, weight_initializer="zeros")
             self.linear = nn.Dense(layout.horizon, use_bias=False, weight_initializer="zeros")
             self.first = nn.Dense(hidden, activation="relu")
@@ -169,8 +197,12 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         besides: Any,
         earlier: Any,
         known: Any,
+        unit: Any,
         covariates: Any = None,
         features: Any = None,
+        *,
+        normal: Any,
+        trust: Any,
     ) -> Any:
         given = [z, besides]
         if covariates is not None:
@@ -178,8 +210,9 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         hidden = self.blocks(self.first(ops.concat(*given, dim=1)))
         weights = ops.expand_dims(ops.softmax(self.weights(hidden), axis=1), axis=2)
         base = ops.batch_dot(earlier * known, weights) / (ops.batch_dot(known, weights) + TINY)
-        base = base + ops.expand_dims(self.linear(z), axis=2)
         found = ops.reshape(self.last(hidden), shape=(-1, self.horizon, len(LEVELS)))
+        found = ops.broadcast_add(found, ops.expand_dims(self.linear(z), axis=2))
+        found = ops.broadcast_mul(found, ops.reshape(trust, shape=(1, 1, 1)))
         if covariates is not None:
             told = [found, covariates]
             if features is not None:
@@ -188,7 +221,8 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
                 now = part(ops, covariates, 2, -self.channels.features, None)
                 told.append(now - before)
             found = found + self.direct(self.step(ops.concat(*told, dim=2)))
-        return ops.broadcast_add(found, base)
+        found = ops.broadcast_add(found, ops.reshape(normal, shape=(1, 1, -1)))
+        return ops.broadcast_add(ops.broadcast_mul(found, unit), base)
 
 
 class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
@@ -200,7 +234,8 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
 
     After A. Das et al., "Long-term forecasting with TiDE: time-series dense encoder", TMLR 2023: a
     linear way past the dense blocks, and covariates of each step that have a say in it directly.
-    Several ``members`` begin differently and learn by themselves; their mean is the answer.
+    Several ``members`` begin differently and learn by themselves; their mean is the answer. Of few
+    ``examples``, the horizons there are to learn from, little is believed (see MANY).
     """
 
     def __init__(
@@ -211,6 +246,7 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         hidden: int,
         layers: int,
         members: int,
+        examples: int,
         dropout: float,
         **kwargs: Any,
     ) -> None:
@@ -223,11 +259,12 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
             for season in self.seasons
             for back in range(1, 1 + min(MOST_EARLIER, layout.context // season))
         ]
+        trust = examples / (examples + MANY)
         with self.name_scope():
             self.members = nn.HybridSequential()
             for _ in range(members):
                 self.members.add(
-                    Member(layout, self.channels, len(self.earlier), hidden, layers, dropout)
+                    Member(layout, self.channels, len(self.earlier), hidden, layers, trust, dropout)
                 )
             if self.channels.names:
                 self.categories = Categories(self.channels.names)
@@ -245,18 +282,17 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
         z = ops.arcsinh(ops.broadcast_div(target, unit))
         level = recent_mean(ops, z, known, recent)
         z = ops.broadcast_sub(z, level) * known
-        besides = [ops.mean(known, axis=1, keepdims=True), level]
+        changes = [mean_change(ops, z, known, season) for season in self.seasons]
+        besides = [ops.mean(known, axis=1, keepdims=True), level, *map(ops.log, changes)]
         for season in self.seasons:
             z, known = filled(ops, z, known, season)
-        for season in self.seasons:
-            change = part(ops, z, 1, season, None) - part(ops, z, 1, 0, -season)
-            change = ops.mean(ops.abs(change), axis=1, keepdims=True)
-            besides.append(ops.log(change + LEAST))
         if channels.names:
             numbers = part(ops, past, 2, channels.first_category, None)
             numbers = ops.reshape(part(ops, numbers, 1, 0, 1), shape=(0, -1))
             besides.append(self.categories(numbers))
-        given = [z, ops.concat(*besides, dim=1), self._earlier(ops, z), self._earlier(ops, known)]
+        earlier = ops.broadcast_sub(self._earlier(ops, z), self._levels(ops, z, known, recent))
+        given = [z, ops.concat(*besides, dim=1), earlier, self._earlier(ops, known)]
+        given.append(ops.expand_dims(changes[-1], axis=2))
         if channels.covariates:
             future = part(ops, x, 1, layout.context, None)
             given.append(part(ops, future, 2, OTHERS, channels.first_category))
@@ -269,6 +305,20 @@ class Tide(mx.gluon.HybridBlock):  # type: ignore[misc]
             for each in (ops.broadcast_add(member(*given), level) for member in self.members)
         ]
         return ops.concat(*[_spread(ops, each, spread) for each in found], dim=2)
+
+    def _levels(self, ops: Any, z: Any, known: Any, recent: int) -> Any:
+        """How high ``z`` was in the ``recent`` steps up to the end of each earlier season, (N, 1,
+        K): so much each is moved, so that all are about the level of the last one, which is 0.
+        """
+        found = []
+        for season, lag in self.earlier:
+            end = self.layout.context - lag + season
+            sums = [
+                ops.sum(part(ops, each, 1, max(0, end - recent), end), axis=1, keepdims=True)
+                for each in (z, ops.square(known))
+            ]
+            found.append(sums[0] / (sums[1] + TINY))
+        return ops.stack(*found, axis=2)
 
     def _earlier(self, ops: Any, values: Any) -> Any:
         """What ``values`` (N, context, …) were in each earlier season, (N, horizon · …, K)."""
