@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -149,6 +150,7 @@ def main() -> None:
 
 def plot(works: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col")
@@ -162,6 +164,10 @@ def plot(works: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
         for column, of in enumerate(("rows", f"classes (of {ROWS_BY_CLASS:,} rows)")):
             each = axes[row][column]
             each.set(xscale="log", yscale="log", ylabel=told, xlabel=of if row else "")
+            least, most = each.get_ylim()
+            each.set_ylim(10 ** math.floor(math.log10(least)), 10 ** math.ceil(math.log10(most)))
+            each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            each.yaxis.set_minor_formatter(NullFormatter())
             each.grid(visible=True, color="0.9")
             each.legend(frameon=False)
     figure.savefig(path, dpi=110)
