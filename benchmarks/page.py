@@ -407,6 +407,13 @@ def memory(each: Kept) -> Iterator[Row]:
         yield f"{run['rows_mb']:,} MiB", f"{run['peak_memory_mb']:,} MiB", f"{run['seconds']} s"
 
 
+def grown(each: Kept) -> Iterator[Row]:
+    for work, points in each.document["works"].items():
+        for size, found in points.items():
+            seconds = found["processor_seconds"]
+            yield work, f"{int(size):,}", f"{seconds:,.1f} s", f"{found['peak_mib']:,} MiB"
+
+
 def vectors_of_texts(kept: Kept) -> Iterator[Row]:
     search = kept.document["search"]
     for engine, found in kept.document["engines"].items():
@@ -673,6 +680,16 @@ SECTIONS = (
         "",
         ("rows", "peak memory", "time"),
         memory,
+    ),
+    Section(
+        "What ten times as much costs",
+        "growth",
+        "`algoshelf` as a process, one thread, on rows of 8 numbers drawn at random, its start and "
+        "the reading included. Rows, or classes of 40,000 rows: with more of them a network "
+        "computes more for each row, and nothing may cost more than so much more.",
+        ("what", "rows, or classes", "of a processor", "peak memory"),
+        grown,
+        naming=2,
     ),
     Section(
         "The best items of a user",

@@ -90,6 +90,7 @@ MEASUREMENTS = {
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",
     "kmeans_memory": "kmeans_memory.py",
+    "growth": "growth.py",
     "scaling": "scaling.py --cifar10 {cifar10}",
     "same_result": "same_result.py",
     "onnx_sweep": "onnx_sweep.py",

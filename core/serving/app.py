@@ -65,10 +65,11 @@ class App:
         early = False
         try:
             self._admit(scope)
-            target = self._target(scope)
+            target = await self._target(scope)
             if target is not None:
                 model = target.name
-                reply = await self._invoke(target, scope, receive, start)
+                with target.in_use(start):
+                    reply = await self._invoke(target, scope, receive, start)
             elif self._page is not None and self._page.has(scope["path"]):
                 reply, headers = self._page.answer(scope)
             else:
@@ -119,7 +120,7 @@ class App:
                 early=True, headers=((b"www-authenticate", b"Bearer"), *CLOSE),
             )  # fmt: skip
 
-    def _target(self, scope: Scope) -> Served | None:
+    async def _target(self, scope: Scope) -> Served | None:
         """The model that a request asks; None where it asks none."""
         path = scope["path"]
         if path == "/invocations":
@@ -127,15 +128,16 @@ class App:
             models = self.pool.models
             name = header(scope, TARGET_MODEL)
             if name:
-                return self._management.model(name)
-            if len(models) == 1:
+                return await self._management.asked(name)
+            if len(models) == 1 and self.options.folder is None:
                 return next(iter(models.values()))
             self._management.check_ready()
             several = "several models are served: POST /models/NAME/invoke"
-            raise Refusal(404, "no_such_model", several if models else "no model is served yet")
+            known = models or self.options.folder is not None
+            raise Refusal(404, "no_such_model", several if known else "no model is served yet")
         if path.startswith("/models/") and path.endswith("/invoke"):
             check_method(scope, "POST")
-            return self._management.model(path[len("/models/") : -len("/invoke")])
+            return await self._management.asked(path[len("/models/") : -len("/invoke")])
         return None
 
     async def _invoke(self, model: Served, scope: Scope, receive: Receive, start: float) -> Reply:

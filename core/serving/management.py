@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from .. import payload
 from ..inference.requests import Reply
-from ..runtime.errors import AlgoshelfError, InputError
+from ..runtime.errors import AlgoshelfError, ArtifactError, InputError
 from . import admission, sizing
 from .bodies import Bodies
 from .failures import WorkersDownError
@@ -32,6 +33,8 @@ class Management:
         self.pool = pool
         self.options = pool.options
         self._bodies = bodies
+        # By name, the models of the folder that could not be loaded: as they were, and why.
+        self._broken: dict[str, tuple[Any, str]] = {}
 
     def model(self, name: str) -> Served:
         """The model that is served as ``name``. Raises Refusal."""
@@ -42,6 +45,74 @@ class Management:
             told = f"there is no model {name[:200]!r}; served: {served or 'none'}"
             raise Refusal(404, "no_such_model", told)
         return self.pool.models[name]
+
+    async def asked(self, name: str) -> Served:
+        """As ``model``, loaded from ``options.folder`` where it is there and is not loaded yet."""
+        folder = self.options.folder
+        if folder is None or name in self.pool.models or not _is_in(folder, name):
+            return self.model(name)
+        self.check_ready()
+        until = time.monotonic() + self.options.timeout
+        async with self.pool.changing:
+            if name not in self.pool.models:  # another request may have loaded it meanwhile
+                if time.monotonic() > until:
+                    raise Refusal(503, "overloaded", f"too many models wait to be loaded: {name}")
+                await self._load_for(name, folder)
+            return self.model(name)
+
+    async def _load_for(self, name: str, folder: Path) -> None:
+        """Load a model that is asked, in place of those that were not for the longest time."""
+        found, stamp = folder / name, None
+        try:
+            found = admission.confined(Path(name), (folder,))
+            stamp = _stamp(found)
+            known, why = self._broken.get(name, (None, ""))
+            if known == stamp:
+                raise InputError(why)
+            leaving, is_short = self._leaving(name, found)
+            if is_short:
+                await self._unload(leaving, name)
+            await self.pool.load(name, found)
+        except WorkersDownError as error:
+            raise Refusal(503, error.code, f"{name} is not loaded: {error}") from None
+        except AlgoshelfError as error:
+            reason = str(error).replace(str(found), name).replace("--model-root", "--models")
+            if self._broken.get(name) != (stamp, reason):
+                log.error("%s is not loaded: %s", name, error)
+            self._broken[name] = (stamp, reason)
+            raise Refusal(422, "broken_model", f"{name} cannot be loaded: {reason}") from None
+        self._broken.pop(name, None)
+        if not is_short:  # only now, so that one that does not load costs no other its place
+            await self._unload(leaving, name)
+
+    async def _unload(self, leaving: Sequence[Served], name: str) -> None:
+        for each in leaving:
+            is_idle = not (each.asking or each.waiting)  # as it was when it was chosen
+            if is_idle and self.pool.models.get(each.name) is each:
+                log.info("%s makes room for %s", each.name, name)
+                await self.pool.unload(each.name)
+
+    def _leaving(self, name: str, folder: Path) -> tuple[list[Served], bool]:
+        """The models that leave so that the one in ``folder`` can be loaded, and whether memory is
+        short until they do. Raises Refusal where they are not enough.
+        """
+        loaded = [each for each in self.pool.models.values() if not each.lost]
+        idle = [each for each in loaded if not (each.asking or each.waiting)]
+        free, lacking = sizing.free_bytes(), _bytes(folder) * self.options.workers
+        lacking -= lacking if free is None else free
+        is_short = lacking > 0
+        leaving: list[Served] = []
+        for each in sorted(idle, key=lambda each: each.asked):
+            if lacking <= 0 and len(loaded) - len(leaving) < self.options.max_models:
+                break
+            leaving.append(each)
+            lacking -= _bytes(each.folder) * self.options.workers
+        if lacking > 0:
+            raise Refusal(507, "out_of_memory", f"there is no memory left for {name}")
+        if len(loaded) - len(leaving) >= self.options.max_models:
+            most = f"{self.options.max_models} models are loaded, and all of them are asked"
+            raise Refusal(503, "overloaded", f"{most}: send it again later")
+        return leaving, is_short
 
     def check_ready(self) -> None:
         """Raises Refusal where no request should be sent here."""
@@ -131,6 +202,28 @@ class Management:
         if not isinstance(order, dict):
             raise Refusal(422, "unfit_payload", "expected a JSON object")
         return order
+
+
+def _is_in(folder: Path, name: str) -> bool:
+    """Whether ``folder`` holds a model called ``name``, which says no other place."""
+    return bool(sizing.MODEL_NAME.fullmatch(name)) and (folder / name).is_dir()
+
+
+def _bytes(folder: Path) -> int:
+    """As ``sizing.model_bytes``; 0 where whoever opens it says what is wrong."""
+    try:
+        return sizing.model_bytes(folder)
+    except ArtifactError:
+        return 0
+
+
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """What changes with the files of a model."""
+    try:
+        found = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}") from None
+    return [(name, status.st_mtime_ns, status.st_size) for name, status in found]
 
 
 def described(served: Served) -> dict[str, Any]:

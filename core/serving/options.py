@@ -9,6 +9,8 @@ from typing import Sequence
 from ..artifact.engines import AUTO
 from ..runtime.bounds import MAX_EXAMPLES, Bounds
 
+MAX_MODELS = 100
+
 
 @dataclass(frozen=True)
 class Options:
@@ -18,6 +20,9 @@ class Options:
     ``max_queue`` is how many requests may wait in all, ``max_payload`` how many bytes a body holds,
     ``max_examples`` how many examples; ``manages`` is whether models may be loaded, replaced and
     unloaded by request, from the folders ``roots``.
+
+    ``folder`` holds further models by name, which are loaded when they are asked: at most
+    ``max_models`` at a time, and as many as memory holds; None for no such folder.
 
     ``hosts`` are the names by which the server may be called, None for any name; with a ``token``
     whoever asks has to know it. ``page`` is whether there is a page for people at ``/``.
@@ -37,6 +42,8 @@ class Options:
     max_examples: int = MAX_EXAMPLES
     manages: bool = False
     roots: Sequence[Path] = ()
+    folder: Path | None = None
+    max_models: int = MAX_MODELS
     hosts: tuple[str, ...] | None = None
     token: bytes = b""
     page: bool = False

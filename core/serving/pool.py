@@ -182,7 +182,8 @@ class Pool(Queues):
             return "the models are being loaded"
         if not self.up:
             return "no worker is up"
-        if self.models and all(each.lost for each in self.models.values()):
+        lost = self.models and all(each.lost for each in self.models.values())
+        if lost and self.options.folder is None:
             return "every model has been given up; the server's log says why"
         return ""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 from .. import payload
 from ..algorithm.base import Algorithm
@@ -41,6 +43,7 @@ class Served:
 
     ``fault`` is why a worker could not load it; ``lost`` why it is served no longer. ``kills``
     workers have died of it since it answered, at last the one at the place ``suspect_at``.
+    ``asking`` requests to it have come and are not answered, the last at ``asked`` (monotonic).
     """
 
     name: str
@@ -62,6 +65,8 @@ class Served:
     turn: int = 0  # the last one
     fitting: set[tuple[str, str]] = field(default_factory=set)  # Content-Type and Accept
     was_long: bool = False
+    asking: int = 0
+    asked: float = field(default_factory=time.monotonic)
 
     def check(self, content_type: str, accept: str) -> None:
         """Raises PayloadError where no request of this Content-Type and Accept is answered."""
@@ -70,6 +75,15 @@ class Served:
             payload.negotiate(accept, self.algorithm.response_media_types())
             if len(self.fitting) < MAX_FITTING:
                 self.fitting.add((content_type, accept))
+
+    @contextmanager
+    def in_use(self, start: float) -> Iterator[None]:
+        """While a request is answered that came at ``start``: it is not unloaded for another."""
+        self.asking, self.asked = self.asking + 1, start
+        try:
+            yield
+        finally:
+            self.asking -= 1
 
     @property
     def waiting(self) -> int:

@@ -24,14 +24,28 @@ def evaluate_classes(
     ``probabilities`` is (N, C) float32, ``labels`` (N,) integers in [0, C), and ``predicted`` (N,)
     what each example is taken for: without it, the likeliest class.
     """
-    count, total = len(classes), len(labels)
     predicted = probabilities.argmax(axis=1) if predicted is None else predicted
+    return evaluate_predicted(predicted, likelihoods(probabilities, labels), labels, classes)
+
+
+def likelihoods(probabilities: Array, labels: Array) -> Array:
+    """The probabilities (N,) float64 of the true classes, among those of all (N, C)."""
+    found: Array = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return found
+
+
+def evaluate_predicted(
+    predicted: Array, likelihood: Array, labels: Array, classes: Sequence[str]
+) -> Evaluation:
+    """As ``evaluate_classes``, by what it needs of an example alone, each (N,): the class that it
+    is taken for, the probability of its true class, and that.
+    """
+    count, total = len(classes), len(labels)
     right = predicted == labels
     hits = np.bincount(labels[right], minlength=count)
     support = np.bincount(labels, minlength=count)
     guesses = np.bincount(predicted, minlength=count)
     correct = int(right.sum())
-    likelihood = probabilities[np.arange(total), labels].astype(np.float64)
     columns = (
         _ratios(hits, guesses),
         _ratios(hits, support),

@@ -14,13 +14,19 @@ from ..algorithm.channels import TEST, TRAIN, VALIDATION
 from ..algorithm.evaluation import Evaluation
 from ..artifact.metadata import Metadata
 from ..artifact.model import Model
+from ..artifact.network import EVALUATION_BATCH, Network
 from ..data.cells import COMMA, is_number
-from ..data.dataset import Dataset, how_read
+from ..data.dataset import Dataset, Subset, chunks, how_read
 from ..runtime import mx
 from ..runtime.errors import DataError, PluginError, did_you_mean
 from ..runtime.types import Array, HybridBlock
 from .binary_figures import called, evaluate_binary
-from .class_figures import evaluate_classes
+from .class_figures import (
+    MAX_IN_MATRIX,
+    evaluate_classes,
+    evaluate_predicted,
+    likelihoods,
+)
 from .imbalance import (
     Decision,
     ImbalanceHyperparameters,
@@ -33,6 +39,9 @@ from .supervised import MEASURED, SHOWN, H, SupervisedAlgorithm
 if TYPE_CHECKING:
     from ..training.run import Run
 
+# Of many classes, the logits of so many numbers are held at once when a model is measured, and of
+# each example two numbers are kept.
+MAX_LOGITS, JUDGED = 2**21, 2
 OF_PROBABILITIES = {
     "accuracy": "Fraction of the {} examples that are classified correctly.",
     "cross_entropy": "Mean of -log(probability of the true class), in nats: the log loss.",
@@ -225,8 +234,36 @@ class Classifier(SupervisedAlgorithm[H]):
         )
         return replace(made, threshold=validated.threshold).encoded()
 
+    def all_outputs(self, network: Network, data: Dataset, hyperparameters: H) -> Any:
+        """The logits (N, C) of all of ``data``.
+
+        Of more classes than MAX_IN_MATRIX memory never holds all: of each example there are the
+        class that it is taken for and the probability of the true one, (N, 2) float64. An algorithm
+        with a ``score`` of its own is given the logits always.
+        """
+        count = len(data.encoding.get("classes", ()))
+        if count <= MAX_IN_MATRIX or type(self).score is not Classifier.score:
+            return super().all_outputs(network, data, hyperparameters)
+        judged = np.zeros((len(data), JUDGED))
+        for part in chunks(
+            len(data), max(1, MAX_LOGITS // count // EVALUATION_BATCH) * EVALUATION_BATCH
+        ):
+            some = Subset(data, np.arange(part.start, part.stop))
+            logits = super().all_outputs(network, some, hyperparameters)
+            self._classes(logits, data.encoding)
+            probabilities = softmax(logits)
+            judged[part, 0] = probabilities.argmax(axis=1)
+            judged[part, 1] = likelihoods(probabilities, some.labels())
+        return judged
+
     def score(self, outputs: Array, data: Dataset) -> Evaluation:
-        names, labels = self._classes(outputs, data.encoding), data.labels()
+        """Of ``outputs`` as ``all_outputs`` gives them."""
+        labels = data.labels()
+        if outputs.shape[1:] == (JUDGED,) and len(data.encoding["classes"]) > MAX_IN_MATRIX:
+            predicted, likelihood = outputs.T
+            names = tuple(data.encoding["classes"])
+            return evaluate_predicted(predicted.astype(np.int64), likelihood, labels, names)
+        names = self._classes(outputs, data.encoding)
         probabilities = softmax(outputs)
         if len(names) != 2:
             return evaluate_classes(probabilities, labels, names)

@@ -65,6 +65,16 @@ from .flags import DURATION, PATH, SIZE, SectionedCommand, engine_option, whole
     help="Time allowed for one request in total.",
 )
 @click.option(
+    "--models", "folder", type=PATH, metavar="FOLDER",
+    help="In place of MODEL: serve each model folder in FOLDER by its name, loaded when it is "
+    "first asked, at /models/NAME/invoke.",
+)  # fmt: skip
+@click.option(
+    "--max-models", type=whole(1), metavar="N",
+    help="With --models: the largest number of models that are loaded at a time. The one that was "
+    "not asked for the longest time makes room, also where memory is short. [default: 100]",
+)  # fmt: skip
+@click.option(
     "--multi-model", is_flag=True, envvar="SAGEMAKER_MULTI_MODEL",
     help="Allow clients to load, replace and unload models over HTTP.",
 )  # fmt: skip

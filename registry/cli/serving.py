@@ -43,6 +43,8 @@ def run(
     max_delay: float,
     max_queue: int,
     timeout: float,
+    folder: Path | None,
+    max_models: int | None,
     multi_model: bool,
     model_root: Path | None,
     allowed_hosts: str,
@@ -58,12 +60,13 @@ def run(
     """
     try:
         from ...core.serving import server
-        from ...core.serving.options import Options
+        from ...core.serving.options import MAX_MODELS, Options
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{INSTALL_HINT} ({error.name} is missing)") from None
     if page is None:
         page = bool(models)
-    if not models:  # in a container, whose host decides who may ask
+    _check_folder(folder, max_models, models)
+    if not models and folder is None:  # in a container, whose host decides who may ask
         host = host or "0.0.0.0"
         allowed_hosts = allowed_hosts or admission.ANY
     if model_root is not None and not multi_model:
@@ -75,7 +78,7 @@ def run(
     if batch is not None:
         max_payload, timeout = batch.max_payload or MAX_BATCH_PAYLOAD, BATCH_SECONDS
         max_examples = max(max_examples, MAX_BATCH_EXAMPLES)
-    folders = _named(models, multi_model)
+    folders = {} if folder is not None else _named(models, multi_model)
     found = {name: opened(folder) for name, folder in folders.items()}
     on = sizing.devices(devices, engine)
     count = sizing.workers(workers, on, list(folders.values()), engine)
@@ -84,7 +87,10 @@ def run(
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     listening = server.listen(host or "127.0.0.1", port)
     address = _address(listening)
-    click.echo(f"loading {', '.join(folders) or 'no model yet'} at {address}", err=True)
+    if folder is not None:
+        click.echo(f"serving the models in {folder}, each loaded when it is asked", err=True)
+    else:
+        click.echo(f"loading {', '.join(folders) or 'no model yet'} at {address}", err=True)
 
     def tell() -> None:
         click.echo(
@@ -95,6 +101,8 @@ def run(
         for name, (artifact, _) in found.items():
             path = "/invocations" if len(found) == 1 else f"/models/{name}/invoke"
             click.echo(_curl(f"{address}{path}", artifact.metadata, token=bool(token)), err=True)
+        if folder is not None:
+            click.echo(f"ask them at {address}/models/NAME/invoke", err=True)
         if page:
             click.echo(f"or open {address}/ in a browser, to ask by hand", err=True)
 
@@ -110,7 +118,9 @@ def run(
         max_payload=max_payload,
         max_examples=max_examples,
         manages=multi_model,
-        roots=_roots(model_root, folders),
+        roots=_roots(model_root or folder, folders),
+        folder=None if folder is None else folder.absolute(),
+        max_models=max_models or MAX_MODELS,
         hosts=admission.allowed_hosts(allowed_hosts, host),
         token=token,
         page=page,
@@ -119,6 +129,18 @@ def run(
         capture_bytes=capture_size,
     )
     server.run(listening, folders, opened, options, tell, first)
+
+
+def _check_folder(folder: Path | None, max_models: int | None, models: tuple[str, ...]) -> None:
+    """Raises InputError where --models cannot be served."""
+    if folder is None:
+        if max_models is not None:
+            raise InputError("--max-models works only with --models: give both, or neither")
+        return
+    if models:
+        raise InputError("give either MODEL or --models, which serves the models of a folder")
+    if not folder.is_dir():
+        raise InputError(f"--models: {folder}: no such folder")
 
 
 def _named(models: tuple[str, ...], multi_model: bool) -> dict[str, Path]:
