@@ -1,4 +1,4 @@
-"""The update of every parameter: Adam, or stochastic gradient descent with momentum.
+"""The update of every parameter: Adam, or stochastic gradient descent with momentum or Nesterov's.
 
 The operators are mxnet's, and so are the results, to the bit. Gluon's Trainer asks and translates
 for each parameter in every step what never changes: with six parameters a fifth of the processor's
@@ -100,14 +100,14 @@ class Updates:
     @property
     def _slots(self) -> int:
         """How many arrays of a parameter's shape are remembered of it."""
-        adam = self._options.optimizer == "adam"
-        return 2 if adam else int(self._options.momentum > 0)
+        slots = {"adam": 2, "nesterov": 1, "sgd": int(self._options.momentum > 0)}
+        return slots[self._options.optimizer]
 
     def _calls_on(self, place: int) -> Iterator[tuple[Call, list[float]]]:
         """The calls that update a device, each with what its rates are multiplied by."""
         options, memory = self._options, self._memory[place]
         adam = options.optimizer == "adam"
-        size = 1 if adam else AT_ONCE
+        size = AT_ONCE if options.optimizer == "sgd" else 1
         for start in range(0, len(self._trained), size):
             group = self._trained[start : start + size]
             inputs = [
@@ -126,6 +126,9 @@ class Updates:
                 name, new = "adam_update", ("lr", "rescale_grad")
                 settings = {"beta1": BETA1, "beta2": options.beta2, "epsilon": EPSILON}
                 settings["wd"] = decays[0]
+            elif options.optimizer == "nesterov":
+                name, new = "nag_mom_update", ("lr", "rescale_grad")
+                settings = {"momentum": options.momentum, "wd": decays[0]}
             else:
                 name, new = "multi_sgd_update", ("lrs", "rescale_grad")
                 settings = {"num_weights": len(group), "wds": decays}
@@ -138,14 +141,14 @@ class Updates:
         if not self.steps:
             self._check_reached()
         self.steps += 1
-        adam = self._options.optimizer == "adam"
+        sgd = self._options.optimizer == "sgd"
         correction = 1.0
-        if adam:
+        if self._options.optimizer == "adam":
             unbiased = math.sqrt(1.0 - self._options.beta2**self.steps)
             correction = unbiased / (1.0 - BETA1**self.steps)
         for call, multiples in self._calls:
             rates = [rate * multiple for multiple in multiples]
-            call(rates[0] * correction if adam else rates, 1.0 / total)
+            call(rates if sgd else rates[0] * correction, 1.0 / total)
 
     def _check_reached(self) -> None:
         lost = [p.name for _, p in self._trained if not all(d._fresh_grad for d in p.list_data())]
