@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Literal
 
 from ...core import (
@@ -222,6 +222,17 @@ class ImageHyperparameters(TrainingHyperparameters):
         if name not in networks.NETWORKS:
             raise ValueError(f"no such network: {name!r}{did_you_mean(name, networks.NETWORKS)}")
         return name
+
+    @field_validator("image_size")
+    @classmethod
+    def _is_large_enough(cls, size: int, info: ValidationInfo) -> int:
+        of_airbench = info.data.get("network") == networks.AIRBENCH
+        if of_airbench and 0 < size < airbench.SMALLEST:
+            raise ValueError(
+                f"the network {networks.AIRBENCH} takes images from {airbench.SMALLEST} pixels on, "
+                f"got {size}"
+            )
+        return size
 
     @property
     def side(self) -> int:

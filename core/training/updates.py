@@ -96,18 +96,20 @@ class Updates:
                 }
             )
             self._calls += self._calls_on(place)
+        self._back = [*self._moves(1.0)]
+        self._forward = [*self._moves(-1.0)]
 
     @property
     def _slots(self) -> int:
         """How many arrays of a parameter's shape are remembered of it."""
-        slots = {"adam": 2, "nesterov": 1, "sgd": int(self._options.momentum > 0)}
-        return slots[self._options.optimizer]
+        adam = self._options.optimizer == "adam"
+        return 2 if adam else int(self._options.momentum > 0)
 
     def _calls_on(self, place: int) -> Iterator[tuple[Call, list[float]]]:
         """The calls that update a device, each with what its rates are multiplied by."""
         options, memory = self._options, self._memory[place]
         adam = options.optimizer == "adam"
-        size = AT_ONCE if options.optimizer == "sgd" else 1
+        size = 1 if adam else AT_ONCE
         for start in range(0, len(self._trained), size):
             group = self._trained[start : start + size]
             inputs = [
@@ -126,9 +128,6 @@ class Updates:
                 name, new = "adam_update", ("lr", "rescale_grad")
                 settings = {"beta1": BETA1, "beta2": options.beta2, "epsilon": EPSILON}
                 settings["wd"] = decays[0]
-            elif options.optimizer == "nesterov":
-                name, new = "nag_mom_update", ("lr", "rescale_grad")
-                settings = {"momentum": options.momentum, "wd": decays[0]}
             else:
                 name, new = "multi_sgd_update", ("lrs", "rescale_grad")
                 settings = {"num_weights": len(group), "wds": decays}
@@ -136,19 +135,45 @@ class Updates:
                     name, settings["momentum"] = "multi_sgd_mom_update", options.momentum
             yield Call(name, inputs, outputs, settings, new), [p.lr_mult for _, p in group]
 
+    def _moves(self, sign: float) -> Iterator[Call]:
+        """Of nesterov, the calls that move weights back, or forward, by what their momentum has.
+
+        Gradients are of where the momentum alone would lead: Y. Nesterov, 1983, in the form of I.
+        Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
+        2013. mxnet's nag_mom_update reads the weights while it writes them: no two runs are alike.
+        """
+        if self._options.optimizer != "nesterov" or not self._slots:
+            return
+        for place, memory in enumerate(self._memory):
+            for start in range(0, len(self._trained), AT_ONCE):
+                group = self._trained[start : start + AT_ONCE]
+                weights = [p.list_data()[place] for _, p in group]
+                momenta = [memory[f"{index}.0"] for index, _ in group]
+                inputs = [array for pair in zip(weights, momenta) for array in pair]
+                settings = {
+                    "num_weights": len(group),
+                    "lrs": [sign * self._options.momentum] * len(group),
+                    "wds": [0.0] * len(group),
+                }
+                yield Call("multi_sgd_update", inputs, weights, settings, ())
+
     def update(self, rate: float, total: float) -> None:
         """One step at learning rate ``rate``; gradients are sums over ``total`` examples."""
         if not self.steps:
             self._check_reached()
         self.steps += 1
-        sgd = self._options.optimizer == "sgd"
+        adam = self._options.optimizer == "adam"
         correction = 1.0
-        if self._options.optimizer == "adam":
+        if adam:
             unbiased = math.sqrt(1.0 - self._options.beta2**self.steps)
             correction = unbiased / (1.0 - BETA1**self.steps)
+        for call in self._back:
+            call()
         for call, multiples in self._calls:
             rates = [rate * multiple for multiple in multiples]
-            call(rates if sgd else rates[0] * correction, 1.0 / total)
+            call(rates[0] * correction if adam else rates, 1.0 / total)
+        for call in self._forward:
+            call()
 
     def _check_reached(self) -> None:
         lost = [p.name for _, p in self._trained if not all(d._fresh_grad for d in p.list_data())]
