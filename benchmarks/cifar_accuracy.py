@@ -55,6 +55,7 @@ def main(data: Path, scratch: Path, seed: int, network: str, given: list[str]) -
     for name, value in zip(given[::2], given[1::2]):
         options += (f"--{name}", value)
     title = "-".join([network, *given, f"seed{seed}"])
+    scratch.mkdir(parents=True, exist_ok=True)
     model = scratch / f"model-{title}"
     kept = ("--checkpoints", scratch / f"checkpoints-{title}", "--checkpoint-every", "5m")
     command = ("train", "image-classification", "--train", data, "--seed", seed, *options)

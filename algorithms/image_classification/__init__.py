@@ -370,8 +370,7 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
             train = augmentation.Alternating(train, run.rng(MIRRORED))
         if options.test_time == "none":
             return network, train
-        classes = len(train.encoding["classes"])
-        return networks.averaged(network, classes, options.test_time), train
+        return networks.averaged(network, options.test_time), train
 
     def loss(self, hyperparameters: ImageHyperparameters) -> Any:
         return augmentation.blended_cross_entropy(hyperparameters.label_smoothing)

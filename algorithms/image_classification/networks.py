@@ -129,7 +129,7 @@ def output_layer(name: str, classes: int) -> frozenset[str]:
     return frozenset(place for place, shape in one.items() if shape != more[place])
 
 
-def averaged(network: HybridBlock, classes: int, views: str) -> HybridBlock:
+def averaged(network: HybridBlock, views: str) -> HybridBlock:
     """``network`` with the mean of its logits for several views of each picture.
 
     ``views`` are ``flips``, a picture and its mirror image, or ``flips-and-shifts``: these, and as
@@ -137,7 +137,9 @@ def averaged(network: HybridBlock, classes: int, views: str) -> HybridBlock:
     """
 
     class Averaged(mx.gluon.HybridBlock):  # type: ignore[misc]
-        """Logits (N, C) of pictures (N, 3, H, W), which go through the network as one batch."""
+        """Logits (N, C) of pictures (N, 3, H, W), one view after the other: so they take the memory
+        of one.
+        """
 
         def __init__(self) -> None:
             super().__init__()
@@ -151,14 +153,12 @@ def averaged(network: HybridBlock, classes: int, views: str) -> HybridBlock:
                 for begin, end in ((0, -2), (2, None)):
                     moved = operators.slice_axis(wide, axis=2, begin=begin, end=end)
                     seen.append(operators.slice_axis(moved, axis=3, begin=begin, end=end))
-            both = [view for each in seen for view in (each, operators.reverse(each, axis=3))]
-            found = self.network(operators.concat(*both, dim=0))
-            logits = operators.reshape(found, (len(both), -1, classes))
+            logits = [
+                self.network(each) + self.network(operators.reverse(each, axis=3)) for each in seen
+            ]
             if views == FLIPS:
-                return operators.mean(logits, axis=0)
-            still = operators.mean(operators.slice_axis(logits, axis=0, begin=0, end=2), axis=0)
-            moved = operators.mean(operators.slice_axis(logits, axis=0, begin=2, end=None), axis=0)
-            return (still + moved) / 2
+                return logits[0] / 2
+            return logits[0] / 4 + (logits[1] + logits[2]) / 8
 
     return Averaged()
 

@@ -157,7 +157,7 @@ def test_a_shift_lets_the_mirror_image_in(photos: ArrayDataset) -> None:
 def test_the_model_is_the_mean_over_its_views(photos: ArrayDataset, views: str) -> None:
     network = built(SIDE)
     x = photos.take(np.arange(3))[0][:, :, :SIDE, :SIDE].astype(np.float32)
-    found = networks.averaged(network, 10, views)(mx.nd.array(x)).asnumpy()
+    found = networks.averaged(network, views)(mx.nd.array(x)).asnumpy()
 
     def both(pictures: np.ndarray) -> np.ndarray:
         given = (mx.nd.array(np.ascontiguousarray(p)) for p in (pictures, pictures[..., ::-1]))
