@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 # What random numbers are for, beside those of core/training/loop.py.
 WHITENING, BEGINNING, MIRRORED = range(100, 103)
-# The hyperparameters of K. Jordan, arXiv:2404.00498, where they are not those of anything else.
+# After K. Jordan, arXiv:2404.00498; what differs is in docs/decisions/0037.
 AIRBENCH = {
     "network": networks.AIRBENCH,
     "epochs": 12,
@@ -207,8 +207,9 @@ class ImageHyperparameters(TrainingHyperparameters):
     @model_validator(mode="before")
     @classmethod
     def _of_the_recipe(cls, values: Any) -> Any:
-        recipe = RECIPES.get(values.get("recipe"), {}) if isinstance(values, dict) else {}
-        return {**recipe, **values} if recipe else values
+        if not isinstance(values, dict):
+            return values
+        return {**RECIPES.get(str(values.get("recipe")), {}), **values}
 
     @field_validator("flip", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The networks by name: GluonCV's for classification, one of our own, and Gluon's (``gluon:NAME``).
+"""The networks by name: GluonCV's for classification, two of our own, and Gluon's (``gluon:NAME``).
 
 The names are listed so that ``info`` need not import GluonCV; a test compares them with it. Left
 out are those for segmentation, and the pruned ones, whose shapes GluonCV reads from the net.

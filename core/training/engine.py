@@ -203,7 +203,9 @@ class Engine:
         return all_finite([parameter.data(self.devices[0]) for parameter in self._trained])
 
     def state(self) -> dict[str, dict[str, NDArray]]:
-        """All that the next step depends on, as named arrays: ``network`` and ``optimizer``."""
+        """All that the next step depends on, as named arrays: ``network``, ``optimizer`` and
+        lookahead's ``averages``, as far as there are any.
+        """
         network = {name: arrays[0] for name, arrays in self._held()}
         optimizer = self.updates.state()
         if self.scale is not None:
