@@ -44,6 +44,7 @@ MEASUREMENTS = {
     **{f"hand_timed-{name}": f"hand_timed.py {name}" for name in ALGORITHMS},
     "mnist_accuracy-small": "mnist_accuracy.py small {data}/mnist",
     "mnist_accuracy-large": "mnist_accuracy.py large {data}/mnist",
+    "cifar_accuracy-airbench-seed1": "cifar_accuracy.py {cifar10} {scratch} 1 airbench",
     "cifar_accuracy-cifar_resnet20_v1-seed1": "cifar_accuracy.py {cifar10} {scratch}",
     "cifar_accuracy-cifar_resnet12_v1_wide-seed1": (
         "cifar_accuracy.py {cifar10} {scratch} 1 cifar_resnet12_v1_wide"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Literal
 
 from ...core import (
@@ -39,7 +39,7 @@ from ...core import (
 from ...core.algorithm.base import Draw
 from ...core.artifact import adoption
 from ...core.runtime.errors import did_you_mean
-from . import augmentation, networks, pretrained, weights
+from . import airbench, augmentation, networks, pretrained, weights
 from . import data as pictures
 
 if TYPE_CHECKING:
@@ -47,10 +47,44 @@ if TYPE_CHECKING:
     from ...core.artifact.adoption import Foreign, Pixels
     from ...core.weights import PretrainedWeights
 
+# What random numbers are for, beside those of core/training/loop.py.
+WHITENING, BEGINNING, MIRRORED = range(100, 103)
+# After K. Jordan, arXiv:2404.00498; what differs is in docs/decisions/0037.
+AIRBENCH = {
+    "network": networks.AIRBENCH,
+    "epochs": 12,
+    "batch_size": 1024,
+    "reference_batch": 1024,
+    "optimizer": "nesterov",
+    "learning_rate": 1.5,
+    "momentum": 0.85,
+    "weight_decay": 1.33e-3,
+    "bias_rate": 64.0,
+    "schedule": "linear",
+    "warmup": 0.23,
+    "lookahead": 5,
+    "keep": "last",
+    "label_smoothing": 0.2,
+    "flip": "alternating",
+    "shift": 0.0625,
+    "border": augmentation.REFLECT,
+    "test_time": networks.FLIPS_AND_SHIFTS,
+}
+RECIPES: Mapping[str, Mapping[str, Any]] = {"default": {}, "airbench": AIRBENCH}
 SAMPLE = Path(__file__).parent / "sample"
 
 
 class ImageHyperparameters(TrainingHyperparameters):
+    recipe: Literal["default", "airbench"] = Field(
+        "default",
+        description="Recipe: what the hyperparameters are that are not given. airbench, for small "
+        "pictures: "
+        + ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in AIRBENCH.items()
+        )
+        + ".",
+    )
     network: str = Field(
         "cifar_resnet20_v1",
         description=f"Network architecture: one of {len(networks.NETWORKS)} from the model zoos "
@@ -74,8 +108,9 @@ class ImageHyperparameters(TrainingHyperparameters):
         description="Number of classes in an answer, the most probable first. 0 means all.",
     )
     epochs: int = Field(30, ge=1, le=1000, description="Number of passes over the training data.")
-    optimizer: Literal["sgd", "adam"] = Field(
-        "sgd", description="Optimizer: sgd with momentum, or adam."
+    optimizer: Literal["sgd", "nesterov", "adam"] = Field(
+        "sgd",
+        description="Optimizer: sgd with momentum, nesterov (sgd with Nesterov's) or adam.",
     )
     learning_rate: float = Field(
         0.1, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
@@ -88,14 +123,39 @@ class ImageHyperparameters(TrainingHyperparameters):
         description="What to do about images that cannot be read: fail lists them all and stops, "
         "skip leaves them out.",
     )
-    flip: bool = Field(
-        True, description="Augmentation: whether to flip half of the images left to right."
+    bias_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="Learning rate of batch normalization's biases, as a multiple of the others'; "
+        "they decay as without it.",
+    )
+    whiten: bool = Field(
+        True,
+        description="Whether the first layer of the network airbench whitens patches of the "
+        "training images, and is not learned but for its bias.",
+    )
+    test_time: Literal["none", "flips", "flips-and-shifts"] = Field(
+        "none",
+        description="Test-time augmentation, as part of the model: none, flips (the mean of the "
+        "logits for an image and its mirror image) or flips-and-shifts (these also moved by a "
+        "pixel; an answer takes six times as long).",
+    )
+    flip: Literal["random", "alternating", "none"] = Field(
+        "random",
+        description="Augmentation: which images to flip left to right: a random half, each one in "
+        "every second epoch (alternating), or none.",
     )
     shift: float = Field(
         0.125,
         ge=0,
         lt=1,
         description="Augmentation: largest shift in each direction, as a fraction of the side.",
+    )
+    border: Literal["black", "reflect"] = Field(
+        "black",
+        description="Augmentation: what a shift lets in from outside of an image: black, or its "
+        "mirror image.",
     )
     scaling: float = Field(
         0.0,
@@ -144,12 +204,36 @@ class ImageHyperparameters(TrainingHyperparameters):
         "label_smoothing": Search(0.0, 0.2),
     }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_recipe(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {**RECIPES.get(str(values.get("recipe")), {}), **values}
+
+    @field_validator("flip", mode="before")
+    @classmethod
+    def _was_a_bool(cls, flip: Any) -> Any:
+        """As it was in models of before."""
+        return {"true": "random", "false": "none"}.get(str(flip).lower(), flip)
+
     @field_validator("network")
     @classmethod
     def _is_known(cls, name: str) -> str:
         if name not in networks.NETWORKS:
             raise ValueError(f"no such network: {name!r}{did_you_mean(name, networks.NETWORKS)}")
         return name
+
+    @field_validator("image_size")
+    @classmethod
+    def _is_large_enough(cls, size: int, info: ValidationInfo) -> int:
+        of_airbench = info.data.get("network") == networks.AIRBENCH
+        if of_airbench and 0 < size < airbench.SMALLEST:
+            raise ValueError(
+                f"the network {networks.AIRBENCH} takes images from {airbench.SMALLEST} pixels on, "
+                f"got {size}"
+            )
+        return size
 
     @property
     def side(self) -> int:
@@ -216,12 +300,17 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
         )
 
     def needed_extras(self, hyperparameters: ImageHyperparameters) -> tuple[str, ...]:
-        """None for a network of Gluon's own zoo, which is part of mxnet."""
-        return () if hyperparameters.network.startswith(networks.GLUON) else self.extras
+        """None for networks that need Gluon alone, which is part of mxnet."""
+        name = hyperparameters.network
+        without = name == networks.AIRBENCH or name.startswith(networks.GLUON)
+        return () if without else self.extras
 
     def network(self, hyperparameters: ImageHyperparameters, data: Dataset) -> HybridBlock:
         """Logits (N, C) of pictures (N, 3, H, W), intensities from 0 to 255."""
         network = networks.build(hyperparameters.network, len(data.encoding["classes"]))
+        for parameter in network.collect_params(".*beta$").values():
+            parameter.lr_mult = hyperparameters.bias_rate
+            parameter.wd_mult = 1 / hyperparameters.bias_rate
         return networks.normalized(network, networks.MEAN, networks.DEVIATION)
 
     def adopted_hyperparameters(self, foreign: Foreign) -> Mapping[str, Any]:
@@ -251,11 +340,18 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
     ) -> None:
         """With ``--model``, take its weights, and keep them where they are to be frozen."""
         options = run.hyperparameters
+        bare = network[1]  # behind the layer that normalizes
+        whitens = options.network == networks.AIRBENCH and options.whiten
         if MODEL not in run.channels:
             if options.frozen:
                 raise InputError("--frozen needs --weights or --model, the weights to keep")
+            if options.network == networks.AIRBENCH:
+                airbench.begin(bare, run.rng(BEGINNING))
+            if whitens:
+                airbench.whiten(bare, data, networks.MEAN, networks.DEVIATION, run.rng(WHITENING))
             return
-        bare = network[1]  # behind the layer that normalizes
+        if whitens:
+            airbench.keep(bare)
         head = networks.output_layer(options.network, len(data.encoding["classes"]))
         run.reporter.message(weights.load(bare, run.channels[MODEL], head))
         run.data[MODEL] = weights.digest(run.channels[MODEL])
@@ -265,6 +361,17 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
     def known(self, run: Run[ImageHyperparameters]) -> Mapping[str, Any] | None:
         """None: for other classes the output layer is new."""
         return None
+
+    def scale_targets(
+        self, network: HybridBlock, train: Dataset, run: Run[ImageHyperparameters]
+    ) -> tuple[HybridBlock, Dataset]:
+        """The network with its test-time augmentation, and images that are flipped by epochs."""
+        options = run.hyperparameters
+        if options.flip == "alternating":
+            train = augmentation.Alternating(train, run.rng(MIRRORED))
+        if options.test_time == "none":
+            return network, train
+        return networks.averaged(network, options.test_time), train
 
     def loss(self, hyperparameters: ImageHyperparameters) -> Any:
         return augmentation.blended_cross_entropy(hyperparameters.label_smoothing)
@@ -280,7 +387,8 @@ class ImageClassification(PictureClassifier[ImageHyperparameters]):
         options = hyperparameters
         x = augmentation.moved(
             x.astype("float32"), rng,
-            shift=options.shift, scale=options.scaling, flip=options.flip,
+            shift=options.shift, scale=options.scaling, flip=options.flip == "random",
+            border=options.border,
         )  # fmt: skip
         x = augmentation.coloured(x, rng, options.colour)
         x = augmentation.cut_out(x, rng, options.cutout)

@@ -5,21 +5,33 @@ A batch is changed as a whole, on its device: one affine map of pixels and one o
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import math
+from typing import Any, Mapping
 
 import numpy as np
 
-from ...core import Array, NDArray, mx, on_device
+from ...core import Array, Dataset, NDArray, mx, on_device
 
 # Weights of red, green and blue in brightness: ITU-R BT.601.
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
+BLACK, REFLECT = "black", "reflect"
 
 
-def moved(x: NDArray, rng: np.random.Generator, *, shift: float, scale: float, flip: bool) -> Any:
+def moved(
+    x: NDArray,
+    rng: np.random.Generator,
+    *,
+    shift: float,
+    scale: float,
+    flip: bool,
+    border: str = BLACK,
+) -> Any:
     """Images (B, C, H, W) moved by up to ``shift`` of a side, mirrored, and enlarged.
 
     The part of an image's area that is seen is at least 1 - ``scale``, of an aspect from 3:4 to
-    4:3 where ``scale`` is not 0. What lies outside is black.
+    4:3 where ``scale`` is not 0. What lies outside is black, or where ``border`` is REFLECT, the
+    mirror image of what lies inside.
     """
     if not (shift or scale or flip):
         return x
@@ -36,9 +48,52 @@ def moved(x: NDArray, rng: np.random.Generator, *, shift: float, scale: float, f
     mirror = np.where(rng.random(count) < 0.5 if flip else False, -1.0, 1.0)
     zero = np.zeros(count)
     affine = np.stack([wide * mirror, zero, right, zero, high, down], axis=1)
+    if border == REFLECT and shift:
+        beyond = min(math.ceil(shift * max(height, width)), height - 1, width - 1)
+        x = mx.nd.pad(x, mode="reflect", pad_width=(0, 0, 0, 0, *[beyond] * 4))
+        # The grid counts from -1 to 1 over what is wider now.
+        affine[:, :3] *= (width - 1) / (width + 2 * beyond - 1)
+        affine[:, 3:] *= (height - 1) / (height + 2 * beyond - 1)
     theta = on_device(affine.astype(np.float32), x.context)
     grid = mx.nd.GridGenerator(theta, transform_type="affine", target_shape=(height, width))
     return mx.nd.BilinearSampler(x, grid)
+
+
+class Alternating:
+    """The pictures (N, C, H, W) of ``whole``, each mirrored in every second epoch.
+
+    Which of them in the first one, ``rng`` draws: K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a
+    single GPU", arXiv:2404.00498, section 3.6. So two epochs show every picture both ways.
+    """
+
+    def __init__(self, whole: Dataset, rng: np.random.Generator) -> None:
+        self._whole = whole
+        self._mirrored: Array = rng.random(len(whole)) < 0.5
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        return self._whole.encoding
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def take(self, indices: Array) -> tuple[Array, Array]:
+        x, y = self._whole.take(indices)
+        mirrored = self._mirrored[indices]
+        return np.where(mirrored[:, None, None, None], x[..., ::-1], x), y
+
+    def labels(self) -> Array:
+        return self._whole.labels()
+
+    def digest(self) -> str:
+        return self._whole.digest()
+
+    def in_epoch(self, number: int) -> Alternating:
+        if number % 2 == 0:
+            return self
+        other = copy.copy(self)
+        other._mirrored = ~self._mirrored
+        return other
 
 
 def coloured(x: NDArray, rng: np.random.Generator, strength: float) -> Any:

@@ -1,4 +1,4 @@
-"""The networks by name: GluonCV's for classification, one of our own, and Gluon's (``gluon:NAME``).
+"""The networks by name: GluonCV's for classification, two of our own, and Gluon's (``gluon:NAME``).
 
 The names are listed so that ``info`` need not import GluonCV; a test compares them with it. Left
 out are those for segmentation, and the pruned ones, whose shapes GluonCV reads from the net.
@@ -10,6 +10,7 @@ from typing import Any, Sequence
 
 from ...core import HybridBlock, mx
 from ...core.runtime import gluon
+from . import airbench
 
 _NAMES = """
     alexnet
@@ -55,15 +56,17 @@ _GLUON_NAMES = """
 _OURS = {"cifar_resnet12_v1_wide": ([1, 2, 2], [16, 16, 48, 112])}
 _OF_GROUPS = {"resnet50_v1b_gn": [3, 4, 6, 3], "resnet101_v1b_gn": [3, 4, 23, 3]}
 GLUON = "gluon:"
-NETWORKS = (*_OURS, *_NAMES.split(), *(GLUON + name for name in _GLUON_NAMES.split()))
 # RGB intensities in [0, 1] of ImageNet, for which published weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+AIRBENCH = "airbench"
+FLIPS, FLIPS_AND_SHIFTS = "flips", "flips-and-shifts"
+NETWORKS = (AIRBENCH, *_OURS, *_NAMES.split(), *(GLUON + name for name in _GLUON_NAMES.split()))
 
 
 def side(network: str) -> int:
     """The width and height in pixels for which ``network`` was made."""
-    if network.startswith("cifar_"):
+    if network == AIRBENCH or network.startswith("cifar_"):
         return 32
     if network.startswith("nasnet_"):
         return 331
@@ -75,6 +78,8 @@ def build(name: str, classes: int) -> HybridBlock:
 
     Raises MissingDependencyError where GluonCV is not installed.
     """
+    if name == AIRBENCH:
+        return airbench.build(classes)
     if name.startswith(GLUON):
         return mx.gluon.model_zoo.vision.get_model(name[len(GLUON) :], classes=classes)
     gluon.gluoncv("image-classification")
@@ -122,6 +127,40 @@ def output_layer(name: str, classes: int) -> frozenset[str]:
         for net in (build(name, classes), build(name, classes + 1))
     )
     return frozenset(place for place, shape in one.items() if shape != more[place])
+
+
+def averaged(network: HybridBlock, views: str) -> HybridBlock:
+    """``network`` with the mean of its logits for several views of each picture.
+
+    ``views`` are ``flips``, a picture and its mirror image, or ``flips-and-shifts``: these, and as
+    much again of both moved by a pixel to the upper left and to the lower right.
+    """
+
+    class Averaged(mx.gluon.HybridBlock):  # type: ignore[misc]
+        """Logits (N, C) of pictures (N, 3, H, W), one view after the other: so they take the memory
+        of one.
+        """
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def hybrid_forward(self, operators: Any, x: Any) -> Any:
+            x = operators.cast(x, dtype="float32")
+            seen = [x]
+            if views == FLIPS_AND_SHIFTS:
+                wide = operators.pad(x, mode="reflect", pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
+                for begin, end in ((0, -2), (2, None)):
+                    moved = operators.slice_axis(wide, axis=2, begin=begin, end=end)
+                    seen.append(operators.slice_axis(moved, axis=3, begin=begin, end=end))
+            logits = [
+                self.network(each) + self.network(operators.reverse(each, axis=3)) for each in seen
+            ]
+            if views == FLIPS:
+                return logits[0] / 2
+            return logits[0] / 4 + (logits[1] + logits[2]) / 8
+
+    return Averaged()
 
 
 def normalized(

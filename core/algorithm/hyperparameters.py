@@ -239,7 +239,7 @@ class TrainingHyperparameters(Hyperparameters):
 
     search_space = {
         "learning_rate": Search(1e-4, 1e-1, log=True),
-        "momentum": Search(0.8, 0.98, where={"optimizer": ("sgd",)}),
+        "momentum": Search(0.8, 0.98, where={"optimizer": ("sgd", "nesterov")}),
         "weight_decay": Search(1e-6, 1e-2, log=True),
         "batch_size": Search(choices=(32, 64, 128, 256)),
         "warmup": Search(0.0, 0.3),
@@ -252,20 +252,24 @@ class TrainingHyperparameters(Hyperparameters):
         le=65_536,
         description="Number of examples in one training step, over all devices and hosts.",
     )
-    optimizer: Literal["sgd", "adam"] = Field(
-        "adam", description="Optimizer: adam, or sgd with momentum."
+    optimizer: Literal["sgd", "nesterov", "adam"] = Field(
+        "adam",
+        description="Optimizer: adam, sgd with momentum, or nesterov (sgd with Nesterov's).",
     )
     learning_rate: float = Field(
         1e-3, gt=0, le=100, description="Peak learning rate, reached at the end of the warm-up."
     )
     momentum: float = Field(
-        0.9, ge=0, lt=1, description="Momentum of the sgd optimizer; adam does not use it."
+        0.9,
+        ge=0,
+        lt=1,
+        description="Momentum of sgd and of nesterov; adam does not use it.",
     )
     beta2: float = Field(
         0.999,
         ge=0,
         lt=1,
-        description="Decay rate of adam's running mean of squared gradients; sgd does not use it.",
+        description="Decay rate of adam's running mean of squared gradients; others have none.",
     )
     weight_decay: float = Field(
         0.0, ge=0, le=1, description="Weight decay: strength of the L2 penalty on the weights."
@@ -280,10 +284,10 @@ class TrainingHyperparameters(Hyperparameters):
         description="Gradient clipping: largest norm of the gradient of all parameters together. "
         "0 means no clipping.",
     )
-    schedule: Literal["cosine", "step", "constant"] = Field(
+    schedule: Literal["cosine", "linear", "step", "constant"] = Field(
         "cosine",
-        description="Learning rate after the warm-up: cosine (falls to zero), step (divided by 10 "
-        "at 1/2 and at 3/4 of the training) or constant.",
+        description="Learning rate after the warm-up: cosine or linear (both fall to zero), step "
+        "(divided by 10 at 1/2 and at 3/4 of the training) or constant.",
     )
     reference_batch: int = Field(
         0,
@@ -296,6 +300,18 @@ class TrainingHyperparameters(Hyperparameters):
         ge=0,
         le=0.9,
         description="Fraction of the training during which the learning rate rises from zero.",
+    )
+    lookahead: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Lookahead: number of steps after which the weights are drawn to their running "
+        "average, the more the nearer the end is. 0 means no averaging.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Epoch whose weights the model has: best, by the objective on the validation "
+        "data, or last, where these are too few to tell.",
     )
     patience: int = Field(
         0,

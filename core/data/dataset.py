@@ -53,7 +53,8 @@ class Dataset(Protocol):
     name (``inverted``, ``left_out``), for programs. One that draws a part of each example anew in
     each epoch, such as what a user did not choose, offers ``drawn(rng) -> Dataset``: what it draws
     for an example depends on ``rng`` and the example's index alone, be it in whichever batch, on
-    whichever host.
+    whichever host. One whose examples differ from one epoch to the next by a rule offers
+    ``in_epoch(number) -> Dataset``, the first being 0.
     """
 
     @property
@@ -349,6 +350,12 @@ def drawn(dataset: Dataset, rng: np.random.Generator) -> Dataset:
     """``dataset`` as it is for one epoch, whose random numbers are those of ``rng``."""
     offered = getattr(dataset, "drawn", None)
     return dataset if offered is None else offered(rng)
+
+
+def in_epoch(dataset: Dataset, number: int) -> Dataset:
+    """``dataset`` as it is in the epoch ``number``, the first being 0."""
+    offered = getattr(dataset, "in_epoch", None)
+    return dataset if offered is None else offered(number)
 
 
 def shuffled_batches(

@@ -11,7 +11,7 @@ An author who writes an own loop uses these; the ready loop is built of nothing 
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..runtime import mx
@@ -26,10 +26,13 @@ from .updates import Updates
 WEIGHTS_KEY = 100_000
 # Among the optimizer's arrays in a checkpoint, whose names begin with a number.
 SCALE = "loss_scale"
+# Of lookahead: how much of the running average a step keeps in the end, and by which power of the
+# training that is done it comes to that.
+KEPT, POWER = 0.95, 3
 
 
 class Schedule:
-    """The learning rate of every step: a linear warm-up, then a cosine, steps, or a level.
+    """The learning rate of every step: a linear warm-up, then a cosine, a line, steps, or a level.
 
     Cosine: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     arXiv:1608.03983. Steps: K. He et al., "Deep residual learning for image recognition",
@@ -55,6 +58,8 @@ class Schedule:
         if self.kind == "constant":
             return self.highest
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.kind == "linear":
+            return self.highest * (1 - done)
         return self.highest * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -93,6 +98,13 @@ class Engine:
         self.updates = Updates(self._parameters(), devices, hyperparameters)
         self._trained = [p for p in self._parameters() if p.grad_req != "null"]
         self._begin_alike()
+        # The running averages of lookahead, of what ``_held`` names.
+        self._averages = (
+            {name: arrays[0].copy() for name, arrays in self._held()}
+            if hyperparameters.lookahead
+            else {}
+        )
+        self._kept = KEPT**hyperparameters.lookahead
 
     def split(self, batch: Array | NDArray) -> list[NDArray]:
         """A batch (B, …) as one part a device, (B / devices, …) each."""
@@ -132,6 +144,20 @@ class Engine:
         if self.reducer.store is None:
             return
         self.reducer.reduce({parameter.name: parameter.list_grad() for parameter in self._trained})
+
+    def look_ahead(self, done: float) -> None:
+        """Draw the weights, and running statistics, to their running average, which they move.
+
+        ``done`` is the fraction of the training that is done. M. Zhang et al., "Lookahead
+        optimizer: k steps forward, 1 step back", arXiv:1907.08610; that the average follows ever
+        more slowly is of K. Jordan, "94% on CIFAR-10 in 3.29 seconds", arXiv:2404.00498.
+        """
+        share = 1 - self._kept * done**POWER
+        for name, arrays in self._held():
+            average = self._averages[name]
+            average += share * (arrays[0] - average)
+            for array in arrays:
+                average.copyto(array)
 
     def _clip(self, limit: float) -> None:
         """Scale all gradients so that their common norm is at most ``limit``, without waiting.
@@ -177,25 +203,32 @@ class Engine:
         return all_finite([parameter.data(self.devices[0]) for parameter in self._trained])
 
     def state(self) -> dict[str, dict[str, NDArray]]:
-        """All that the next step depends on, as named arrays: ``network`` and ``optimizer``."""
-        network = {}
-        for parameter in self._parameters():
-            if parameter.grad_req == "null":  # running statistics, of each replica its own
-                for i, device in enumerate(self.devices):
-                    network[f"{parameter.name}@{i}"] = parameter.data(device)
-            else:
-                network[parameter.name] = parameter.data(self.devices[0])
+        """All that the next step depends on, as named arrays: ``network``, ``optimizer`` and
+        lookahead's ``averages``, as far as there are any.
+        """
+        network = {name: arrays[0] for name, arrays in self._held()}
         optimizer = self.updates.state()
         if self.scale is not None:
             optimizer[SCALE] = self.scale.state()
-        return {"network": network, **({"optimizer": optimizer} if optimizer else {})}
+        parts = {"optimizer": optimizer, "averages": self._averages}
+        return {"network": network, **{name: part for name, part in parts.items() if part}}
+
+    def _held(self) -> Iterator[tuple[str, list[NDArray]]]:
+        """Every array of the network by name, and the replicas' that are always the same."""
+        for parameter in self._parameters():
+            if parameter.grad_req == "null":  # running statistics, of each replica its own
+                for i, device in enumerate(self.devices):
+                    yield f"{parameter.name}@{i}", [parameter.data(device)]
+            else:
+                yield parameter.name, parameter.list_data()
 
     def restore(self, arrays: Mapping[str, Mapping[str, NDArray]], step: int) -> None:
         """Go on from ``arrays``, which ``state`` gave after ``step`` steps."""
-        for parameter in self._parameters():
-            for i, device in enumerate(self.devices):
-                name = parameter.name + (f"@{i}" if parameter.grad_req == "null" else "")
-                arrays["network"][name].copyto(parameter.data(device))
+        for name, replicas in self._held():
+            for replica in replicas:
+                arrays["network"][name].copyto(replica)
+        for name, average in self._averages.items():
+            arrays["averages"][name].copyto(average)
         saved = arrays.get("optimizer", {})
         if self.scale is not None:
             self.scale.restore(saved[SCALE])

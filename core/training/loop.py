@@ -21,7 +21,7 @@ import numpy as np
 from ..algorithm.channels import TRAIN
 from ..algorithm.hyperparameters import TrainingHyperparameters
 from ..artifact.network import GluonNetwork, outputs
-from ..data.dataset import Dataset, drawn, lengths_of, prefetched, shuffled_batches
+from ..data.dataset import Dataset, drawn, in_epoch, lengths_of, prefetched, shuffled_batches
 from ..runtime import mx
 from ..runtime.deprecated import keep_old_names
 from ..runtime.devices import check_batch_splits, on_device
@@ -201,7 +201,7 @@ class Loop:
         order = self._order(epoch)
         started, waited = time.monotonic(), 0.0
         own = () if self.shared else self._own
-        data = drawn(self.train, run.rng(DRAW, epoch, *own))
+        data = in_epoch(drawn(self.train, run.rng(DRAW, epoch, *own)), epoch)
         stream = prefetched(data.take, order[done:])
         try:
             for index in range(done, self.per_epoch):
@@ -253,6 +253,9 @@ class Loop:
             losses = self.engine.step(self.engine.split(inputs), self.engine.split(labels), rate)
         self.pending.append((position.step, losses))
         position.step += 1
+        interval = self.options.lookahead
+        if interval and (position.step % interval == 0 or position.step == self.steps):
+            self.engine.look_ahead(position.step / self.steps)
         if len(self.pending) >= 2 * ahead:  # several at once: whenever the host works, devices wait
             self._settle(ahead)
         self.run.reporter.step(position.step)
@@ -322,7 +325,8 @@ class Loop:
             return
         sign = 1 if self.run.algorithm.objective.maximize else -1
         gain = 1.0 if position.best is None else sign * (value - position.best)
-        if gain >= 0:  # of equal ones the last, which has seen most
+        # Of equal ones the last, which has seen most.
+        if gain >= 0 or self.options.keep == "last":
             position.kept, position.kept_metrics = self.epochs_done, dict(position.metrics)
             self.best = self.engine.parameters()
         if gain > 0:
@@ -346,8 +350,8 @@ class Loop:
             run.metrics.update(position.kept_metrics)
         # In the form of a metric: who reads the log, as SageMaker does, finds the model's last.
         run.reporter.message(
-            f"the model is that of epoch {position.kept} of {epochs}, the best: "
-            f"{metric}={position.best:.6g}"
+            f"the model is that of epoch {position.kept} of {epochs}, the {self.options.keep}: "
+            f"{metric}={position.kept_metrics[metric]:.6g}"
         )
 
     def _reached(self) -> str:

@@ -1,4 +1,4 @@
-"""The update of every parameter: Adam, or stochastic gradient descent with momentum.
+"""The update of every parameter: Adam, or stochastic gradient descent with momentum or Nesterov's.
 
 The operators are mxnet's, and so are the results, to the bit. Gluon's Trainer asks and translates
 for each parameter in every step what never changes: with six parameters a fifth of the processor's
@@ -96,6 +96,8 @@ class Updates:
                 }
             )
             self._calls += self._calls_on(place)
+        self._back = [*self._moves(1.0)]
+        self._forward = [*self._moves(-1.0)]
 
     @property
     def _slots(self) -> int:
@@ -133,6 +135,28 @@ class Updates:
                     name, settings["momentum"] = "multi_sgd_mom_update", options.momentum
             yield Call(name, inputs, outputs, settings, new), [p.lr_mult for _, p in group]
 
+    def _moves(self, sign: float) -> Iterator[Call]:
+        """Of nesterov, the calls that move weights back, or forward, by what their momentum has.
+
+        Gradients are of where the momentum alone would lead: Y. Nesterov, 1983, in the form of I.
+        Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
+        2013. mxnet's nag_mom_update reads the weights while it writes them: no two runs are alike.
+        """
+        if self._options.optimizer != "nesterov" or not self._slots:
+            return
+        for place, memory in enumerate(self._memory):
+            for start in range(0, len(self._trained), AT_ONCE):
+                group = self._trained[start : start + AT_ONCE]
+                weights = [p.list_data()[place] for _, p in group]
+                momenta = [memory[f"{index}.0"] for index, _ in group]
+                inputs = [array for pair in zip(weights, momenta) for array in pair]
+                settings = {
+                    "num_weights": len(group),
+                    "lrs": [sign * self._options.momentum] * len(group),
+                    "wds": [0.0] * len(group),
+                }
+                yield Call("multi_sgd_update", inputs, weights, settings, ())
+
     def update(self, rate: float, total: float) -> None:
         """One step at learning rate ``rate``; gradients are sums over ``total`` examples."""
         if not self.steps:
@@ -143,9 +167,13 @@ class Updates:
         if adam:
             unbiased = math.sqrt(1.0 - self._options.beta2**self.steps)
             correction = unbiased / (1.0 - BETA1**self.steps)
+        for call in self._back:
+            call()
         for call, multiples in self._calls:
             rates = [rate * multiple for multiple in multiples]
             call(rates[0] * correction if adam else rates, 1.0 / total)
+        for call in self._forward:
+            call()
 
     def _check_reached(self) -> None:
         lost = [p.name for _, p in self._trained if not all(d._fresh_grad for d in p.list_data())]

@@ -73,9 +73,9 @@ def test_the_networks_are_those_of_the_zoos() -> None:
     from gluoncv.model_zoo import model_zoo
 
     zoo = set(model_zoo._models)
-    ours = "cifar_resnet12_v1_wide"
-    assert {n for n in networks.NETWORKS if not n.startswith("gluon:")} - {ours} <= zoo
-    for name in ("cifar_resnet20_v1", ours, "gluon:mobilenetv2_0.25", "resnet18_v1b"):
+    ours = {"cifar_resnet12_v1_wide", "airbench"}
+    assert {n for n in networks.NETWORKS if not n.startswith("gluon:")} - ours <= zoo
+    for name in ("cifar_resnet20_v1", *ours, "gluon:mobilenetv2_0.25", "resnet18_v1b"):
         built = networks.build(name, 7)
         head = networks.output_layer(name, 7)
         assert 1 <= len(head) <= 2

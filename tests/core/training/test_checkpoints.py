@@ -77,6 +77,23 @@ def test_training_races_with_nothing(small: Path, tmp_path: Path, optimizer: str
     assert models[0] == models[1]
 
 
+def test_lookahead_goes_on_from_its_averages_and_the_last_epoch_is_kept(
+    small: Path, tmp_path: Path
+) -> None:
+    options = (
+        *("--lookahead", "3", "--keep", "last", "--schedule", "linear"),
+        *("--checkpoints", "c", "--checkpoint-every", "0.01s"),
+    )
+    whole = run(tmp_path, small, *options)
+    assert whole.code == 0, whole.stderr
+    assert "the model is that of epoch 3 of 3, the last" in whole.stderr
+    expected = files(tmp_path)
+    shutil.rmtree(tmp_path / "c" / max(checkpoints(tmp_path / "c")))
+    done = run(tmp_path, small, *options)
+    assert "resuming after step" in done.stderr
+    assert files(tmp_path) == expected
+
+
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     small: Path, tmp_path: Path, uninterrupted: dict[str, bytes]
 ) -> None:

@@ -54,7 +54,7 @@ def learned(precision: str) -> tuple[list[float], np.ndarray]:
 
 
 def parameters(net: Any) -> np.ndarray:
-    arrays = [parameter.data() for parameter in net.collect_params().values()]
+    arrays = [parameter.list_data()[0] for parameter in net.collect_params().values()]
     assert {array.dtype for array in arrays} == {np.float32}
     return np.concatenate([array.asnumpy().ravel() for array in arrays])
 
@@ -138,6 +138,56 @@ def test_updates_are_those_of_gluons_trainer_to_the_bit(settings: dict[str, Any]
         found.backward()
         trainer.update(len(x))
     np.testing.assert_array_equal(parameters(ours), parameters(theirs))
+
+
+def test_nesterovs_momentum_is_that_of_its_formula_and_every_run_is_alike() -> None:
+    options = TrainingHyperparameters(optimizer="nesterov", momentum=0.85, weight_decay=0.01)
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    x, y = map(mx.nd.array, examples())
+    ends = []
+    for _ in range(4):
+        net = network()
+        trained = Engine(net, loss, options, [mx.cpu()])
+        for _ in range(3):
+            trained.step([x], [y], 0.1)
+        ends.append(parameters(net))
+        np.testing.assert_array_equal(ends[-1], ends[0])
+    net = network()
+    learned = [p for p in net.collect_params().values() if p.grad_req != "null"]
+    velocity = [0.0 * p.data().asnumpy() for p in learned]
+    for _ in range(3):
+        with mx.autograd.record():
+            found = loss(net(x), y)
+        found.backward()
+        for place, parameter in enumerate(learned):
+            seen, gradient = parameter.data().asnumpy(), parameter.grad().asnumpy() / len(x)
+            origin = seen - 0.85 * velocity[place]
+            velocity[place] = 0.85 * velocity[place] - 0.1 * (gradient + 0.01 * origin)
+            parameter.set_data(mx.nd.array(origin + 1.85 * velocity[place]))
+    np.testing.assert_allclose(parameters(net), ends[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_lookahead_draws_the_weights_to_their_average(devices: int) -> None:
+    """By the formula of the paper; what stays as it is stays so to the bit."""
+    net = network()
+    contexts = [mx.cpu(place) for place in range(devices)]
+    net.collect_params().reset_ctx(contexts)
+    net[0].bias.grad_req = "null"
+    options = TrainingHyperparameters(lookahead=5, **SETTINGS)
+    store = None if devices == 1 else mx.kv.create("device")
+    trained = Engine(net, mx.gluon.loss.SoftmaxCrossEntropyLoss(), options, contexts, store)
+    average, constant = parameters(net), net[0].bias.data(contexts[0]).asnumpy()
+    x, y = map(mx.nd.array, examples())
+    for done in (0.25, 0.5, 1.0):
+        trained.step(trained.split(x), trained.split(y), 0.1)
+        share = 1 - 0.95**5 * done**3
+        average = average + share * (parameters(net) - average)
+        trained.look_ahead(done)
+        np.testing.assert_allclose(parameters(net), average, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(net[0].bias.data(contexts[0]).asnumpy(), constant)
+        for replica in net[4].weight.list_data():
+            np.testing.assert_array_equal(replica.asnumpy(), net[4].weight.list_data()[0].asnumpy())
 
 
 def test_a_parameter_that_no_gradient_reaches_is_named() -> None:

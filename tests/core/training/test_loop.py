@@ -220,4 +220,7 @@ def test_the_schedule_warms_up_and_falls_to_zero() -> None:
     assert 0 < rates[-1] < 0.01
     level = TrainingHyperparameters(learning_rate=1.0, warmup=0.0, schedule="constant")
     assert {Schedule(level, 40)(step) for step in range(40)} == {1.0}
+    line = TrainingHyperparameters(learning_rate=1.0, warmup=0.25, schedule="linear")
+    rates = [Schedule(line, 40)(step) for step in range(40)]
+    assert rates[9:] == pytest.approx([10 / 11, *(1 - step / 30 for step in range(30))])
     assert math.isclose(Schedule(options, 1)(0), 1.0)
