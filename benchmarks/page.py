@@ -553,7 +553,7 @@ SECTIONS = (
         "threads-.*",
         "Images a second, by how threads are arranged, beside so many processes that only count: "
         "[decision 4](decisions/0004-threads.md).",
-        ("arrangement", "alone", "beside 1", "2", "4"),
+        ("arrangement", "alone", "beside 1", "2", "6"),
         beside,
     ),
     Section(
