@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Iterator, NamedTuple
 
@@ -53,6 +52,8 @@ def free_cores(found: int | None = None) -> int:
     processor tells how many others want one. Where it is not all, it is looked again, so that what
     passes does not count. Takes 60 ms where nobody else computes.
     """
+    from concurrent.futures import ThreadPoolExecutor  # which imports logging and more
+
     usable = cores() if found is None else found
     free = 0
     for look in range(LOOKS if usable > 1 else 0):

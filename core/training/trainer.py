@@ -109,8 +109,13 @@ def train(
 
 
 def _settle_threads(options: RunOptions) -> str:
-    """See ``mx.settle_threads``; replicas share the processors, and GPUs have no need of them."""
-    if options.threads is None and options.devices not in ("auto", "cpu"):
+    """See ``mx.settle_threads``.
+
+    Replicas share the processors, GPUs have no need of them, and beside a host's worker its server
+    and the scheduler are just being started, who will leave them free.
+    """
+    plain = options.devices in ("auto", "cpu") and not is_worker()
+    if options.threads is None and not plain:
         return ""
     kept = None if options.checkpoints is None else threads_of(options.checkpoints)
     return mx.settle_threads(options.threads, kept)
