@@ -55,7 +55,7 @@ notebooks: $(VENV)/noting
 	$(BIN)/python docs/notebooks/execute.py $(NOTEBOOKS)
 
 bench: $(VENV)/developing
-	$(BIN)/python benchmarks/mnist_accuracy.py small
+	$(BIN)/python benchmarks/mnist_accuracy.py small --epochs 8
 	$(BIN)/python benchmarks/mnist_accuracy.py large
 	$(BIN)/python benchmarks/training_speed.py mnist-cnn
 

@@ -42,7 +42,7 @@ MEASUREMENTS = {
         for name, options in BENCHMARKED.items()
     },
     **{f"hand_timed-{name}": f"hand_timed.py {name}" for name in ALGORITHMS},
-    "mnist_accuracy-small": "mnist_accuracy.py small {data}/mnist",
+    "mnist_accuracy-small-8-epochs": "mnist_accuracy.py small {data}/mnist --epochs 8",
     "mnist_accuracy-large": "mnist_accuracy.py large {data}/mnist",
     "cifar_accuracy-airbench-seed1": "cifar_accuracy.py {cifar10} {scratch} 1 airbench",
     "cifar_accuracy-cifar_resnet20_v1-seed1": "cifar_accuracy.py {cifar10} {scratch}",

@@ -27,6 +27,10 @@ MODEL_FLAGS = (
 )
 RUN_FLAGS = (
     ("--devices", "D", f"Devices to train on: {FORMS}. [default: auto]"),
+    ("--threads", "N",
+     "Number of threads of an operator, or auto: one for each processor that other programs leave "
+     "free when the training starts. The same number gives the same model, byte for byte; it is "
+     "in the model's record. [default: auto]"),
     ("--hosts", "N",
      "Number of training processes on this machine, which exchange gradients through MXNet's "
      "parameter server. [default: 1; in a SageMaker job, one per host]"),

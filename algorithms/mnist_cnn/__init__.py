@@ -53,7 +53,7 @@ PARAMETERS = (
 
 # Of each network: between two poolings, each convolution's width, side of its kernel and stride.
 CONVOLUTIONS = {
-    "small": [[(16, 5, 2), (32, 3, 1)], [(64, 3, 1), (64, 3, 1)]],
+    "small": [[(16, 5, 2), (32, 3, 1)], [(64, 3, 1), (64, 3, 1)], [(128, 3, 1)]],
     "large": [[(32, 3, 1)], [(64, 3, 1), (64, 3, 1)], [(128, 3, 1), (128, 3, 1)]],
 }
 
@@ -198,7 +198,7 @@ class MnistCnn(PictureClassifier[MnistHyperparameters]):
         return digits.read(path, channel, hyperparameters.invert, hyperparameters.on_damaged)
 
     def network(self, hyperparameters: MnistHyperparameters, data: Dataset) -> HybridBlock:
-        """Logits (N, 10), from convolutions in two resolutions (small) or three (large)."""
+        """Logits (N, 10), from convolutions in three resolutions."""
         nn = mx.gluon.nn
         net = nn.HybridSequential()
         for number, convolutions in enumerate(CONVOLUTIONS[hyperparameters.network]):

@@ -67,7 +67,9 @@ class InputSignature(BaseModel):
 
 
 class Metadata(BaseModel):
-    """``algorithm.json``. Nothing in it depends on when or where the training ran."""
+    """``algorithm.json``. Nothing in it depends on when or where the training ran, but for the
+    versions of packages and the number of threads, on which the numbers depend as well.
+    """
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -105,6 +107,11 @@ class Metadata(BaseModel):
         description="of a model from elsewhere, each file that it was made of to its SHA-256",
     )
     packages: Dict[str, str] = Field(default_factory=dict)
+    threads: Optional[int] = Field(
+        default=None,
+        ge=1,
+        description="of an operator in training, by whose number sums have their order",
+    )
     sha256: Dict[Literal["model-symbol.json", "model-0000.params"], str] = Field(
         default_factory=dict
     )

@@ -1,4 +1,5 @@
-"""The number of CPU cores that this process may use, by its affinity and its cgroup's quota.
+"""The number of CPU cores that this process may use, by its affinity and its cgroup's quota, and
+of those that other programs leave to it.
 
 A quota is of a control group (cgroup) or of any above it, in either version of them:
 https://docs.kernel.org/scheduler/sched-bwc.html (1: ``cpu.cfs_quota_us``, ``cpu.cfs_period_us``),
@@ -9,14 +10,19 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html (2: ``cpu.max``). The group i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import time
 from pathlib import Path, PurePosixPath
 from typing import Iterator, NamedTuple
 
 # Of a part of a processor, so much counts as a whole: with a thread more than the quota has
 # processors, all of them stand still at the end of every period.
 NEARLY_WHOLE = 0.75
+# A look at what is free: so long, so often where it is not all, and so long after one another.
+LOOK, LOOKS, PAUSE = 0.06, 3, 0.15  # seconds, times, seconds
+HASHED = bytes(2**18)  # long enough for hashlib to let go of the interpreter's lock
 
 
 def cores(root: Path = Path("/")) -> int:
@@ -37,6 +43,39 @@ def quota(root: Path = Path("/")) -> float | None:
         if (found := _unified(folder) if version == 2 else _legacy(folder)) is not None
     ]
     return min(quotas, default=None)
+
+
+def free_cores(found: int | None = None) -> int:
+    """Of the processors that this process may use, those that others leave free, at least 1.
+
+    Measured: a thread for each of them computes for LOOK seconds, and what it was given of a
+    processor tells how many others want one. Where it is not all, it is looked again, so that what
+    passes does not count. Takes 60 ms where nobody else computes.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # which imports logging and more
+
+    usable = cores() if found is None else found
+    free = 0
+    for look in range(LOOKS if usable > 1 else 0):
+        if look:
+            time.sleep(PAUSE)
+        with ThreadPoolExecutor(usable) as pool:
+            given = sum(pool.map(_given, [time.monotonic() + LOOK] * usable))
+        # With n of ours and b others on n processors, ours are given n * n / (n + b) together.
+        others = usable * usable / max(given, 1e-3) - usable
+        free = max(free, int(usable - others + 1 - NEARLY_WHOLE))
+        if free >= usable:
+            break
+    return max(1, free)
+
+
+def _given(until: float) -> float:
+    """Compute until then; the part of a processor that this thread was given."""
+    begun, own = time.monotonic(), time.thread_time()
+    while time.monotonic() < until:
+        hashlib.sha256(HASHED)
+    passed = time.monotonic() - begun
+    return (time.thread_time() - own) / passed if passed > 0 else 0.0
 
 
 class _Mount(NamedTuple):

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .cores import cores
+from .cores import cores, free_cores
 from .errors import InputError, MissingDependencyError
 
 PYTHONS = "Python 3.8 to 3.12"
@@ -43,9 +43,8 @@ def load() -> ModuleType:
 
     Raises MissingDependencyError, which says what to install.
     """
-    loaded = sys.modules.get("mxnet")
-    if loaded is not None and hasattr(loaded, "gluon"):
-        return loaded
+    if is_loaded():
+        return sys.modules["mxnet"]
     _set_threads()
     _restore_numpy_bool()
     _preload_nvidia_libraries()
@@ -77,6 +76,11 @@ def _install_hint() -> str:
         return INSTALL_HINT
     here = ".".join(map(str, sys.version_info[:2]))
     return f"{INSTALL_HINT}; there is none for Python {here}: use an environment of {PYTHONS}"
+
+
+def is_loaded() -> bool:
+    """Whether mxnet is imported, whole."""
+    return hasattr(sys.modules.get("mxnet"), "gluon")
 
 
 def is_installed() -> bool:
@@ -117,6 +121,40 @@ def _set_threads() -> None:
         raise InputError("mxnet cannot be imported under python -OO (PYTHONOPTIMIZE=2)")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("MXNET_CPU_TEMP_COPY", "64")
+
+
+def settle_threads(asked: int | None = None, kept: int | None = None) -> str:
+    """Settle on how many threads an operator runs, before mxnet is imported; what is to be said.
+
+    ``asked`` for, or else as the user has set OMP_NUM_THREADS, or else as the run has begun that
+    goes on (``kept``), or else a thread for each processor that other programs leave free
+    (docs/decisions/0004-threads.md). Once mxnet is imported the number stays: raises InputError
+    where another is asked for.
+    """
+    usable = cores()
+    if is_loaded():
+        if asked not in (None, threads()):
+            raise InputError(
+                f"--threads {asked}: mxnet is imported already, with {threads()} threads an "
+                "operator: ask for them in a new process"
+            )
+        return ""
+    if asked is not None:
+        os.environ["OMP_NUM_THREADS"] = str(asked)
+        return ""
+    if "OMP_NUM_THREADS" in os.environ:
+        return ""
+    if kept is not None and kept <= usable:
+        os.environ["OMP_NUM_THREADS"] = str(kept)
+        return ", as before" if kept < usable else ""
+    free = free_cores(usable)
+    os.environ["OMP_NUM_THREADS"] = str(free)
+    if free == usable:
+        return ""
+    return (
+        f" (others keep {usable - free} of {usable} processors busy; --threads {usable} would use "
+        "all)"
+    )
 
 
 def share_threads(replicas: int) -> None:

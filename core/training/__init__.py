@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..data.dataset import ArrayDataset, Dataset
     from ..runtime.durations import parse_duration
     from . import loop, starting, together
-    from .options import RunOptions, parse_seed
+    from .options import RunOptions, parse_seed, parse_threads
     from .reporting import LogReporter, Reporter
     from .run import Run
     from .trainer import train
@@ -28,6 +28,7 @@ __all__ = [
     "loop",
     "parse_duration",
     "parse_seed",
+    "parse_threads",
     "starting",
     "together",
     "train",
@@ -39,7 +40,7 @@ lazy.offer(
         ".data.dataset": "ArrayDataset Dataset",
         "loop": "loop=",
         ".runtime.durations": "parse_duration",
-        "options": "RunOptions parse_seed",
+        "options": "RunOptions parse_seed parse_threads",
         "reporting": "LogReporter Reporter",
         "run": "Run",
         "starting": "starting=",

@@ -11,6 +11,7 @@ in it is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -160,6 +161,14 @@ class Checkpoints:
         for folder in others[KEEP - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
         staging.sweep(self.folder)  # of a process that was killed while writing
+
+
+def threads_of(folder: Path) -> int | None:
+    """How many threads an operator had in the newest checkpoint in ``folder``; None without one."""
+    for each in sorted(Checkpoints(folder)._all(), reverse=True):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            return int(json.loads((each / STATE).read_bytes())["identity"]["threads"])
+    return None
 
 
 def _read(folder: Path) -> Checkpoint:

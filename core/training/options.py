@@ -21,11 +21,21 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
+def parse_threads(text: str) -> int | None:
+    """A number of threads; None of ``auto``. Raises ValueError."""
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise ValueError(text)
+    return int(text)
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How a run is carried out; the hyperparameters say what is learned.
 
-    ``devices`` as in ``--devices``; ``checkpoint_every`` and ``max_runtime`` are seconds;
+    ``devices`` as in ``--devices``; ``threads`` of an operator, None to go by what is free;
+    ``checkpoint_every`` and ``max_runtime`` are seconds;
     ``target_metric`` is a value of the algorithm's objective that ends the training;
     ``gradient_compression`` above 0 is the threshold to which pushed gradients are rounded;
     ``peer_timeout`` is how many seconds a host may say nothing before the others give it up;
@@ -34,6 +44,7 @@ class RunOptions:
     """
 
     devices: str = "auto"
+    threads: int | None = None
     kvstore: str = "auto"
     gradient_compression: float = 0.0
     checkpoints: Path | None = None

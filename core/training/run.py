@@ -365,6 +365,7 @@ class Run(Generic[H]):
                 examples=self.examples,
                 headings=reads.headings(),
                 packages=self._packages,
+                threads=mx.threads(),
             )
             metadata.document()
         except ValueError as error:

@@ -19,6 +19,7 @@ from ..data.reading import using
 from ..runtime import mx, staging
 from ..runtime.devices import choose_distributed, choose_kvstore, parse_devices
 from ..runtime.opt_ml import report_failure
+from .checkpoints import threads_of
 from .cluster import Cluster, HostCluster, is_worker, open_store
 from .notebook import NotebookReporter, in_notebook
 from .options import RunOptions
@@ -53,6 +54,7 @@ def train(
     algorithm.check_given(hyperparameters, paths)
     options = options or RunOptions()
     reporter = reporter or (NotebookReporter() if in_notebook() else LogReporter())
+    told = _settle_threads(options)
     devices = parse_devices(options.devices)
     resumable = options.checkpoints is not None
     choose = choose_distributed if is_worker() else choose_kvstore
@@ -91,7 +93,8 @@ def train(
         )
         where = ", ".join(map(str, devices))
         hosts = f"{cluster.count} hosts, each " if cluster.count > 1 else ""
-        reporter.message(f"seed {seed}, {hosts}on {where}, {mx.threads()} threads an operator")
+        threads = f"{mx.threads()} thread{'s' * (mx.threads() > 1)} an operator{told}"
+        reporter.message(f"seed {seed}, {hosts}on {where}, {threads}")
         if kvstore is not None:
             reporter.message(why)
         try:
@@ -103,6 +106,19 @@ def train(
             reporter.end()
             run.close()
     return (Artifact.open(output) if cluster.is_chief else None), run.metrics
+
+
+def _settle_threads(options: RunOptions) -> str:
+    """See ``mx.settle_threads``.
+
+    Replicas share the processors, GPUs have no need of them, and beside a host's worker its server
+    and the scheduler are just being started, who will leave them free.
+    """
+    plain = options.devices in ("auto", "cpu") and not is_worker()
+    if options.threads is None and not plain:
+        return ""
+    kept = None if options.checkpoints is None else threads_of(options.checkpoints)
+    return mx.settle_threads(options.threads, kept)
 
 
 @contextmanager

@@ -55,7 +55,17 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "page",
         ),
         "Hardware": (
-            *("instance", "instances", "engine", "devices", "workers", "hosts", "volume", "spot"),
+            *(
+                "instance",
+                "instances",
+                "engine",
+                "devices",
+                "threads",
+                "workers",
+                "hosts",
+                "volume",
+                "spot",
+            ),
             *("count", "scaling", "serverless"),
             *("peer_timeout", "kvstore", "gradient_compression"),
         ),

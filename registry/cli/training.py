@@ -20,7 +20,7 @@ from ...core.data.reading import using
 from ...core.runtime import opt_ml as container
 from ...core.runtime.errors import AlgoshelfError, InputError
 from ...core.runtime.printable import figure
-from ...core.training import RunOptions, parse_duration, parse_seed
+from ...core.training import RunOptions, parse_duration, parse_seed, parse_threads
 from ...core.training import train as run_training
 from ...core.training.cluster import is_worker
 from ...core.training.launch import run_host, run_hosts
@@ -224,6 +224,7 @@ def _run_options(given: Mapping[str, str]) -> tuple[RunOptions, list[str]]:
     faults = []
     for name, read, expected in (
         ("devices", str, ""),
+        ("threads", parse_threads, "a whole number from 1 to 9999, or auto"),
         ("kvstore", str, ""),
         ("checkpoints", Path, ""),
         ("checkpoint_every", parse_duration, "a time such as 90s, 10m, 1h"),

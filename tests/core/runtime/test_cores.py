@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from algoshelf.core.runtime.cores import cores, quota
+from algoshelf.core.runtime import mx
+from algoshelf.core.runtime.cores import cores, free_cores, quota
+from algoshelf.core.runtime.errors import InputError
 from algoshelf.core.serving import sizing
 
 V1 = "32 31 0:29 {top} {place} rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
@@ -146,6 +148,52 @@ def test_training_and_serving_keep_to_a_real_quota(group: Path) -> None:
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.stdout == "1 1 1\n", done.stderr
+
+
+BUSY = [sys.executable, "-S", "-c", "while True: pass"]
+
+
+def test_processors_that_others_use_are_not_free() -> None:
+    neighbours = [subprocess.Popen(BUSY) for _ in range(2 * cores())]
+    try:
+        assert free_cores() <= max(1, cores() // 2)
+    finally:
+        for process in neighbours:
+            process.kill()
+            process.wait()
+    assert 1 <= free_cores() <= cores()
+    assert free_cores(1) == 1
+
+
+def settled(call: str, **environment: str) -> list[str]:
+    """What ``settle_threads`` says, and the threads it settles on, in a new process."""
+    code = f"from algoshelf.core import mx\nprint(mx.settle_threads({call}), mx.threads(), sep='|')"
+    plain = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True, text=True, env={**plain, **environment}, check=True,
+    )  # fmt: skip
+    return done.stdout.strip().split("|")
+
+
+def test_threads_are_those_asked_for_set_or_recorded_before_those_that_are_free() -> None:
+    assert settled("3", OMP_NUM_THREADS="2") == ["", "3"]
+    assert settled("None, 1", OMP_NUM_THREADS="2") == ["", "2"]
+    assert settled("None, 1")[1] == "1"
+    told, threads = settled("")
+    assert 1 <= int(threads) <= cores()
+    assert ("busy" in told) == (int(threads) < cores())
+
+
+def test_threads_of_a_run_with_more_processors_are_not_taken_over() -> None:
+    assert int(settled(f"None, {cores() + 1}")[1]) <= cores()
+
+
+def test_another_number_of_threads_comes_too_late_once_mxnet_is_imported() -> None:
+    mx.load()
+    assert mx.settle_threads() == mx.settle_threads(mx.threads()) == ""
+    with pytest.raises(InputError, match=r"--threads 9999: .* in a new process"):
+        mx.settle_threads(9999)
 
 
 def test_serving_asks_the_same() -> None:

@@ -61,6 +61,25 @@ def test_keeping_checkpoints_changes_nothing(
     assert files(tmp_path) == uninterrupted
 
 
+def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path: Path) -> None:
+    """However many processors others leave free by then."""
+    program = str(Path(sys.executable).parent / "algoshelf")
+    begun = [program, "train", "kmeans", "--k", "3", "--output", "m"]
+    begun += ["--checkpoints", "c", "--checkpoint-every", "0.001s"]
+    plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    models = []
+    for more in (["--threads", "1"], []):
+        done = subprocess.run(
+            [*begun, *more], cwd=tmp_path, env=plain, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "1 thread an operator" in done.stderr
+        models.append(files(tmp_path))
+    assert "resuming after step" in done.stderr
+    assert models[0] == models[1]
+    assert json.loads(models[0]["algorithm.json"])["threads"] == 1
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_training_races_with_nothing(small: Path, tmp_path: Path, optimizer: str) -> None:
     """The threaded engine gives what the sequential one does (docs/decisions/0006)."""
