@@ -1,4 +1,4 @@
-"""Search: the closest centroid of every row, over and over, without the products that decide nothing.
+"""Search: the closest centroid of every row, again and again, by as few products as will do.
 
 By the triangle inequality: C. Elkan, "Using the triangle inequality to accelerate k-means", ICML
 2003; G. Hamerly, "Making k-means even faster", SDM 2010; Y. Ding et al., "Yinyang k-means", ICML
@@ -35,7 +35,7 @@ UNIT = 2.0**-24  # rounding of a float32, relative to itself
 
 
 class _Group(NamedTuple):
-    """Centroids that are looked at together: their numbers (n,), themselves (D, n), -|c|²/2 (n,)."""
+    """Centroids looked at together: their numbers (n,), themselves (D, n), and -|c|²/2 (n,)."""
 
     members: Array
     centroids: Array
@@ -45,8 +45,8 @@ class _Group(NamedTuple):
 class Block(NamedTuple):
     """Rows (B, D) with the bounds of their distances, all float32.
 
-    ``squares`` (B,) are the rows' squared lengths, ``upper`` (B,) is for the own centroid, ``lower``
-    (G, B) for the others of each group.
+    ``squares`` (B,) are the rows' squared lengths, ``upper`` (B,) is for the own centroid,
+    ``lower`` (G, B) for the others of each group.
     """
 
     rows: Array
@@ -232,8 +232,8 @@ def _products(rows: Array, group: _Group) -> Array:
 def _grouped(centroids: Array) -> Array:
     """The group of each of ``centroids`` (K, D), (K,): of near ones, all as large as each other.
 
-    They are halved by where they lie along the direction in which they differ most, again and again.
-    Which are together decides about time, not about the answer.
+    They are halved by where they lie along the direction in which they differ most, again and
+    again. Which are together decides about time, not about the answer.
     """
     k, columns = centroids.shape
     count = max(1, min(k // GROUP, columns // COLUMNS_PER_GROUP))
