@@ -128,16 +128,22 @@ class Search:
         """Set ``labels`` (B,) to what the rows of ``block`` are closest to now, and its bounds."""
         block.upper[:] += moved[labels]
         block.lower[:] -= farthest[:, None]
-        rows = np.flatnonzero(block.lower.min(axis=0) <= block.upper)
+        meets = block.lower <= block.upper
+        sparing = meets.mean() < WHOLE
+        rows = np.flatnonzero(meets.any(axis=0)) if sparing else np.arange(len(labels))
         if not len(rows):
             return
         look = _Look(block, rows, labels[rows], self._error(block.squares[rows]), self._group_of)
-        own = self._group_of[np.minimum(labels[rows], len(self._group_of) - 1)]
-        for number, group in enumerate(groups):  # the own group first: it narrows the bound
-            look.at(number, group, np.flatnonzero(own == number))
-        for number, group in enumerate(groups):
-            meets = (look.lower[number] <= look.upper) & (own != number)
-            look.at(number, group, np.flatnonzero(meets))
+        if sparing:  # the own group first: it narrows the bound
+            own = self._group_of[labels[rows]]
+            for number, group in enumerate(groups):
+                look.at(number, group, np.flatnonzero(own == number))
+            for number, group in enumerate(groups):
+                closer = (look.lower[number] <= look.upper) & (own != number)
+                look.at(number, group, np.flatnonzero(closer))
+        else:
+            for number, group in enumerate(groups):
+                look.at(number, group, np.arange(len(rows)))
         look.decide(self._centroids)
         labels[rows], block.upper[rows], block.lower[:, rows] = look.labels, look.upper, look.lower
 
