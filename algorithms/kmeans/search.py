@@ -84,7 +84,8 @@ class Search:
         self._centroids = exact
         groups = self._groups(narrow)
         found = [own.copy() for own in labels]
-        length = max(1, CHUNK_NUMBERS // exact.shape[1])
+        largest = max(len(group.members) for group in groups)
+        length = max(1, CHUNK_NUMBERS // max(exact.shape[1], largest))
         with ThreadPoolExecutor(mx.threads()) as pool:
             tasks = [
                 pool.submit(self._look, block.part(chunk), own[chunk], groups, moved, farthest)
@@ -151,7 +152,7 @@ class Search:
         """By how much squared distances in float32 may be off, for any order of summation: (B,)."""
         columns = self._centroids.shape[1]
         reach = np.sqrt(squares) + np.float32(self._reach)
-        error: Array = np.float32((columns + 16) * UNIT) * np.square(reach)
+        error: Array = np.square(reach * np.float32(np.sqrt((columns + 20) * UNIT)))
         return error
 
 
@@ -209,17 +210,18 @@ class _Look:
 
         Of centroids equally far the first counts.
         """
-        chosen = np.flatnonzero(self.lower.min(axis=0) <= self.upper)
-        if not len(chosen):
-            return
-        rows = self.block.rows[self.rows[chosen]].astype(np.float64)
-        apart = np.square(centroids).sum(axis=1) - 2 * (rows @ centroids.T)
-        equal = self.error[chosen, None] * 2.0**-27  # the error of float64, and a little more
-        found = (apart <= apart.min(axis=1, keepdims=True) + equal).argmax(axis=1)
-        # of a label that has lost no bound is known: its group is looked at again
-        other = found != self.labels[chosen]
-        self.lower[self.group_of[self.labels[chosen[other]]], chosen[other]] = 0
-        self.labels[chosen] = found
+        undecided = np.flatnonzero(self.lower.min(axis=0) <= self.upper)
+        lengths = np.square(centroids).sum(axis=1)
+        for chunk in chunks(len(undecided), max(1, CHUNK_NUMBERS // len(centroids))):
+            chosen = undecided[chunk]
+            rows = self.block.rows[self.rows[chosen]].astype(np.float64)
+            apart = lengths - 2 * (rows @ centroids.T)
+            equal = self.error[chosen, None] * 2.0**-27  # the error of float64, and a little more
+            found = (apart <= apart.min(axis=1, keepdims=True) + equal).argmax(axis=1)
+            # of a label that has lost no bound is known: its group is looked at again
+            other = chosen[found != self.labels[chosen]]
+            self.lower[self.group_of[self.labels[other]], other] = 0
+            self.labels[chosen] = found
 
 
 def _products(rows: Array, group: _Group) -> Array:

@@ -208,6 +208,8 @@ class ShardedRows:
         self._search = None
         if self._keeps_bounds:
             rows = [self._read(block) for block in self.blocks]
+            if not self._resident:
+                self._resident = [lend(x, b.device) for x, b in zip(rows, self.blocks)]
             self._search = Search(rows, [norms.asnumpy() for norms in self.norms])
         return [self.unassigned(block.stop - block.start) for block in self.blocks]
 
