@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-from algoshelf.core.runtime.cores import cores
 
 ROUNDS = 5
 ITERATIONS = 20
@@ -125,6 +124,8 @@ def main() -> None:
 
 
 def in_process(python: str, side: str, arguments: argparse.Namespace) -> dict[str, float]:
+    from algoshelf.core.runtime.cores import cores  # not at the top: peers do without algoshelf
+
     threads = {"OMP_NUM_THREADS": str(cores())}
     command = [python, __file__, str(arguments.mnist), "--k", str(arguments.k), "--side", side]
     environment = {**os.environ, **threads}
