@@ -222,7 +222,7 @@ WORKLOADS = {
     work.algorithm: work
     for work in (
         Workload(
-            "mnist-cnn", NPY, NPY, ("--network", "large", "--epochs", "1"), "gluon", _digits,
+            "mnist-cnn", NPY, NPY, ("--epochs", "1"), "gluon", _digits,
         ),
         Workload(
             "image-classification", "image/jpeg", JSON,
