@@ -65,7 +65,7 @@ def encode_npy(values: Any) -> bytes:
     """An array in npy format 1.0, in C order. Raises ValueError for objects: never pickles."""
     array = numpy.asarray(values, order="C")
     if array.dtype.hasobject:
-        raise ValueError("an array of objects has no form in npy without pickling it")
+        raise ValueError("an array of objects cannot be written without allow_pickle")
     return _npy_head(array.dtype, array.shape) + array.tobytes()
 
 
@@ -73,10 +73,9 @@ def encode_npy(values: Any) -> bytes:
 def _npy_head(dtype: numpy.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """What stands before the numbers; numpy writes it slower than a small network computes."""
     stream = io.BytesIO()
-    description = numpy.lib.format.dtype_to_descr(dtype)
-    numpy.lib.format.write_array_header_1_0(
-        stream, {"descr": description, "fortran_order": False, "shape": shape}
-    )
+    npy: Any = numpy.lib.format  # which has no types
+    description = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(stream, description)
     return stream.getvalue()
 
 
