@@ -7,7 +7,8 @@
 
 ALGORITHM is a built-in one; without --model FOLDER (for chaos, two of them) a small model is
 trained on its bundled sample. Client and server share the machine's cores. Every answer of every
-measurement is compared with the one that the same handlers give in this process, to 1e-5.
+measurement is compared with the one that the same handlers give in this process, to 1e-5 (boxes to
+1e-3 of the picture).
 
 compare   each side in turn, ROUNDS times, at 1, 4 and 32 connections, one example a request; what
           counts is the median of the ratios within a round. --mms-python is the interpreter of an
