@@ -1,25 +1,28 @@
 """Serving: algoshelf's server beside AWS's toolkit and gunicorn, and whether its answers are right.
 
-    python serving.py compare ALGORITHM [--mms-python PYTHON] [--flask-python PYTHON]
+    python serving.py compare ALGORITHM [--mms-python PYTHON] [--flask-python PYTHON] [--resume]
     python serving.py answers ALGORITHM [--requests 1000000]
     python serving.py batching ALGORITHM
     python serving.py chaos ALGORITHM [--minutes 30]
 
 ALGORITHM is a built-in one; without --model FOLDER (for chaos, two of them) a small model is
 trained on its bundled sample. Client and server share the machine's cores. Every answer of every
-measurement is compared with the one that the same handlers give in this process, to 1e-5.
+measurement is compared with the one that the same handlers give in this process, to 1e-5 (boxes to
+1e-3 of the picture).
 
 compare   each side in turn, ROUNDS times, at 1, 4 and 32 connections, one example a request; what
           counts is the median of the ratios within a round. --mms-python is the interpreter of an
           environment with sagemaker-mxnet-inference and multi-model-server, --flask-python of one
           with flask and gunicorn; both with mxnet and algoshelf (see peers/). Two workers each.
+          algoshelf answers by mxnet and, as algoshelf-onnx, by ONNX Runtime with the same model,
+          exported. Each round is kept; --resume goes on behind those that the results have.
 answers   64 clients, varied inputs of one to four examples.
 batching  with batching and with --max-batch 1: latency of one connection, throughput of 64.
 chaos     saturation by 16 clients while a worker is killed every 20 s and the model is swapped for
           another every 30 s; each answer must be that of one of the two.
 
 OPTIONS after `--` go to `algoshelf serve`. Figures, and of chaos a plot, are kept under results/.
-Needs gcc (the client is load.c) and the extras cpu, serve, text and plot.
+Needs gcc (the client is load.c) and the extras cpu, onnx, serve, text, vision and plot.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -39,9 +43,10 @@ import urllib.error
 import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Iterator
+from typing import Any, Callable, ContextManager, Iterator, Sequence
 
 import servers
+from command import ALGOSHELF
 from environment import environment, results_file
 from load_client import Load, Running, load
 from workloads import WORKLOADS, Workload, judge
@@ -65,20 +70,29 @@ def main() -> None:
         models = [Path(model) for model in arguments.model or ()]
         for seed in range(len(models) + 1, (2 if arguments.command == "chaos" else 1) + 1):
             models.append(work.train(Path(folder, f"model-{seed}"), seed))
-        document = COMMANDS[arguments.command](work, models, arguments)
-    path = results_file(f"serving-{arguments.command}-{work.algorithm}")
-    document = {
-        "what": document.pop("what"),
-        "environment": {**environment(), **_peer_versions(arguments)},
-        "serve_options": arguments.options,
-        **document,
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n")
+        found = COMMANDS[arguments.command](work, models, arguments)
+    document, path = keep(work, arguments, found), kept_in(work, arguments)
     if arguments.command == "chaos":
         plot(document, path.with_suffix(".png"))
     print(path)
     if document["wrong_answers"]:
         raise SystemExit(f"{document['wrong_answers']} answers are wrong")
+
+
+def kept_in(work: Workload, arguments: argparse.Namespace) -> Path:
+    return results_file(f"serving-{arguments.command}-{work.algorithm}")
+
+
+def keep(work: Workload, arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+    """Write what was ``found`` to the results; the whole document."""
+    document = {
+        "what": found.pop("what"),
+        "environment": {**environment(), **_peer_versions(arguments)},
+        "serve_options": arguments.options,
+        **found,
+    }
+    kept_in(work, arguments).write_text(json.dumps(document, indent=1) + "\n")
+    return document
 
 
 def _parsed() -> argparse.Namespace:
@@ -97,7 +111,7 @@ def _parsed() -> argparse.Namespace:
         if name == "compare":
             command.add_argument("--mms-python", metavar="PYTHON")
             command.add_argument("--flask-python", metavar="PYTHON")
-            command.add_argument("--peers-only", action="store_true")
+            command.add_argument("--resume", action="store_true")
         if name == "answers":
             command.add_argument("--requests", type=int, default=1_000_000)
         if name == "chaos":
@@ -110,30 +124,60 @@ def _parsed() -> argparse.Namespace:
 
 def compare(work: Workload, models: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
     model = models[0]
-    sides: dict[str, Callable[[], ContextManager[servers.Server]]] = {}
-    if not arguments.peers_only:
-        sides["algoshelf"] = lambda: servers.own(
-            [str(model)], ["--workers", str(servers.WORKERS), *arguments.options]
-        )
+    with tempfile.TemporaryDirectory(prefix="exported-") as folder:
+        exported = shutil.copytree(model, Path(folder, "model"))
+        if not (exported / "model.onnx").exists():
+            subprocess.run([ALGOSHELF, "export", str(exported)], check=True, capture_output=True)
+        return _rounds(work, model, _sides(work, model, exported, arguments), arguments)
+
+
+def _sides(
+    work: Workload, model: Path, exported: Path, arguments: argparse.Namespace
+) -> dict[str, Callable[[], ContextManager[servers.Server]]]:
+    """How each server is started, by its name, algoshelf's own first."""
+
+    def own(folder: Path, engine: str) -> Callable[[], ContextManager[servers.Server]]:
+        options = ["--workers", str(servers.WORKERS), "--engine", engine, *arguments.options]
+        return lambda: servers.own([str(folder)], options)
+
+    sides = {"algoshelf": own(model, "mxnet"), "algoshelf-onnx": own(exported, "onnx")}
     if arguments.mms_python:
         sides["mms"] = lambda: servers.multi_model_server(arguments.mms_python, work, model)
     if arguments.flask_python:
         sides["flask"] = lambda: servers.flask(arguments.flask_python, work, model)
-    measure = Measure(work, model, arguments.seconds)
-    rounds = []
-    for number in range(arguments.rounds):
-        found = {side: measure(server, CONNECTIONS) for side, server in sides.items()}
-        rounds.append(found)
-        print(f"round {number + 1}: {json.dumps(_brief(found))}", file=sys.stderr)
-    return {
-        "what": f"serving {work.algorithm}, {work.content_type} bodies of one example: "
-        "requests/s (rate), latency in ms",
-        "peers": PEERS_NOTE[work.entry],
-        "seconds": arguments.seconds,
-        **_compared(rounds, "algoshelf", [str(c) for c in CONNECTIONS]),
-        **measure.verdict(),
-        "rounds": rounds,
-    }
+    return sides
+
+
+def _rounds(
+    work: Workload,
+    model: Path,
+    sides: dict[str, Callable[[], ContextManager[servers.Server]]],
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    path = kept_in(work, arguments)
+    before = json.loads(path.read_text()) if arguments.resume and path.exists() else {}
+    rounds = before.get("rounds", [])
+    measure = Measure(work, model, arguments.seconds, before)
+    found: dict[str, Any] = {}
+    while len(rounds) < arguments.rounds:
+        turns = list(sides) if len(rounds) % 2 == 0 else list(reversed(sides))
+        measured = {side: measure(sides[side], CONNECTIONS) for side in turns}
+        rounds.append({side: measured[side] for side in sides})
+        print(f"round {len(rounds)}: {json.dumps(_brief(rounds[-1]))}", file=sys.stderr)
+        found = {
+            "what": f"serving {work.algorithm}, {work.content_type} bodies of one example: "
+            "requests/s (rate), latency in ms",
+            "training": work.training,
+            "peers": PEERS_NOTE[work.entry],
+            "seconds": arguments.seconds,
+            **_compared(rounds, ("algoshelf", "algoshelf-onnx"), [str(c) for c in CONNECTIONS]),
+            **measure.verdict(),
+            "rounds": rounds,
+        }
+        keep(work, arguments, dict(found))
+    if not found:
+        raise SystemExit(f"{path}: holds {len(rounds)} rounds: give more --rounds")
+    return found
 
 
 PEERS_NOTE = {
@@ -145,13 +189,18 @@ PEERS_NOTE = {
 class Measure:
     """Measures a server that it starts and stops, and keeps account of the answers."""
 
-    def __init__(self, work: Workload, model: Path, seconds: float):
+    def __init__(
+        self, work: Workload, model: Path, seconds: float, before: dict[str, Any] | None = None
+    ):
+        """``before`` is a verdict to go on behind."""
         bodies = work.bodies(INPUTS, most=1)
         self._work, self._seconds = work, seconds
         self._requests = work.requests(bodies)
         self._expected = work.expected(model, bodies)
-        self._wrong: list[str] = []
-        self._count = {"right_answers": 0, "wrong_answers": 0, "failed_requests": 0}
+        before = before or {}
+        self._wrong: list[str] = before.get("examples_of_wrong", [])
+        kinds = ("right_answers", "wrong_answers", "failed_requests")
+        self._count = {kind: before.get(kind, 0) for kind in kinds}
 
     def __call__(
         self, start: Callable[[], ContextManager[servers.Server]], connections: tuple[int, ...]
@@ -179,9 +228,9 @@ class Measure:
 
 
 def _compared(
-    rounds: list[dict[str, dict[str, dict[str, Any]]]], ours: str, loads: list[str]
+    rounds: list[dict[str, dict[str, dict[str, Any]]]], ours: Sequence[str], loads: list[str]
 ) -> dict[str, Any]:
-    """Medians of each side, and of the ratios to ours within a round."""
+    """Medians of each side, and of the ratios of ours to the others within a round."""
     medians = {
         side: {
             at: {f: round(statistics.median(r[side][at][f] for r in rounds), 3) for f in FIGURES}
@@ -190,15 +239,16 @@ def _compared(
         for side in rounds[0]
     }
     ratios = {
-        f"{ours} / {side}": {
+        f"{own} / {side}": {
             at: {
-                f: round(statistics.median(r[ours][at][f] / r[side][at][f] for r in rounds), 3)
+                f: round(statistics.median(r[own][at][f] / r[side][at][f] for r in rounds), 3)
                 for f in FIGURES
             }
             for at in loads
         }
+        for own in ours
         for side in rounds[0]
-        if side != ours and ours in rounds[0]
+        if side not in ours
     }
     for title, table in (*medians.items(), *ratios.items()):
         for at, figures in table.items():
@@ -262,7 +312,7 @@ def batching(work: Workload, models: list[Path], arguments: argparse.Namespace) 
     return {
         "what": f"serving {work.algorithm}, {work.content_type} bodies of one example, with "
         "batching on and off",
-        **_compared(rounds, "on", ["1", "64"]),
+        **_compared(rounds, ["on"], ["1", "64"]),
         **measure.verdict(),
         "rounds": rounds,
     }

@@ -275,8 +275,11 @@ class MnistCnn(PictureClassifier[MnistHyperparameters]):
         images, chosen = digits.inverted(
             input_data, model.metadata.hyperparameters.get("invert", digits.AUTO)
         )
+        found = super().predict_fn(images, model)
+        if not chosen.any():
+            return found
         remarks = {int(index): {"inverted": True} for index in np.flatnonzero(chosen)}
-        return replace(super().predict_fn(images, model), remarks=remarks)
+        return replace(found, remarks=remarks)
 
     def example(self, data: Dataset) -> Example:
         image = data.take(np.zeros(1, int))[0][0, 0]

@@ -63,15 +63,16 @@ def sized(load: Callable[[], HybridBlock], example: Any, fit: Fit) -> Any:
     """What ``load`` gives, once for each of SIZES, each of which has run; ``example`` is (1, …), of
     which the network makes what ``fit`` says.
 
-    A large network gets fewer sizes, a larger one is left as it is.
+    A large network gets fewer sizes, a larger one that of one example alone: it takes longer for
+    each than a larger batch would save, and longer still to plan for another size.
     """
     first = load()
     if fit.work * sum(SIZES) > MAX_WORK or fit.peak > MAX_EXAMPLE_BYTES:
-        return first
+        return Sized({1: first})
     room = MAX_BYTES // max(1, _bytes(first))
     sizes: Sequence[int] = SIZES if room >= len(SIZES) else FEW_SIZES
     if room < len(sizes):
-        return first
+        return Sized({1: first})
     copies = {size: first if size == 1 else load() for size in sizes}
     for size, network in copies.items():
         network(mx.nd.concat(*[example] * size, dim=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import struct
@@ -93,7 +94,12 @@ def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:
             f"the npy header announces a length of {length} bytes, expected {MAX_NPY_HEADER} at "
             f"most; the body holds {len(body) - start}"
         )
-    header = body[start : start + length]
+    return (*_header_fields(body[start : start + length]), start + length)
+
+
+@functools.lru_cache(maxsize=64)  # whoever asks again and again sends arrays of a few shapes
+def _header_fields(header: bytes) -> tuple[str, bool, tuple[int, ...]]:
+    """dtype, whether in Fortran order, and shape."""
     descr, order, shape = (
         pattern.search(header) for pattern in (_NPY_DESCR, _NPY_ORDER, _NPY_SHAPE)
     )
@@ -104,7 +110,7 @@ def _npy_header(body: bytes) -> tuple[str, bool, tuple[int, ...], int]:
         )
     name = (descr[1] or b"structured").decode("utf-8", "replace")
     sizes = tuple(int(size) for size in re.findall(rb"\d+", shape[1]))
-    return name, order[1] == b"True", sizes, start + length
+    return name, order[1] == b"True", sizes
 
 
 def _not_finite(values: NDArray[Any]) -> Iterator[Fault]:

@@ -68,6 +68,11 @@ def check_content_type(content_type: str, accepted: Sequence[str]) -> str:
 
     Raises UnsupportedContentTypeError, which lists what is accepted.
     """
+    return _checked(content_type, tuple(accepted))
+
+
+@functools.lru_cache(maxsize=512)
+def _checked(content_type: str, accepted: tuple[str, ...]) -> str:
     media = media_type(content_type)
     if any(media == media_type(name) for name in accepted):
         return media

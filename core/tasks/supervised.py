@@ -506,9 +506,10 @@ class SupervisedAlgorithm(Algorithm[H]):
             raise UnfitPayloadError(
                 f"expected examples of the shape {signature.shape[1:]}, got {input_data.shape[1:]}"
             )
-        found: Array = model.outputs(input_data.astype(signature.dtype))
-        beyond = np.flatnonzero(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
-        if len(beyond):
+        found: Array = model.outputs(input_data.astype(signature.dtype, copy=False))
+        finite = np.isfinite(found)
+        if not finite.all():
+            beyond = np.flatnonzero(~finite.reshape(len(found), -1).all(axis=1))
             raise UnfitPayloadError(
                 f"example {beyond[0] + 1}: its numbers are too large: the network's outputs are "
                 "not finite"

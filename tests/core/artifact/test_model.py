@@ -10,6 +10,8 @@ import pytest
 from algoshelf.core import Artifact, Example, InputSignature, Metadata, Model, NetworkError, mx
 from algoshelf.core.artifact import folder as artifact
 from algoshelf.core.artifact.network import EVALUATION_BATCH
+from algoshelf.core.artifact.sized import MAX_WORK, sized
+from algoshelf.core.runtime.graph import Fit
 from algoshelf.core.training import loop
 
 
@@ -79,6 +81,22 @@ def test_what_was_learned_is_there_by_name(one: Artifact, load: Any) -> None:
     (learned,) = load(one).parameters().items()
     assert learned[0] == "dense_weight"
     np.testing.assert_array_equal(learned[1], np.full((2, 3), 0.5, np.float32))
+
+
+def test_a_network_too_large_for_copies_is_never_planned_for_another_size() -> None:
+    sizes = []
+
+    class Sums(mx.gluon.Block):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            sizes.append(len(x))
+            return x.sum(axis=1, keepdims=True)
+
+    large = Fit(outputs=[(1, 1)], peak=0, work=MAX_WORK, vocabularies=(), shapes={}, dtypes={})
+    network = sized(Sums, mx.nd.zeros((1, 3)), large)
+    for count in (2, 1, 3):
+        (answer,) = network(mx.nd.array(_rows(count)))
+        np.testing.assert_array_equal(answer.asnumpy(), _rows(count).sum(axis=1, keepdims=True))
+    assert sizes == [1] * 6
 
 
 def test_an_input_with_which_it_cannot_compute(one: Artifact) -> None:
