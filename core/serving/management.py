@@ -64,7 +64,8 @@ class Management:
 
     async def _load_for(self, name: str, folder: Path) -> None:
         """Load a model that is asked, in place of those that were not for the longest time."""
-        found, stamp = folder / name, None
+        found = folder / name
+        stamp: list[tuple[str, int, int]] = []
         try:
             found = admission.confined(Path(name), (folder,))
             stamp = _stamp(found)
