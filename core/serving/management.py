@@ -49,7 +49,9 @@ class Management:
     async def asked(self, name: str) -> Served:
         """As ``model``, loaded from ``options.folder`` where it is there and is not loaded yet."""
         folder = self.options.folder
-        if folder is None or name in self.pool.models or not _is_in(folder, name):
+        served = self.pool.models.get(name)
+        is_there = served is not None and not served.leaving
+        if folder is None or is_there or not _is_in(folder, name):
             return self.model(name)
         self.check_ready()
         until = time.monotonic() + self.options.timeout
@@ -62,7 +64,8 @@ class Management:
 
     async def _load_for(self, name: str, folder: Path) -> None:
         """Load a model that is asked, in place of those that were not for the longest time."""
-        found, stamp = folder / name, None
+        found = folder / name
+        stamp: list[tuple[str, int, int]] = []
         try:
             found = admission.confined(Path(name), (folder,))
             stamp = _stamp(found)
@@ -70,9 +73,7 @@ class Management:
             if known == stamp:
                 raise InputError(why)
             leaving, is_short = self._leaving(name, found)
-            if is_short:
-                await self._unload(leaving, name)
-            await self.pool.load(name, found)
+            await self._replace(leaving, name, found, at_once=is_short)
         except WorkersDownError as error:
             raise Refusal(503, error.code, f"{name} is not loaded: {error}") from None
         except AlgoshelfError as error:
@@ -82,15 +83,26 @@ class Management:
             self._broken[name] = (stamp, reason)
             raise Refusal(422, "broken_model", f"{name} cannot be loaded: {reason}") from None
         self._broken.pop(name, None)
-        if not is_short:  # only now, so that one that does not load costs no other its place
-            await self._unload(leaving, name)
 
-    async def _unload(self, leaving: Sequence[Served], name: str) -> None:
+    async def _replace(
+        self, leaving: Sequence[Served], name: str, folder: Path, *, at_once: bool
+    ) -> None:
+        """Load a model in place of those ``leaving``: after they are gone, or before, so that one
+        that does not load costs no other its place. Who asks for them meanwhile waits.
+        """
         for each in leaving:
-            is_idle = not (each.asking or each.waiting)  # as it was when it was chosen
-            if is_idle and self.pool.models.get(each.name) is each:
+            each.leaving = True
+        try:
+            if not at_once:
+                await self.pool.load(name, folder)
+            for each in leaving:
                 log.info("%s makes room for %s", each.name, name)
                 await self.pool.unload(each.name)
+            if at_once:
+                await self.pool.load(name, folder)
+        finally:
+            for each in leaving:
+                each.leaving = False
 
     def _leaving(self, name: str, folder: Path) -> tuple[list[Served], bool]:
         """The models that leave so that the one in ``folder`` can be loaded, and whether memory is

@@ -43,7 +43,8 @@ class Served:
 
     ``fault`` is why a worker could not load it; ``lost`` why it is served no longer. ``kills``
     workers have died of it since it answered, at last the one at the place ``suspect_at``.
-    ``asking`` requests to it have come and are not answered, the last at ``asked`` (monotonic).
+    ``asking`` requests to it have come and are not answered, the last at ``asked`` (monotonic);
+    where it is ``leaving``, it makes room for another.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Served:
     fitting: set[tuple[str, str]] = field(default_factory=set)  # Content-Type and Accept
     was_long: bool = False
     asking: int = 0
+    leaving: bool = False
     asked: float = field(default_factory=time.monotonic)
 
     def check(self, content_type: str, accept: str) -> None:
