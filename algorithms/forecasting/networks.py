@@ -11,8 +11,6 @@ import math
 from statistics import NormalDist
 from typing import Any, Mapping, Sequence
 
-import numpy as np
-
 from ...core import mx
 from ...core.data.frequencies import Frequency
 from ...core.data.windows import KNOWN, LEAST, NONNEGATIVE, OTHERS, TARGET, Layout, bend
@@ -25,7 +23,7 @@ OLD = 1e-3  # how much a value before the last season counts for the level
 MOST_EARLIER = 7  # seasons of each length that a forecast may be a mean of
 LARGEST = 15.0  # of what is learned, beyond which nothing is believed
 # Of the quantiles, in deviations from the median, where they are those of a normal distribution.
-NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS], np.float32)
+NORMAL = tuple(NormalDist().inv_cdf(level) for level in LEVELS)
 # Of so many horizons to learn from, half of what is learned is believed: a dozen series that rise
 # and fall together tell little of how others will.
 MANY = 3000
@@ -176,8 +174,11 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         self.horizon, self.channels = layout.horizon, channels
         small = mx.init.Normal(1e-3)
         with self.name_scope():
-            self.normal = self.params.get_constant("normal", NORMAL)
-            self.trust = self.params.get_constant("trust", np.array([trust], np.float32))
+            # no constant of Gluon's, whose name in the graph is another one in each process
+            self.trust = self.params.get(
+                "trust", shape=(1,), init=mx.init.Constant(trust), grad_req="null",
+                differentiable=False,
+            )  # fmt: skip
             self.weights = nn.Dense(earlier, weight_initializer="zeros")
             self.linear = nn.Dense(layout.horizon, use_bias=False, weight_initializer="zeros")
             self.first = nn.Dense(hidden, activation="relu")
@@ -201,7 +202,6 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
         covariates: Any = None,
         features: Any = None,
         *,
-        normal: Any,
         trust: Any,
     ) -> Any:
         given = [z, besides]
@@ -221,6 +221,7 @@ class Member(mx.gluon.HybridBlock):  # type: ignore[misc]
                 now = part(ops, covariates, 2, -self.channels.features, None)
                 told.append(now - before)
             found = found + self.direct(self.step(ops.concat(*told, dim=2)))
+        normal = ops.concat(*[ops.ones_like(trust) * each for each in NORMAL], dim=0)
         found = ops.broadcast_add(found, ops.reshape(normal, shape=(1, 1, -1)))
         return ops.broadcast_add(ops.broadcast_mul(found, unit), base)
 
