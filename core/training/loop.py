@@ -348,8 +348,8 @@ class Loop:
             self.engine.replace(self.best)
             run.metrics.clear()
             run.metrics.update(position.kept_metrics)
-        # In the form of a metric: who reads the log, as SageMaker does, finds the model's last. Only
-        # the chief of several hosts has the metrics of an epoch, and is heard.
+        # In the form of a metric: who reads the log, as SageMaker does, finds the model's last.
+        # Only the chief of several hosts has the metrics of an epoch, and is heard.
         found = position.kept_metrics.get(metric, position.best)
         run.reporter.message(
             f"the model is that of epoch {position.kept} of {epochs}, the {self.options.keep}: "

@@ -14,7 +14,7 @@ from typing import Any, Mapping
 
 import click
 
-from ...core.algorithm.channels import TEST, CheckedChannels, check_channels
+from ...core.algorithm.channels import MODEL, TEST, CheckedChannels, check_channels
 from ...core.artifact.target import remove_leftovers
 from ...core.data.reading import using
 from ...core.runtime import opt_ml as container
@@ -28,7 +28,7 @@ from ...core.training.reporting import Guarded, JsonLinesReporter, Reporter, Rep
 from ..discovery import Entry, catalog
 from ..flags import MODEL_FLAGS, RUN_FLAGS
 from ..lacking import check_installed
-from ..weights.choosing import chosen
+from ..weights.choosing import chosen, fitting
 from .flags import (
     AlgorithmCommand,
     AlgorithmGroup,
@@ -89,6 +89,12 @@ def _train(entry: Entry, given: Mapping[str, str], ctx: click.Context, as_json: 
         listener.message(
             f"training {algorithm.name} on its bundled sample; give --train PATH to use your own "
             "data"
+        )
+    pretrained = [] if MODEL in channels else fitting(algorithm, hyperparameters)
+    if pretrained:
+        listener.message(
+            f"training from random weights; --weights {' or '.join(pretrained)} begins with "
+            "pretrained ones, for which fewer examples and epochs suffice"
         )
     listener.listeners += _listeners(given, algorithm.name, hyperparameters, output, listener)
     artifact, metrics = run_training(

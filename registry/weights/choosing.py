@@ -96,6 +96,15 @@ def for_algorithm(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Mapping[str, A
             yield name, values
 
 
+def fitting(algorithm: AnyAlgorithm, hyperparameters: Any) -> list[str]:
+    """Names of the table's weights that a training by these hyperparameters could begin with."""
+    return [
+        name
+        for name, values in for_algorithm(algorithm)
+        if all(getattr(hyperparameters, key) == value for key, value in values.items())
+    ]
+
+
 def chosen(algorithm: AnyAlgorithm, given: Mapping[str, Any]) -> Chosen | None:
     """What ``--weights`` of the command line ``given`` names, or ``--model`` has; None without.
 

@@ -24,6 +24,7 @@ def test_what_was_read_and_measured_is_said(detector: Path, in_process: InProces
     log = (detector.parent / "log.txt").read_text()
     boxes = len(json.loads((SAMPLE / "train.json").read_text())["annotations"])
     assert f"train: 24 examples ({boxes:,} boxes)" in log
+    assert "training from random weights; --weights mobilenetv2-imagenet begins with" in log
     found = in_process("evaluate", detector, "--json", "--plot", "worst.png").json
     assert (in_process.folder / "worst.png").read_bytes().startswith(b"\x89PNG")
     trained = json.loads((detector / "algorithm.json").read_text())["metrics"]
