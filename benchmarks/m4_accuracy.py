@@ -25,6 +25,7 @@ from m4_baselines import HORIZON, hourly
 OPTIONS = {
     "tide": "--network tide --hidden 256 --members 2 --batch-size 256 --epochs 6 --holdout 0.05 "
     "--learning-rate 0.001",
+    "deepar": "--network deepar --batch-size 128 --epochs 3 --holdout 0.05",
 }
 SHOWN = ("owa", "smape", "mase", "wql", "coverage")
 # S. Makridakis et al., "The M4 Competition", International Journal of Forecasting 36, 2020

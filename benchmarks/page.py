@@ -269,8 +269,10 @@ def recommended(each: Kept) -> Iterator[Row]:
 def by_m4(each: Kept) -> Iterator[Row]:
     found = each.document
     for name, method in found["methods"].items():
-        for metric, published in method["published"].items():
-            yield found["data"], name, metric, f"{method[metric]:.4f}", f"{published:.3f}"
+        published = method.get("published", {})
+        for metric in published or method:
+            told = f"{published[metric]:.3f}" if published else ""
+            yield found["data"], name, metric, f"{method[metric]:.4f}", told
 
 
 def detected(each: Kept) -> Iterator[Row]:
