@@ -87,6 +87,7 @@ MEASUREMENTS = {
     "m4_baselines": "m4_baselines.py {data}/m4-hourly",
     "embedding_parity": "embedding_parity.py --data {data} --torch {peer:embeddings}",
     "m4_accuracy-tide": "m4_accuracy.py {data}/m4-hourly",
+    "m4_accuracy-deepar": "m4_accuracy.py {data}/m4-hourly --network deepar",
     "table_reading": "table_reading.py --pandas {peer:pandas}",
     "recommender_sparse": "recommender_sparse.py",
     "recommender_reading": "recommender_reading.py",
