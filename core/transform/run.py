@@ -191,7 +191,8 @@ class _Transform:
         if changed:
             return f"another {', '.join(changed)} than before"
         if before.errors and self.options.on_error == FAIL:
-            return f"it has {before.errors:,} bad rows, and --on-error is {FAIL}"
+            rows = "1 bad row" if before.errors == 1 else f"{before.errors:,} bad rows"
+            return f"it has {rows}, and --on-error is {FAIL}"
         return "" if found.holds() else "the earlier output is gone"
 
     def _settings(self, job: Job) -> dict[str, Any]:

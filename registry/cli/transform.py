@@ -135,12 +135,11 @@ def transform(
         return
     speed = f" ({summary.seconds:.1f} s, {summary.rate:,.0f} rows/s)" if summary.answered else ""
     files = "1 file" if summary.files == 1 else f"{summary.files:,} files"
-    click.echo(f"{summary.rows:,} rows of {files}: the predictions are in {output}{speed}")
+    rows = "1 row" if summary.rows == 1 else f"{summary.rows:,} rows"
+    click.echo(f"{rows} of {files}: the predictions are in {output}{speed}")
     if summary.errors:
-        click.echo(
-            f"{summary.errors:,} bad rows have no prediction: see {output / '*.errors.jsonl'}",
-            err=True,
-        )
+        bad = "1 bad row has" if summary.errors == 1 else f"{summary.errors:,} bad rows have"
+        click.echo(f"{bad} no prediction: see {output / '*.errors.jsonl'}", err=True)
 
 
 class Rate:

@@ -233,7 +233,7 @@ def test_a_bad_row_is_the_end_unless_it_is_to_be_reported(asked: Asked) -> None:
     with pytest.raises(PayloadError, match="line 9,001"):
         asked()
     assert asked.heard.messages == [
-        f"{asked.input}: starting over: it has 1 bad rows, and --on-error is fail"
+        f"{asked.input}: starting over: it has 1 bad row, and --on-error is fail"
     ]
 
 
