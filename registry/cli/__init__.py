@@ -68,7 +68,7 @@ COMMANDS = {
     ),
     "weights": (
         "weights:weights",
-        "List, fetch and add the pretrained weights that a training can begin with, by name.",
+        "List, fetch, add and remove the pretrained weights that a training can begin with, by name.",
     ),
     "check": (
         "check:check",
