@@ -68,7 +68,8 @@ COMMANDS = {
     ),
     "weights": (
         "weights:weights",
-        "List, fetch, add and remove the pretrained weights that a training can begin with, by name.",
+        "List, fetch, add and remove the pretrained weights that a training can begin with, by "
+        "name.",
     ),
     "check": (
         "check:check",
