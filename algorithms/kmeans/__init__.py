@@ -2,8 +2,8 @@
 
 From top to bottom: hyperparameters, data, training, predictions. ``network.py`` computes distances,
 ``sharding.py`` distributes the rows over devices and hosts, ``initialization.py`` chooses the first
-centroids, ``lloyd.py`` moves them, ``search.py`` finds the closest of them without needless
-products, ``frame.py`` keeps precision by an offset, and ``plane.py`` draws the clusters.
+centroids, ``lloyd.py`` moves them, ``frame.py`` keeps precision by an offset, and ``plane.py``
+draws the clusters.
 """
 
 from __future__ import annotations

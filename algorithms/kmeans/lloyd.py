@@ -116,7 +116,8 @@ class Fit:
             started = time.monotonic()
             before = state["centroids"]
             state["centroids"] = self._means(totals, labels)
-            totals = totals.plus(shards.reassign(state["centroids"], labels))
+            changes = shards.changes(state["centroids"], zip(labels, shards.rows_on_devices()))
+            totals = totals.plus(changes)
             position.inertia = self._inertia(totals, labels)
             if self._needs_float64(position.inertia):
                 labels, totals = self._assigned()
@@ -134,7 +135,9 @@ class Fit:
     def _assigned(self) -> tuple[list[Array], Totals]:
         """The labels (B,) of each block by the centroids as they are, and what they add up to."""
         labels, shards = self.shards.no_labels(), self.shards
-        return labels, shards.reassign(self.state["centroids"], labels)
+        parts = zip(labels, shards.rows_on_devices())
+        totals = shards.changes(self.state["centroids"], parts)
+        return labels, totals
 
     def _needs_float64(self, inertia: float) -> bool:
         """Whether the digits of float32 have turned out too few; from now on float64 is used."""

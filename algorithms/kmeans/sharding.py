@@ -18,7 +18,6 @@ from ...core import Array, Context, NDArray, Run, mx
 from ...core.data.dataset import chunks, prefetched
 from ...core.data.rows import Rows
 from .network import nearest, place, squared_distances
-from .search import LEAST_COLUMNS, Search
 
 BLOCK_NUMBERS = 2**24  # float32 in a block of rows, or in its distances: 64 MiB
 STREAMED_NUMBERS = 2**21  # the same where rows are read from disk: several blocks are held at once
@@ -81,7 +80,6 @@ class ShardedRows:
         self.dtype = dtype
         self.nearest = nearest(self.k, self.columns, self.run.devices, np.dtype(dtype).name)
         self._resident: list[NDArray] = []
-        self._search: Search | None = None
 
     @property
     def _fits(self) -> bool:
@@ -91,12 +89,6 @@ class ShardedRows:
             self.dtype is np.float32
             or len(self.rows) * self.columns * np.dtype(self.dtype).itemsize <= allowed
         )
-
-    @property
-    def _keeps_bounds(self) -> bool:
-        """Whether to spare products by what is known of the distances from the pass before."""
-        on_processors = all(device.device_type == "cpu" for device in self.run.devices)
-        return not self.exact and self._fits and on_processors and self.columns >= LEAST_COLUMNS
 
     @property
     def exact(self) -> bool:
@@ -205,12 +197,6 @@ class ShardedRows:
 
     def no_labels(self) -> list[Array]:
         """For each block the labels (B,) of rows that belong to no centroid yet."""
-        self._search = None
-        if self._keeps_bounds:
-            rows = [self._read(block) for block in self.blocks]
-            if not self._resident:
-                self._resident = [lend(x, b.device) for x, b in zip(rows, self.blocks)]
-            self._search = Search(rows, [norms.asnumpy() for norms in self.norms])
         return [self.unassigned(block.stop - block.start) for block in self.blocks]
 
     def unassigned(self, count: int) -> Array:
@@ -261,55 +247,36 @@ class ShardedRows:
         has belonged to, or K for none; it is set to the new one.
         """
         place(self.nearest, centroids)
-        return self._moved(self._found(parts))
-
-    def reassign(self, centroids: Array, labels: list[Array]) -> Totals:
-        """The same of all rows, whose ``labels`` by blocks began with ``no_labels``."""
-        if self._search is None:
-            return self.changes(centroids, zip(labels, self.rows_on_devices()))
-        found = self._search.closest(centroids, labels)
-        return self._moved(zip(labels, self.rows_on_devices(), found))
-
-    def _found(
-        self, parts: Iterable[tuple[Array, NDArray]]
-    ) -> Iterator[tuple[Array, NDArray, Array]]:
-        """Each part, with the new labels."""
-        pending: deque[tuple[Array, NDArray, NDArray]] = deque()
-
-        def settled() -> tuple[Array, NDArray, Array]:
-            labels, x, found = pending.popleft()
-            return labels, x, found.asnumpy().astype(np.int32)
-
-        for labels, x in parts:
-            pending.append((labels, x, self.nearest(x)))
-            # each device has the next block while one is settled
-            if len(pending) > len(self.run.devices):
-                yield settled()
-        while pending:
-            yield settled()
-
-    def _moved(self, parts: Iterable[tuple[Array, NDArray, Array]]) -> Totals:
-        """What it changes to give the rows of each part its new labels (B,), the last of it."""
         devices = self.run.devices
         sums = {
             device: mx.nd.zeros((self.k, self.columns), device, "float64") for device in devices
         }
         exact_sums = np.zeros((self.k, self.columns))
         counts = np.zeros(self.k)
-        for labels, x, new in parts:
-            if (labels == new).all():
-                continue
-            signs, places, ends = _moves(labels, new, self.k)
-            signs = signs.astype(self.dtype, copy=False)
-            counts += np.bincount(places, signs, minlength=self.k)
-            arrays = tuple(mx.nd.from_numpy(array) for array in (signs, places, ends))
-            moves = mx.nd.sparse.csr_matrix(arrays, (len(new), self.k), x.context)
-            change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
-            if self.exact:  # in the order of the blocks, wherever they are
-                exact_sums += change.asnumpy()
-            else:
-                sums[x.context] += change.astype("float64")
-            labels[:] = new
+        pending: deque[tuple[Array, NDArray, NDArray]] = deque()
+
+        def settle() -> None:
+            labels, x, found = pending.popleft()
+            new = found.asnumpy().astype(np.int32)
+            if (labels != new).any():
+                signs, places, ends = _moves(labels, new, self.k)
+                signs = signs.astype(self.dtype, copy=False)
+                counts[:] += np.bincount(places, signs, minlength=self.k)
+                arrays = tuple(mx.nd.from_numpy(array) for array in (signs, places, ends))
+                moves = mx.nd.sparse.csr_matrix(arrays, (len(new), self.k), x.context)
+                change = mx.nd.dot(moves, x, transpose_a=True, forward_stype="default")
+                if self.exact:  # in the order of the blocks, wherever they are
+                    exact_sums[:] += change.asnumpy()
+                else:
+                    sums[x.context] += change.astype("float64")
+                labels[:] = new
+
+        for labels, x in parts:
+            pending.append((labels, x, self.nearest(x)))
+            if len(pending) > len(devices):  # each device has the next block while one is settled
+                settle()
+        while pending:
+            settle()
         return Totals(
             self.sum("sums", exact_sums)
             if self.exact

@@ -21,6 +21,7 @@ WIDENED = (2, 1, 1)  # channels of the three steps from the features to the map,
 # this part of a box's side, within which a box moved so overlaps with it by 0.7.
 NEAR = 0.08
 SIZE_WEIGHT = 0.1  # of the distance of sizes in the loss, in cells; that of centres has 1
+LOWER = 0.1  # by so much a logit is lower than one beside it where its cell is no candidate
 RARE = -2.19  # the logit of each class before anything is learned
 
 
@@ -122,7 +123,8 @@ def _focal(F: Any, logits: Any, true: Any, close: Any) -> Any:  # noqa: N803
 
 def decoder(image_size: int) -> HybridBlock:
     """Candidates (N, A, 4 + C) of what ``network`` gives: a cell next to which another has a higher
-    score is none.
+    score is none. Nor does one suddenly become one: its score falls by how much higher the other's
+    logit is, so that rounding, which no two engines do alike, changes an answer little.
     """
     across = cells(image_size)
     rows, columns = np.divmod(np.arange(across * across, dtype=np.float32), across)
@@ -135,10 +137,10 @@ def decoder(image_size: int) -> HybridBlock:
                 self.grid = self.params.get_constant("grid", grid)
 
         def hybrid_forward(self, F: Any, found: Any, grid: Any) -> Any:  # noqa: N803
-            scores = F.sigmoid(F.slice_axis(found, axis=2, begin=0, end=-4))
-            heat = F.reshape(F.transpose(scores, axes=(0, 2, 1)), shape=(0, 0, across, across))
+            logits = F.slice_axis(found, axis=2, begin=0, end=-4)
+            heat = F.reshape(F.transpose(logits, axes=(0, 2, 1)), shape=(0, 0, across, across))
             highest = F.Pooling(heat, kernel=(3, 3), pad=(1, 1), pool_type="max")
-            peaks = heat * (heat >= highest)
+            peaks = F.sigmoid(heat) * F.relu(1 - (highest - heat) / LOWER)
             scores = F.transpose(F.reshape(peaks, shape=(0, 0, -1)), axes=(0, 2, 1))
             moved = F.slice_axis(found, axis=2, begin=-4, end=-2)
             halves = F.slice_axis(found, axis=2, begin=-2, end=None) / 2
