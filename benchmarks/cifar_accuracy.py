@@ -11,14 +11,13 @@ SCRATCH, and the same command goes on from them.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from command import algoshelf
+from command import algoshelf, processor_seconds
 from environment import environment, results_file
 
 # Where the last epoch is kept, what is held out decides nothing.
@@ -33,19 +32,13 @@ def timed(path: Path) -> Iterator[dict[str, float]]:
     spent = {"seconds": 0.0, "processor_seconds": 0.0}
     if path.is_file():
         spent = json.loads(path.read_text())
-    before, start = children(), time.monotonic()
+    before, start = processor_seconds(), time.monotonic()
     try:
         yield spent
     finally:
         spent["seconds"] += time.monotonic() - start
-        spent["processor_seconds"] += children() - before
+        spent["processor_seconds"] += processor_seconds() - before
         path.write_text(json.dumps(spent))
-
-
-def children() -> float:
-    """The processor time of the processes that were started and have ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main(data: Path, scratch: Path, seed: int, network: str, given: list[str]) -> None:

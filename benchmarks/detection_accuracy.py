@@ -13,14 +13,13 @@ what the training cost: seconds, and seconds of a processor.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from command import algoshelf
+from command import algoshelf, processor_seconds
 from environment import environment, results_file
 
 OPTIONS = ("--image-size", 256, "--epochs", 30, "--crop", 0.1, "--expand", 0)
@@ -43,11 +42,11 @@ def ran(bccd: Path, what: str, seed: int, more: tuple[object, ...]) -> dict[str,
     channels = ("--train", bccd, "--validation", bccd)
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch, "model")
-        start, before = time.monotonic(), spent()
+        start, before = time.monotonic(), processor_seconds()
         found = algoshelf(
             "train", "object-detection", *channels, *options, "--seed", seed, "--output", model
         )
-        seconds, used = time.monotonic() - start, spent() - before
+        seconds, used = time.monotonic() - start, processor_seconds() - before
         tested = algoshelf("evaluate", model, "--test", bccd)
     run = {
         "what": what,
@@ -62,12 +61,6 @@ def ran(bccd: Path, what: str, seed: int, more: tuple[object, ...]) -> dict[str,
     }
     print(json.dumps(run), file=sys.stderr)
     return run
-
-
-def spent() -> float:
-    """Seconds of a processor that processes begun here, and ended, have taken."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def keep(run: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable
+
+from command import processor_seconds
 
 ROUNDS = 3
 PICTURES, SIDE, BATCH = 32, 256, 8
@@ -94,17 +95,11 @@ def measured(side: Callable[[int], float]) -> dict[str, float]:
     """What a side takes for LONG epochs, and by the difference from SHORT, of a processor."""
     spent, rate = [], 0.0
     for epochs in (SHORT, LONG):
-        before = children()
+        before = processor_seconds()
         rate = side(epochs)
-        spent.append(children() - before)
+        spent.append(processor_seconds() - before)
     used = PICTURES * (LONG - SHORT) / (spent[1] - spent[0])
     return {"pictures/s": round(rate, 3), "pictures/cpu s": round(used, 3)}
-
-
-def children() -> float:
-    """Seconds of a processor that processes begun here, and ended, have taken."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def ours(part: Path, epochs: int, more: str) -> float:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from command import algoshelf
+from command import algoshelf, processor_seconds
 from environment import environment, results_file
 from m4_baselines import HORIZON, hourly
 
@@ -48,13 +47,12 @@ def laid(folder: Path, scratch: Path) -> tuple[Path, Path]:
 
 
 def measured(options: str, seed: int, train: Path, test: Path, model: Path) -> dict[str, Any]:
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    start, before = time.monotonic(), processor_seconds()
     trained = algoshelf(
         "train", "forecasting", *options.split(), "--time-freq", "H", "--prediction-length",
         HORIZON, "--train", train, "--seed", seed, "--output", model,
     )  # fmt: skip
-    seconds = time.monotonic() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, used = time.monotonic() - start, processor_seconds() - before
     found = algoshelf("evaluate", model, "--test", test)
     return {
         "seed": seed,
@@ -65,9 +63,7 @@ def measured(options: str, seed: int, train: Path, test: Path, model: Path) -> d
             if f"validation:{name}" in trained["metrics"]
         },
         "train_seconds": round(seconds, 1),
-        "processor_seconds": round(
-            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
-        ),
+        "processor_seconds": round(used, 1),
         "baselines": {
             each["name"]: {name: round(each["metrics"][name], 4) for name in SHOWN}
             for each in found["baselines"]

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+from command import processor_seconds
 
 ROUNDS = 3
 FACTORS, BATCH, RATE = 64, 1024, 0.005
@@ -72,16 +72,10 @@ def _measured(side: Callable[[int], float], rows: int) -> dict[str, float]:
     spent = []
     rate = 0.0
     for epochs in (SHORT, LONG):
-        before = _spent()
+        before = processor_seconds()
         rate = side(epochs)
-        spent.append(_spent() - before)
+        spent.append(processor_seconds() - before)
     return {"rows/s": rate, "rows/cpu s": rows * (LONG - SHORT) / (spent[1] - spent[0])}
-
-
-def _spent() -> float:
-    """Seconds of a processor that processes begun here, and ended, have taken."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _ours(train: Path, epochs: int, model: Path) -> float:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import processor_seconds
 
 ROUNDS = 5
 SHORT, LONG = 2, 8  # epochs
@@ -170,24 +170,18 @@ def measured(python: str, side: str, folder: str) -> dict[str, float]:
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores()))}
     rate, spent = 0.0, []
     for epochs in (SHORT, LONG):
-        before = _spent()
+        before = processor_seconds()
         done = subprocess.run(
             [*command, "--epochs", str(epochs)],
             env={**os.environ, **threads},
             check=True,
             stdout=subprocess.PIPE,
         )
-        spent.append(_spent() - before)
+        spent.append(processor_seconds() - before)
         rate = float(done.stdout.split()[-1])
     rows = len(np.load(Path(folder, "rows.npz"))["y"])
     per_cpu = rows * (LONG - SHORT) / (spent[1] - spent[0])
     return {"rows/s": round(rate), "rows/cpu s": round(per_cpu)}
-
-
-def _spent() -> float:
-    """Seconds of a processor that processes begun here, and ended, have taken."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def torch_of_columns(folder: Path, epochs: int) -> float:

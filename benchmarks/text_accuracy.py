@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from statistics import mean
 from typing import Any, Iterator, Sequence
 
 import numpy as np
-from command import algoshelf
+from command import algoshelf, processor_seconds
 from environment import environment, results_file
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -95,12 +94,6 @@ def document(case: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for run in runs
         ],
     }
-
-
-def processor_seconds() -> float:
-    """Those of all commands so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def sst2(data: Path) -> Iterator[tuple[int, list[object], Path]]:
